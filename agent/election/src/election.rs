@@ -1,0 +1,297 @@
+//! The state machine.
+//!
+//! ```text
+//!                  stored, in time               lost, deadline, stop             handle_retracted
+//!   ┌─► Candidate ────────────────► Leading ────────────────────► Retracting ─────────┬───────────┐
+//!   │                Acquire        │     ▲ Extend                    Retract         │           │ told to stop
+//!   │                               └─────┘                                           │           ▼
+//!   └─────────────────────────────────────────────────────────────────────────────────┘        Releasing ──► Finished
+//! ```
+
+mod due;
+mod learn;
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use self::due::Due;
+use crate::attempt::{Attempt, Own, Purpose};
+use crate::lease::{Lease, ResourceVersion};
+use crate::protocol::{Action, Answer, Candidate, Loss, Request, State, Tenure, WatchEvent};
+use crate::time::{Moment, Now, Timestamp, Validity};
+use crate::timings::Timings;
+use crate::view::View;
+
+/// How many writes with an unknown fate are remembered. One that was forgotten counts as somebody else's: it is waited for.
+const REMEMBERED_ATTEMPTS: usize = 8;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Phase {
+    Candidate,
+    Leading {
+        tenure: Tenure,
+        /// `t0` of the last write that was credited.
+        renewed_at: Moment,
+    },
+    Retracting,
+    Releasing {
+        give_up: Validity,
+    },
+    Finished,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct InFlight {
+    sent_at: Moment,
+    kind: InFlightKind,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum InFlightKind {
+    Get { seen: Option<ResourceVersion> },
+    Write { renew_time: Timestamp, replaces: Option<ResourceVersion>, after_expiry: bool },
+}
+
+/// One candidate in one election, for ever: a loss is a new candidacy. See the crate's documentation for how to drive it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Election {
+    identity: String,
+    start: String,
+    /// The last good set (rule L6).
+    timings: Timings,
+    view: View,
+    own: Option<Own>,
+    phase: Phase,
+    /// Writes of this process that may have been stored and were not credited.
+    attempts: Vec<Attempt>,
+    last_renew_time: Option<Timestamp>,
+    in_flight: Option<InFlight>,
+    /// A look at the store is wanted before anything else.
+    look: bool,
+    /// The watch is refused.
+    polling: bool,
+    looked_at: Option<Moment>,
+    /// Nothing is sent before this has passed: the last request failed.
+    pause: Option<(Moment, Duration)>,
+    /// The last write met a conflict.
+    conflicted: bool,
+    retracted_at: Option<Moment>,
+    stopping: bool,
+    actions: VecDeque<Action>,
+}
+
+impl Election {
+    /// Begins as a standby that has seen nothing.
+    #[must_use]
+    pub fn new(candidate: Candidate, now: Now) -> Election {
+        let Candidate { identity, start, timings, predecessor } = candidate;
+        Election {
+            identity,
+            start,
+            timings,
+            view: View::new(now.moment),
+            own: predecessor.map(Own::from),
+            phase: Phase::Candidate,
+            attempts: Vec::new(),
+            last_renew_time: None,
+            in_flight: None,
+            look: false,
+            polling: false,
+            looked_at: None,
+            pause: None,
+            conflicted: false,
+            retracted_at: None,
+            stopping: false,
+            actions: VecDeque::new(),
+        }
+    }
+
+    // What can be asked at any time.
+
+    /// What it is doing.
+    #[must_use]
+    pub fn state(&self) -> State {
+        match self.phase {
+            Phase::Candidate => State::Candidate,
+            Phase::Leading { .. } => State::Leading,
+            Phase::Retracting => State::Retracting,
+            Phase::Releasing { .. } => State::Releasing,
+            Phase::Finished => State::Finished,
+        }
+    }
+
+    /// The latest version of the Lease that counts; `None` if there is none, or none was seen.
+    #[must_use]
+    pub fn lease(&self) -> Option<&Lease> {
+        self.view.lease()
+    }
+
+    /// The timings in use.
+    #[must_use]
+    pub fn timings(&self) -> Timings {
+        self.timings
+    }
+
+    /// How long a request may take before the driver answers it with [`Answer::Unknown`].
+    #[must_use]
+    pub fn request_timeout(&self) -> Duration {
+        self.timings.request_timeout()
+    }
+
+    /// How much longer this candidate waits for a silent or unknown holder; `None` where nothing is waited for.
+    #[must_use]
+    pub fn takeover_in(&self, now: Now) -> Option<Duration> {
+        let waits = self.phase == Phase::Candidate && (self.view.is_absent() || self.view.lease().is_some());
+        waits.then(|| self.wait(now.moment))
+    }
+
+    // What happens.
+
+    /// Takes in what the watch shows.
+    pub fn handle_watch(&mut self, event: WatchEvent, now: Now) {
+        self.expire(now);
+        self.polling = event == WatchEvent::Refused;
+        match event {
+            WatchEvent::Present(lease) => {
+                if self.view.is_news(lease.resource_version) {
+                    self.observe(lease, now);
+                }
+            }
+            WatchEvent::Deleted { uid } => {
+                if self.view.lease().is_some_and(|lease| lease.record.uid == uid) {
+                    self.observe_absence(now);
+                }
+            }
+            WatchEvent::Empty => {
+                self.view.doubt();
+                self.look |= !self.view.is_absent();
+            }
+            WatchEvent::Refused => {}
+        }
+        self.settle(now);
+    }
+
+    /// Takes in the answer to the request under way. Without one, nothing happens.
+    pub fn handle_answer(&mut self, answer: Answer, now: Now) {
+        self.expire(now);
+        let Some(InFlight { sent_at, kind }) = self.in_flight.take() else { return };
+        match kind {
+            InFlightKind::Get { seen } => self.handle_get(answer, seen, sent_at, now),
+            InFlightKind::Write { renew_time, replaces, after_expiry } => {
+                if after_expiry && answer == Answer::Conflict {
+                    self.actions.push_back(Action::Rewatch);
+                }
+                self.handle_write(answer, renew_time, replaces, sent_at, now);
+            }
+        }
+        self.settle(now);
+    }
+
+    /// Looks at the clock: to be called whenever the driver wakes, for whatever reason.
+    pub fn handle_timeout(&mut self, now: Now) {
+        self.expire(now);
+        self.settle(now);
+    }
+
+    /// Takes in that what [`Action::Retract`] asked for is done.
+    pub fn handle_retracted(&mut self, now: Now) {
+        if self.phase != Phase::Retracting {
+            return;
+        }
+        self.retracted_at = Some(now.moment);
+        self.phase = Phase::Candidate;
+        if self.stopping {
+            self.begin_release(now);
+        }
+        self.settle(now);
+    }
+
+    /// Ends the candidacy: retract, release, finish (rule R1).
+    pub fn handle_stop(&mut self, now: Now) {
+        self.stopping = true;
+        match self.phase {
+            Phase::Leading { .. } => self.lose(Loss::Stopped),
+            Phase::Candidate => self.begin_release(now),
+            Phase::Retracting | Phase::Releasing { .. } | Phase::Finished => {}
+        }
+        self.settle(now);
+    }
+
+    // What is to be done.
+
+    /// The next thing that the driver must do.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.actions.pop_front()
+    }
+
+    /// The next request to send, at `now`. `None` while one is under way or an action is waiting.
+    pub fn poll_request(&mut self, now: Now) -> Option<Request> {
+        self.handle_timeout(now);
+        if !self.actions.is_empty() {
+            return None;
+        }
+        match self.due(now.moment) {
+            Due::Nothing | Due::In(_) => None,
+            Due::Get => {
+                self.looked_at = Some(now.moment);
+                self.send(InFlightKind::Get { seen: self.view.version() }, now);
+                Some(Request::Get)
+            }
+            Due::Write(_) if self.shrink(now) => None,
+            Due::Write(purpose) => Some(self.request_write(purpose, now)),
+        }
+    }
+
+    /// How long until the driver should call [`Election::handle_timeout`] and [`Election::poll_request`] again.
+    #[must_use]
+    pub fn poll_timeout(&self, now: Now) -> Option<Duration> {
+        let due = match self.due(now.moment) {
+            Due::Nothing => None,
+            Due::In(wait) => Some(wait),
+            Due::Get | Due::Write(_) => Some(Duration::ZERO),
+        };
+        let deadline = match &self.phase {
+            Phase::Leading { tenure, .. } => Some(tenure.validity.remaining(now.moment)),
+            Phase::Candidate | Phase::Retracting | Phase::Releasing { .. } | Phase::Finished => None,
+        };
+        due.into_iter().chain(deadline).min()
+    }
+
+    fn send(&mut self, kind: InFlightKind, now: Now) {
+        self.pause = None;
+        self.in_flight = Some(InFlight { sent_at: now.moment, kind });
+    }
+
+    /// Rule L4.
+    fn expire(&mut self, now: Now) {
+        if let Phase::Leading { tenure, .. } = &self.phase
+            && tenure.validity.has_expired(now.moment)
+        {
+            self.lose(Loss::DeadlinePassed);
+        }
+    }
+
+    fn lose(&mut self, loss: Loss) {
+        self.phase = Phase::Retracting;
+        self.actions.push_back(Action::Retract(loss));
+    }
+
+    fn begin_release(&mut self, now: Now) {
+        let give_up =
+            Validity { since: now.moment, lasting: self.timings.renew_deadline() + self.timings.release_delay() };
+        self.look |= self.in_flight.is_none() && self.attempts.iter().any(|a| a.purpose != Purpose::Release);
+        self.phase = Phase::Releasing { give_up };
+    }
+
+    /// Finishes when there is nothing left to release, or nothing to be gained by it.
+    fn settle(&mut self, now: Now) {
+        let Phase::Releasing { give_up } = &self.phase else { return };
+        let writing = matches!(&self.in_flight, Some(InFlight { kind: InFlightKind::Write { .. }, .. }));
+        let pointless = give_up.has_expired(now.moment);
+        let to_release = self.look || self.own_lease().is_some();
+        if !writing && (pointless || !to_release) {
+            self.phase = Phase::Finished;
+            self.actions.push_back(Action::Finish);
+        }
+    }
+}

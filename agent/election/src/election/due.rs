@@ -1,0 +1,177 @@
+//! What the election sends, and when.
+
+use std::time::Duration;
+
+use crate::attempt::{Attempt, Own, Purpose};
+use crate::lease::{AgentMark, Lease, MAX_TRANSITIONS, Record, ReleaseMark, Write};
+use crate::protocol::{Action, Request};
+use crate::time::{Moment, Now, Timestamp, Validity};
+
+use super::{Election, InFlightKind, Phase, REMEMBERED_ATTEMPTS};
+
+/// What is to be sent next, or how long that is still off.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Due {
+    Nothing,
+    In(Duration),
+    Get,
+    Write(Purpose),
+}
+
+impl Election {
+    pub(super) fn due(&self, now: Moment) -> Due {
+        if self.in_flight.is_some() {
+            return Due::Nothing;
+        }
+        if let Some((since, lasting)) = self.pause {
+            let wait = lasting.saturating_sub(now.longest_since(since));
+            if !wait.is_zero() {
+                return Due::In(wait);
+            }
+        }
+        match &self.phase {
+            Phase::Retracting | Phase::Finished => Due::Nothing,
+            Phase::Candidate | Phase::Leading { .. } if self.look => Due::Get,
+            Phase::Candidate => self.candidate_due(now),
+            Phase::Leading { renewed_at, .. } => {
+                after(self.timings.retry_period(), now.longest_since(*renewed_at), Due::Write(Purpose::Renew))
+            }
+            Phase::Releasing { .. } => {
+                let since = self.retracted_at.map_or(Duration::MAX, |at| now.shortest_since(at));
+                let next = if self.look { Due::Get } else { Due::Write(Purpose::Release) };
+                after(self.timings.release_delay(), since, next)
+            }
+        }
+    }
+
+    fn candidate_due(&self, now: Moment) -> Due {
+        if !self.view.is_absent() && self.view.lease().is_none() {
+            let patience = if self.polling { Duration::ZERO } else { self.timings.request_timeout() };
+            return after(patience, now.longest_since(self.view.seen_at()), Due::Get);
+        }
+        let takeover = after(self.wait(now), Duration::ZERO, Due::Write(Purpose::Acquire));
+        let Due::In(wait) = takeover else { return takeover };
+        if !self.polling {
+            return takeover;
+        }
+        let since = self.looked_at.map_or(Duration::MAX, |at| now.longest_since(at));
+        match after(self.timings.retry_period(), since, Due::Get) {
+            Due::In(look) => Due::In(look.min(wait)),
+            due @ (Due::Nothing | Due::Get | Due::Write(_)) => due,
+        }
+    }
+
+    /// How long this candidate must leave the Lease alone (rules F2, F3, L5).
+    pub(super) fn wait(&self, now: Moment) -> Duration {
+        if self.view.is_free() || self.own_lease().is_some() {
+            return Duration::ZERO;
+        }
+        self.view.remaining(self.timings.lease_duration(), now)
+    }
+
+    pub(super) fn own_lease(&self) -> Option<(&Own, &Lease)> {
+        let (own, lease) = (self.own.as_ref()?, self.view.lease()?);
+        own.is(lease).then_some((own, lease))
+    }
+
+    /// Rule L6: who sees a shorter lease may act on it as soon as the write has left, so `valid_until` is brought
+    /// forward before. Whether it had to be.
+    pub(super) fn shrink(&mut self, now: Now) -> bool {
+        let validity = self.earnings(now);
+        let Phase::Leading { tenure, .. } = &mut self.phase else { return false };
+        let shrinks = tenure.validity.remaining(now.moment) > validity.lasting;
+        if shrinks {
+            tenure.validity = validity;
+            self.actions.push_back(Action::Extend(tenure.clone()));
+        }
+        shrinks
+    }
+
+    /// What a write that leaves now may earn.
+    fn earnings(&self, now: Now) -> Validity {
+        Validity { since: now.moment, lasting: self.timings.renew_deadline() }
+    }
+
+    pub(super) fn request_write(&mut self, purpose: Purpose, now: Now) -> Request {
+        let base = self.view.lease();
+        let renew_time = self.next_renew_time(base.map(|lease| &lease.record), now);
+        let write = match purpose {
+            Purpose::Acquire => self.acquisition(base, renew_time),
+            Purpose::Renew => self.renewal(base, renew_time),
+            Purpose::Release => self.release(base, renew_time),
+        };
+        let target = base.map(|lease| (lease.record.uid.clone(), lease.resource_version));
+        let replaces = base.map(|lease| lease.resource_version);
+        let after_expiry =
+            purpose == Purpose::Acquire && base.is_some() && !self.view.is_free() && self.own_lease().is_none();
+        self.last_renew_time = Some(renew_time);
+        if self.attempts.len() == REMEMBERED_ATTEMPTS {
+            self.attempts.remove(0);
+        }
+        self.attempts.push(Attempt {
+            purpose,
+            uid: target.as_ref().map(|(uid, _)| uid.clone()),
+            replaces,
+            write: write.clone(),
+            validity: self.earnings(now),
+        });
+        self.send(InFlightKind::Write { renew_time, replaces, after_expiry }, now);
+        match target {
+            Some((uid, resource_version)) => Request::Update { uid, resource_version, write },
+            None => Request::Create(write),
+        }
+    }
+
+    /// A new tenure, also for an identity that held the last one.
+    fn acquisition(&self, base: Option<&Lease>, renew_time: Timestamp) -> Write {
+        let stored = base.map_or(0, |lease| lease.record.transitions);
+        let transitions = if stored >= MAX_TRANSITIONS { 1 } else { stored + 1 };
+        self.holding(renew_time, transitions, renew_time)
+    }
+
+    fn renewal(&self, base: Option<&Lease>, renew_time: Timestamp) -> Write {
+        let tenure = self.own.as_ref().map(|own| (own.acquire_time(), own.transitions()));
+        match tenure {
+            Some((acquire_time, transitions)) => self.holding(acquire_time, transitions, renew_time),
+            None => self.acquisition(base, renew_time),
+        }
+    }
+
+    fn holding(&self, acquire_time: Timestamp, transitions: u32, renew_time: Timestamp) -> Write {
+        Write {
+            holder: self.identity.clone(),
+            lease_duration_seconds: self.timings.lease_duration_seconds(),
+            acquire_time,
+            renew_time,
+            transitions,
+            agent: AgentMark { start: self.start.clone(), transitions, release: None },
+        }
+    }
+
+    /// The form that client-go gives it, and the mark by which our agents know it.
+    fn release(&self, base: Option<&Lease>, renew_time: Timestamp) -> Write {
+        let transitions = base.map_or(0, |lease| lease.record.transitions);
+        let uid = base.map(|lease| lease.record.uid.clone()).unwrap_or_default();
+        let release = Some(ReleaseMark { uid, transitions, renew_time });
+        Write {
+            holder: String::new(),
+            lease_duration_seconds: 1,
+            acquire_time: renew_time,
+            renew_time,
+            transitions,
+            agent: AgentMark { start: self.start.clone(), transitions, release },
+        }
+    }
+
+    /// Rule L2: unlike the stored one, and later than all of ours, whatever the wall clock does.
+    fn next_renew_time(&self, stored: Option<&Record>, now: Now) -> Timestamp {
+        let time = self.last_renew_time.map_or(now.wall, |last| now.wall.max(last.next()));
+        if stored.is_some_and(|record| record.renew_time == Some(time)) { time.next() } else { time }
+    }
+}
+
+/// `then` once `elapsed` has reached `period`.
+fn after(period: Duration, elapsed: Duration, then: Due) -> Due {
+    let wait = period.saturating_sub(elapsed);
+    if wait.is_zero() { then } else { Due::In(wait) }
+}

@@ -1,0 +1,115 @@
+//! A Lease as the election sees it: one version of the object, reduced to what decides.
+
+use crate::time::Timestamp;
+use crate::timings::Timings;
+
+/// The transitions after which counting starts again at 1: the largest that a Lease can hold.
+pub const MAX_TRANSITIONS: u32 = i32::MAX as u32;
+
+/// The version of a stored object. Versions of Leases are ordered, across objects too: the API server hands out the store's revision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ResourceVersion(pub u64);
+
+/// One stored version of the Lease.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Lease {
+    /// Which version.
+    pub resource_version: ResourceVersion,
+    /// Who holds it, and since when.
+    pub record: Record,
+    /// How long the holder asked others to wait, in seconds; 0 where the Lease holds nothing usable.
+    pub lease_duration_seconds: u32,
+    /// What the operator asks for; `None` where there is no valid set.
+    pub timings: Option<Timings>,
+    /// The operator's word, given at creation, that nobody can have held this election before.
+    pub never_held: bool,
+    /// What an agent of ours wrote beside the record.
+    pub agent: Option<AgentMark>,
+}
+
+/// The part of a Lease whose change is a sign of life (rule F1).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Record {
+    /// Of the Lease: one deleted and made again is another.
+    pub uid: String,
+    /// Empty: nobody.
+    pub holder: String,
+    /// When the tenure began, by the holder's wall clock.
+    pub acquire_time: Option<Timestamp>,
+    /// When it was last renewed, by the holder's wall clock.
+    pub renew_time: Option<Timestamp>,
+    /// How many tenures there have been.
+    pub transitions: u32,
+}
+
+/// What an agent writes beside the record: who exactly wrote it, and whether it was given up.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct AgentMark {
+    /// The nonce of the process that wrote it: tells apart two of one identity.
+    pub start: String,
+    /// The transitions of the tenure that it speaks of. Another number in the record: somebody else has held it since.
+    pub transitions: u32,
+    /// Present if that tenure was released by its holder.
+    pub release: Option<ReleaseMark>,
+}
+
+/// Proof that an empty holder means *released*: it matches only the very record that the release wrote.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ReleaseMark {
+    /// Of the Lease.
+    pub uid: String,
+    /// Of the tenure that ended.
+    pub transitions: u32,
+    /// Of the releasing write.
+    pub renew_time: Timestamp,
+}
+
+impl Lease {
+    /// Whether the holder gave it up in the way of our agents.
+    pub(crate) fn is_released_by_agent(&self) -> bool {
+        let Some(release) = self.agent.as_ref().and_then(|agent| agent.release.as_ref()) else {
+            return false;
+        };
+        self.looks_released()
+            && release.uid == self.record.uid
+            && release.transitions == self.record.transitions
+            && Some(release.renew_time) == self.record.renew_time
+    }
+
+    /// An empty holder and a duration of one second: what a release looks like, client-go's too.
+    pub(crate) fn looks_released(&self) -> bool {
+        self.record.holder.is_empty() && self.lease_duration_seconds == 1
+    }
+
+    /// Whether an agent of ours wrote the tenure that the record shows.
+    pub(crate) fn is_written_by_agent(&self) -> bool {
+        self.agent.as_ref().is_some_and(|agent| agent.transitions >= self.record.transitions)
+    }
+
+    /// Whether nothing at all has happened to it since the operator made it as never held.
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.never_held
+            && self.record.holder.is_empty()
+            && self.record.acquire_time.is_none()
+            && self.record.renew_time.is_none()
+            && self.record.transitions == 0
+            && self.agent.is_none()
+    }
+}
+
+/// The fields of a Lease that a write sets; everything else is kept as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Write {
+    /// Empty: the Lease is released.
+    pub holder: String,
+    /// In seconds.
+    pub lease_duration_seconds: u32,
+    /// Of the tenure; a release sets it to its own time, as client-go does.
+    pub acquire_time: Timestamp,
+    /// Of this very write: no two of a process are equal (rule L2).
+    pub renew_time: Timestamp,
+    /// Of the tenure.
+    pub transitions: u32,
+    /// Beside the record.
+    pub agent: AgentMark,
+}

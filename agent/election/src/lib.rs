@@ -1,0 +1,37 @@
+//! The election itself: a state machine that contends for one Lease, without any IO.
+//!
+//! [`Election`] is both standby and leader. Its caller (the *driver*) feeds it what happens, with the time at which it was
+//! seen, and carries out what it asks for:
+//!
+//! ```text
+//!   handle_watch ──►┌──────────┐──► poll_action    publish, extend, retract …: first, to the end
+//!   handle_answer ─►│ Election │──► poll_request   at most one under way
+//!   handle_timeout ►│          │──► poll_timeout   when to look again
+//!   handle_stop ───►└──────────┘
+//! ```
+//!
+//! # What is guaranteed
+//! If the driver reads the clocks right before each call, retracts when asked, and clocks run at rates within
+//! 1 ± 1/12, then between the [`Validity`] of one tenure and the next tenure of anybody who obeys the same rules there is
+//! always at least the time that [`Timings`] reserves for readers and for retraction.
+//! The letters in comments (L1, F3, R1 …) name the rules in SAFETY.md.
+//!
+//! # What is not
+//! Candidates that follow other rules, client-go's among them, are as safe as they are.
+
+#![warn(clippy::wildcard_enum_match_arm)]
+
+mod attempt;
+mod election;
+mod lease;
+mod protocol;
+mod time;
+mod timings;
+mod view;
+
+pub use attempt::Predecessor;
+pub use election::Election;
+pub use lease::{AgentMark, Lease, MAX_TRANSITIONS, Record, ReleaseMark, ResourceVersion, Write};
+pub use protocol::{Action, Answer, Candidate, Loss, Request, State, Tenure, WatchEvent};
+pub use time::{Moment, Now, Timestamp, Validity};
+pub use timings::{Field, InvalidTimings, MAX_LEASE_DURATION_SECONDS, Timings};

@@ -1,0 +1,150 @@
+//! What a candidate has seen of the Lease, and what follows from it for taking over (rules F1–F3).
+
+use std::time::Duration;
+
+use crate::lease::{Lease, ResourceVersion};
+use crate::time::Moment;
+
+/// The latest version seen, and how long it has been what it is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct View {
+    known: Known,
+    /// When the record last changed, or absence was first proven (rule F1).
+    seen_at: Moment,
+    /// The longest that a holder of this tenure ever asked others to wait (rule F2).
+    longest_duration: Duration,
+    /// No holder, no other uid and no absence has been seen (rule F3, never held).
+    pristine: bool,
+    /// Whether the last holder under this uid was an agent of ours; `None` before the first.
+    last_holder: Option<HolderKind>,
+    /// The store went back in time: what it shows may be older than who leads.
+    rolled_back: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Known {
+    Nothing,
+    Absent,
+    Present(Lease),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum HolderKind {
+    Agent,
+    Foreign,
+}
+
+impl View {
+    pub(crate) fn new(now: Moment) -> View {
+        View {
+            known: Known::Nothing,
+            seen_at: now,
+            longest_duration: Duration::ZERO,
+            pristine: true,
+            last_holder: None,
+            rolled_back: false,
+        }
+    }
+
+    pub(crate) fn lease(&self) -> Option<&Lease> {
+        match &self.known {
+            Known::Present(lease) => Some(lease),
+            Known::Nothing | Known::Absent => None,
+        }
+    }
+
+    pub(crate) fn is_absent(&self) -> bool {
+        match self.known {
+            Known::Absent => true,
+            Known::Nothing | Known::Present(_) => false,
+        }
+    }
+
+    pub(crate) fn version(&self) -> Option<ResourceVersion> {
+        self.lease().map(|lease| lease.resource_version)
+    }
+
+    /// Whether `version` tells something that was not known yet.
+    pub(crate) fn is_news(&self, version: ResourceVersion) -> bool {
+        self.version().is_none_or(|known| version > known)
+    }
+
+    /// When what is known was first seen to be so.
+    pub(crate) fn seen_at(&self) -> Moment {
+        self.seen_at
+    }
+
+    /// Takes in a newer version.
+    pub(crate) fn observe(&mut self, lease: Lease, now: Moment) {
+        let duration = Duration::from_secs(lease.lease_duration_seconds.into());
+        let held = !lease.record.holder.is_empty();
+        let mut next_tenure = false;
+        let mut same_record = false;
+        if let Known::Present(last) = &self.known {
+            let same_uid = last.record.uid == lease.record.uid;
+            if !same_uid {
+                self.pristine = false;
+                self.last_holder = None;
+            }
+            next_tenure = same_uid && held && lease.record.transitions > last.record.transitions;
+            same_record = last.record == lease.record;
+        }
+        if !same_record {
+            self.seen_at = now;
+            self.rolled_back = false;
+        }
+        self.longest_duration = if next_tenure { duration } else { self.longest_duration.max(duration) };
+        if held {
+            self.pristine = false;
+            self.last_holder = Some(if lease.is_written_by_agent() { HolderKind::Agent } else { HolderKind::Foreign });
+        }
+        self.known = Known::Present(lease);
+    }
+
+    /// Takes in an older version that is nevertheless what the store holds now: it was restored from a backup.
+    pub(crate) fn observe_rollback(&mut self, lease: Lease, now: Moment) {
+        self.known = Known::Nothing;
+        self.observe(lease, now);
+        self.seen_at = now;
+        self.pristine = false;
+        self.rolled_back = true;
+    }
+
+    /// Takes in the proof that there is no such Lease.
+    pub(crate) fn observe_absence(&mut self, now: Moment) {
+        if !self.is_absent() {
+            self.seen_at = now;
+        }
+        self.known = Known::Absent;
+        self.pristine = false;
+        self.last_holder = None;
+        self.rolled_back = false;
+    }
+
+    /// Takes in a hint of absence: no proof, but the Lease can no longer count as never held.
+    pub(crate) fn doubt(&mut self) {
+        self.pristine = false;
+    }
+
+    /// Whether it can be taken at once (rule F3).
+    pub(crate) fn is_free(&self) -> bool {
+        let Some(lease) = self.lease() else { return false };
+        if self.rolled_back {
+            return false;
+        }
+        let released_by_client_go =
+            lease.looks_released() && !lease.is_written_by_agent() && self.last_holder == Some(HolderKind::Foreign);
+        lease.is_released_by_agent() || released_by_client_go || (self.pristine && lease.is_untouched())
+    }
+
+    /// How much longer an unknown or silent holder must be waited for, given the candidate's own lease duration (rule F2).
+    pub(crate) fn remaining(&self, own_duration: Duration, now: Moment) -> Duration {
+        self.effective_duration(own_duration).saturating_sub(now.shortest_since(self.seen_at))
+    }
+
+    /// `D_eff`: the largest of the candidate's own lease duration and every one seen in this tenure.
+    pub(crate) fn effective_duration(&self, own_duration: Duration) -> Duration {
+        let most = Duration::from_secs(crate::timings::MAX_LEASE_DURATION_SECONDS.into());
+        self.longest_duration.max(own_duration).min(most)
+    }
+}
