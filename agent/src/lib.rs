@@ -1,1 +1,15 @@
-//! To come.
+//! Contends for one Lease and says, by files or in any other way, whether this process leads.
+//!
+//! [`driver::run`] drives the state machine of [`elector_election`] on a real API server; what leadership means is up to a
+//! [`driver::Publication`], of which [`status::StatusFiles`] is the agent's.
+
+pub mod clock;
+pub mod connect;
+pub mod driver;
+pub mod identity;
+mod lease_api;
+pub mod status;
+mod trouble;
+mod watch;
+
+pub use identity::nonce;

@@ -155,16 +155,21 @@ impl Election {
             WatchEvent::Present(lease) => {
                 if self.view.is_news(lease.resource_version) {
                     self.observe(lease, now);
+                } else {
+                    self.view.observe_past(&lease);
                 }
             }
             WatchEvent::Deleted { uid } => {
                 if self.view.lease().is_some_and(|lease| lease.record.uid == uid) {
                     self.observe_absence(now);
+                } else {
+                    self.view.doubt();
                 }
             }
             WatchEvent::Empty => {
                 self.view.doubt();
-                self.look |= !self.view.is_absent();
+                self.view.doubt_absence();
+                self.look = true;
             }
             WatchEvent::Refused => {}
         }
@@ -222,6 +227,12 @@ impl Election {
     /// The next thing that the driver must do.
     pub fn poll_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
+    }
+
+    /// Whether [`Election::poll_action`] has something to say.
+    #[must_use]
+    pub fn has_actions(&self) -> bool {
+        !self.actions.is_empty()
     }
 
     /// The next request to send, at `now`. `None` while one is under way or an action is waiting.

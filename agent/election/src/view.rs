@@ -86,7 +86,11 @@ impl View {
                 self.pristine = false;
                 self.last_holder = None;
             }
-            next_tenure = same_uid && held && lease.record.transitions > last.record.transitions;
+            // An edited record proves no new holder, who would have waited: only an agent's word counts.
+            let begun_by_agent = lease.agent != last.agent
+                && lease.agent.as_ref().is_some_and(|agent| agent.transitions == lease.record.transitions);
+            next_tenure =
+                same_uid && held && begun_by_agent && lease.record.transitions > last.record.transitions;
             same_record = last.record == lease.record;
         }
         if !same_record {
@@ -121,9 +125,24 @@ impl View {
         self.rolled_back = false;
     }
 
-    /// Takes in a hint of absence: no proof, but the Lease can no longer count as never held.
+    /// Takes in a hint that there was no Lease, or another one: no proof, but this one can no longer count as never held.
     pub(crate) fn doubt(&mut self) {
         self.pristine = false;
+    }
+
+    /// Takes in an older version than the latest, which tells no more than who was there before.
+    pub(crate) fn observe_past(&mut self, lease: &Lease) {
+        let other_uid = self.lease().is_some_and(|known| known.record.uid != lease.record.uid);
+        if other_uid || !lease.record.holder.is_empty() {
+            self.doubt();
+        }
+    }
+
+    /// Takes in that there may have been a Lease since it was last proven absent: its holder must be waited for.
+    pub(crate) fn doubt_absence(&mut self) {
+        if self.is_absent() {
+            self.known = Known::Nothing;
+        }
     }
 
     /// Whether it can be taken at once (rule F3).

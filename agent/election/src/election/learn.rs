@@ -24,6 +24,7 @@ impl Election {
                     self.credit(&lease, now);
                 } else {
                     // The watch has shown a later one while this was on its way.
+                    self.view.observe_past(&lease);
                     self.look = !self.attempts.is_empty();
                 }
             }
@@ -46,7 +47,8 @@ impl Election {
         sent_at: Moment,
         now: Now,
     ) {
-        let conflicted = std::mem::replace(&mut self.conflicted, answer == Answer::Conflict);
+        let conflicts = matches!(answer, Answer::Conflict | Answer::NotFound);
+        let conflicted = std::mem::replace(&mut self.conflicted, conflicts);
         match answer {
             Answer::Stored(lease) | Answer::Found(lease) => {
                 if self.view.is_news(lease.resource_version) {
@@ -62,6 +64,7 @@ impl Election {
                 }
             }
             Answer::NotFound | Answer::Conflict => {
+                self.view.doubt_absence();
                 self.look = true;
                 if conflicted {
                     self.pause_after(sent_at, None);

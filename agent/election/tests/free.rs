@@ -1,0 +1,264 @@
+//! What may be taken at once, and what only looks like it (rule F3).
+
+mod world;
+
+use elector_election::{AgentMark, Answer, WatchEvent};
+
+use self::world::{
+    Versions, World, at, empty, held_by, held_by_client_go, milliseconds, never_held, released_by, seconds,
+};
+
+#[test]
+fn a_lease_released_by_an_agent_is_taken_at_once() {
+    let lease = released_by("b");
+    let mut world = World::showing(&lease);
+    let lease = world.acquires(&lease);
+    assert_eq!(lease.record.transitions, 6);
+}
+
+#[test]
+fn a_release_ends_the_wait_for_the_holder() {
+    let mut world = World::showing(&held_by("b"));
+    world.expect_quiet_for(seconds(3));
+    let released = released_by("b").version(11);
+    world.show(&released);
+    world.acquires(&released);
+}
+
+#[test]
+fn a_released_lease_with_another_label_is_taken_at_once() {
+    let lease = released_by("b");
+    World::leading_after(&lease.labelled());
+}
+
+#[test]
+fn a_release_mark_that_speaks_of_another_record_is_worth_nothing() {
+    let mut other_uid = released_by("b");
+    other_uid.record.uid = "uid-2".into();
+    let mut other_transitions = released_by("b");
+    other_transitions.record.transitions = 4;
+    let mut other_renew_time = released_by("b");
+    other_renew_time.record.renew_time = Some(at(1_700_000_021));
+    let mut no_renew_time = released_by("b");
+    no_renew_time.record.renew_time = None;
+    let mut longer = released_by("b");
+    longer.lease_duration_seconds = 2;
+    for forged in [other_uid, other_transitions, other_renew_time, no_renew_time, longer] {
+        let mut world = World::showing(&forged);
+        world.expect_quiet_for(seconds(15));
+        world.expect_acquisition(&forged);
+        world.expect_nothing_else();
+    }
+}
+
+#[test]
+fn a_lease_released_by_client_go_is_taken_at_once() {
+    let held = held_by_client_go("b");
+    let mut world = World::showing(&held);
+    world.expect_quiet_for(seconds(3));
+    let released = held.released_by_client_go();
+    world.show(&released);
+    world.acquires(&released);
+}
+
+#[test]
+fn a_lease_that_client_go_took_from_an_agent_and_released_is_taken_at_once() {
+    let taken = held_by("b").taken_by_client_go("c");
+    let mut world = World::showing(&taken);
+    let released = taken.released_by_client_go();
+    world.show(&released);
+    world.acquires(&released);
+}
+
+#[test]
+fn the_form_of_a_release_is_not_enough_if_no_holder_was_seen() {
+    let released = held_by_client_go("b").released_by_client_go();
+    let mut world = World::showing(&released);
+    world.expect_quiet_for(seconds(15));
+    world.expect_acquisition(&released);
+    world.expect_nothing_else();
+}
+
+#[test]
+fn the_form_of_a_release_is_not_enough_if_the_holder_was_seen_under_another_uid() {
+    let held = held_by_client_go("b");
+    let mut world = World::showing(&held);
+    let released = held.released_by_client_go().with_uid("uid-2");
+    world.show(&released);
+    world.expect_quiet_for(seconds(15));
+    world.expect_acquisition(&released);
+    world.expect_nothing_else();
+}
+
+#[test]
+fn the_form_of_a_release_is_not_enough_if_an_agent_held_it() {
+    let held = held_by("b");
+    let mut world = World::showing(&held);
+    let emptied = held.released_by_client_go();
+    world.show(&emptied);
+    world.expect_quiet_for(seconds(15));
+    world.expect_acquisition(&emptied);
+    world.expect_nothing_else();
+}
+
+#[test]
+fn the_form_of_a_release_is_not_enough_if_an_agent_held_it_unseen_in_between() {
+    let held = held_by_client_go("b");
+    let mut world = World::showing(&held);
+    let mut emptied = held.released_by_client_go();
+    emptied.record.transitions = 6;
+    emptied.agent = Some(AgentMark { start: "start-c".into(), transitions: 6, release: None });
+    world.show(&emptied);
+    world.expect_quiet_for(seconds(15));
+    world.expect_acquisition(&emptied);
+    world.expect_nothing_else();
+}
+
+#[test]
+fn a_lease_never_held_is_taken_at_once_by_a_process_that_has_seen_nothing_else() {
+    let mut world = World::showing(&never_held());
+    let lease = world.acquires(&never_held());
+    assert_eq!(lease.record.transitions, 1);
+
+    let mut world = World::new();
+    world.expect_quiet_for(seconds(4));
+    world.expect_get();
+    world.find(&never_held());
+    world.acquires(&never_held());
+}
+
+#[test]
+fn a_lease_never_held_is_waited_for_by_a_process_that_has_seen_another_uid() {
+    let mut world = World::showing(&empty().with_uid("uid-0").version(1));
+    let lease = never_held().version(2);
+    world.show(&lease);
+    world.expect_quiet_for(seconds(15));
+    world.expect_acquisition(&lease);
+    world.expect_nothing_else();
+}
+
+#[test]
+fn a_lease_never_held_is_waited_for_by_a_process_that_has_seen_a_holder() {
+    let mut world = World::showing(&held_by_client_go("b").version(1));
+    let lease = never_held().version(2);
+    world.show(&lease);
+    world.expect_quiet_for(seconds(15));
+    world.expect_acquisition(&lease);
+    world.expect_nothing_else();
+}
+
+#[test]
+fn a_lease_never_held_is_waited_for_by_a_process_that_has_seen_its_absence() {
+    let mut world = World::new();
+    world.watch(WatchEvent::Empty);
+    world.expect_get();
+    world.answer(Answer::NotFound);
+    world.expect_quiet_for(seconds(1));
+    world.show(&never_held());
+    world.expect_quiet_for(seconds(15));
+    world.expect_acquisition(&never_held());
+    world.expect_nothing_else();
+}
+
+#[test]
+fn a_lease_never_held_is_waited_for_if_the_watch_began_without_it() {
+    let mut world = World::new();
+    world.watch(WatchEvent::Empty);
+    world.expect_get();
+    world.find(&never_held());
+    world.expect_quiet_for(seconds(15));
+    world.expect_acquisition(&never_held());
+    world.expect_nothing_else();
+}
+
+#[test]
+fn a_lease_never_held_is_waited_for_if_a_stale_event_tells_of_another_uid_or_of_a_holder() {
+    let lease = never_held().version(20);
+    for stale in [empty().with_uid("uid-0").version(3), held_by("b")] {
+        let mut world = World::showing(&lease);
+        world.show(&stale);
+        world.expect_quiet_for(seconds(15));
+        world.expect_acquisition(&lease);
+        world.expect_nothing_else();
+    }
+}
+
+#[test]
+fn a_lease_never_held_is_waited_for_if_another_one_was_deleted() {
+    let lease = never_held().version(20);
+    let mut world = World::showing(&lease);
+    world.delete(&held_by("b").with_uid("uid-0"));
+    world.expect_quiet_for(seconds(15));
+    world.expect_acquisition(&lease);
+    world.expect_nothing_else();
+}
+
+#[test]
+fn a_lease_that_only_claims_never_to_have_been_held_is_waited_for() {
+    let mut with_transitions = never_held();
+    with_transitions.record.transitions = 1;
+    let mut with_renew_time = never_held();
+    with_renew_time.record.renew_time = Some(at(0));
+    let mut with_acquire_time = never_held();
+    with_acquire_time.record.acquire_time = Some(at(0));
+    let mut with_agent = never_held();
+    with_agent.agent = Some(AgentMark { start: "start-b".into(), transitions: 0, release: None });
+    for lease in [with_transitions, with_renew_time, with_acquire_time, with_agent] {
+        let mut world = World::showing(&lease);
+        world.expect_quiet_for(seconds(15));
+        world.expect_acquisition(&lease);
+        world.expect_nothing_else();
+    }
+}
+
+#[test]
+fn of_two_that_take_a_released_lease_the_slower_looks_and_waits() {
+    let lease = released_by("b");
+    let mut world = World::showing(&lease);
+    world.expect_acquisition(&lease);
+    world.freeze(milliseconds(5));
+    let taken = lease.taken_by_client_go("c");
+    world.show(&taken);
+    world.answer(Answer::Conflict);
+    world.expect_get();
+    world.find(&taken);
+    world.expect_quiet_for(seconds(15));
+    world.expect_acquisition(&taken);
+    world.expect_nothing_else();
+}
+
+#[test]
+fn conflicts_in_a_row_are_a_retry_period_apart() {
+    let lease = released_by("b");
+    let mut world = World::showing(&lease);
+    world.expect_acquisition(&lease);
+    world.freeze(milliseconds(5));
+    world.answer(Answer::Conflict);
+    world.expect_get();
+    world.find(&lease);
+    for _ in 0..5 {
+        world.expect_acquisition(&lease);
+        world.answer(Answer::Conflict);
+        world.expect_quiet_for(seconds(2));
+        world.expect_get();
+        world.find(&lease);
+    }
+}
+
+#[test]
+fn updates_of_a_lease_that_is_and_is_not_there_are_a_retry_period_apart() {
+    let lease = released_by("b");
+    let mut world = World::showing(&lease);
+    world.expect_acquisition(&lease);
+    world.freeze(milliseconds(5));
+    world.answer(Answer::NotFound);
+    world.expect_get();
+    world.find(&lease);
+    for _ in 0..5 {
+        world.expect_acquisition(&lease);
+        world.answer(Answer::NotFound);
+        world.expect_quiet_for(seconds(2));
+        world.expect_get();
+        world.find(&lease);
+    }
+}

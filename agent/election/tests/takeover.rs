@@ -1,0 +1,312 @@
+//! When a standby may begin a tenure, and when it must wait (rules F1, F2).
+
+mod world;
+
+use elector_election::{Action, Answer, MAX_TRANSITIONS, State, WatchEvent};
+
+use self::world::{Versions, World, at, empty, held_by, held_by_client_go, milliseconds, seconds, timings};
+
+#[test]
+fn nothing_is_sent_while_the_watch_may_still_speak_first() {
+    let mut world = World::new();
+    world.expect_quiet_for(seconds(4));
+    world.expect_get();
+    world.expect_nothing_else();
+}
+
+#[test]
+fn a_lease_that_is_led_is_left_alone_as_long_as_it_is_renewed() {
+    let mut lease = held_by("b");
+    let mut world = World::showing(&lease);
+    for renewal in 0..10 {
+        world.expect_quiet_for(milliseconds(14_999));
+        lease = lease.renewed(at(1_700_000_020 + renewal));
+        world.show(&lease);
+    }
+    world.expect_nothing_else();
+    assert_eq!(world.election.takeover_in(world.now), Some(seconds(15)));
+}
+
+#[test]
+fn a_silent_holder_is_taken_over_once_the_own_lease_duration_has_passed() {
+    let mut lease = held_by("b");
+    lease.lease_duration_seconds = 5;
+    let mut world = World::showing(&lease);
+    world.expect_quiet_for(seconds(15));
+    let lease = world.acquires(&lease);
+    assert_eq!(lease.record.transitions, 6);
+}
+
+#[test]
+fn a_silent_holder_is_taken_over_once_its_own_lease_duration_has_passed() {
+    let mut lease = held_by("b");
+    lease.lease_duration_seconds = 40;
+    let mut world = World::showing(&lease);
+    world.expect_quiet_for(seconds(40));
+    world.acquires(&lease);
+}
+
+#[test]
+fn an_absurd_lease_duration_counts_as_an_hour() {
+    let mut lease = held_by("b");
+    lease.lease_duration_seconds = u32::MAX;
+    let mut world = World::showing(&lease);
+    world.expect_quiet_for(seconds(3600));
+    world.acquires(&lease);
+}
+
+#[test]
+fn a_lease_duration_once_seen_counts_until_the_tenure_ends() {
+    let mut long = held_by("b");
+    long.lease_duration_seconds = 40;
+    let mut world = World::showing(&long);
+    let mut lowered = long.renewed(at(1_700_000_020));
+    lowered.lease_duration_seconds = 15;
+    world.show(&lowered);
+    world.expect_quiet_for(seconds(40));
+    world.expect_acquisition(&lowered);
+    world.expect_nothing_else();
+}
+
+#[test]
+fn the_next_tenure_counts_by_its_own_lease_duration() {
+    let mut long = held_by("b");
+    long.lease_duration_seconds = 40;
+    let mut world = World::showing(&long);
+    let mut next = held_by("c").version(11);
+    next.record.transitions = 6;
+    next.agent.as_mut().unwrap().transitions = 6;
+    world.show(&next);
+    world.expect_quiet_for(seconds(15));
+    world.expect_acquisition(&next);
+    world.expect_nothing_else();
+}
+
+#[test]
+fn a_tenure_that_nobody_but_an_editor_began_does_not_forget_the_longer_lease_duration() {
+    let mut long = held_by("b");
+    long.lease_duration_seconds = 40;
+    let mut world = World::showing(&long);
+    let mut edited = long.renewed(at(1_700_000_020));
+    edited.record.holder = "c".into();
+    edited.record.transitions = 6;
+    edited.lease_duration_seconds = 1;
+    world.show(&edited);
+    world.expect_quiet_for(seconds(40));
+    world.expect_acquisition(&edited);
+    world.expect_nothing_else();
+}
+
+#[test]
+fn a_label_edit_does_not_extend_a_dead_lease() {
+    let mut lease = held_by("b");
+    let mut world = World::showing(&lease);
+    for _ in 0..3 {
+        world.expect_quiet_for(seconds(4));
+        lease = lease.labelled();
+        world.show(&lease);
+    }
+    world.expect_quiet_for(seconds(3));
+    world.acquires(&lease);
+}
+
+#[test]
+fn a_stale_watch_event_does_not_extend_a_dead_lease() {
+    let lease = held_by("b");
+    let mut world = World::showing(&lease);
+    world.expect_quiet_for(seconds(14));
+    world.show(&lease.renewed(at(1_700_000_005)).version(9));
+    world.show(&lease);
+    world.expect_quiet_for(seconds(1));
+    world.expect_acquisition(&lease);
+    world.expect_nothing_else();
+}
+
+#[test]
+fn two_renewals_within_one_second_are_told_apart() {
+    let lease = held_by("b");
+    let mut world = World::showing(&lease);
+    world.expect_quiet_for(seconds(10));
+    let mut renewed = lease.labelled();
+    renewed.record.renew_time =
+        lease.record.renew_time.map(|time| elector_election::Timestamp::from_microseconds(time.as_microseconds() + 1));
+    world.show(&renewed);
+    world.expect_quiet_for(seconds(15));
+    world.expect_acquisition(&renewed);
+    world.expect_nothing_else();
+}
+
+#[test]
+fn a_renewal_by_a_wall_clock_that_went_backwards_is_a_sign_of_life() {
+    let lease = held_by("b");
+    let mut world = World::showing(&lease);
+    world.expect_quiet_for(seconds(10));
+    let renewed = lease.renewed(at(-1_000_000_000));
+    world.show(&renewed);
+    world.expect_quiet_for(seconds(15));
+    world.expect_acquisition(&renewed);
+    world.expect_nothing_else();
+}
+
+#[test]
+fn a_standby_waits_by_its_slower_clock() {
+    let lease = held_by("b");
+    let mut world = World::showing(&lease);
+    world.pass(seconds(3600), seconds(14));
+    world.expect_nothing_else();
+    world.pass(seconds(0), seconds(1));
+    world.expect_acquisition(&lease);
+    world.expect_nothing_else();
+
+    let mut world = World::showing(&lease);
+    world.pass(seconds(14), seconds(3600));
+    world.expect_nothing_else();
+    world.pass(seconds(1), seconds(0));
+    world.expect_acquisition(&lease);
+    world.expect_nothing_else();
+}
+
+#[test]
+fn the_timings_that_the_lease_carries_replace_the_own_ones() {
+    let mut lease = held_by("b");
+    lease.lease_duration_seconds = 5;
+    let lease = lease.with_timings(timings(5, 3, 1));
+    let mut world = World::showing(&lease);
+    world.expect_quiet_for(seconds(5));
+    let write = world.expect_acquisition(&lease);
+    assert_eq!(write.lease_duration_seconds, 5);
+    world.expect_nothing_else();
+}
+
+#[test]
+fn transitions_start_again_at_one() {
+    let mut lease = held_by("b");
+    lease.record.transitions = MAX_TRANSITIONS;
+    let mut world = World::showing(&lease);
+    world.expect_quiet_for(seconds(15));
+    let write = world.update(&lease);
+    assert_eq!((write.transitions, write.agent.transitions), (1, 1));
+    world.store(&lease.after(&write));
+    assert_eq!(world.expect_acquire().transitions, 1);
+    world.expect_nothing_else();
+}
+
+#[test]
+fn a_takeover_that_comes_too_late_looks_and_opens_a_new_watch() {
+    let lease = held_by("b");
+    let mut world = World::showing(&lease);
+    world.expect_quiet_for(seconds(15));
+    world.expect_acquisition(&lease);
+    world.answer(Answer::Conflict);
+    world.expect_action(Action::Rewatch);
+    world.expect_get();
+    let renewed = lease.renewed(at(1_700_000_022));
+    world.find(&renewed);
+    world.expect_quiet_for(seconds(15));
+    world.expect_acquisition(&renewed);
+    world.expect_nothing_else();
+}
+
+#[test]
+fn a_takeover_that_only_a_label_edit_overtook_is_repeated_at_once() {
+    let lease = held_by("b");
+    let mut world = World::showing(&lease);
+    world.expect_quiet_for(seconds(15));
+    world.expect_acquisition(&lease);
+    world.freeze(milliseconds(5));
+    world.answer(Answer::Conflict);
+    world.expect_action(Action::Rewatch);
+    world.expect_get();
+    let labelled = lease.labelled();
+    world.find(&labelled);
+    world.acquires(&labelled);
+}
+
+#[test]
+fn a_lease_that_is_held_by_nobody_for_no_known_reason_is_waited_for() {
+    let lease = empty();
+    let mut world = World::showing(&lease);
+    world.expect_quiet_for(seconds(15));
+    world.acquires(&lease);
+}
+
+#[test]
+fn a_holder_that_was_removed_is_waited_for() {
+    let lease = held_by_client_go("b");
+    let mut world = World::showing(&lease);
+    world.expect_quiet_for(seconds(10));
+    let mut emptied = lease.labelled();
+    emptied.record.holder = String::new();
+    world.show(&emptied);
+    world.expect_quiet_for(seconds(15));
+    world.acquires(&emptied);
+}
+
+#[test]
+fn another_holder_starts_the_wait_again() {
+    let lease = held_by("b");
+    let mut world = World::showing(&lease);
+    world.expect_quiet_for(seconds(14));
+    let taken = lease.taken_by_client_go("c");
+    world.show(&taken);
+    world.expect_quiet_for(seconds(15));
+    world.expect_acquisition(&taken);
+    world.expect_nothing_else();
+}
+
+#[test]
+fn a_standby_whose_watch_is_refused_reads_every_retry_period() {
+    let lease = held_by("b");
+    let mut world = World::new();
+    world.watch(WatchEvent::Refused);
+    world.expect_get();
+    world.find(&lease);
+    for _ in 0..7 {
+        world.expect_quiet_for(seconds(2));
+        world.expect_get();
+        world.find(&lease);
+    }
+    // The takeover does not wait for the next look.
+    world.expect_quiet_for(seconds(1));
+    world.expect_acquisition(&lease);
+    world.expect_nothing_else();
+}
+
+#[test]
+fn a_watch_that_is_granted_after_all_ends_the_polling() {
+    let lease = held_by("b");
+    let mut world = World::new();
+    world.watch(WatchEvent::Refused);
+    world.expect_get();
+    world.find(&lease);
+    world.expect_quiet_for(seconds(2));
+    world.expect_get();
+    world.find(&lease);
+    world.show(&lease);
+    world.expect_quiet_for(seconds(13));
+    world.expect_acquisition(&lease);
+    world.expect_nothing_else();
+}
+
+#[test]
+fn a_read_that_is_refused_is_repeated_after_a_retry_period() {
+    let mut world = World::new();
+    world.watch(WatchEvent::Refused);
+    for _ in 0..5 {
+        world.expect_get();
+        world.refuse();
+        world.expect_quiet_for(seconds(2));
+    }
+    assert_eq!(world.election.state(), State::Candidate);
+}
+
+#[test]
+fn a_read_without_an_answer_is_repeated_after_a_retry_period() {
+    let mut world = World::new();
+    world.expect_quiet_for(seconds(4));
+    world.expect_get();
+    world.answer(Answer::Unknown);
+    world.expect_quiet_for(seconds(2));
+    world.expect_get();
+    world.expect_nothing_else();
+}

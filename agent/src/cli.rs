@@ -1,0 +1,229 @@
+//! The agent's settings: a flag and a variable each.
+
+use std::path::PathBuf;
+
+use clap::{Parser, ValueEnum};
+use elector_election::{InvalidTimings, Timings};
+
+/// Where the pod's service account says in which namespace it is.
+const IN_CLUSTER_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
+
+/// Contends for a Lease and keeps a file that exists only while this pod leads.
+#[derive(Debug, Parser)]
+#[command(name = "elector-agent", version, about)]
+pub(crate) struct Cli {
+    /// Name of the LeaderElection, and of its Lease
+    #[arg(long, env = "LEASE_NAME", value_name = "NAME")]
+    lease_name: Option<String>,
+    /// Namespace of both [default: the pod's own]
+    #[arg(long, env = "NAMESPACE", value_name = "NAMESPACE")]
+    namespace: Option<String>,
+    /// As whom to contend [default: <pod>_<pod uid>, else the hostname]
+    #[arg(long, env = "IDENTITY", value_name = "TEXT")]
+    identity: Option<String>,
+    /// Pod name, for the identity where there is no pod-bound token
+    #[arg(long, env = "POD_NAME", value_name = "NAME")]
+    pod_name: Option<String>,
+    /// Pod uid, for the identity where there is no pod-bound token
+    #[arg(long, env = "POD_UID", value_name = "UID")]
+    pod_uid: Option<String>,
+    /// The file that exists only while this pod leads; or a directory, for leader_status in it
+    #[arg(long, env = "STATUS_FILE", value_name = "PATH", default_value = "/tmp/leader_status")]
+    status_file: PathBuf,
+    /// How long others wait for a leader that is silent; used without an operator, as the next three
+    #[arg(
+        long,
+        env = "LEASE_DURATION_SECONDS",
+        value_name = "SECONDS",
+        default_value_t = 15,
+        allow_negative_numbers = true
+    )]
+    lease_duration_seconds: i64,
+    /// How long a leader acts on after its last renewal left
+    #[arg(
+        long,
+        env = "RENEW_DEADLINE_SECONDS",
+        value_name = "SECONDS",
+        default_value_t = 10,
+        allow_negative_numbers = true
+    )]
+    renew_deadline_seconds: i64,
+    /// Time between two renewals, and after a failure until the next attempt
+    #[arg(
+        long,
+        env = "RETRY_PERIOD_SECONDS",
+        value_name = "SECONDS",
+        default_value_t = 2,
+        allow_negative_numbers = true
+    )]
+    retry_period_seconds: i64,
+    /// How long a leader that was told to stop waits between removing the file and releasing the Lease
+    #[arg(
+        long,
+        env = "RELEASE_DELAY_SECONDS",
+        value_name = "SECONDS",
+        default_value_t = 0,
+        allow_negative_numbers = true
+    )]
+    release_delay_seconds: i64,
+    /// Form of the log
+    #[arg(long, env = "LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
+    pub(crate) log_format: LogFormat,
+    /// What to log: error, warn, info, debug, trace, or a filter of the tracing crate
+    #[arg(long, env = "LOG_LEVEL", value_name = "FILTER", default_value = "info")]
+    pub(crate) log_level: String,
+}
+
+/// Form of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines: a JSON object a line.
+    Json,
+}
+
+/// What is wrong with the settings, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// Nothing to contend for.
+    #[error("no LEASE_NAME: set it, or --lease-name, to the name of the LeaderElection")]
+    NoLeaseName,
+    /// Not in a pod, and not told.
+    #[error("no namespace found: set NAMESPACE or --namespace, or run in a pod with a service account token")]
+    NoNamespace,
+    /// A name that no object can have.
+    #[error("{what} {name:?} is no {form}: use lower-case letters, digits and '-', at most {most} characters")]
+    Name {
+        /// Whose name.
+        what: &'static str,
+        /// As given.
+        name: String,
+        /// What it should be.
+        form: &'static str,
+        /// How long it can be.
+        most: usize,
+    },
+    /// The timings break a rule.
+    #[error(transparent)]
+    Timings(#[from] InvalidTimings),
+}
+
+/// Settings that were checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Settings {
+    /// Name of the Lease.
+    pub(crate) lease: String,
+    /// Its namespace.
+    pub(crate) namespace: String,
+    /// What the user set as identity.
+    pub(crate) identity: Option<String>,
+    /// Name and uid of the pod, if both are set.
+    pub(crate) pod: Option<(String, String)>,
+    /// The status file, or a directory for it.
+    pub(crate) status_file: PathBuf,
+    /// Used without an operator.
+    pub(crate) timings: Timings,
+}
+
+impl Cli {
+    /// Checks them. A variable that is set but empty counts as not set.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub(crate) fn settings(&self) -> Result<Settings, Error> {
+        let lease = set(&self.lease_name).ok_or(Error::NoLeaseName)?;
+        // The LeaderElection's name is a label value and names seats: one label, although a Lease could have more.
+        check_name("lease name", &lease, &is_subdomain, "DNS subdomain", 253)?;
+        let namespace = set(&self.namespace).or_else(in_cluster_namespace).ok_or(Error::NoNamespace)?;
+        check_name("namespace", &namespace, &is_label, "DNS label", 63)?;
+        Ok(Settings {
+            lease,
+            namespace,
+            identity: set(&self.identity),
+            pod: set(&self.pod_name).zip(set(&self.pod_uid)),
+            status_file: self.status_file.clone(),
+            timings: Timings::new(
+                self.lease_duration_seconds,
+                self.renew_deadline_seconds,
+                self.retry_period_seconds,
+                self.release_delay_seconds,
+            )?,
+        })
+    }
+}
+
+fn set(value: &Option<String>) -> Option<String> {
+    value.clone().filter(|value| !value.is_empty())
+}
+
+fn in_cluster_namespace() -> Option<String> {
+    let namespace = std::fs::read_to_string(IN_CLUSTER_NAMESPACE).ok()?;
+    Some(namespace.trim().to_owned()).filter(|namespace| !namespace.is_empty())
+}
+
+fn check_name(
+    what: &'static str,
+    name: &str,
+    is_form: &dyn Fn(&str) -> bool,
+    form: &'static str,
+    most: usize,
+) -> Result<(), Error> {
+    if is_form(name) && name.len() <= most {
+        return Ok(());
+    }
+    Err(Error::Name { what, name: name.to_owned(), form, most })
+}
+
+fn is_subdomain(name: &str) -> bool {
+    name.split('.').all(is_label)
+}
+
+fn is_label(label: &str) -> bool {
+    let inside = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    !label.is_empty()
+        && label.len() <= 63
+        && label.chars().all(inside)
+        && !label.starts_with('-')
+        && !label.ends_with('-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(arguments: &[&str]) -> Result<Settings, Error> {
+        let common = ["elector-agent", "--namespace=shop", "--lease-name=billing"];
+        Cli::try_parse_from(common.iter().chain(arguments)).unwrap().settings()
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_sidecar_that_it_replaces() {
+        let settings = settings(&[]).unwrap();
+        assert_eq!((settings.lease.as_str(), settings.namespace.as_str()), ("billing", "shop"));
+        assert_eq!(settings.status_file, PathBuf::from("/tmp/leader_status"));
+        assert_eq!(settings.timings, Timings::DEFAULT);
+        assert_eq!((settings.identity, settings.pod), (None, None));
+    }
+
+    #[test]
+    fn names_must_be_names() {
+        for name in ["Billing", "-a", "a-", "a_b", "a/b", "..", &"a".repeat(64)] {
+            let arguments =
+                Cli::try_parse_from(["elector-agent", "--namespace", "shop", &format!("--lease-name={name}")]);
+            assert!(matches!(arguments.unwrap().settings(), Err(Error::Name { .. })), "{name}");
+        }
+        let empty = Cli::try_parse_from(["elector-agent", "--namespace=shop", "--lease-name="]).unwrap();
+        assert!(matches!(empty.settings(), Err(Error::NoLeaseName)));
+    }
+
+    #[test]
+    fn timings_that_break_the_rule_are_refused_in_the_words_of_the_api_server() {
+        let error = settings(&["--renew-deadline-seconds=12"]).unwrap_err();
+        assert_eq!(error.to_string(), "renewDeadlineSeconds is 12; with leaseDurationSeconds 15 it can be 11 at most");
+        assert!(settings(&["--lease-duration-seconds=0"]).is_err());
+        assert!(settings(&["--lease-duration-seconds=2147483648"]).is_err());
+        assert!(settings(&["--retry-period-seconds=-1"]).is_err());
+        assert!(Cli::try_parse_from(["elector-agent", "--retry-period-seconds=two"]).is_err());
+    }
+}

@@ -1,0 +1,386 @@
+//! Drives an [`Election`]: clocks, API server, watch and publication on one side, the state machine on the other.
+//!
+//! The driver decides nothing that the election cannot see. What stands between the two, and what a simulation of the
+//! shipped core therefore replaces:
+//!
+//! | here | there |
+//! |---|---|
+//! | [`clock::now`], read right before each call | `now` |
+//! | [`LeaseApi::send`], with a timeout | [`Election::poll_request`], [`Election::handle_answer`] |
+//! | [`LeaseWatch`] | [`Election::handle_watch`] |
+//! | [`Alarm`] | [`Election::poll_timeout`], [`Election::handle_timeout`] |
+//! | [`Publication`] | [`Election::poll_action`], [`Election::handle_retracted`] |
+//!
+//! Everything happens in one task: nothing that is detached can die unseen.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::time::Duration;
+
+use elector_crds::StoredLease;
+use elector_election::{
+    Action, Answer, Candidate, Election, Loss, Now, Predecessor, ResourceVersion, Tenure, Timings, WatchEvent,
+};
+use tracing::{error, info, warn};
+
+use crate::clock::{self, Alarm};
+use crate::connect;
+use crate::lease_api::{LeaseApi, Reply};
+use crate::trouble::{Trouble, Troubles};
+use crate::watch::{LeaseWatch, Seen};
+
+/// How long after a failed retraction it is tried again.
+const RETRACT_AGAIN: Duration = Duration::from_millis(100);
+
+/// Where leadership shows. Each call returns only when it is done, whatever it costs: the election waits for it.
+pub trait Publication {
+    /// A tenure began. It is not called for one that has expired.
+    ///
+    /// # Errors
+    /// What kept it from being shown; it is tried again at the next renewal.
+    fn publish(&mut self, tenure: &Tenure, now: Now) -> io::Result<()>;
+
+    /// Its validity moved.
+    ///
+    /// # Errors
+    /// What kept it from being shown.
+    fn extend(&mut self, tenure: &Tenure, now: Now) -> io::Result<()>;
+
+    /// It is over: nothing of it shows when this returns `Ok`, and the work that relies on it has been told. Called
+    /// again until it succeeds; the Lease is not released before.
+    ///
+    /// # Errors
+    /// What kept it from being taken back.
+    fn retract(&mut self) -> io::Result<()>;
+}
+
+/// For what to contend, and as whom.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Campaign {
+    /// Of the Lease.
+    pub namespace: String,
+    /// Name of the Lease.
+    pub lease: String,
+    /// `holderIdentity`; not empty.
+    pub identity: String,
+    /// [`nonce`](crate::nonce) of this process.
+    pub start: String,
+    /// Used until the Lease carries others.
+    pub timings: Timings,
+    /// What an earlier process that is proven dead left behind.
+    pub predecessor: Option<Predecessor>,
+}
+
+/// Why a campaign could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// No connection can even be tried.
+    #[error(transparent)]
+    Connect(#[from] connect::Error),
+    /// A clock or a timer of the kernel.
+    #[error("failed to use the clock: {0}")]
+    Clock(#[from] io::Error),
+}
+
+/// Contends until `stop` completes, then retracts, releases and returns.
+///
+/// # Errors
+/// Only what no waiting can mend. API server and network never end it.
+pub async fn run(
+    campaign: Campaign,
+    publication: &mut dyn Publication,
+    stop: impl Future<Output = ()>,
+) -> Result<(), Error> {
+    let mut driver = Driver::new(campaign, publication).await?;
+    let mut stop = std::pin::pin!(stop);
+    let mut stopping = false;
+    loop {
+        driver.act().await?;
+        if driver.finished {
+            return Ok(());
+        }
+        let wake = driver.sleep()?;
+        let retry_period = driver.election.timings().retry_period();
+        let Driver { watch, in_flight, alarm, retract_again, .. } = &mut driver;
+        let event = tokio::select! {
+            biased;
+            () = &mut stop, if !stopping => Event::Stop,
+            reply = answer(in_flight) => Event::Reply(reply),
+            seen = watch.next(retry_period) => Event::Seen(seen),
+            rung = alarm.rings(), if wake => Event::Rung(rung),
+            () = tokio::time::sleep(RETRACT_AGAIN), if *retract_again => Event::Rung(Ok(())),
+        };
+        stopping |= matches!(event, Event::Stop);
+        driver.take_in(event).await?;
+    }
+}
+
+#[expect(clippy::large_enum_variant, reason = "one lives at a time, on the stack")]
+enum Event {
+    Stop,
+    Reply(Reply),
+    Seen(Seen),
+    Rung(io::Result<()>),
+}
+
+type InFlight = Pin<Box<dyn Future<Output = Reply> + Send>>;
+
+async fn answer(in_flight: &mut Option<InFlight>) -> Reply {
+    let Some(request) = in_flight else { return std::future::pending().await };
+    let reply = request.await;
+    *in_flight = None;
+    reply
+}
+
+struct Driver<'a> {
+    election: Election,
+    publication: &'a mut dyn Publication,
+    /// The tenure that should show, and whether it does.
+    tenure: Option<Tenure>,
+    published: bool,
+    retract_again: bool,
+    finished: bool,
+    api: LeaseApi,
+    watch: LeaseWatch,
+    in_flight: Option<InFlight>,
+    /// The object of the version that the election sees, with all that the election does not.
+    base: Option<StoredLease>,
+    alarm: Alarm,
+    troubles: Troubles,
+    holder: Option<String>,
+    namespace: String,
+    lease: String,
+}
+
+impl<'a> Driver<'a> {
+    async fn new(campaign: Campaign, publication: &'a mut dyn Publication) -> Result<Driver<'a>, Error> {
+        let Campaign { namespace, lease, identity, start, timings, predecessor } = campaign;
+        let api = LeaseApi::new(connect::client().await?, &namespace, &lease);
+        info!(%namespace, %lease, %identity, "contending");
+        let candidate = Candidate { identity, start, timings, predecessor };
+        Ok(Driver {
+            election: Election::new(candidate, clock::now()?),
+            publication,
+            tenure: None,
+            published: false,
+            retract_again: false,
+            finished: false,
+            watch: LeaseWatch::open(api.leases(), &lease),
+            api,
+            in_flight: None,
+            base: None,
+            alarm: Alarm::new()?,
+            troubles: Troubles::new(&namespace, &lease),
+            holder: None,
+            namespace,
+            lease,
+        })
+    }
+
+    /// Does all that the election asks for, until it asks for nothing more.
+    async fn act(&mut self) -> Result<(), Error> {
+        self.election.handle_timeout(clock::now()?);
+        if self.retract_again {
+            self.retract()?;
+        }
+        loop {
+            while let Some(action) = self.election.poll_action() {
+                self.perform(action)?;
+            }
+            // The clock is read here, before the request leaves (rule L1).
+            let now = clock::now()?;
+            if let Some(request) = self.election.poll_request(now) {
+                let timeout = self.election.request_timeout();
+                self.in_flight = Some(Box::pin(self.api.clone().send(request, self.base.clone(), timeout)));
+            } else if self.election.has_actions() {
+                continue;
+            }
+            return Ok(());
+        }
+    }
+
+    fn perform(&mut self, action: Action) -> Result<(), Error> {
+        match action {
+            Action::Acquire(tenure) => {
+                info!(
+                    namespace = %self.namespace,
+                    lease = %self.lease,
+                    transitions = tenure.transitions,
+                    fencing_token = tenure.fencing_token.0,
+                    "acquired leadership"
+                );
+                self.tenure = Some(tenure);
+                self.show()?;
+            }
+            Action::Extend(tenure) => {
+                tracing::trace!(valid_until = ?tenure.validity.until_boottime(), "renewed");
+                self.tenure = Some(tenure);
+                self.show()?;
+            }
+            Action::Retract(loss) => {
+                self.log_loss(&loss);
+                self.tenure = None;
+                self.retract()?;
+            }
+            Action::Rewatch => self.watch = LeaseWatch::open(self.api.leases(), &self.lease),
+            Action::Finish => self.finished = true,
+        }
+        Ok(())
+    }
+
+    fn log_loss(&self, loss: &Loss) {
+        let (namespace, lease) = (&self.namespace, &self.lease);
+        match loss {
+            Loss::Stopped => info!(%namespace, %lease, reason = %loss, "gave up leadership"),
+            Loss::DeadlinePassed
+            | Loss::HeldByAnother { .. }
+            | Loss::Emptied
+            | Loss::Deleted
+            | Loss::Replaced
+            | Loss::RolledBack => {
+                warn!(%namespace, %lease, reason = %loss, "lost leadership");
+            }
+        }
+    }
+
+    /// Publishes the tenure or its new validity, unless that has passed: then retraction is about to be asked for.
+    fn show(&mut self) -> Result<(), Error> {
+        let Some(tenure) = &self.tenure else { return Ok(()) };
+        let now = clock::now()?;
+        if tenure.validity.has_expired(now.moment) {
+            return Ok(());
+        }
+        let shown = if self.published {
+            self.publication.extend(tenure, now)
+        } else {
+            // Part of it may show already when this fails.
+            self.publication.publish(tenure, now).inspect(|()| self.published = true)
+        };
+        if let Err(error) = shown {
+            error!(namespace = %self.namespace, lease = %self.lease, %error, "failed to show leadership");
+        }
+        Ok(())
+    }
+
+    fn retract(&mut self) -> Result<(), Error> {
+        match self.publication.retract() {
+            Ok(()) => {
+                self.published = false;
+                self.retract_again = false;
+                self.election.handle_retracted(clock::now()?);
+            }
+            Err(error) => {
+                if !self.retract_again {
+                    error!(namespace = %self.namespace, lease = %self.lease, %error, "failed to retract leadership: trying until it is done");
+                }
+                self.retract_again = true;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets the alarm for when the election wants to be woken. Whether it does.
+    fn sleep(&self) -> Result<bool, Error> {
+        let wait = self.election.poll_timeout(clock::now()?);
+        self.alarm.set(wait)?;
+        Ok(wait.is_some())
+    }
+
+    async fn take_in(&mut self, event: Event) -> Result<(), Error> {
+        match event {
+            Event::Stop => self.election.handle_stop(clock::now()?),
+            Event::Rung(rung) => rung?,
+            Event::Reply(Reply { answer, object, trouble }) => {
+                if trouble == Some(Trouble::Unauthorized) {
+                    self.reconnect().await;
+                }
+                if answer == Answer::NotFound && self.election.lease().is_none() && self.holder.is_none() {
+                    self.say_missing();
+                }
+                self.troubles.of_requests(trouble);
+                self.election.handle_answer(answer, clock::now()?);
+                self.keep(object);
+            }
+            Event::Seen(seen) => self.take_in_seen(seen).await?,
+        }
+        self.log_holder();
+        Ok(())
+    }
+
+    async fn take_in_seen(&mut self, seen: Seen) -> Result<(), Error> {
+        let trouble = match seen {
+            Seen::Nothing => None,
+            Seen::Empty => {
+                self.election.handle_watch(WatchEvent::Empty, clock::now()?);
+                None
+            }
+            Seen::Present(object) => match elector_crds::lease::read(&object) {
+                Ok((lease, oddities)) => {
+                    self.election.handle_watch(WatchEvent::Present(lease), clock::now()?);
+                    self.keep(Some(object));
+                    Trouble::of_oddities(&oddities)
+                }
+                Err(error) => Some(Trouble::Garbage(error.to_string())),
+            },
+            Seen::Deleted(object) => {
+                let uid = object.metadata.uid.unwrap_or_default();
+                self.election.handle_watch(WatchEvent::Deleted { uid }, clock::now()?);
+                None
+            }
+            Seen::Failed(trouble) => {
+                if let Trouble::Forbidden(_) = trouble {
+                    self.election.handle_watch(WatchEvent::Refused, clock::now()?);
+                }
+                if trouble == Trouble::Unauthorized {
+                    self.reconnect().await;
+                }
+                Some(trouble)
+            }
+        };
+        self.troubles.of_watch(trouble);
+        Ok(())
+    }
+
+    /// Keeps `object` if it is the version that the election goes by.
+    fn keep(&mut self, object: Option<StoredLease>) {
+        let version = self.election.lease().map(|lease| lease.resource_version);
+        if object.as_ref().and_then(version_of) == version && version.is_some() {
+            self.base = object;
+        } else if version.is_none() {
+            self.base = None;
+        }
+    }
+
+    /// A token that is refused was rotated or has expired; the client would read it again only after a minute.
+    async fn reconnect(&mut self) {
+        match connect::client().await {
+            Ok(client) => {
+                self.api = LeaseApi::new(client, &self.namespace, &self.lease);
+                self.watch.reopen(self.api.leases(), &self.lease);
+            }
+            Err(error) => warn!(%error, "failed to read the token again"),
+        }
+    }
+
+    fn say_missing(&self) {
+        info!(
+            namespace = %self.namespace,
+            lease = %self.lease,
+            seconds = self.election.timings().lease_duration_seconds(),
+            "there is no lease: waiting out whoever may have held it"
+        );
+    }
+
+    fn log_holder(&mut self) {
+        let holder = self.election.lease().map(|lease| lease.record.holder.clone());
+        if holder != self.holder {
+            info!(namespace = %self.namespace, lease = %self.lease, holder = holder.as_deref().unwrap_or(""), "observed holder");
+            self.holder = holder;
+        }
+    }
+}
+
+fn version_of(object: &StoredLease) -> Option<ResourceVersion> {
+    object.metadata.resource_version.as_ref()?.parse().ok().map(ResourceVersion)
+}

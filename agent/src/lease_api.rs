@@ -1,0 +1,114 @@
+//! The three requests that an election makes, each with a fate: stored, refused, or unknown.
+
+use std::time::Duration;
+
+use elector_crds::StoredLease;
+use elector_election::{Answer, Request};
+use kube::api::{Api, ObjectMeta, PostParams};
+use kube::{Client, Error};
+
+use crate::trouble::Trouble;
+
+/// What came of a request.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    /// For the election.
+    pub(crate) answer: Answer,
+    /// The object that the answer holds, whole.
+    pub(crate) object: Option<StoredLease>,
+    /// For whoever reads the log.
+    pub(crate) trouble: Option<Trouble>,
+}
+
+impl Reply {
+    fn without_object(answer: Answer, trouble: Option<Trouble>) -> Reply {
+        Reply { answer, object: None, trouble }
+    }
+}
+
+/// Access to one Lease.
+#[derive(Debug, Clone)]
+pub(crate) struct LeaseApi {
+    leases: Api<StoredLease>,
+    name: String,
+}
+
+impl LeaseApi {
+    pub(crate) fn new(client: Client, namespace: &str, name: &str) -> LeaseApi {
+        LeaseApi { leases: Api::namespaced(client, namespace), name: name.to_owned() }
+    }
+
+    pub(crate) fn leases(&self) -> &Api<StoredLease> {
+        &self.leases
+    }
+
+    /// Sends `request`, based on `base` if it is an update: what the election does not set stays as it is there.
+    pub(crate) async fn send(self, request: Request, base: Option<StoredLease>, timeout: Duration) -> Reply {
+        let reading = request == Request::Get;
+        let verb = verb(&request);
+        match tokio::time::timeout(timeout, self.call(request, base)).await {
+            Ok(Ok(object)) => found(object, reading),
+            Ok(Err(error)) => failed(&error, verb),
+            Err(_) => {
+                Reply::without_object(Answer::Unknown, Some(Trouble::Unreachable(format!("no answer to {verb}"))))
+            }
+        }
+    }
+
+    async fn call(&self, request: Request, base: Option<StoredLease>) -> kube::Result<StoredLease> {
+        let mut object = base.unwrap_or_else(|| StoredLease::new(ObjectMeta::default()));
+        object.metadata.name = Some(self.name.clone());
+        match request {
+            Request::Get => self.leases.get(&self.name).await,
+            Request::Create(write) => {
+                elector_crds::lease::apply(&write, &mut object);
+                self.leases.create(&PostParams::default(), &object).await
+            }
+            Request::Update { uid, resource_version, write } => {
+                elector_crds::lease::apply(&write, &mut object);
+                object.metadata.uid = Some(uid);
+                object.metadata.resource_version = Some(resource_version.0.to_string());
+                self.leases.replace(&self.name, &PostParams::default(), &object).await
+            }
+        }
+    }
+}
+
+fn verb(request: &Request) -> &'static str {
+    match request {
+        Request::Get => "get",
+        Request::Create(_) => "create",
+        Request::Update { .. } => "update",
+    }
+}
+
+fn found(object: StoredLease, reading: bool) -> Reply {
+    match elector_crds::lease::read(&object) {
+        Ok((lease, oddities)) => Reply {
+            answer: if reading { Answer::Found(lease) } else { Answer::Stored(lease) },
+            object: Some(object),
+            trouble: Trouble::of_oddities(&oddities),
+        },
+        Err(error) => Reply::without_object(Answer::Unknown, Some(Trouble::Garbage(error.to_string()))),
+    }
+}
+
+fn failed(error: &Error, verb: &'static str) -> Reply {
+    let Error::Api(status) = error else {
+        return Reply::without_object(Answer::Unknown, Some(Trouble::of_error(error, verb)));
+    };
+    let retry_after = status
+        .details
+        .as_ref()
+        .map(|details| Duration::from_secs(details.retry_after_seconds.into()))
+        .filter(|wait| !wait.is_zero());
+    match status.code {
+        404 => Reply::without_object(Answer::NotFound, None),
+        409 => Reply::without_object(Answer::Conflict, None),
+        // Each says that nothing was stored. Any other code, a 408 or a 5xx, may follow a write that was.
+        400 | 401 | 403 | 405 | 413 | 415 | 422 | 429 => {
+            Reply::without_object(Answer::Refused { retry_after }, Some(Trouble::of_error(error, verb)))
+        }
+        _ => Reply::without_object(Answer::Unknown, Some(Trouble::of_error(error, verb))),
+    }
+}

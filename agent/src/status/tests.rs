@@ -1,0 +1,136 @@
+use std::os::unix::fs::symlink;
+use std::time::Duration;
+
+use elector_election::{Moment, ResourceVersion, Timestamp, Validity};
+
+use super::*;
+
+fn author() -> Author {
+    Author {
+        hostname: "billing-0".to_owned(),
+        identity: "billing-0_5f0c".to_owned(),
+        namespace: "shop".to_owned(),
+        lease: "billing".to_owned(),
+        start: "nonce".to_owned(),
+        boot_id: "boot".to_owned(),
+    }
+}
+
+fn now() -> Now {
+    let moment = Moment { boottime: Duration::from_secs(100), monotonic_raw: Duration::from_secs(90) };
+    Now { moment, wall: Timestamp::from_microseconds(1_000_000) }
+}
+
+fn tenure() -> Tenure {
+    Tenure {
+        uid: "u1".to_owned(),
+        fencing_token: ResourceVersion(17),
+        acquire_time: Timestamp::from_microseconds(500_000),
+        transitions: 4,
+        validity: Validity { since: now().moment, lasting: Duration::from_secs(10) },
+    }
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let mut names: Vec<String> =
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn files_appear_whole_and_disappear() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("status");
+    let (mut files, predecessor) = StatusFiles::open(&path, author()).unwrap();
+    assert_eq!(predecessor, None);
+    assert_eq!(names(folder.path()), ["status.lock"]);
+    files.publish(&tenure(), now()).unwrap();
+    assert_eq!(names(folder.path()), ["status", "status.json", "status.lock"]);
+    assert_eq!(fs::read_to_string(&path).unwrap(), "billing-0\n");
+    let report = Report::read(&folder.path().join("status.json")).unwrap();
+    assert_eq!(report.fencing_token, 17);
+    assert_eq!(report.valid_until_boottime_ns, 110_000_000_000);
+    assert_eq!(report.valid_until, "1970-01-01T00:00:11.000000Z");
+    files.retract().unwrap();
+    assert_eq!(names(folder.path()), ["status.lock"]);
+    files.retract().unwrap();
+}
+
+#[test]
+fn a_directory_is_filled() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut files, _) = StatusFiles::open(folder.path(), author()).unwrap();
+    files.publish(&tenure(), now()).unwrap();
+    assert_eq!(names(folder.path()), ["leader_status", "leader_status.json", "leader_status.lock"]);
+}
+
+#[test]
+fn what_a_dead_process_left_is_removed_and_its_tenure_returned() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut files, _) = StatusFiles::open(folder.path(), author()).unwrap();
+    files.publish(&tenure(), now()).unwrap();
+    drop(files);
+    let (_files, predecessor) = StatusFiles::open(folder.path(), author()).unwrap();
+    assert_eq!(names(folder.path()), ["leader_status.lock"]);
+    let predecessor = predecessor.unwrap();
+    assert_eq!((predecessor.uid.as_str(), predecessor.start.as_str(), predecessor.transitions), ("u1", "nonce", 4));
+    assert_eq!(predecessor.acquire_time, tenure().acquire_time);
+}
+
+#[test]
+fn a_tenure_of_an_earlier_boot_is_not_returned() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut files, _) = StatusFiles::open(folder.path(), author()).unwrap();
+    files.publish(&tenure(), now()).unwrap();
+    drop(files);
+    let rebooted = Author { boot_id: "another".to_owned(), ..author() };
+    let (_files, predecessor) = StatusFiles::open(folder.path(), rebooted).unwrap();
+    assert_eq!(predecessor, None);
+}
+
+#[test]
+fn a_second_agent_on_one_path_is_refused_and_removes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut files, _) = StatusFiles::open(folder.path(), author()).unwrap();
+    files.publish(&tenure(), now()).unwrap();
+    let error = StatusFiles::open(folder.path(), author()).unwrap_err();
+    assert!(error.to_string().contains("give each agent its own"), "{error}");
+    assert!(folder.path().join("leader_status").exists());
+}
+
+#[test]
+fn a_path_that_cannot_serve_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (link, target) = (folder.path().join("link"), folder.path().join("target"));
+    symlink(&target, &link).unwrap();
+    for path in [link, folder.path().join("missing/status"), PathBuf::from("/dev/null")] {
+        let refused = StatusFiles::open(&path, author());
+        assert!(refused.is_err(), "{}", path.display());
+    }
+    assert!(!target.exists());
+    fs::create_dir_all(folder.path().join("status2.json/full")).unwrap();
+    assert!(StatusFiles::open(&folder.path().join("status2"), author()).is_err());
+}
+
+#[test]
+fn what_lies_at_the_temporary_name_is_not_written_through() {
+    let folder = tempfile::tempdir().unwrap();
+    let victim = folder.path().join("victim");
+    fs::write(&victim, "untouched").unwrap();
+    let (mut files, _) = StatusFiles::open(&folder.path().join("status"), author()).unwrap();
+    symlink(&victim, folder.path().join("status.tmp")).unwrap();
+    files.publish(&tenure(), now()).unwrap();
+    assert_eq!(fs::read_to_string(&victim).unwrap(), "untouched");
+}
+
+#[test]
+fn garbage_in_the_report_is_no_predecessor() {
+    let folder = tempfile::tempdir().unwrap();
+    for garbage in ["", "{", "null", "{}", r#"{"identity":1}"#] {
+        fs::write(folder.path().join("leader_status.json"), garbage).unwrap();
+        let (files, predecessor) = StatusFiles::open(folder.path(), author()).unwrap();
+        assert_eq!(predecessor, None, "{garbage}");
+        drop(files);
+    }
+}
