@@ -1,0 +1,283 @@
+//! The project's labels and annotations, and the JSON that two of them carry on a Lease.
+//!
+//! Reading never fails: what is missing or wrong is left out, or read as whatever makes candidates wait longest, and
+//! reported as an [`Oddity`]. Unknown JSON fields are ignored.
+
+use elector_election::{AgentMark, MAX_TRANSITIONS, ReleaseMark, Timings};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::lease::Oddity;
+use crate::timestamp::{format_timestamp, parse_timestamp};
+
+/// On a pod: the election that it is a candidate of, unless the election has a selector of its own.
+pub const ELECTION_LABEL: &str = group!("election");
+
+/// On a Lease, operator to agents: the timings, and whether it was made as never held.
+pub const TIMINGS_ANNOTATION: &str = group!("timings");
+
+/// On a Lease, among agents: who wrote the record, and whether it was released.
+pub const AGENT_ANNOTATION: &str = group!("agent");
+
+/// On a Lease, by a person: `"true"` lets the operator adopt it.
+pub const ADOPT_ANNOTATION: &str = group!("adopt");
+
+/// What [`TIMINGS_ANNOTATION`] says.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
+pub struct TimingsAnnotation {
+    /// `None`: no valid set.
+    pub timings: Option<Timings>,
+    /// The operator's word that nobody can have held this Lease's election before.
+    pub never_held: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct TimingsJson {
+    lease_duration_seconds: i64,
+    renew_deadline_seconds: i64,
+    retry_period_seconds: i64,
+    release_delay_seconds: i64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct TimingsAnnotationJson {
+    #[serde(flatten)]
+    timings: Option<TimingsJson>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    never_held: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct AgentJson<'a> {
+    version: &'a str,
+    start: &'a str,
+    transitions: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    release: Option<ReleaseJson<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ReleaseJson<'a> {
+    uid: &'a str,
+    transitions: u32,
+    renew_time: String,
+}
+
+impl TimingsAnnotation {
+    /// As the annotation's value.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let timings = self.timings.map(|timings| TimingsJson {
+            lease_duration_seconds: timings.lease_duration_seconds().into(),
+            renew_deadline_seconds: timings.renew_deadline_seconds().into(),
+            retry_period_seconds: timings.retry_period_seconds().into(),
+            release_delay_seconds: timings.release_delay_seconds().into(),
+        });
+        json(&TimingsAnnotationJson { timings, never_held: self.never_held })
+    }
+
+    /// Reads the annotation's value.
+    #[must_use]
+    pub fn parse(text: &str, oddities: &mut Vec<Oddity>) -> TimingsAnnotation {
+        let value: Value = serde_json::from_str(text).unwrap_or_default();
+        let never_held = value.get("neverHeld") == Some(&Value::Bool(true));
+        let timings = serde_json::from_value::<TimingsJson>(value).map_err(|error| error.to_string()).and_then(
+            |TimingsJson {
+                 lease_duration_seconds,
+                 renew_deadline_seconds,
+                 retry_period_seconds,
+                 release_delay_seconds,
+             }| {
+                Timings::new(
+                    lease_duration_seconds,
+                    renew_deadline_seconds,
+                    retry_period_seconds,
+                    release_delay_seconds,
+                )
+                .map_err(|invalid| invalid.to_string())
+            },
+        );
+        match timings {
+            Ok(timings) => TimingsAnnotation { timings: Some(timings), never_held },
+            Err(why) => {
+                oddities.push(Oddity::new(TIMINGS_ANNOTATION, text, format!("no timings: {why}")));
+                TimingsAnnotation { timings: None, never_held }
+            }
+        }
+    }
+}
+
+/// `mark` as the value of [`AGENT_ANNOTATION`].
+#[must_use]
+pub fn agent_to_json(mark: &AgentMark) -> String {
+    json(&AgentJson {
+        version: env!("CARGO_PKG_VERSION"),
+        start: &mark.start,
+        transitions: mark.transitions,
+        release: mark.release.as_ref().map(|release| ReleaseJson {
+            uid: &release.uid,
+            transitions: release.transitions,
+            renew_time: format_timestamp(release.renew_time),
+        }),
+    })
+}
+
+/// Reads the value of [`AGENT_ANNOTATION`].
+///
+/// One that cannot be read counts as the mark of an unknown agent's running tenure: the Lease is then neither released nor
+/// never held, so that everybody waits.
+#[must_use]
+pub fn parse_agent(text: &str, oddities: &mut Vec<Oddity>) -> AgentMark {
+    let value: Value = serde_json::from_str(text).unwrap_or_default();
+    let start = value.get("start").and_then(Value::as_str);
+    let transitions = value.get("transitions").and_then(transitions);
+    let (Some(start), Some(transitions)) = (start, transitions) else {
+        oddities.push(Oddity::new(AGENT_ANNOTATION, text, "the mark of an unknown agent"));
+        return AgentMark { start: String::new(), transitions: MAX_TRANSITIONS, release: None };
+    };
+    let release = match value.get("release") {
+        None | Some(Value::Null) => None,
+        Some(release) => {
+            let mark = release_mark(release);
+            if mark.is_none() {
+                oddities.push(Oddity::new(AGENT_ANNOTATION, text, "no release"));
+            }
+            mark
+        }
+    };
+    AgentMark { start: start.to_owned(), transitions, release }
+}
+
+fn release_mark(value: &Value) -> Option<ReleaseMark> {
+    Some(ReleaseMark {
+        uid: value.get("uid")?.as_str()?.to_owned(),
+        transitions: value.get("transitions").and_then(transitions)?,
+        renew_time: parse_timestamp(value.get("renewTime")?.as_str()?)?,
+    })
+}
+
+fn transitions(value: &Value) -> Option<u32> {
+    u32::try_from(value.as_u64()?).ok().filter(|transitions| *transitions <= MAX_TRANSITIONS)
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("strings, numbers and booleans are JSON")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> (TimingsAnnotation, usize) {
+        let mut oddities = Vec::new();
+        let annotation = TimingsAnnotation::parse(text, &mut oddities);
+        (annotation, oddities.len())
+    }
+
+    #[test]
+    fn timings_are_written_as_documented_and_read_back() {
+        let annotation = TimingsAnnotation { timings: Some(Timings::DEFAULT), never_held: false };
+        assert_eq!(
+            annotation.to_json(),
+            r#"{"leaseDurationSeconds":15,"renewDeadlineSeconds":10,"retryPeriodSeconds":2,"releaseDelaySeconds":0}"#
+        );
+        assert_eq!(parse(&annotation.to_json()), (annotation, 0));
+        let never_held = TimingsAnnotation { never_held: true, ..annotation };
+        assert!(never_held.to_json().ends_with(r#""releaseDelaySeconds":0,"neverHeld":true}"#));
+        assert_eq!(parse(&never_held.to_json()), (never_held, 0));
+    }
+
+    #[test]
+    fn timings_that_cannot_be_read_are_none_and_reported() {
+        for text in [
+            "",
+            "garbage",
+            "[]",
+            "null",
+            "{}",
+            r#"{"leaseDurationSeconds":15,"renewDeadlineSeconds":10,"retryPeriodSeconds":2}"#,
+            r#"{"leaseDurationSeconds":"15","renewDeadlineSeconds":10,"retryPeriodSeconds":2,"releaseDelaySeconds":0}"#,
+            r#"{"leaseDurationSeconds":15.5,"renewDeadlineSeconds":10,"retryPeriodSeconds":2,"releaseDelaySeconds":0}"#,
+            r#"{"leaseDurationSeconds":15,"renewDeadlineSeconds":12,"retryPeriodSeconds":2,"releaseDelaySeconds":0}"#,
+            r#"{"leaseDurationSeconds":1e400,"renewDeadlineSeconds":12,"retryPeriodSeconds":2,"releaseDelaySeconds":0}"#,
+        ] {
+            assert_eq!(parse(text), (TimingsAnnotation::default(), 1), "{text}");
+        }
+    }
+
+    #[test]
+    fn only_a_plain_true_says_never_held() {
+        for (text, never_held) in [
+            (r#"{"neverHeld":true}"#, true),
+            (r#"{"neverHeld":"true"}"#, false),
+            (r#"{"neverHeld":1}"#, false),
+            (r#"{"neverheld":true}"#, false),
+        ] {
+            assert_eq!(parse(text).0.never_held, never_held, "{text}");
+        }
+    }
+
+    fn mark() -> AgentMark {
+        AgentMark {
+            start: "n1".to_owned(),
+            transitions: 4,
+            release: Some(ReleaseMark {
+                uid: "u".to_owned(),
+                transitions: 4,
+                renew_time: parse_timestamp("2026-11-23T18:00:00.000001Z").unwrap(),
+            }),
+        }
+    }
+
+    #[test]
+    fn the_agents_mark_is_written_as_documented_and_read_back() {
+        let text = agent_to_json(&mark());
+        assert_eq!(
+            text,
+            format!(
+                r#"{{"version":"{}","start":"n1","transitions":4,"release":{{"uid":"u","transitions":4,"renewTime":"2026-11-23T18:00:00.000001Z"}}}}"#,
+                env!("CARGO_PKG_VERSION")
+            )
+        );
+        let mut oddities = Vec::new();
+        assert_eq!(parse_agent(&text, &mut oddities), mark());
+        assert_eq!(
+            parse_agent(r#"{"start":"n1","transitions":4,"new":{}}"#, &mut oddities),
+            AgentMark { release: None, ..mark() }
+        );
+        assert_eq!(oddities, []);
+    }
+
+    #[test]
+    fn a_mark_that_cannot_be_read_makes_everybody_wait() {
+        for text in [
+            "",
+            "{}",
+            "null",
+            "{\"start\":\"n1\"}",
+            r#"{"start":7,"transitions":4}"#,
+            r#"{"start":"n1","transitions":-1}"#,
+            r#"{"start":"n1","transitions":2147483648}"#,
+            r#"{"start":"n1","transitions":4.5}"#,
+        ] {
+            let mut oddities = Vec::new();
+            let mark = parse_agent(text, &mut oddities);
+            assert_eq!((mark.transitions, mark.release), (MAX_TRANSITIONS, None), "{text}");
+            assert_eq!(oddities.len(), 1, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_release_that_cannot_be_read_is_none() {
+        for release in ["7", "{}", r#"{"uid":"u","transitions":4,"renewTime":"soon"}"#] {
+            let mut oddities = Vec::new();
+            let text = format!(r#"{{"start":"n1","transitions":4,"release":{release}}}"#);
+            assert_eq!(parse_agent(&text, &mut oddities), AgentMark { release: None, ..mark() });
+            assert_eq!(oddities.len(), 1, "{release}");
+        }
+    }
+}

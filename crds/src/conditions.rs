@@ -1,0 +1,165 @@
+//! The conditions of a `LeaderElection`, and their reasons. A reason is part of the API.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+/// Gives each variant its name, as it is written.
+macro_rules! names {
+    ($(#[$doc:meta])* $type:ident { $($(#[$variant_doc:meta])* $variant:ident,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum $type {
+            $($(#[$variant_doc])* $variant,)*
+        }
+
+        impl $type {
+            /// As it is written.
+            #[must_use]
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $($type::$variant => stringify!($variant),)*
+                }
+            }
+        }
+
+        impl std::fmt::Display for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+
+names! {
+    /// What a condition is about.
+    ConditionType {
+        /// What was asked for is in place, whoever leads.
+        Ready,
+        /// Somebody leads.
+        LeaderElected,
+        /// Those who may lead can.
+        CandidatesReady,
+    }
+}
+
+names! {
+    /// Whether it is so.
+    Status {
+        /// It is.
+        True,
+        /// It is not.
+        False,
+        /// It cannot be told yet.
+        Unknown,
+    }
+}
+
+names! {
+    /// Why it is so.
+    Reason {
+        /// Ready: everything is in place.
+        Reconciled,
+        /// Not ready: the spec breaks a rule.
+        InvalidSpec,
+        /// Not ready: an object of that name belongs to somebody else.
+        ObjectConflict,
+        /// Not ready: the operator may not do it.
+        Forbidden,
+        /// Not ready: something failed, and is tried again.
+        ReconcileFailed,
+
+        /// Elected: the Lease is held and renewed.
+        LeaseHeld,
+        /// Not elected: no candidate has ever led.
+        NeverHeld,
+        /// Not elected: the last leader gave it up.
+        Released,
+        /// Not elected: the last leader has been silent for longer than its lease.
+        LeaseExpired,
+        /// Not elected: there is a Lease whose history is unknown, and candidates wait in case somebody still leads.
+        WaitingOutUnknownHolder,
+        /// Unknown: the operator has not watched the Lease for long enough.
+        LeaseNotObserved,
+
+        /// All candidates are ready.
+        AllReady,
+        /// No pod matches the selector.
+        NoPodsMatch,
+        /// A pod matches, but its service account may not contend.
+        ServiceAccountNotListed,
+        /// A candidate is not ready.
+        SomeNotReady,
+        /// Candidates are ready, the Lease is free, and nobody takes it.
+        NoneContends,
+    }
+}
+
+/// A condition that is to be.
+#[must_use]
+pub fn condition(type_: ConditionType, status: Status, reason: Reason, message: impl Into<String>) -> Condition {
+    Condition {
+        type_: type_.as_str().to_owned(),
+        status: status.as_str().to_owned(),
+        reason: reason.as_str().to_owned(),
+        message: message.into(),
+        observed_generation: None,
+        last_transition_time: Time(Timestamp::UNIX_EPOCH),
+    }
+}
+
+/// The condition of that type.
+#[must_use]
+pub fn find(conditions: &[Condition], type_: ConditionType) -> Option<&Condition> {
+    conditions.iter().find(|condition| condition.type_ == type_.as_str())
+}
+
+/// Puts `condition` in place of the one of its type. Its `lastTransitionTime` is `now` if the status changed, else it stays.
+pub fn set(conditions: &mut Vec<Condition>, mut condition: Condition, now: Timestamp) {
+    let Some(last) = conditions.iter_mut().find(|last| last.type_ == condition.type_) else {
+        condition.last_transition_time = Time(now);
+        conditions.push(condition);
+        return;
+    };
+    condition.last_transition_time =
+        if last.status == condition.status { last.last_transition_time.clone() } else { Time(now) };
+    *last = condition;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn second(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn elected(status: Status, reason: Reason) -> Condition {
+        condition(ConditionType::LeaderElected, status, reason, "")
+    }
+
+    #[test]
+    fn a_change_of_status_is_a_transition_and_a_change_of_reason_is_not() {
+        let mut conditions = Vec::new();
+        set(&mut conditions, elected(Status::False, Reason::NeverHeld), second(1));
+        assert_eq!(conditions[0].last_transition_time, Time(second(1)));
+
+        set(&mut conditions, elected(Status::False, Reason::LeaseExpired), second(2));
+        assert_eq!(conditions[0].reason, "LeaseExpired");
+        assert_eq!(conditions[0].last_transition_time, Time(second(1)));
+
+        set(&mut conditions, elected(Status::True, Reason::LeaseHeld), second(3));
+        assert_eq!(conditions[0].status, "True");
+        assert_eq!(conditions[0].last_transition_time, Time(second(3)));
+        assert_eq!(conditions.len(), 1);
+    }
+
+    #[test]
+    fn other_types_are_left_alone() {
+        let mut conditions = Vec::new();
+        set(&mut conditions, elected(Status::True, Reason::LeaseHeld), second(1));
+        set(&mut conditions, condition(ConditionType::Ready, Status::True, Reason::Reconciled, ""), second(2));
+        assert_eq!(find(&conditions, ConditionType::LeaderElected).unwrap().last_transition_time, Time(second(1)));
+        assert_eq!(find(&conditions, ConditionType::Ready).unwrap().last_transition_time, Time(second(2)));
+        assert_eq!(find(&conditions, ConditionType::CandidatesReady), None);
+    }
+}

@@ -1,0 +1,247 @@
+//! `LeaderElection`: what the user asks for, and what the operator answers.
+
+use elector_election::{InvalidTimings, Timings};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::CustomResource;
+use kube::core::{Expression, Selector};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::annotations::ELECTION_LABEL;
+use crate::selector::CandidateSelector;
+use crate::validation;
+
+/// The service account whose pods may lead unless others are named.
+pub const DEFAULT_SERVICE_ACCOUNT: &str = "default";
+
+/// What is asked for. `{}` is complete.
+// Seconds are 64 bits wide here so that no stored number can make a list of elections unreadable; the schema says int32.
+#[derive(CustomResource, JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+#[kube(
+    group = "leader-elector.io",
+    version = "v1alpha1",
+    kind = "LeaderElection",
+    plural = "leaderelections",
+    shortname = "le",
+    namespaced,
+    status = "LeaderElectionStatus",
+    derive = "PartialEq",
+    doc = "One leader among the pods of one workload. `spec: {}` is complete: the candidates are then the pods labelled \
+           leader-elector.io/election=<name>, of the service account \"default\".",
+    validation = validation::name_fits_a_label(),
+    printcolumn(name = "Holder", type_ = "string", json_path = ".status.holder.name",
+        description = "The pod that leads."),
+    printcolumn(name = "Candidates", type_ = "integer", json_path = ".status.candidates",
+        description = "Pods that may lead."),
+    printcolumn(name = "Transitions", type_ = "integer", json_path = ".status.leaseTransitions",
+        description = "How many tenures there have been."),
+    printcolumn(name = "Held For", type_ = "date", json_path = ".status.holder.acquireTime",
+        description = "How long the holder has led."),
+    printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#,
+        description = "Whether what was asked for is in place."),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(name = "Elected", type_ = "string", priority = 1,
+        json_path = r#".status.conditions[?(@.type=="LeaderElected")].status"#,
+        description = "Whether somebody leads."),
+    printcolumn(name = "Reason", type_ = "string", priority = 1,
+        json_path = r#".status.conditions[?(@.type=="LeaderElected")].reason"#,
+        description = "Why somebody leads, or nobody does."),
+    printcolumn(name = "Node", type_ = "string", priority = 1, json_path = ".status.holder.nodeName",
+        description = "Where the holder runs.")
+)]
+#[serde(rename_all = "camelCase")]
+#[schemars(transform = validation::timings)]
+pub struct LeaderElectionSpec {
+    /// Who may lead.
+    #[serde(default)]
+    pub candidates: Candidates,
+
+    /// How long a leader is believed to lead after its last sign of life, in whole seconds, 3600 at most. A standby takes
+    /// over that long after the leader has gone silent. Must leave room for the renew deadline:
+    /// 132 * leaseDurationSeconds >= 156 * renewDeadlineSeconds + 143 * (1 + releaseDelaySeconds).
+    #[serde(default = "default_lease_duration_seconds")]
+    #[schemars(extend("format" = "int32"))]
+    pub lease_duration_seconds: i64,
+
+    /// How long a leader goes on without a successful renewal before it stops leading, in whole seconds. At least twice
+    /// the retry period.
+    #[serde(default = "default_renew_deadline_seconds")]
+    #[schemars(extend("format" = "int32"))]
+    pub renew_deadline_seconds: i64,
+
+    /// How often a leader renews, in whole seconds.
+    #[serde(default = "default_retry_period_seconds")]
+    #[schemars(extend("format" = "int32"))]
+    pub retry_period_seconds: i64,
+
+    /// How long a leader that is told to stop waits between removing its status file and letting others lead, in whole
+    /// seconds. For applications that look at the file and then act for a while without looking again.
+    #[serde(default = "default_release_delay_seconds")]
+    #[schemars(extend("format" = "int32"))]
+    pub release_delay_seconds: i64,
+}
+
+/// Who may lead: pods in the election's namespace that match the selector and run as one of the service accounts.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Candidates {
+    /// The candidates' labels. Absent: leader-elector.io/election=<name of the election>. An empty selector is refused. It
+    /// decides what the status counts; the right to lead comes from the service account.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<CandidateSelector>,
+
+    /// The service accounts that are given the right to contend for the Lease.
+    #[serde(default = "default_service_account_names")]
+    #[schemars(length(min = 1, max = 32), transform = validation::service_account_names)]
+    pub service_account_names: Vec<String>,
+}
+
+/// What the operator sees.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct LeaderElectionStatus {
+    /// The generation of the election that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+
+    /// The candidates' label selector, as kubectl takes it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selector: Option<String>,
+
+    /// The uid of the Lease.
+    #[serde(default, rename = "leaseUID", skip_serializing_if = "Option::is_none")]
+    pub lease_uid: Option<String>,
+
+    /// Who leads. Absent: nobody, as the operator sees it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub holder: Option<Holder>,
+
+    /// How many tenures there have been. Kept when the Lease is deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "int32"))]
+    pub lease_transitions: Option<i64>,
+
+    /// How many pods match the selector, terminating and finished ones not counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "int32"))]
+    pub candidates: Option<i64>,
+
+    /// How many of the candidates are ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "int32"))]
+    pub ready_candidates: Option<i64>,
+
+    /// Ready: what was asked for is in place. LeaderElected: somebody leads. CandidatesReady: those who may lead can.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(transform = validation::conditions)]
+    pub conditions: Vec<Condition>,
+}
+
+/// Who leads.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct Holder {
+    /// The pod that leads; the identity itself if it names no pod.
+    pub name: String,
+
+    /// The Lease's holderIdentity.
+    pub identity: String,
+
+    /// The node of that pod.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_name: Option<String>,
+
+    /// When it began to lead, by its own clock: the Lease's acquireTime.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "date-time"))]
+    pub acquire_time: Option<String>,
+}
+
+impl LeaderElectionSpec {
+    /// The timings that are asked for.
+    ///
+    /// # Errors
+    /// The rule that they break; the API server refuses such a spec in the same words.
+    pub fn timings(&self) -> Result<Timings, InvalidTimings> {
+        Timings::new(
+            self.lease_duration_seconds,
+            self.renew_deadline_seconds,
+            self.retry_period_seconds,
+            self.release_delay_seconds,
+        )
+    }
+
+    /// What the candidates of the election called `name` are recognised by.
+    #[must_use]
+    pub fn selector(&self, name: &str) -> Selector {
+        match &self.candidates.selector {
+            Some(selector) => selector.to_selector(),
+            None => Expression::Equal(ELECTION_LABEL.to_owned(), name.to_owned()).into(),
+        }
+    }
+}
+
+impl Default for LeaderElectionSpec {
+    fn default() -> Self {
+        LeaderElectionSpec {
+            candidates: Candidates::default(),
+            lease_duration_seconds: default_lease_duration_seconds(),
+            renew_deadline_seconds: default_renew_deadline_seconds(),
+            retry_period_seconds: default_retry_period_seconds(),
+            release_delay_seconds: default_release_delay_seconds(),
+        }
+    }
+}
+
+impl Default for Candidates {
+    fn default() -> Self {
+        Candidates { selector: None, service_account_names: default_service_account_names() }
+    }
+}
+
+fn default_service_account_names() -> Vec<String> {
+    vec![DEFAULT_SERVICE_ACCOUNT.to_owned()]
+}
+
+fn default_lease_duration_seconds() -> i64 {
+    Timings::DEFAULT.lease_duration_seconds().into()
+}
+
+fn default_renew_deadline_seconds() -> i64 {
+    Timings::DEFAULT.renew_deadline_seconds().into()
+}
+
+fn default_retry_period_seconds() -> i64 {
+    Timings::DEFAULT.retry_period_seconds().into()
+}
+
+fn default_release_delay_seconds() -> i64 {
+    Timings::DEFAULT.release_delay_seconds().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::GROUP;
+    use kube::Resource;
+
+    #[test]
+    fn an_empty_spec_is_complete() {
+        let spec: LeaderElectionSpec = serde_json::from_str("{}").unwrap();
+        assert_eq!(spec, LeaderElectionSpec::default());
+        assert_eq!(spec.timings(), Ok(Timings::DEFAULT));
+        assert_eq!(spec.selector("billing").to_string(), "leader-elector.io/election=billing");
+    }
+
+    #[test]
+    fn the_group_is_the_constant() {
+        assert_eq!(LeaderElection::group(&()), GROUP);
+    }
+
+    #[test]
+    fn seconds_beyond_32_bits_are_read_and_refused_with_words() {
+        let spec: LeaderElectionSpec = serde_json::from_str(r#"{"leaseDurationSeconds": 2147483648}"#).unwrap();
+        let refusal = spec.timings().unwrap_err().to_string();
+        assert_eq!(refusal, "leaseDurationSeconds is 2147483648; it can be 3600 at most");
+    }
+}

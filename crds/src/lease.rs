@@ -1,0 +1,457 @@
+//! A Lease as it is stored, and its translation to and from what the election decides on.
+//!
+//! [`StoredLease`] keeps `spec` as the JSON that it is: fields that this version does not know survive a replace, and no value
+//! in it can make a Lease, or a list of them, unreadable.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use elector_election::{Lease, MAX_LEASE_DURATION_SECONDS, MAX_TRANSITIONS, Record, ResourceVersion, Timestamp, Write};
+use k8s_openapi::api::coordination;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Resource;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::annotations::{AGENT_ANNOTATION, TIMINGS_ANNOTATION, TimingsAnnotation, agent_to_json, parse_agent};
+use crate::timestamp::{format_timestamp, parse_timestamp};
+
+const HOLDER_IDENTITY: &str = "holderIdentity";
+const LEASE_DURATION_SECONDS: &str = "leaseDurationSeconds";
+const ACQUIRE_TIME: &str = "acquireTime";
+const RENEW_TIME: &str = "renewTime";
+const LEASE_TRANSITIONS: &str = "leaseTransitions";
+
+/// How much of an odd value is repeated in a log line, in characters.
+const SHOWN: usize = 80;
+
+/// A `coordination.k8s.io/v1` Lease: for `kube::Api`, and to be sent back whole.
+#[derive(Resource, Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[resource(inherit = "coordination::v1::Lease")]
+#[serde(rename_all = "camelCase")]
+pub struct StoredLease {
+    #[serde(default = "api_version")]
+    api_version: Cow<'static, str>,
+    #[serde(default = "kind")]
+    kind: Cow<'static, str>,
+    /// As for any object.
+    #[serde(default)]
+    pub metadata: ObjectMeta,
+    /// As it is stored.
+    #[serde(default)]
+    pub spec: Map<String, Value>,
+}
+
+/// A Lease that cannot take part in an election: the API server makes none such.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum UnusableLease {
+    /// It has no uid.
+    #[error("the Lease has no uid")]
+    NoUid,
+    /// Its resourceVersion is no number, so that nothing tells which of two versions is later.
+    #[error("the Lease's resourceVersion {0:?} is not a number")]
+    ResourceVersion(String),
+}
+
+/// A value that was not read as it stands. `Display` is for the log.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Oddity {
+    /// The field, or the annotation's key.
+    pub field: &'static str,
+    /// What is there, shortened.
+    pub found: String,
+    /// What it was taken for.
+    pub taken_for: String,
+}
+
+impl Oddity {
+    pub(crate) fn new(field: &'static str, found: &str, taken_for: impl Into<String>) -> Oddity {
+        Oddity { field, found: found.chars().take(SHOWN).collect(), taken_for: taken_for.into() }
+    }
+}
+
+impl fmt::Display for Oddity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is {:?}; taken for {}", self.field, self.found, self.taken_for)
+    }
+}
+
+impl StoredLease {
+    /// One that is to be created.
+    #[must_use]
+    pub fn new(metadata: ObjectMeta) -> StoredLease {
+        StoredLease { api_version: api_version(), kind: kind(), metadata, spec: Map::new() }
+    }
+
+    /// The value of an annotation.
+    #[must_use]
+    pub fn annotation(&self, key: &str) -> Option<&str> {
+        self.metadata.annotations.as_ref()?.get(key).map(String::as_str)
+    }
+
+    /// Sets an annotation; the others are kept.
+    pub fn set_annotation(&mut self, key: &str, value: String) {
+        self.metadata.annotations.get_or_insert_default().insert(key.to_owned(), value);
+    }
+}
+
+/// Reads a stored Lease. What is null, extreme or garbage in it is clamped and reported, for the log.
+///
+/// # Errors
+/// If it has no uid or no resourceVersion that can be compared.
+pub fn read(stored: &StoredLease) -> Result<(Lease, Vec<Oddity>), UnusableLease> {
+    let uid = stored.metadata.uid.clone().filter(|uid| !uid.is_empty()).ok_or(UnusableLease::NoUid)?;
+    let resource_version = stored.metadata.resource_version.as_deref().unwrap_or_default();
+    let resource_version = resource_version
+        .parse()
+        .map(ResourceVersion)
+        .map_err(|_| UnusableLease::ResourceVersion(resource_version.to_owned()))?;
+
+    let mut oddities = Vec::new();
+    let mut spec = Fields { spec: &stored.spec, oddities: &mut oddities };
+    let record = Record {
+        uid,
+        holder: spec.string(HOLDER_IDENTITY).unwrap_or_default().to_owned(),
+        acquire_time: spec.time(ACQUIRE_TIME),
+        renew_time: spec.time(RENEW_TIME),
+        transitions: spec.number(LEASE_TRANSITIONS, MAX_TRANSITIONS).unwrap_or(0),
+    };
+    let lease_duration_seconds = match spec.number(LEASE_DURATION_SECONDS, MAX_LEASE_DURATION_SECONDS) {
+        Some(seconds) => seconds,
+        None => {
+            if !record.holder.is_empty() {
+                oddities.push(Oddity::new(LEASE_DURATION_SECONDS, "null", "0"));
+            }
+            0
+        }
+    };
+    let TimingsAnnotation { timings, never_held } = match stored.annotation(TIMINGS_ANNOTATION) {
+        Some(text) => TimingsAnnotation::parse(text, &mut oddities),
+        None => TimingsAnnotation::default(),
+    };
+    let agent = stored.annotation(AGENT_ANNOTATION).map(|text| parse_agent(text, &mut oddities));
+    Ok((Lease { resource_version, record, lease_duration_seconds, timings, never_held, agent }, oddities))
+}
+
+/// Sets the fields of the record and the agent's mark as `write` says; everything else is kept.
+pub fn apply(write: &Write, stored: &mut StoredLease) {
+    if write.holder.is_empty() {
+        stored.spec.remove(HOLDER_IDENTITY);
+    } else {
+        stored.spec.insert(HOLDER_IDENTITY.to_owned(), write.holder.as_str().into());
+    }
+    stored.spec.insert(LEASE_DURATION_SECONDS.to_owned(), write.lease_duration_seconds.into());
+    stored.spec.insert(ACQUIRE_TIME.to_owned(), format_timestamp(write.acquire_time).into());
+    stored.spec.insert(RENEW_TIME.to_owned(), format_timestamp(write.renew_time).into());
+    stored.spec.insert(LEASE_TRANSITIONS.to_owned(), write.transitions.into());
+    stored.set_annotation(AGENT_ANNOTATION, agent_to_json(&write.agent));
+}
+
+/// What the operator writes where there is no Lease. It never writes these fields of one that exists (rule O1).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum FirstRecord {
+    /// Nobody can have held it (rule O2).
+    NeverHeld {
+        /// In seconds.
+        lease_duration_seconds: u32,
+    },
+    /// Somebody may still believe to hold it: everybody waits for that one.
+    Restored {
+        /// The last one known.
+        holder: String,
+        /// In seconds.
+        lease_duration_seconds: u32,
+        /// When it is restored, for people to read.
+        at: Timestamp,
+        /// The last known.
+        transitions: u32,
+    },
+}
+
+impl FirstRecord {
+    /// Sets the record of a Lease that is to be created.
+    pub fn apply(&self, stored: &mut StoredLease) {
+        let spec = &mut stored.spec;
+        match self {
+            FirstRecord::NeverHeld { lease_duration_seconds } => {
+                spec.insert(LEASE_DURATION_SECONDS.to_owned(), (*lease_duration_seconds).into());
+            }
+            FirstRecord::Restored { holder, lease_duration_seconds, at, transitions } => {
+                spec.insert(HOLDER_IDENTITY.to_owned(), holder.as_str().into());
+                spec.insert(LEASE_DURATION_SECONDS.to_owned(), (*lease_duration_seconds).into());
+                spec.insert(ACQUIRE_TIME.to_owned(), format_timestamp(*at).into());
+                spec.insert(RENEW_TIME.to_owned(), format_timestamp(*at).into());
+                spec.insert(LEASE_TRANSITIONS.to_owned(), (*transitions).into());
+            }
+        }
+    }
+}
+
+struct Fields<'a> {
+    spec: &'a Map<String, Value>,
+    oddities: &'a mut Vec<Oddity>,
+}
+
+impl Fields<'_> {
+    fn string(&mut self, field: &'static str) -> Option<&str> {
+        match self.spec.get(field) {
+            None | Some(Value::Null) => None,
+            Some(Value::String(text)) => Some(text),
+            Some(other) => {
+                self.oddities.push(Oddity::new(field, &other.to_string(), "null"));
+                None
+            }
+        }
+    }
+
+    fn time(&mut self, field: &'static str) -> Option<Timestamp> {
+        let text = self.string(field)?.to_owned();
+        let time = parse_timestamp(&text);
+        match time {
+            None => self.oddities.push(Oddity::new(field, &text, "null")),
+            Some(time) if time == Timestamp::MIN || time == Timestamp::MAX => {
+                self.oddities.push(Oddity::new(field, &text, format_timestamp(time)));
+            }
+            Some(_) => {}
+        }
+        time
+    }
+
+    /// `None` if it is null; 0 if it is no number or negative, `most` if it is larger.
+    fn number(&mut self, field: &'static str, most: u32) -> Option<u32> {
+        let value = self.spec.get(field).filter(|value| !value.is_null())?;
+        let number = value.as_i64().unwrap_or(0).clamp(0, most.into());
+        if value.as_i64() != Some(number) {
+            self.oddities.push(Oddity::new(field, &value.to_string(), number.to_string()));
+        }
+        Some(u32::try_from(number).expect("clamped to 0..=most"))
+    }
+}
+
+fn api_version() -> Cow<'static, str> {
+    "coordination.k8s.io/v1".into()
+}
+
+fn kind() -> Cow<'static, str> {
+    "Lease".into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use elector_election::{AgentMark, ReleaseMark, Timings};
+    use serde_json::json;
+
+    fn stored(spec: Value, annotations: Value) -> StoredLease {
+        serde_json::from_value(json!({
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {"name": "billing", "namespace": "shop", "uid": "u", "resourceVersion": "7", "annotations": annotations},
+            "spec": spec,
+        }))
+        .unwrap()
+    }
+
+    fn empty() -> Lease {
+        Lease {
+            resource_version: ResourceVersion(7),
+            record: Record {
+                uid: "u".to_owned(),
+                holder: String::new(),
+                acquire_time: None,
+                renew_time: None,
+                transitions: 0,
+            },
+            lease_duration_seconds: 0,
+            timings: None,
+            never_held: false,
+            agent: None,
+        }
+    }
+
+    fn at(text: &str) -> Timestamp {
+        parse_timestamp(text).unwrap()
+    }
+
+    fn write(holder: &str) -> Write {
+        Write {
+            holder: holder.to_owned(),
+            lease_duration_seconds: 15,
+            acquire_time: at("2026-11-23T18:00:00.000000Z"),
+            renew_time: at("2026-11-23T18:00:02.000001Z"),
+            transitions: 4,
+            agent: AgentMark {
+                start: "n1".to_owned(),
+                transitions: 4,
+                release: Some(ReleaseMark {
+                    uid: "u".to_owned(),
+                    transitions: 4,
+                    renew_time: at("2026-11-23T18:00:02.000001Z"),
+                }),
+            },
+        }
+    }
+
+    #[test]
+    fn reads_a_whole_lease() {
+        let lease = stored(
+            json!({
+                "holderIdentity": "billing-0_5f0c",
+                "leaseDurationSeconds": 15,
+                "acquireTime": "2026-11-23T18:00:00.000000Z",
+                "renewTime": "2026-11-23T18:00:02.000001Z",
+                "leaseTransitions": 4,
+            }),
+            json!({
+                TIMINGS_ANNOTATION: TimingsAnnotation { timings: Some(Timings::DEFAULT), never_held: true }.to_json(),
+                AGENT_ANNOTATION: agent_to_json(&write("billing-0_5f0c").agent),
+            }),
+        );
+        let expected = Lease {
+            record: Record {
+                holder: "billing-0_5f0c".to_owned(),
+                acquire_time: Some(at("2026-11-23T18:00:00.000000Z")),
+                renew_time: Some(at("2026-11-23T18:00:02.000001Z")),
+                transitions: 4,
+                ..empty().record
+            },
+            lease_duration_seconds: 15,
+            timings: Some(Timings::DEFAULT),
+            never_held: true,
+            agent: Some(write("").agent),
+            ..empty()
+        };
+        assert_eq!(read(&lease), Ok((expected, vec![])));
+    }
+
+    #[test]
+    fn clamps_and_reports_whatever_else_is_stored() {
+        let with = |change: fn(&mut Lease)| {
+            let mut lease = empty();
+            change(&mut lease);
+            lease
+        };
+        for (spec, expected, odd) in [
+            (json!({}), empty(), 0),
+            (json!({"holderIdentity": null, "acquireTime": null, "renewTime": null}), empty(), 0),
+            (json!({"leaseDurationSeconds": null, "leaseTransitions": null}), empty(), 0),
+            (json!({"holderIdentity": 7}), empty(), 1),
+            (json!({"holderIdentity": "x"}), with(|lease| lease.record.holder = "x".to_owned()), 1),
+            (json!({"leaseDurationSeconds": 0}), empty(), 0),
+            (json!({"leaseDurationSeconds": -1}), empty(), 1),
+            (json!({"leaseDurationSeconds": i64::MIN}), empty(), 1),
+            (json!({"leaseDurationSeconds": "15"}), empty(), 1),
+            (json!({"leaseDurationSeconds": 15.5}), empty(), 1),
+            (json!({"leaseDurationSeconds": 3601}), with(|lease| lease.lease_duration_seconds = 3600), 1),
+            (json!({"leaseDurationSeconds": i32::MAX}), with(|lease| lease.lease_duration_seconds = 3600), 1),
+            (json!({"leaseTransitions": -1}), empty(), 1),
+            (json!({"leaseTransitions": i32::MAX}), with(|lease| lease.record.transitions = MAX_TRANSITIONS), 0),
+            (
+                json!({"leaseTransitions": 2_147_483_648_u64}),
+                with(|lease| lease.record.transitions = MAX_TRANSITIONS),
+                1,
+            ),
+            (json!({"leaseTransitions": u64::MAX}), empty(), 1),
+            (json!({"renewTime": "soon"}), empty(), 1),
+            (json!({"renewTime": {}}), empty(), 1),
+            (
+                json!({"renewTime": "9999-12-31T23:59:59.999999Z"}),
+                with(|lease| lease.record.renew_time = Some(Timestamp::MAX)),
+                1,
+            ),
+            (
+                json!({"acquireTime": "0000-01-01T00:00:00.000000Z"}),
+                with(|lease| lease.record.acquire_time = Some(Timestamp::MIN)),
+                1,
+            ),
+        ] {
+            let (lease, oddities) = read(&stored(spec.clone(), json!(null))).unwrap();
+            assert_eq!((lease, oddities.len()), (expected, odd), "{spec}: {oddities:?}");
+        }
+    }
+
+    #[test]
+    fn reports_garbage_in_annotations() {
+        let annotations = json!({TIMINGS_ANNOTATION: "garbage", AGENT_ANNOTATION: "x".repeat(1000)});
+        let (lease, oddities) = read(&stored(json!({}), annotations)).unwrap();
+        assert_eq!(lease.timings, None);
+        assert_eq!(lease.agent.map(|agent| agent.transitions), Some(MAX_TRANSITIONS));
+        let [timings, agent] = oddities.as_slice() else { panic!("{oddities:?}") };
+        assert_eq!((timings.field, agent.field), (TIMINGS_ANNOTATION, AGENT_ANNOTATION));
+        assert!(agent.to_string().len() < 200);
+    }
+
+    #[test]
+    fn a_lease_without_identity_is_unusable() {
+        let mut lease = stored(json!({}), json!(null));
+        lease.metadata.resource_version = Some("0x7".to_owned());
+        assert_eq!(read(&lease), Err(UnusableLease::ResourceVersion("0x7".to_owned())));
+        lease.metadata.resource_version = None;
+        assert_eq!(read(&lease), Err(UnusableLease::ResourceVersion(String::new())));
+        lease.metadata.uid = None;
+        assert_eq!(read(&lease), Err(UnusableLease::NoUid));
+    }
+
+    #[test]
+    fn writes_the_record_and_the_mark_and_keeps_the_rest() {
+        let mut lease = stored(
+            json!({"holderIdentity": "other", "strategy": "OldestEmulationVersion", "fromTheFuture": {"a": [1]}}),
+            json!({"team": "shop", TIMINGS_ANNOTATION: "kept"}),
+        );
+        apply(&write("billing-0_5f0c"), &mut lease);
+        assert_eq!(
+            serde_json::to_value(&lease).unwrap(),
+            json!({
+                "apiVersion": "coordination.k8s.io/v1",
+                "kind": "Lease",
+                "metadata": {
+                    "name": "billing", "namespace": "shop", "uid": "u", "resourceVersion": "7",
+                    "annotations": {
+                        "team": "shop",
+                        TIMINGS_ANNOTATION: "kept",
+                        AGENT_ANNOTATION: agent_to_json(&write("").agent),
+                    },
+                },
+                "spec": {
+                    "holderIdentity": "billing-0_5f0c",
+                    "leaseDurationSeconds": 15,
+                    "acquireTime": "2026-11-23T18:00:00.000000Z",
+                    "renewTime": "2026-11-23T18:00:02.000001Z",
+                    "leaseTransitions": 4,
+                    "strategy": "OldestEmulationVersion",
+                    "fromTheFuture": {"a": [1]},
+                },
+            })
+        );
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        for holder in ["billing-0_5f0c", ""] {
+            let mut lease = StoredLease::new(ObjectMeta {
+                uid: Some("u".to_owned()),
+                resource_version: Some("8".to_owned()),
+                ..ObjectMeta::default()
+            });
+            let write = write(holder);
+            apply(&write, &mut lease);
+            let (read, oddities) = read(&lease).unwrap();
+            assert_eq!(oddities, []);
+            assert_eq!(read.record.holder, write.holder);
+            assert_eq!(read.record.acquire_time, Some(write.acquire_time));
+            assert_eq!(read.record.renew_time, Some(write.renew_time));
+            assert_eq!(read.record.transitions, write.transitions);
+            assert_eq!(read.lease_duration_seconds, write.lease_duration_seconds);
+            assert_eq!(read.agent, Some(write.agent));
+        }
+    }
+
+    #[test]
+    fn items_of_a_list_are_sent_back_with_their_kind() {
+        let item: StoredLease = serde_json::from_value(json!({"metadata": {"name": "billing"}})).unwrap();
+        assert_eq!(
+            serde_json::to_value(&item).unwrap(),
+            json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "billing"}, "spec": {}})
+        );
+    }
+}

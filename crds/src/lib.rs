@@ -1,0 +1,36 @@
+//! The `LeaderElection` API: its types and validation, and what agents and operator write beside it on a Lease.
+//!
+//! No IO and no clock. The manifest is generated from these types by `cargo crdgen` and never edited by hand.
+//! The API grows by additions only: a field is never renamed, and never validated more strictly than before.
+
+/// A name in the project's group: the one place where the group is written down.
+macro_rules! group {
+    () => {
+        "leader-elector.io"
+    };
+    ($name:literal) => {
+        concat!(group!(), "/", $name)
+    };
+}
+
+pub mod annotations;
+pub mod conditions;
+pub mod identity;
+mod leader_election;
+pub mod lease;
+pub mod manifest;
+mod selector;
+mod timestamp;
+pub mod timings_cases;
+mod validation;
+
+pub use annotations::{ADOPT_ANNOTATION, AGENT_ANNOTATION, ELECTION_LABEL, TIMINGS_ANNOTATION};
+pub use leader_election::{
+    Candidates, DEFAULT_SERVICE_ACCOUNT, Holder, LeaderElection, LeaderElectionSpec, LeaderElectionStatus,
+};
+pub use lease::StoredLease;
+pub use selector::{CandidateSelector, SelectorOperator, SelectorRequirement};
+pub use timestamp::{format_timestamp, parse_timestamp};
+
+/// The API group, and the prefix of every label and annotation.
+pub const GROUP: &str = group!();

@@ -1,0 +1,193 @@
+//! What the API server checks: the rules of `elector_election::Timings` in CEL with the same words, and the limits of the
+//! other fields.
+//!
+//! Each rule about timings is guarded by those before it, so that a bad spec gets exactly one message: that of the first
+//! rule it breaks, as from `Timings::new`.
+
+use elector_election::{Field, MAX_LEASE_DURATION_SECONDS};
+use kube::core::{Message, Rule};
+use schemars::Schema;
+use serde_json::{Value, json};
+
+/// The longest name of an election: it is the value of a label on its candidates.
+const MAX_NAME_LENGTH: u32 = 63;
+
+/// What a reader of the status file and its retraction take, in 132nds of a second as the inequality counts them.
+const READING: &str = "143 * (1 + self.releaseDelaySeconds)";
+
+pub(crate) fn name_fits_a_label() -> Rule {
+    Rule {
+        message: Some(Message::Expression(format!(
+            "'metadata.name is ' + string(size(self.metadata.name)) + ' characters long; it can be {MAX_NAME_LENGTH} at most'"
+        ))),
+        ..Rule::new(format!("size(self.metadata.name) <= {MAX_NAME_LENGTH}"))
+    }
+}
+
+/// The rules of `Timings::new`, in its order.
+pub(crate) fn timings(schema: &mut Schema) {
+    add_rules(schema, timings_rules());
+}
+
+pub(crate) fn selector_is_not_empty(schema: &mut Schema) {
+    let rule = Rule::new(
+        "has(self.matchLabels) && size(self.matchLabels) > 0 || \
+         has(self.matchExpressions) && size(self.matchExpressions) > 0",
+    )
+    .message(
+        "selector is empty, which would select every pod; name labels, or leave selector out for \
+         leader-elector.io/election=<name>",
+    );
+    add_rules(schema, [rule]);
+}
+
+pub(crate) fn values_fit_the_operator(schema: &mut Schema) {
+    let rule = Rule::new(
+        "self.operator in ['In', 'NotIn'] ? has(self.values) && size(self.values) > 0 : \
+         !has(self.values) || size(self.values) == 0",
+    )
+    .message("values: operators In and NotIn need at least one, Exists and DoesNotExist take none");
+    add_rules(schema, [rule]);
+}
+
+/// A set of names of objects.
+pub(crate) fn service_account_names(schema: &mut Schema) {
+    let object = schema.ensure_object();
+    object.insert("x-kubernetes-list-type".to_owned(), json!("set"));
+    object.insert(
+        "items".to_owned(),
+        json!({
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 253,
+            "pattern": r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$",
+        }),
+    );
+}
+
+/// `metav1.Condition` with the limits that its Go markers state; merged by type.
+pub(crate) fn conditions(schema: &mut Schema) {
+    let object = schema.ensure_object();
+    object.insert("x-kubernetes-list-type".to_owned(), json!("map"));
+    object.insert("x-kubernetes-list-map-keys".to_owned(), json!(["type"]));
+    object.insert(
+        "items".to_owned(),
+        json!({
+            "description": "One aspect of the election's state.",
+            "type": "object",
+            "required": ["lastTransitionTime", "message", "reason", "status", "type"],
+            "properties": {
+                "type": {
+                    "description": "Ready, LeaderElected or CandidatesReady.",
+                    "type": "string",
+                    "maxLength": 316,
+                    "pattern": r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])$",
+                },
+                "status": {
+                    "description": "True, False or Unknown.",
+                    "type": "string",
+                    "enum": ["True", "False", "Unknown"],
+                },
+                "observedGeneration": {
+                    "description": "The generation of the election that this condition speaks of.",
+                    "type": "integer",
+                    "format": "int64",
+                    "minimum": 0,
+                },
+                "lastTransitionTime": {
+                    "description": "When the status last changed.",
+                    "type": "string",
+                    "format": "date-time",
+                },
+                "reason": {
+                    "description": "Why, in one word.",
+                    "type": "string",
+                    "minLength": 1,
+                    "maxLength": 1024,
+                    "pattern": "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$",
+                },
+                "message": {
+                    "description": "Why, for people, and what to do.",
+                    "type": "string",
+                    "maxLength": 32768,
+                },
+            },
+        }),
+    );
+}
+
+fn timings_rules() -> Vec<Rule> {
+    let mut rules = Vec::new();
+    let mut earlier: Vec<String> = Vec::new();
+    for Check { field, holds, message } in timings_checks() {
+        let rule = match earlier.as_slice() {
+            [] => holds.clone(),
+            _ => format!("!({}) || {holds}", earlier.join(" && ")),
+        };
+        rules.push(Rule {
+            message: Some(Message::Expression(message)),
+            field_path: Some(format!(".{field}")),
+            ..Rule::new(rule)
+        });
+        earlier.push(holds);
+    }
+    rules
+}
+
+struct Check {
+    field: Field,
+    /// CEL: true if all is well.
+    holds: String,
+    /// CEL: what to say if it is not.
+    message: String,
+}
+
+fn timings_checks() -> Vec<Check> {
+    let mut checks = Vec::new();
+    for (field, minimum) in
+        [(Field::LeaseDuration, 1), (Field::RenewDeadline, 1), (Field::RetryPeriod, 1), (Field::ReleaseDelay, 0)]
+    {
+        checks.push(Check {
+            field,
+            holds: format!("self.{field} >= {minimum}"),
+            message: format!("'{field} is ' + string(self.{field}) + '; it must be {minimum} at least'"),
+        });
+        checks.push(Check {
+            field,
+            holds: format!("self.{field} <= {MAX_LEASE_DURATION_SECONDS}"),
+            message: format!(
+                "'{field} is ' + string(self.{field}) + '; it can be {MAX_LEASE_DURATION_SECONDS} at most'"
+            ),
+        });
+    }
+    checks.push(Check {
+        field: Field::LeaseDuration,
+        holds: format!("132 * self.leaseDurationSeconds >= 156 * 2 + {READING}"),
+        message: format!(
+            "'leaseDurationSeconds is ' + string(self.leaseDurationSeconds) + '; with releaseDelaySeconds ' + \
+             string(self.releaseDelaySeconds) + ' it must be ' + string((156 * 2 + {READING} + 131) / 132) + ' at least'"
+        ),
+    });
+    checks.push(Check {
+        field: Field::RenewDeadline,
+        holds: format!("132 * self.leaseDurationSeconds >= 156 * self.renewDeadlineSeconds + {READING}"),
+        message: format!(
+            "'renewDeadlineSeconds is ' + string(self.renewDeadlineSeconds) + '; with leaseDurationSeconds ' + \
+             string(self.leaseDurationSeconds) + ' it can be ' + \
+             string((132 * self.leaseDurationSeconds - {READING}) / 156) + ' at most'"
+        ),
+    });
+    checks.push(Check {
+        field: Field::RetryPeriod,
+        holds: "self.renewDeadlineSeconds >= 2 * self.retryPeriodSeconds".to_owned(),
+        message: "'retryPeriodSeconds is ' + string(self.retryPeriodSeconds) + '; with renewDeadlineSeconds ' + \
+                  string(self.renewDeadlineSeconds) + ' it can be ' + string(self.renewDeadlineSeconds / 2) + ' at most'"
+            .to_owned(),
+    });
+    checks
+}
+
+fn add_rules(schema: &mut Schema, rules: impl IntoIterator<Item = Rule>) {
+    let rules: Vec<Value> = rules.into_iter().map(|rule| json!(rule)).collect();
+    schema.ensure_object().insert("x-kubernetes-validations".to_owned(), Value::Array(rules));
+}
