@@ -1,0 +1,38 @@
+//! A control plane to play with, until Ctrl-C: prints what to export for kubectl.
+
+use anyhow::Result;
+use clap::Parser;
+use elector_tests::controlplane::{ControlPlane, Options};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// etcd and kube-apiserver on loopback, built from source when needed. Ends, and leaves nothing, at Ctrl-C.
+#[derive(Parser)]
+struct Arguments {
+    /// Run kube-controller-manager too, for garbage collection
+    #[arg(long)]
+    controller_manager: bool,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<()> {
+    let arguments = Arguments::parse();
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        done = serve(&arguments) => done,
+        _ = tokio::signal::ctrl_c() => Ok(()),
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+async fn serve(arguments: &Arguments) -> Result<()> {
+    let plane = ControlPlane::start(Options::default()).await?;
+    let mut processes = vec![plane.etcd(), plane.api_server()];
+    if arguments.controller_manager {
+        processes.push(plane.controller_manager().await?);
+    }
+    for process in processes {
+        println!("# {} is process {}", process.name(), process.id().unwrap_or_default());
+    }
+    println!("export KUBECONFIG={}", plane.kubeconfig().display());
+    std::future::pending().await
+}

@@ -1,0 +1,155 @@
+//! A pod of an election, played by an object and a process: the pod is real to the API server, and the agent runs with its token.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result, bail};
+use k8s_openapi::api::core::v1::Pod;
+use tokio::time::{Instant, sleep};
+
+use crate::controlplane::Namespace;
+use crate::process::Process;
+use crate::programs::Programs;
+use crate::scratch::Scratch;
+
+/// An agent, its pod, and the folder that its volume would be.
+#[derive(Debug)]
+pub struct Candidate {
+    pod: Pod,
+    process: Process,
+    volume: Scratch,
+}
+
+/// How an agent is started, beside what every agent needs.
+#[derive(Debug, Clone, Default)]
+pub struct AgentOptions {
+    /// More arguments.
+    pub arguments: Vec<String>,
+    /// Another program in its place.
+    pub program: Option<PathBuf>,
+}
+
+impl AgentOptions {
+    /// With these timings: lease duration, renew deadline, retry period, in seconds.
+    #[must_use]
+    pub fn with_timings(mut self, [lease_duration, renew_deadline, retry_period]: [u32; 3]) -> Self {
+        self.arguments.extend([
+            format!("--lease-duration-seconds={lease_duration}"),
+            format!("--renew-deadline-seconds={renew_deadline}"),
+            format!("--retry-period-seconds={retry_period}"),
+        ]);
+        self
+    }
+}
+
+impl Candidate {
+    /// Makes the pod, of service account `default` and labelled for the election, and starts its agent.
+    ///
+    /// # Errors
+    /// When the API server refuses the pod or no process can be made.
+    pub async fn start(
+        namespace: &Namespace<'_>,
+        election: &str,
+        pod: &str,
+        options: &AgentOptions,
+    ) -> Result<Candidate> {
+        let label = [("leader-elector.io/election", election)];
+        let pod = namespace.create_pod(pod, "default", &label).await?;
+        let candidate = Self::of_pod(namespace, election, pod, options).await?;
+        candidate.process.start()?;
+        Ok(candidate)
+    }
+
+    /// An agent for a pod that is there; not started.
+    ///
+    /// # Errors
+    /// When the API server refuses a token.
+    pub async fn of_pod(
+        namespace: &Namespace<'_>,
+        election: &str,
+        pod: Pod,
+        options: &AgentOptions,
+    ) -> Result<Candidate> {
+        let kubeconfig = namespace.pod_kubeconfig(&pod).await?;
+        let volume = Scratch::new()?;
+        let program = match &options.program {
+            Some(program) => program.clone(),
+            None => Programs::built().await?.agent.clone(),
+        };
+        let status_file = volume.path().join("leader_status");
+        let environment = [
+            ("LEASE_NAME", election),
+            ("NAMESPACE", namespace.name()),
+            ("KUBECONFIG", path(&kubeconfig)?),
+            ("STATUS_FILE", path(&status_file)?),
+        ];
+        let environment = environment.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let process = Process::new(program, options.arguments.clone(), volume.path().join("agent.log"))
+            .with_environment(environment);
+        Ok(Candidate { pod, process, volume })
+    }
+
+    /// The pod's name.
+    pub fn name(&self) -> &str {
+        self.pod.metadata.name.as_deref().unwrap_or_default()
+    }
+
+    /// `<pod>_<pod uid>`.
+    pub fn identity(&self) -> String {
+        format!("{}_{}", self.name(), self.pod.metadata.uid.as_deref().unwrap_or_default())
+    }
+
+    /// The agent's process.
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// What its log says.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.volume.path().join("agent.log")).unwrap_or_default()
+    }
+
+    /// `leader_status`, whether it exists or not.
+    pub fn status_file(&self) -> PathBuf {
+        self.volume.path().join("leader_status")
+    }
+
+    /// What an app sees: `[ -f leader_status ]`.
+    pub fn leads(&self) -> bool {
+        self.status_file().is_file()
+    }
+
+    /// When the status file that is there was made.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn leads_since(&self) -> Result<SystemTime> {
+        Ok(fs::metadata(self.status_file())?.modified()?)
+    }
+}
+
+fn path(path: &Path) -> Result<&str> {
+    path.to_str().context("a temporary folder whose name is no UTF-8")
+}
+
+/// Waits until exactly one of `candidates` leads, and returns which.
+///
+/// # Errors
+/// When two lead at once, or none within `patience`; with their logs.
+pub async fn leader<'a>(candidates: &'a [Candidate], patience: Duration) -> Result<&'a Candidate> {
+    let deadline = Instant::now() + patience;
+    loop {
+        let leading: Vec<&Candidate> = candidates.iter().filter(|candidate| candidate.leads()).collect();
+        match leading[..] {
+            [one] => return Ok(one),
+            [] if Instant::now() < deadline => sleep(Duration::from_millis(1)).await,
+            [] => bail!("nobody leads after {patience:?}\n{}", logs(candidates)),
+            _ => bail!("{} lead at once\n{}", leading.len(), logs(candidates)),
+        }
+    }
+}
+
+fn logs(candidates: &[Candidate]) -> String {
+    candidates.iter().map(|candidate| format!("--- {}\n{}", candidate.name(), candidate.log())).collect()
+}

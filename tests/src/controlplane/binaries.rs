@@ -1,0 +1,136 @@
+//! Kubernetes' and etcd's own programs: from `$KUBEBUILDER_ASSETS`, as with
+//! envtest, else built from the module `tests/controlplane`.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, anyhow};
+
+use crate::gobuild::{GoProgram, Origin, required_version};
+
+/// A program of the control plane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Binary {
+    /// etcd
+    Etcd,
+    /// kube-apiserver
+    KubeApiserver,
+    /// kube-controller-manager
+    KubeControllerManager,
+    /// kubectl
+    Kubectl,
+}
+
+impl Binary {
+    /// Its name, as in `$KUBEBUILDER_ASSETS`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Etcd => "etcd",
+            Self::KubeApiserver => "kube-apiserver",
+            Self::KubeControllerManager => "kube-controller-manager",
+            Self::Kubectl => "kubectl",
+        }
+    }
+
+    /// Where it is. The first call on a machine builds it, which takes minutes; async code calls [`Binary::ready`].
+    ///
+    /// # Errors
+    /// When it has to be built and can't be; the message says what to install.
+    pub fn path(self) -> Result<PathBuf> {
+        let asset = env::var_os("KUBEBUILDER_ASSETS").map(|folder| PathBuf::from(folder).join(self.name()));
+        match asset {
+            Some(asset) if asset.is_file() => Ok(asset),
+            Some(_) | None => self.built().map_err(|error| {
+                let name = self.name();
+                anyhow!("{error:#}; or set KUBEBUILDER_ASSETS to a folder that has {name}")
+            }),
+        }
+    }
+
+    /// [`Binary::path`] for async code.
+    ///
+    /// # Errors
+    /// As [`Binary::path`].
+    pub async fn ready(self) -> Result<PathBuf> {
+        tokio::task::spawn_blocking(move || self.path()).await?
+    }
+
+    fn built(self) -> Result<PathBuf> {
+        let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("controlplane");
+        let versions = Versions::read(&module)?;
+        GoProgram {
+            name: self.name().to_owned(),
+            module,
+            package: self.package().to_owned(),
+            key: versions.key(),
+            ldflags: versions.ldflags(),
+            origin: Origin::Pinned,
+        }
+        .path()
+    }
+
+    fn package(self) -> &'static str {
+        match self {
+            Self::Etcd => "go.etcd.io/etcd/server/v3",
+            Self::KubeApiserver => "k8s.io/kubernetes/cmd/kube-apiserver",
+            Self::KubeControllerManager => "k8s.io/kubernetes/cmd/kube-controller-manager",
+            Self::Kubectl => "k8s.io/kubernetes/cmd/kubectl",
+        }
+    }
+}
+
+/// go.mod is the one place that says them.
+struct Versions {
+    kubernetes: String,
+    etcd: String,
+}
+
+impl Versions {
+    fn read(module: &Path) -> Result<Self> {
+        let file = module.join("go.mod");
+        let go_mod = fs::read_to_string(&file).with_context(|| format!("failed to read {}", file.display()))?;
+        let version = |module| {
+            required_version(&go_mod, module)
+                .map(str::to_owned)
+                .with_context(|| format!("{} does not require {module}", file.display()))
+        };
+        Ok(Self { kubernetes: version("k8s.io/kubernetes")?, etcd: version("go.etcd.io/etcd/server/v3")? })
+    }
+
+    fn key(&self) -> String {
+        let Self { kubernetes, etcd } = self;
+        format!("controlplane/k8s-{kubernetes}-etcd-{etcd}")
+    }
+
+    /// Without a version set by the linker, the API server says that it is v0.0.0 and kubectl warns of the skew.
+    fn ldflags(&self) -> String {
+        let version = "k8s.io/component-base/version";
+        let mut numbers = self.kubernetes.split('.');
+        format!(
+            "-s -w -X {version}.gitVersion=v{} -X {version}.gitMajor={} -X {version}.gitMinor={}",
+            self.kubernetes,
+            numbers.next().unwrap_or_default(),
+            numbers.next().unwrap_or_default(),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cache_is_keyed_by_version() {
+        let versions = Versions { kubernetes: "1.37.2".to_owned(), etcd: "3.7.0".to_owned() };
+        assert_eq!(versions.key(), "controlplane/k8s-1.37.2-etcd-3.7.0");
+        assert!(versions.ldflags().contains("gitVersion=v1.37.2 "));
+        assert!(versions.ldflags().ends_with("gitMinor=37"));
+    }
+
+    #[test]
+    fn go_mod_has_them() {
+        Versions::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("controlplane")).unwrap();
+    }
+}

@@ -1,0 +1,61 @@
+//! How the servers are run.
+
+use std::path::{Path, PathBuf};
+
+/// On a Unix socket: no port to be taken, and none but us to connect.
+pub(super) fn etcd(folder: &Path, fsync: bool) -> Vec<String> {
+    let socket = format!("unix://{}", socket(folder).display());
+    let mut arguments = vec![
+        format!("--data-dir={}", folder.join("etcd").display()),
+        format!("--listen-client-urls={socket}"),
+        format!("--advertise-client-urls={socket}"),
+        "--listen-peer-urls=http://127.0.0.1:0".to_owned(),
+        "--log-level=warn".to_owned(),
+    ];
+    if !fsync {
+        arguments.push("--unsafe-no-fsync".to_owned());
+    }
+    arguments
+}
+
+/// Where etcd listens.
+pub(super) fn socket(folder: &Path) -> PathBuf {
+    folder.join("etcd.sock")
+}
+
+pub(super) fn api_server(folder: &Path, port: u16) -> Vec<String> {
+    let file = |name: &str| folder.join(name).display().to_string();
+    vec![
+        format!("--etcd-servers=unix://{}", socket(folder).display()),
+        "--bind-address=127.0.0.1".to_owned(),
+        "--advertise-address=127.0.0.1".to_owned(),
+        format!("--secure-port={port}"),
+        format!("--tls-cert-file={}", file("server.crt")),
+        format!("--tls-private-key-file={}", file("server.key")),
+        format!("--token-auth-file={}", file("users.csv")),
+        "--authorization-mode=Node,RBAC".to_owned(),
+        "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
+        format!("--service-account-key-file={}", file("accounts.pub")),
+        format!("--service-account-signing-key-file={}", file("accounts.key")),
+        "--service-cluster-ip-range=10.0.0.0/24".to_owned(),
+        // Nobody connects to the `kubernetes` service, and a loopback address can't be its endpoint.
+        "--endpoint-reconciler-type=none".to_owned(),
+        format!("--audit-policy-file={}", file("audit-policy.yaml")),
+        format!("--audit-log-path={}", file("audit.log")),
+        "--audit-log-mode=blocking".to_owned(),
+        // Never rotated: whoever counts needs all of it.
+        "--audit-log-maxsize=0".to_owned(),
+    ]
+}
+
+pub(super) fn controller_manager(folder: &Path, kubeconfig: &Path) -> Vec<String> {
+    let file = |name: &str| folder.join(name).display().to_string();
+    vec![
+        format!("--kubeconfig={}", kubeconfig.display()),
+        "--controllers=garbage-collector-controller,namespace-controller,serviceaccount-controller".to_owned(),
+        format!("--service-account-private-key-file={}", file("accounts.key")),
+        format!("--root-ca-file={}", file("ca.crt")),
+        "--leader-elect=false".to_owned(),
+        "--secure-port=0".to_owned(),
+    ]
+}

@@ -1,0 +1,288 @@
+//! A Kubernetes control plane on loopback: etcd and kube-apiserver, nothing mocked.
+//!
+//! What is not there unless a test plays it: a scheduler, a kubelet, and (until
+//! [`ControlPlane::controller_manager`]) any controller. Pods are objects that nobody runs.
+
+mod audit;
+mod binaries;
+mod credentials;
+mod flags;
+mod namespace;
+mod pods;
+
+use std::{
+    fs,
+    net::{Ipv4Addr, TcpListener},
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, bail};
+use k8s_openapi::api::{
+    authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec},
+    core::v1::{Pod, ServiceAccount},
+};
+use kube::{
+    Api, Client, Config,
+    api::{GetParams, PostParams},
+    config::{KubeConfigOptions, Kubeconfig},
+    core::Request,
+};
+use tokio::{
+    sync::OnceCell,
+    time::{Instant, sleep, timeout},
+};
+
+use self::credentials::Credentials;
+pub use self::{
+    audit::{AuditLog, Entry, Stage},
+    binaries::Binary,
+    namespace::Namespace,
+    pods::NODE,
+};
+use crate::{process::Process, scratch::Scratch};
+
+/// How long a server may take to be ready. It takes 3 s on an idle machine.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A control plane of its own. Its processes are gone after drop, and after this process's end, whatever ends it.
+///
+/// Authorization is `Node,RBAC`. Admission is the server's default, so a pod needs its service account to exist, as
+/// in a cluster; nobody makes the account `default` of a namespace, except [`ControlPlane::namespace`].
+#[derive(Debug)]
+pub struct ControlPlane {
+    // In the order of drop: nobody writes to the folder when it goes.
+    controller_manager: OnceCell<Process>,
+    api_server: Process,
+    etcd: Process,
+    credentials: Credentials,
+    kubeconfigs: AtomicU32,
+    port: u16,
+    scratch: Scratch,
+}
+
+/// What differs from one control plane to another.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Whether etcd waits for the disk. Without, a write survives the death of etcd, but not of the
+    /// machine, which no test outlives; and no test is slow or fast by what else uses the disk.
+    pub fsync: bool,
+    /// More arguments for kube-apiserver.
+    pub api_server_arguments: Vec<String>,
+}
+
+impl ControlPlane {
+    /// Starts one and waits until it is ready.
+    ///
+    /// # Errors
+    /// When a program is missing and can't be built, or a server ends or isn't ready in two minutes; with the end of its log.
+    pub async fn start(options: Options) -> Result<Self> {
+        let etcd = Binary::Etcd.ready().await?;
+        let api_server = Binary::KubeApiserver.ready().await?;
+        // Between our look at a port and the server's use of it, another may take it.
+        for _ in 0..5 {
+            let plane = Self::launch(&etcd, &api_server, &options)?;
+            match plane.ready().await {
+                Ok(()) => return Ok(plane),
+                Err(_) if plane.api_server.log_tail().contains("address already in use") => {}
+                Err(error) => return Err(error),
+            }
+        }
+        bail!("failed to find a free port five times")
+    }
+
+    /// The one that all tests of a process share, each in its own [`ControlPlane::namespace`].
+    /// Whoever stops, freezes or floods servers starts another.
+    ///
+    /// # Errors
+    /// As [`ControlPlane::start`].
+    pub async fn shared() -> Result<&'static Self> {
+        static SHARED: OnceCell<ControlPlane> = OnceCell::const_new();
+        SHARED.get_or_try_init(|| Self::start(Options::default())).await
+    }
+
+    /// Waits until the API server is ready, as after a start of it or of etcd.
+    ///
+    /// # Errors
+    /// When a server ends or it takes more than two minutes; with the end of its log.
+    pub async fn ready(&self) -> Result<()> {
+        let client = self.client().await?;
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let request = Request::new("").get("readyz", &GetParams::default())?;
+            let answer = timeout(Duration::from_secs(2), client.request_text(request)).await;
+            if matches!(answer, Ok(Ok(text)) if text == "ok") {
+                return Ok(());
+            }
+            for server in [&self.etcd, &self.api_server] {
+                if let Some(status) = server.exited()? {
+                    bail!("{} ended with {status}:\n{}", server.name(), server.log_tail());
+                }
+            }
+            if Instant::now() > deadline {
+                bail!("kube-apiserver is not ready after {PATIENCE:?}:\n{}", self.api_server.log_tail());
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// The API server's process. Started again, it has the same port; then wait for [`ControlPlane::ready`].
+    pub fn api_server(&self) -> &Process {
+        &self.api_server
+    }
+
+    /// etcd's process. Started again, it has the same data.
+    pub fn etcd(&self) -> &Process {
+        &self.etcd
+    }
+
+    /// kube-controller-manager's process, started by the first call: garbage collection, the end of
+    /// namespaces, the service account `default`.
+    ///
+    /// It collects objects of kinds that exist when it starts (new ones 30 s later), and those of other tests whose
+    /// owners are invented: use a control plane of your own.
+    ///
+    /// # Errors
+    /// When the program is missing and can't be built, or no process can be made.
+    pub async fn controller_manager(&self) -> Result<&Process> {
+        self.controller_manager
+            .get_or_try_init(|| async {
+                let program = Binary::KubeControllerManager.ready().await?;
+                let kubeconfig = self.kubeconfig_for(&self.credentials.controller_manager)?;
+                let process = Process::new(
+                    program,
+                    flags::controller_manager(self.scratch.path(), &kubeconfig),
+                    self.file("kube-controller-manager.log"),
+                );
+                process.start()?;
+                Ok(process)
+            })
+            .await
+    }
+
+    /// A client of the user `admin`. It belongs to the tokio runtime that it is made in, so each test makes its own.
+    ///
+    /// # Errors
+    /// When the kubeconfig can't be used.
+    pub async fn client(&self) -> Result<Client> {
+        client(&self.kubeconfig()).await
+    }
+
+    /// A client of the token's user.
+    ///
+    /// # Errors
+    /// When the kubeconfig can't be written or used.
+    pub async fn client_for(&self, token: &str) -> Result<Client> {
+        client(&self.kubeconfig_for(token)?).await
+    }
+
+    /// A kubeconfig of the user `admin`.
+    pub fn kubeconfig(&self) -> PathBuf {
+        self.file("kubeconfig")
+    }
+
+    /// Writes a kubeconfig of the token's user, readable by us alone. It goes with the control plane.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn kubeconfig_for(&self, token: &str) -> Result<PathBuf> {
+        let number = self.kubeconfigs.fetch_add(1, Ordering::Relaxed);
+        let path = self.file(&format!("kubeconfig-{number}"));
+        self.credentials.kubeconfig(&path, &self.url(), token)?;
+        Ok(path)
+    }
+
+    /// Where the API server listens.
+    pub fn url(&self) -> String {
+        url(self.port)
+    }
+
+    /// The certificate (PEM) that verifies the API server.
+    pub fn ca(&self) -> PathBuf {
+        self.credentials.file("ca.crt")
+    }
+
+    /// What the API server was asked.
+    pub fn audit(&self) -> AuditLog {
+        AuditLog { path: self.file("audit.log") }
+    }
+
+    /// A token of a service account, valid for an hour; with `pod`, bound to it, as the one that a kubelet mounts.
+    ///
+    /// # Errors
+    /// When the API server refuses, as for a pod of another service account.
+    pub async fn service_account_token(
+        &self,
+        namespace: &str,
+        service_account: &str,
+        pod: Option<&Pod>,
+    ) -> Result<String> {
+        let request = TokenRequest {
+            spec: TokenRequestSpec {
+                audiences: vec![],
+                expiration_seconds: Some(3600),
+                bound_object_ref: pod.map(|pod| BoundObjectReference {
+                    api_version: Some("v1".to_owned()),
+                    kind: Some("Pod".to_owned()),
+                    name: pod.metadata.name.clone(),
+                    uid: pod.metadata.uid.clone(),
+                }),
+            },
+            ..TokenRequest::default()
+        };
+        let accounts: Api<ServiceAccount> = Api::namespaced(self.client().await?, namespace);
+        let answer = accounts.create_token_request(service_account, &PostParams::default(), &request).await?;
+        Ok(answer.status.context("the API server gave no token")?.token)
+    }
+
+    fn launch(etcd: &Path, api_server: &Path, options: &Options) -> Result<Self> {
+        let scratch = Scratch::new()?;
+        let file = |name: &str| scratch.path().join(name);
+        let port = free_port()?;
+        let credentials = Credentials::create(scratch.path())?;
+        credentials.kubeconfig(&file("kubeconfig"), &url(port), &credentials.admin)?;
+        fs::write(file("audit-policy.yaml"), audit::POLICY)?;
+        let etcd = Process::new(etcd.to_owned(), flags::etcd(scratch.path(), options.fsync), file("etcd.log"));
+        let mut arguments = flags::api_server(scratch.path(), port);
+        arguments.extend_from_slice(&options.api_server_arguments);
+        let api_server = Process::new(api_server.to_owned(), arguments, file("kube-apiserver.log"));
+        etcd.start()?;
+        api_server.start()?;
+        Ok(Self {
+            controller_manager: OnceCell::new(),
+            api_server,
+            etcd,
+            credentials,
+            kubeconfigs: AtomicU32::new(0),
+            port,
+            scratch,
+        })
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.scratch.path().join(name)
+    }
+}
+
+fn url(port: u16) -> String {
+    format!("https://127.0.0.1:{port}")
+}
+
+async fn client(kubeconfig: &Path) -> Result<Client> {
+    let kubeconfig = Kubeconfig::read_from(kubeconfig)?;
+    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+    Ok(Client::try_from(config)?)
+}
+
+/// Below 32768, where Linux takes its ports for outgoing connections from: there, one of those could have
+/// the port while the server is down for a test.
+fn free_port() -> Result<u16> {
+    for _ in 0..100 {
+        let port = 20_000 + u16::try_from(getrandom::u32()? % 12_000)?;
+        if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("failed to find a free port on 127.0.0.1 between 20000 and 31999")
+}

@@ -1,0 +1,11 @@
+//! The harness: a real control plane, its pods and processes, and what every
+//! test of the project needs around them.
+
+pub mod candidate;
+pub mod controlplane;
+pub mod gobuild;
+pub mod kubectl;
+pub mod process;
+pub mod programs;
+mod rights;
+pub mod scratch;

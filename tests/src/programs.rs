@@ -1,0 +1,70 @@
+//! The project's own programs, as cargo has just built them: never what lies in a folder from earlier.
+
+use std::env;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+use tokio::sync::OnceCell;
+
+/// Paths of the programs.
+#[derive(Debug, Clone)]
+pub struct Programs {
+    /// `elector-agent`.
+    pub agent: PathBuf,
+    /// `elector-operator`.
+    pub operator: PathBuf,
+}
+
+impl Programs {
+    /// Built once per process, as `cargo build` builds them; cargo's own lock keeps processes apart.
+    ///
+    /// # Errors
+    /// When they do not compile; cargo has said why on stderr.
+    pub async fn built() -> Result<&'static Programs> {
+        static BUILT: OnceCell<Programs> = OnceCell::const_new();
+        // All packages at once: the same features, and so the same dependencies, as in `cargo test`.
+        BUILT.get_or_try_init(|| build(&["--workspace", "--bins"])).await
+    }
+
+    /// The same with the release profile, each as small as it is when it is shipped.
+    ///
+    /// # Errors
+    /// As [`Programs::built`].
+    pub async fn released() -> Result<Programs> {
+        let agent = build(&["--release", "-p", "elector-agent"]);
+        agent.await
+    }
+}
+
+async fn build(arguments: &'static [&'static str]) -> Result<Programs> {
+    let executables = tokio::task::spawn_blocking(move || cargo_build(arguments)).await??;
+    let find = |name: &str| {
+        executables.iter().find(|path| path.file_name().is_some_and(|file| file == name)).cloned().unwrap_or_default()
+    };
+    Ok(Programs { agent: find("elector-agent"), operator: find("elector-operator") })
+}
+
+fn cargo_build(arguments: &[&str]) -> Result<Vec<PathBuf>> {
+    /// A line that cargo prints for each thing that it has built or found fresh.
+    #[derive(Deserialize)]
+    struct Message {
+        executable: Option<PathBuf>,
+    }
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo)
+        .args(["build", "--quiet", "--locked", "--message-format=json-render-diagnostics"])
+        .args(arguments)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .context("failed to run cargo")?;
+    if !output.status.success() {
+        bail!("cargo build {} failed", arguments.join(" "));
+    }
+    let lines = String::from_utf8(output.stdout)?;
+    let messages = lines.lines().map(serde_json::from_str::<Message>).collect::<Result<Vec<_>, _>>()?;
+    Ok(messages.into_iter().filter_map(|message| message.executable).collect())
+}
