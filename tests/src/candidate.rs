@@ -28,6 +28,8 @@ pub struct AgentOptions {
     pub arguments: Vec<String>,
     /// Another program in its place.
     pub program: Option<PathBuf>,
+    /// More variables.
+    pub environment: Vec<(String, String)>,
 }
 
 impl AgentOptions {
@@ -84,7 +86,8 @@ impl Candidate {
             ("KUBECONFIG", path(&kubeconfig)?),
             ("STATUS_FILE", path(&status_file)?),
         ];
-        let environment = environment.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        let environment = environment.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        let environment = environment.chain(options.environment.iter().cloned()).collect();
         let process = Process::new(program, options.arguments.clone(), volume.path().join("agent.log"))
             .with_environment(environment);
         Ok(Candidate { pod, process, volume })
@@ -137,7 +140,7 @@ fn path(path: &Path) -> Result<&str> {
 ///
 /// # Errors
 /// When two lead at once, or none within `patience`; with their logs.
-pub async fn leader<'a>(candidates: &'a [Candidate], patience: Duration) -> Result<&'a Candidate> {
+pub async fn leader(candidates: &[Candidate], patience: Duration) -> Result<&Candidate> {
     let deadline = Instant::now() + patience;
     loop {
         let leading: Vec<&Candidate> = candidates.iter().filter(|candidate| candidate.leads()).collect();

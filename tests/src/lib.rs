@@ -2,10 +2,13 @@
 //! test of the project needs around them.
 
 pub mod candidate;
+pub mod cluster;
 pub mod controlplane;
 pub mod gobuild;
 pub mod kubectl;
+pub mod peer;
 pub mod process;
 pub mod programs;
 mod rights;
 pub mod scratch;
+pub mod witness;

@@ -146,12 +146,28 @@ impl Process {
         }
     }
 
+    /// SIGTERM, and does not wait.
+    ///
+    /// # Errors
+    /// When it doesn't run.
+    pub fn terminate(&self) -> Result<()> {
+        self.signal(Signal::TERM)
+    }
+
     /// SIGTERM, and waits for the exit, which an API server takes a second or two for.
     ///
     /// # Errors
     /// When it still runs after 70 s (an API server waits a minute for requests in flight), and is then killed.
     pub async fn stop(&self) -> Result<()> {
-        self.signal(Signal::TERM)?;
+        self.terminate()?;
+        self.ended().await
+    }
+
+    /// Waits until it has ended by itself, or of a SIGTERM before.
+    ///
+    /// # Errors
+    /// As [`Process::stop`].
+    pub async fn ended(&self) -> Result<()> {
         let deadline = Instant::now() + Duration::from_secs(70);
         while self.is_running()? {
             if Instant::now() > deadline {

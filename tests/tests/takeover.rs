@@ -19,7 +19,7 @@ async fn three<'a>(namespace: &Namespace<'a>) -> Result<Vec<Candidate>> {
 }
 
 fn others(mut candidates: Vec<Candidate>, name: &str) -> (Candidate, Vec<Candidate>) {
-    let index = candidates.iter().position(|candidate| candidate.name() == name).unwrap();
+    let index = candidates.iter().position(|candidate| candidate.name() == name).expect("it is one of them");
     let gone = candidates.swap_remove(index);
     (gone, candidates)
 }
@@ -74,5 +74,5 @@ async fn a_restarted_leader_removes_its_file_and_leads_again_at_once_as_a_new_te
 }
 
 fn hostname() -> String {
-    std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap().trim().to_owned()
+    std::fs::read_to_string("/proc/sys/kernel/hostname").expect("Linux has it").trim().to_owned()
 }

@@ -7,28 +7,17 @@ mod audit;
 mod binaries;
 mod credentials;
 mod flags;
-mod namespace;
-mod pods;
 
 use std::{
     fs,
     net::{Ipv4Addr, TcpListener},
+    ops::Deref,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
 
-use anyhow::{Context, Result, bail};
-use k8s_openapi::api::{
-    authentication::v1::{BoundObjectReference, TokenRequest, TokenRequestSpec},
-    core::v1::{Pod, ServiceAccount},
-};
-use kube::{
-    Api, Client, Config,
-    api::{GetParams, PostParams},
-    config::{KubeConfigOptions, Kubeconfig},
-    core::Request,
-};
+use anyhow::{Result, bail};
+use kube::{api::GetParams, core::Request};
 use tokio::{
     sync::OnceCell,
     time::{Instant, sleep, timeout},
@@ -38,10 +27,9 @@ use self::credentials::Credentials;
 pub use self::{
     audit::{AuditLog, Entry, Stage},
     binaries::Binary,
-    namespace::Namespace,
-    pods::NODE,
 };
-use crate::{process::Process, scratch::Scratch};
+pub use crate::cluster::{NODE, Namespace};
+use crate::{cluster::Cluster, process::Process, scratch::Scratch};
 
 /// How long a server may take to be ready. It takes 3 s on an idle machine.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -57,9 +45,18 @@ pub struct ControlPlane {
     api_server: Process,
     etcd: Process,
     credentials: Credentials,
-    kubeconfigs: AtomicU32,
+    cluster: Cluster,
     port: u16,
     scratch: Scratch,
+}
+
+/// What can be asked of any cluster can be asked of this one.
+impl Deref for ControlPlane {
+    type Target = Cluster;
+
+    fn deref(&self) -> &Cluster {
+        &self.cluster
+    }
 }
 
 /// What differs from one control plane to another.
@@ -161,38 +158,6 @@ impl ControlPlane {
             .await
     }
 
-    /// A client of the user `admin`. It belongs to the tokio runtime that it is made in, so each test makes its own.
-    ///
-    /// # Errors
-    /// When the kubeconfig can't be used.
-    pub async fn client(&self) -> Result<Client> {
-        client(&self.kubeconfig()).await
-    }
-
-    /// A client of the token's user.
-    ///
-    /// # Errors
-    /// When the kubeconfig can't be written or used.
-    pub async fn client_for(&self, token: &str) -> Result<Client> {
-        client(&self.kubeconfig_for(token)?).await
-    }
-
-    /// A kubeconfig of the user `admin`.
-    pub fn kubeconfig(&self) -> PathBuf {
-        self.file("kubeconfig")
-    }
-
-    /// Writes a kubeconfig of the token's user, readable by us alone. It goes with the control plane.
-    ///
-    /// # Errors
-    /// When it can't be written.
-    pub fn kubeconfig_for(&self, token: &str) -> Result<PathBuf> {
-        let number = self.kubeconfigs.fetch_add(1, Ordering::Relaxed);
-        let path = self.file(&format!("kubeconfig-{number}"));
-        self.credentials.kubeconfig(&path, &self.url(), token)?;
-        Ok(path)
-    }
-
     /// Where the API server listens.
     pub fn url(&self) -> String {
         url(self.port)
@@ -206,34 +171,6 @@ impl ControlPlane {
     /// What the API server was asked.
     pub fn audit(&self) -> AuditLog {
         AuditLog { path: self.file("audit.log") }
-    }
-
-    /// A token of a service account, valid for an hour; with `pod`, bound to it, as the one that a kubelet mounts.
-    ///
-    /// # Errors
-    /// When the API server refuses, as for a pod of another service account.
-    pub async fn service_account_token(
-        &self,
-        namespace: &str,
-        service_account: &str,
-        pod: Option<&Pod>,
-    ) -> Result<String> {
-        let request = TokenRequest {
-            spec: TokenRequestSpec {
-                audiences: vec![],
-                expiration_seconds: Some(3600),
-                bound_object_ref: pod.map(|pod| BoundObjectReference {
-                    api_version: Some("v1".to_owned()),
-                    kind: Some("Pod".to_owned()),
-                    name: pod.metadata.name.clone(),
-                    uid: pod.metadata.uid.clone(),
-                }),
-            },
-            ..TokenRequest::default()
-        };
-        let accounts: Api<ServiceAccount> = Api::namespaced(self.client().await?, namespace);
-        let answer = accounts.create_token_request(service_account, &PostParams::default(), &request).await?;
-        Ok(answer.status.context("the API server gave no token")?.token)
     }
 
     fn launch(etcd: &Path, api_server: &Path, options: &Options) -> Result<Self> {
@@ -254,7 +191,7 @@ impl ControlPlane {
             api_server,
             etcd,
             credentials,
-            kubeconfigs: AtomicU32::new(0),
+            cluster: Cluster::new(file("kubeconfig"))?,
             port,
             scratch,
         })
@@ -267,12 +204,6 @@ impl ControlPlane {
 
 fn url(port: u16) -> String {
     format!("https://127.0.0.1:{port}")
-}
-
-async fn client(kubeconfig: &Path) -> Result<Client> {
-    let kubeconfig = Kubeconfig::read_from(kubeconfig)?;
-    let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
-    Ok(Client::try_from(config)?)
 }
 
 /// Below 32768, where Linux takes its ports for outgoing connections from: there, one of those could have

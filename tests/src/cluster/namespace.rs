@@ -1,27 +1,32 @@
 //! A place of its own for each test on a shared control plane.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use k8s_openapi::{
     NamespaceResourceScope,
     api::core::v1::{self as core, ServiceAccount},
 };
-use kube::{Api, Client, Resource, api::PostParams, core::ObjectMeta};
+use kube::{
+    Api, Client, Resource,
+    api::{DeleteParams, PostParams},
+    core::ObjectMeta,
+};
+use tokio::time::sleep;
 
-use super::ControlPlane;
+use super::Cluster;
 
 /// A namespace that nobody else uses, with the service account `default`.
 ///
 /// It is never deleted: without kube-controller-manager that would not end, and the control plane goes with the process.
 #[derive(Clone)]
 pub struct Namespace<'a> {
-    plane: &'a ControlPlane,
+    cluster: &'a Cluster,
     client: Client,
     name: String,
 }
 
-impl ControlPlane {
+impl Cluster {
     /// Makes a namespace whose name begins with `prefix`.
     ///
     /// # Errors
@@ -33,7 +38,7 @@ impl ControlPlane {
             ..core::Namespace::default()
         };
         let namespace = Api::all(client.clone()).create(&PostParams::default(), &namespace).await?;
-        let namespace = Namespace { plane: self, client, name: namespace.metadata.name.unwrap_or_default() };
+        let namespace = Namespace { cluster: self, client, name: namespace.metadata.name.unwrap_or_default() };
         namespace.service_account("default").await?;
         Ok(namespace)
     }
@@ -46,8 +51,8 @@ impl Namespace<'_> {
     }
 
     /// Where it is.
-    pub fn plane(&self) -> &ControlPlane {
-        self.plane
+    pub fn cluster(&self) -> &Cluster {
+        self.cluster
     }
 
     /// The client of user `admin` that made it.
@@ -81,13 +86,28 @@ impl Namespace<'_> {
         }
     }
 
+    /// Deletes it, and waits until it is gone. On a control plane without kube-controller-manager that would be for ever.
+    ///
+    /// # Errors
+    /// When the API server refuses, or it is still there after two minutes.
+    pub async fn delete(self) -> Result<()> {
+        let namespaces = Api::<core::Namespace>::all(self.client());
+        namespaces.delete(&self.name, &DeleteParams::default()).await?;
+        for _ in 0..240 {
+            if namespaces.get_opt(&self.name).await?.is_none() {
+                return Ok(());
+            }
+            sleep(Duration::from_millis(500)).await;
+        }
+        bail!("namespace {} is still there after two minutes", self.name)
+    }
+
     /// A kubeconfig with a token of a service account that is bound to no pod.
     ///
     /// # Errors
     /// When the service account does not exist.
     pub async fn kubeconfig(&self, service_account: &str) -> Result<PathBuf> {
-        let plane = self.plane;
-        let token = plane.service_account_token(&self.name, service_account, None).await?;
-        plane.kubeconfig_for(&token)
+        let token = self.cluster.service_account_token(&self.name, service_account, None).await?;
+        self.cluster.kubeconfig_for(&token)
     }
 }

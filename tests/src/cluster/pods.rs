@@ -84,7 +84,7 @@ impl Namespace<'_> {
     pub async fn pod_token(&self, pod: &Pod) -> Result<String> {
         let spec = pod.spec.as_ref().context("a pod without spec")?;
         let account = spec.service_account_name.as_deref().unwrap_or("default");
-        self.plane().service_account_token(self.name(), account, Some(pod)).await
+        self.cluster().service_account_token(self.name(), account, Some(pod)).await
     }
 
     /// A kubeconfig with [`Namespace::pod_token`].
@@ -93,6 +93,6 @@ impl Namespace<'_> {
     /// When the pod is gone.
     pub async fn pod_kubeconfig(&self, pod: &Pod) -> Result<PathBuf> {
         let token = self.pod_token(pod).await?;
-        self.plane().kubeconfig_for(&token)
+        self.cluster().kubeconfig_for(&token)
     }
 }

@@ -1,0 +1,82 @@
+//! The whole project in a minute: an election of three, and what happens when its leader goes.
+//!
+//! Every step is judged from outside, by the files on disk and the Lease, never by a log.
+
+mod stage;
+mod steps;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::Result;
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::stage::Stage;
+
+/// Brings up a control plane, the operator and three agents, and takes their leader away in every way.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Leave everything up at the end, until Ctrl-C
+    #[arg(long)]
+    keep: bool,
+    /// Play on the cluster of this kubeconfig, in a namespace that is removed at the end
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// Do not ask before playing on a server that is not on this machine
+    #[arg(long)]
+    yes: bool,
+    /// Another program in place of the agent: to see the demo fail
+    #[arg(long, value_name = "PROGRAM", hide = true)]
+    agent: Option<PathBuf>,
+}
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let begun = Instant::now();
+    let played = play(&arguments).await;
+    match played {
+        Ok(()) => {
+            println!("\nall of it was seen, in {:.0} s", begun.elapsed().as_secs_f64());
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            println!("\nnot as it should be: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn play(arguments: &Arguments) -> Result<()> {
+    let stage = unless_interrupted(Stage::set(arguments)).await?;
+    let played = unless_interrupted(steps::all(&stage)).await;
+    if arguments.keep {
+        match &played {
+            Ok(()) => println!("\nall of it was seen. It stays up until Ctrl-C:"),
+            Err(error) => println!("\nnot as it should be: {error:#}. It stays up until Ctrl-C:"),
+        }
+        println!("  export KUBECONFIG={}", stage.kubeconfig().display());
+        println!("  kubectl -n {} get leaderelections,leases,roles,pods", stage.namespace().name());
+        interrupted().await?;
+    }
+    stage.strike().await?;
+    played
+}
+
+async fn unless_interrupted<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::select! {
+        done = work => done,
+        stopped = interrupted() => stopped.and_then(|()| anyhow::bail!("interrupted")),
+    }
+}
+
+async fn interrupted() -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        done = tokio::signal::ctrl_c() => done?,
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}
