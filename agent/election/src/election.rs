@@ -15,7 +15,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use self::due::Due;
-use crate::attempt::{Attempt, Own, Purpose};
+use crate::attempt::{Attempt, Own};
 use crate::lease::{Lease, ResourceVersion};
 use crate::protocol::{Action, Answer, Candidate, Loss, Request, State, Tenure, WatchEvent};
 use crate::time::{Moment, Now, Timestamp, Validity};
@@ -263,6 +263,7 @@ impl Election {
         };
         let deadline = match &self.phase {
             Phase::Leading { tenure, .. } => Some(tenure.validity.remaining(now.moment)),
+            Phase::Releasing { give_up } if !self.is_writing() => Some(give_up.remaining(now.moment)),
             Phase::Candidate | Phase::Retracting | Phase::Releasing { .. } | Phase::Finished => None,
         };
         due.into_iter().chain(deadline).min()
@@ -290,17 +291,22 @@ impl Election {
     fn begin_release(&mut self, now: Now) {
         let give_up =
             Validity { since: now.moment, lasting: self.timings.renew_deadline() + self.timings.release_delay() };
-        self.look |= self.in_flight.is_none() && self.attempts.iter().any(|a| a.purpose != Purpose::Release);
+        // What cannot be ours needs no look: a standby goes at once, even if the API does not answer.
+        let may_be_ours = self.own_lease().is_some() || !self.attempts.is_empty();
+        self.look = may_be_ours && (self.look || self.in_flight.is_none() && !self.attempts.is_empty());
         self.phase = Phase::Releasing { give_up };
+    }
+
+    fn is_writing(&self) -> bool {
+        matches!(&self.in_flight, Some(InFlight { kind: InFlightKind::Write { .. }, .. }))
     }
 
     /// Finishes when there is nothing left to release, or nothing to be gained by it.
     fn settle(&mut self, now: Now) {
         let Phase::Releasing { give_up } = &self.phase else { return };
-        let writing = matches!(&self.in_flight, Some(InFlight { kind: InFlightKind::Write { .. }, .. }));
         let pointless = give_up.has_expired(now.moment);
         let to_release = self.look || self.own_lease().is_some();
-        if !writing && (pointless || !to_release) {
+        if !self.is_writing() && (pointless || !to_release) {
             self.phase = Phase::Finished;
             self.actions.push_back(Action::Finish);
         }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::lease::{Lease, ResourceVersion};
+use crate::lease::{Lease, MAX_TRANSITIONS, ResourceVersion};
 use crate::time::Moment;
 
 /// The latest version seen, and how long it has been what it is.
@@ -17,7 +17,7 @@ pub(crate) struct View {
     pristine: bool,
     /// Whether the last holder under this uid was an agent of ours; `None` before the first.
     last_holder: Option<HolderKind>,
-    /// The store went back in time: what it shows may be older than who leads.
+    /// The store or the record went back in time: what it shows may be older than who leads.
     rolled_back: bool,
 }
 
@@ -80,6 +80,7 @@ impl View {
         let held = !lease.record.holder.is_empty();
         let mut next_tenure = false;
         let mut same_record = false;
+        let mut rolled_back = false;
         if let Known::Present(last) = &self.known {
             let same_uid = last.record.uid == lease.record.uid;
             if !same_uid {
@@ -89,13 +90,14 @@ impl View {
             // An edited record proves no new holder, who would have waited: only an agent's word counts.
             let begun_by_agent = lease.agent != last.agent
                 && lease.agent.as_ref().is_some_and(|agent| agent.transitions == lease.record.transitions);
-            next_tenure =
-                same_uid && held && begun_by_agent && lease.record.transitions > last.record.transitions;
+            next_tenure = same_uid && held && begun_by_agent && lease.record.transitions > last.record.transitions;
             same_record = last.record == lease.record;
+            let counted_anew = last.record.transitions == MAX_TRANSITIONS && lease.record.transitions == 1;
+            rolled_back = same_uid && lease.record.transitions < last.record.transitions && !counted_anew;
         }
         if !same_record {
             self.seen_at = now;
-            self.rolled_back = false;
+            self.rolled_back = rolled_back;
         }
         self.longest_duration = if next_tenure { duration } else { self.longest_duration.max(duration) };
         if held {

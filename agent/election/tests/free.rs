@@ -2,7 +2,7 @@
 
 mod world;
 
-use elector_election::{AgentMark, Answer, WatchEvent};
+use elector_election::{AgentMark, Answer, MAX_TRANSITIONS, WatchEvent};
 
 use self::world::{
     Versions, World, at, empty, held_by, held_by_client_go, milliseconds, never_held, released_by, seconds,
@@ -49,6 +49,35 @@ fn a_release_mark_that_speaks_of_another_record_is_worth_nothing() {
         world.expect_acquisition(&forged);
         world.expect_nothing_else();
     }
+}
+
+#[test]
+fn a_release_older_than_a_tenure_that_was_seen_is_worth_nothing() {
+    let mut held = held_by("c").version(11);
+    held.record.transitions = 6;
+    let mut world = World::showing(&held);
+    world.expect_quiet_for(seconds(3));
+    // Somebody applies an old manifest.
+    let old = released_by("b").version(12);
+    world.show(&old);
+    world.show(&old.labelled());
+    world.expect_quiet_for(seconds(15));
+    world.expect_acquisition(&old.labelled());
+    world.expect_nothing_else();
+}
+
+#[test]
+fn a_release_after_transitions_started_again_is_none_of_an_older_tenure() {
+    let mut held = held_by("b");
+    held.record.transitions = MAX_TRANSITIONS;
+    let mut world = World::showing(&held);
+    let mut released = released_by("c").version(12);
+    released.record.transitions = 1;
+    let mark = released.agent.as_mut().unwrap();
+    mark.transitions = 1;
+    mark.release.as_mut().unwrap().transitions = 1;
+    world.show(&released);
+    world.acquires(&released);
 }
 
 #[test]

@@ -20,7 +20,7 @@ pub(super) enum Due {
 
 impl Election {
     pub(super) fn due(&self, now: Moment) -> Due {
-        if self.in_flight.is_some() {
+        if self.in_flight.is_some() || matches!(self.phase, Phase::Retracting | Phase::Finished) {
             return Due::Nothing;
         }
         if let Some((since, lasting)) = self.pause {
@@ -33,8 +33,10 @@ impl Election {
             Phase::Retracting | Phase::Finished => Due::Nothing,
             Phase::Candidate | Phase::Leading { .. } if self.look => Due::Get,
             Phase::Candidate => self.candidate_due(now),
-            Phase::Leading { renewed_at, .. } => {
-                after(self.timings.retry_period(), now.longest_since(*renewed_at), Due::Write(Purpose::Renew))
+            Phase::Leading { tenure, renewed_at } => {
+                // The retry period may have been raised beyond what the tenure has left.
+                let period = self.timings.retry_period().min(tenure.validity.lasting / 2);
+                after(period, now.longest_since(*renewed_at), Due::Write(Purpose::Renew))
             }
             Phase::Releasing { .. } => {
                 let since = self.retracted_at.map_or(Duration::MAX, |at| now.shortest_since(at));

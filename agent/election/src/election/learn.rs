@@ -75,11 +75,20 @@ impl Election {
                 self.pause_after(sent_at, None);
             }
             Answer::Refused { retry_after } if replaces.is_none() => {
+                self.forget(renew_time);
                 // Whoever may not create waits for somebody else to: asking every retry period would only be a load.
                 self.pause_after(sent_at, Some(retry_after.unwrap_or_default().max(self.timings.lease_duration())));
             }
-            Answer::Refused { retry_after } => self.pause_after(sent_at, retry_after),
+            Answer::Refused { retry_after } => {
+                self.forget(renew_time);
+                self.pause_after(sent_at, retry_after);
+            }
         }
+    }
+
+    /// The attempt is known not to have been stored.
+    fn forget(&mut self, renew_time: Timestamp) {
+        self.attempts.retain(|attempt| attempt.write.renew_time != renew_time);
     }
 
     /// Nothing is sent for a retry period, or for what the server asked for if that leaves time for another attempt.
@@ -92,9 +101,7 @@ impl Election {
     }
 
     pub(super) fn observe(&mut self, lease: Lease, now: Now) {
-        if let Some(timings) = lease.timings {
-            self.timings = timings;
-        }
+        self.adopt_timings(&lease);
         let attempt = self.attempts.iter().find(|attempt| attempt.shares_tenure(&lease));
         let known = self.own.as_ref().is_some_and(|own| own.is(&lease));
         if !known {
@@ -112,7 +119,15 @@ impl Election {
         }
     }
 
+    /// Rule L6: the next attempt uses the set of the version that it updates.
+    fn adopt_timings(&mut self, lease: &Lease) {
+        if let Some(timings) = lease.timings {
+            self.timings = timings;
+        }
+    }
+
     fn observe_rollback(&mut self, lease: Lease, now: Now) {
+        self.adopt_timings(&lease);
         self.view.observe_rollback(lease, now.moment);
         self.disown(Loss::RolledBack);
     }

@@ -1,0 +1,186 @@
+//! Answers that are slow, lost, overtaken or wrong: what they earn (rules L1, L2).
+
+mod world;
+
+use elector_election::{Action, Answer, Loss, State};
+
+use self::world::{Versions, World, at, milliseconds, never_held, seconds};
+
+#[test]
+fn what_the_watch_shows_earns_nothing_before_the_answer() {
+    let (mut world, lease) = World::leading();
+    world.expect_quiet_for(seconds(2));
+    let write = world.expect_renewal(&lease);
+    world.show(&lease.after(&write));
+    world.expect_quiet_for(seconds(8));
+    world.expect_loss(Loss::DeadlinePassed);
+}
+
+#[test]
+fn an_answer_that_the_watch_has_overtaken_with_a_label_edit_still_earns() {
+    let (mut world, lease) = World::leading();
+    world.expect_quiet_for(seconds(2));
+    let write = world.expect_renewal(&lease);
+    let renewed = lease.after(&write);
+    world.show(&renewed);
+    world.show(&renewed.labelled());
+    world.store(&renewed);
+    let tenure = world.expect_extend();
+    world.expect_valid_for(&tenure, seconds(10));
+    world.expect_quiet_for(seconds(2));
+    world.expect_renewal(&renewed.labelled());
+    world.expect_nothing_else();
+}
+
+#[test]
+fn an_answer_that_shows_another_renew_time_earns_nothing() {
+    let (mut world, lease) = World::leading();
+    world.expect_quiet_for(seconds(2));
+    let write = world.expect_renewal(&lease);
+    let mut rounded = lease.after(&write);
+    rounded.record.renew_time = Some(at(1_800_000_000));
+    world.store(&rounded);
+    world.expect_quiet_for(seconds(2));
+    world.expect_renewal(&rounded);
+    world.expect_nothing_else();
+}
+
+#[test]
+fn an_answer_that_shows_somebody_else_is_a_loss() {
+    let (mut world, lease) = World::leading();
+    world.expect_quiet_for(seconds(2));
+    world.expect_renewal(&lease);
+    world.store(&lease.taken_by_client_go("b"));
+    world.expect_loss(Loss::HeldByAnother { holder: "b".into() });
+    world.expect_nothing_else();
+}
+
+#[test]
+fn an_acquisition_that_is_answered_after_its_deadline_begins_no_tenure() {
+    let lease = never_held();
+    let mut world = World::showing(&lease);
+    let write = world.expect_acquisition(&lease);
+    world.freeze(seconds(10));
+    let stored = lease.after(&write);
+    world.store(&stored);
+    assert_eq!(world.election.state(), State::Candidate);
+    // It is ours all the same: the next tenure need not wait.
+    let lease = world.acquires(&stored);
+    assert_eq!(lease.record.transitions, 2);
+}
+
+#[test]
+fn a_renewal_that_is_answered_after_the_deadline_begins_no_tenure() {
+    let (mut world, lease) = World::leading();
+    world.expect_quiet_for(seconds(2));
+    let write = world.expect_renewal(&lease);
+    world.expect_quiet_for(seconds(8));
+    world.election.handle_timeout(world.now);
+    world.expect_action(Action::Retract(Loss::DeadlinePassed));
+    world.freeze(seconds(1));
+    let renewed = lease.after(&write);
+    world.store(&renewed);
+    world.expect_nothing_else();
+    assert_eq!(world.election.state(), State::Retracting);
+    world.retracted();
+    world.acquires(&renewed);
+}
+
+#[test]
+fn an_answer_that_arrives_with_the_deadline_does_not_save_the_tenure() {
+    let (mut world, lease) = World::leading();
+    world.expect_quiet_for(seconds(2));
+    let write = world.expect_renewal(&lease);
+    world.freeze(seconds(8));
+    let renewed = lease.after(&write);
+    world.store(&renewed);
+    world.expect_loss(Loss::DeadlinePassed);
+    world.acquires(&renewed);
+}
+
+#[test]
+fn a_renewal_without_an_answer_is_looked_up_and_earns_from_when_it_left() {
+    let (mut world, lease) = World::leading();
+    world.expect_quiet_for(seconds(2));
+    let write = world.expect_renewal(&lease);
+    world.freeze(seconds(4));
+    world.answer(Answer::Unknown);
+    world.expect_get();
+    world.freeze(milliseconds(5));
+    let renewed = lease.after(&write);
+    world.find(&renewed);
+    let tenure = world.expect_extend();
+    world.expect_valid_for(&tenure, milliseconds(5_995));
+    world.expect_renewal(&renewed);
+    world.expect_nothing_else();
+}
+
+#[test]
+fn a_renewal_without_an_answer_that_was_not_stored_is_repeated() {
+    let (mut world, lease) = World::leading();
+    world.expect_quiet_for(seconds(2));
+    let lost = world.expect_renewal(&lease);
+    world.freeze(seconds(4));
+    world.answer(Answer::Unknown);
+    world.expect_get();
+    world.find(&lease);
+    let write = world.expect_renewal(&lease);
+    assert!(write.renew_time > lost.renew_time);
+    world.store(&lease.after(&write));
+    let tenure = world.expect_extend();
+    world.expect_valid_for(&tenure, seconds(10));
+    world.expect_nothing_else();
+}
+
+#[test]
+fn a_lost_renewal_that_lands_late_is_found_by_the_conflict_and_earns_from_when_it_left() {
+    let (mut world, lease) = World::leading();
+    world.expect_quiet_for(seconds(2));
+    let lost = world.expect_renewal(&lease);
+    world.freeze(seconds(4));
+    world.answer(Answer::Unknown);
+    world.expect_get();
+    world.find(&lease);
+    world.expect_renewal(&lease);
+    world.answer(Answer::Conflict);
+    world.expect_get();
+    world.find(&lease.after(&lost));
+    let tenure = world.expect_extend();
+    world.expect_valid_for(&tenure, seconds(6));
+    world.freeze(milliseconds(1));
+    world.expect_renewal(&lease.after(&lost));
+    world.expect_nothing_else();
+}
+
+#[test]
+fn a_look_without_an_answer_leaves_time_for_another() {
+    let (mut world, lease) = World::leading();
+    world.expect_quiet_for(seconds(2));
+    world.expect_renewal(&lease);
+    world.expect_quiet_for(seconds(4));
+    world.answer(Answer::Unknown);
+    world.expect_get();
+    world.expect_quiet_for(milliseconds(3_900));
+    world.answer(Answer::Unknown);
+    world.expect_get();
+    world.expect_nothing_else();
+}
+
+#[test]
+fn an_acquisition_without_an_answer_is_looked_up() {
+    let lease = never_held();
+    let mut world = World::showing(&lease);
+    let write = world.expect_acquisition(&lease);
+    world.freeze(seconds(1));
+    world.answer(Answer::Unknown);
+    world.expect_quiet_for(seconds(1));
+    world.expect_get();
+    // A label edit since: the first read that shows the tenure names its fencing token.
+    let stored = lease.after(&write).labelled();
+    world.find(&stored);
+    let tenure = world.expect_acquire();
+    world.expect_valid_for(&tenure, seconds(8));
+    assert_eq!(tenure.fencing_token, stored.resource_version);
+    world.expect_renewal(&stored);
+    world.expect_nothing_else();
+}

@@ -1,0 +1,173 @@
+//! Which record is this process's own, and may be followed by a new tenure at once (rule L5).
+
+mod world;
+
+use elector_election::{AgentMark, Answer, Candidate, Loss, Predecessor, WatchEvent};
+
+use self::world::{IDENTITY, Versions, World, at, candidate, held_by, milliseconds, never_held, seconds};
+
+#[test]
+fn the_own_lapsed_tenure_is_followed_by_a_new_one_at_once() {
+    let (mut world, lease) = World::leading();
+    world.expect_quiet_for(seconds(2));
+    world.expect_renewal(&lease);
+    world.expect_quiet_for(seconds(8));
+    world.expect_loss(Loss::DeadlinePassed);
+    world.answer(Answer::Unknown);
+    world.expect_get();
+    world.find(&lease);
+    let again = world.acquires(&lease);
+    assert_eq!(again.record.transitions, 2);
+    assert_ne!(again.record.acquire_time, lease.record.acquire_time);
+}
+
+#[test]
+fn a_renewal_of_the_lapsed_tenure_that_lands_late_brings_it_not_back() {
+    let (mut world, lease) = World::leading();
+    world.expect_quiet_for(seconds(2));
+    let late = world.expect_renewal(&lease);
+    world.expect_quiet_for(seconds(8));
+    world.expect_loss(Loss::DeadlinePassed);
+    world.answer(Answer::Unknown);
+    world.expect_get();
+    world.find(&lease);
+    world.expect_acquisition(&lease);
+    world.answer(Answer::Conflict);
+    world.expect_get();
+    world.find(&lease.after(&late));
+    world.freeze(milliseconds(1));
+    world.acquires(&lease.after(&late));
+}
+
+#[test]
+fn the_own_tenure_is_not_ours_any_more_once_another_record_was_seen() {
+    let (mut world, lease) = World::leading();
+    world.show(&lease.taken_by_client_go("b"));
+    world.expect_loss(Loss::HeldByAnother { holder: "b".into() });
+    // Somebody writes the old record back.
+    let back = lease.version(9);
+    world.show(&back);
+    world.expect_quiet_for(seconds(15));
+    world.expect_acquisition(&back);
+    world.expect_nothing_else();
+}
+
+#[test]
+fn the_own_name_in_a_record_of_another_process_is_waited_for() {
+    let lease = held_by(IDENTITY);
+    let mut world = World::showing(&lease);
+    world.expect_quiet_for(seconds(15));
+    let lease = world.acquires(&lease);
+    assert_eq!(lease.record.transitions, 6);
+}
+
+#[test]
+fn an_acquisition_that_was_stored_unanswered_and_lapsed_is_ours() {
+    let lease = never_held();
+    let mut world = World::showing(&lease);
+    let write = world.expect_acquisition(&lease);
+    world.show(&lease.after(&write));
+    world.freeze(seconds(20));
+    world.answer(Answer::Unknown);
+    world.expect_get();
+    world.find(&lease.after(&write));
+    world.acquires(&lease.after(&write));
+}
+
+fn successor() -> Candidate {
+    let predecessor = Predecessor {
+        uid: "uid-1".into(),
+        identity: IDENTITY.into(),
+        start: format!("start-{IDENTITY}-earlier"),
+        acquire_time: at(1_700_000_000),
+        transitions: 5,
+    };
+    Candidate { predecessor: Some(predecessor), ..candidate() }
+}
+
+/// The record that the predecessor left.
+fn left() -> elector_election::Lease {
+    let mut lease = held_by(IDENTITY);
+    lease.agent = lease.agent.map(|mark| AgentMark { start: format!("start-{IDENTITY}-earlier"), ..mark });
+    lease
+}
+
+#[test]
+fn a_dead_predecessor_is_followed_at_once_by_a_new_tenure() {
+    let mut world = World::with(successor());
+    world.show(&left());
+    let lease = world.acquires(&left());
+    assert_eq!(lease.record.transitions, 6);
+    world.expect_quiet_for(seconds(2));
+    world.expect_renewal(&lease);
+    world.expect_nothing_else();
+}
+
+#[test]
+fn a_predecessor_may_have_renewed_after_it_wrote_its_file() {
+    let mut world = World::with(successor());
+    let renewed = left().renewed(at(1_700_000_099));
+    world.show(&renewed);
+    world.acquires(&renewed);
+}
+
+#[test]
+fn a_predecessor_that_led_by_another_record_is_waited_for() {
+    let mut uid = left();
+    uid.record.uid = "uid-2".into();
+    let mut holder = left();
+    holder.record.holder = "b".into();
+    let mut acquire_time = left();
+    acquire_time.record.acquire_time = Some(at(1_700_000_001));
+    let mut transitions = left();
+    transitions.record.transitions = 6;
+    let mut start = left();
+    start.agent.as_mut().unwrap().start = "start-of-another".into();
+    let mut no_agent = left();
+    no_agent.agent = None;
+    for lease in [uid, holder, acquire_time, transitions, start, no_agent] {
+        let mut world = World::with(successor());
+        world.show(&lease);
+        world.expect_quiet_for(seconds(15));
+        world.expect_acquisition(&lease);
+        world.expect_nothing_else();
+    }
+}
+
+#[test]
+fn a_predecessor_counts_no_more_once_another_record_was_seen() {
+    let mut world = World::with(successor());
+    let taken = left().taken_by_client_go("b");
+    world.show(&taken);
+    let back = left().version(12);
+    world.show(&back);
+    world.expect_quiet_for(seconds(15));
+    world.expect_acquisition(&back);
+    world.expect_nothing_else();
+}
+
+#[test]
+fn a_predecessor_counts_no_more_once_absence_was_proven() {
+    let mut world = World::with(successor());
+    world.watch(WatchEvent::Empty);
+    world.expect_get();
+    world.answer(Answer::NotFound);
+    world.show(&left());
+    world.expect_quiet_for(seconds(15));
+    world.expect_acquisition(&left());
+    world.expect_nothing_else();
+}
+
+#[test]
+fn a_predecessor_that_was_overtaken_unseen_is_found_out_by_the_conflict() {
+    let mut world = World::with(successor());
+    world.show(&left());
+    world.expect_acquisition(&left());
+    world.answer(Answer::Conflict);
+    world.expect_get();
+    let taken = left().taken_by_client_go("b");
+    world.find(&taken);
+    world.expect_quiet_for(seconds(15));
+    world.expect_acquisition(&taken);
+    world.expect_nothing_else();
+}

@@ -1,0 +1,188 @@
+//! What keeps a tenure alive, and what does not (rules L1, L2, L4).
+
+mod world;
+
+use elector_election::{Answer, Loss, State, Timestamp};
+
+use self::world::{Versions, World, milliseconds, never_held, released_by, seconds};
+
+#[test]
+fn a_tenure_begins_with_the_version_of_its_write_as_fencing_token_and_lasts_from_before_it() {
+    let lease = released_by("b");
+    let mut world = World::showing(&lease);
+    let write = world.expect_acquisition(&lease);
+    world.freeze(seconds(1));
+    let stored = lease.after(&write);
+    world.store(&stored);
+    let tenure = world.expect_acquire();
+    world.expect_valid_for(&tenure, seconds(9));
+    assert_eq!(tenure.uid, "uid-1");
+    assert_eq!(tenure.fencing_token, stored.resource_version);
+    assert_eq!(tenure.acquire_time, write.acquire_time);
+    assert_eq!(tenure.transitions, 6);
+    world.expect_nothing_else();
+}
+
+#[test]
+fn a_leader_renews_every_retry_period_and_keeps_its_tenure() {
+    let (mut world, mut lease) = World::leading();
+    let token = lease.resource_version;
+    world.expect_quiet_for(seconds(2));
+    for _ in 0..10 {
+        let write = world.expect_renewal(&lease);
+        world.freeze(milliseconds(5));
+        lease = lease.after(&write);
+        world.show(&lease);
+        world.expect_nothing_else();
+        world.store(&lease);
+        let tenure = world.expect_extend();
+        assert_eq!((tenure.fencing_token, tenure.transitions), (token, 1));
+        world.expect_valid_for(&tenure, milliseconds(9_995));
+        world.expect_quiet_for(milliseconds(1_995));
+    }
+}
+
+#[test]
+fn an_unchanged_version_earns_nothing() {
+    let (mut world, lease) = World::leading();
+    for _ in 0..4 {
+        world.expect_quiet_for(seconds(2));
+        world.expect_renewal(&lease);
+        world.store(&lease);
+    }
+    world.expect_quiet_for(seconds(2));
+    world.expect_loss(Loss::DeadlinePassed);
+}
+
+#[test]
+fn the_tenure_ends_at_its_deadline_while_a_request_is_under_way() {
+    let (mut world, lease) = World::leading();
+    world.expect_quiet_for(seconds(2));
+    world.expect_renewal(&lease);
+    world.expect_quiet_for(milliseconds(7_999));
+    assert_eq!(world.election.state(), State::Leading);
+    world.expect_quiet_for(milliseconds(1));
+    world.expect_loss(Loss::DeadlinePassed);
+}
+
+#[test]
+fn a_leader_ends_by_its_faster_clock() {
+    let (mut world, _) = World::leading();
+    world.pass(seconds(10), seconds(1));
+    world.expect_loss(Loss::DeadlinePassed);
+
+    let (mut world, _) = World::leading();
+    world.pass(seconds(1), seconds(10));
+    world.expect_loss(Loss::DeadlinePassed);
+}
+
+#[test]
+fn a_leader_that_was_frozen_retracts_before_it_asks() {
+    let (mut world, lease) = World::leading();
+    world.freeze(seconds(3_600));
+    assert_eq!(world.election.poll_request(world.now), None);
+    world.expect_loss(Loss::DeadlinePassed);
+    world.acquires(&lease);
+}
+
+#[test]
+fn a_conflict_is_looked_up_and_a_label_edit_is_no_loss() {
+    let (mut world, lease) = World::leading();
+    world.expect_quiet_for(seconds(2));
+    world.expect_renewal(&lease);
+    world.freeze(milliseconds(5));
+    world.answer(Answer::Conflict);
+    world.expect_get();
+    let labelled = lease.labelled();
+    world.find(&labelled);
+    let write = world.expect_renewal(&labelled);
+    world.store(&labelled.after(&write));
+    world.expect_extend();
+    world.expect_nothing_else();
+}
+
+#[test]
+fn a_leader_whose_lease_is_edited_all_the_time_asks_twice_a_retry_period_at_most() {
+    let (mut world, mut lease) = World::leading();
+    world.expect_quiet_for(seconds(2));
+    world.expect_renewal(&lease);
+    world.freeze(milliseconds(5));
+    world.answer(Answer::Conflict);
+    world.expect_get();
+    lease = lease.labelled();
+    world.find(&lease);
+    for _ in 0..3 {
+        world.expect_renewal(&lease);
+        world.answer(Answer::Conflict);
+        world.expect_quiet_for(seconds(2));
+        world.expect_get();
+        lease = lease.labelled();
+        world.find(&lease);
+    }
+}
+
+#[test]
+fn a_renewal_that_is_refused_is_repeated_after_a_retry_period_until_the_deadline() {
+    let (mut world, lease) = World::leading();
+    for _ in 0..4 {
+        world.expect_quiet_for(seconds(2));
+        world.expect_renewal(&lease);
+        world.refuse();
+    }
+    world.expect_quiet_for(seconds(2));
+    world.expect_loss(Loss::DeadlinePassed);
+}
+
+#[test]
+fn a_leader_waits_as_asked_but_leaves_time_for_another_attempt() {
+    for (asked, waited) in [(1, 2), (3, 3), (3_600, 4)] {
+        let (mut world, lease) = World::leading();
+        world.expect_quiet_for(seconds(2));
+        world.expect_renewal(&lease);
+        world.answer(Answer::Refused { retry_after: Some(seconds(asked)) });
+        world.expect_quiet_for(seconds(waited));
+        world.expect_renewal(&lease);
+        world.expect_nothing_else();
+    }
+}
+
+#[test]
+fn a_candidate_waits_as_asked_but_a_lease_duration_at_most() {
+    for (asked, waited) in [(1, 2), (7, 7), (3_600, 15)] {
+        let lease = never_held();
+        let mut world = World::showing(&lease);
+        world.expect_acquisition(&lease);
+        world.answer(Answer::Refused { retry_after: Some(seconds(asked)) });
+        world.expect_quiet_for(seconds(waited));
+        world.expect_acquisition(&lease);
+        world.expect_nothing_else();
+    }
+}
+
+#[test]
+fn each_renew_time_is_later_than_the_last_whatever_the_wall_clock_does() {
+    let (mut world, lease) = World::leading();
+    let last = lease.record.renew_time.unwrap();
+    for (step, wall) in [-7_200, -315_360_000, i64::MIN / 1_000_000].into_iter().enumerate() {
+        world.expect_quiet_for(seconds(2));
+        world.now.wall = Timestamp::from_microseconds(wall * 1_000_000);
+        let write = world.update(&lease);
+        let later = i64::try_from(step).unwrap() + 1;
+        assert_eq!(write.renew_time, Timestamp::from_microseconds(last.as_microseconds() + later));
+        assert_eq!(Some(write.acquire_time), lease.record.acquire_time);
+        world.refuse();
+    }
+}
+
+#[test]
+fn a_renew_time_differs_from_the_stored_one() {
+    let mut lease = released_by("b");
+    let mut world = World::new();
+    let stored = world.now.wall;
+    lease.record.renew_time = Some(stored);
+    lease.agent.as_mut().unwrap().release.as_mut().unwrap().renew_time = stored;
+    world.show(&lease);
+    let write = world.update(&lease);
+    assert_eq!(write.renew_time, Timestamp::from_microseconds(stored.as_microseconds() + 1));
+    assert_eq!(write.acquire_time, write.renew_time);
+}
