@@ -5,6 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::CustomResource;
 use kube::core::{Expression, Selector};
 use schemars::JsonSchema;
+use schemars::transform::RecursiveTransform;
 use serde::{Deserialize, Serialize};
 
 use crate::annotations::ELECTION_LABEL;
@@ -50,7 +51,7 @@ pub const DEFAULT_SERVICE_ACCOUNT: &str = "default";
         description = "Where the holder runs.")
 )]
 #[serde(rename_all = "camelCase")]
-#[schemars(transform = validation::timings)]
+#[schemars(transform = validation::timings, transform = RecursiveTransform(validation::unwrap_description))]
 pub struct LeaderElectionSpec {
     /// Who may lead.
     #[serde(default)]
@@ -99,6 +100,7 @@ pub struct Candidates {
 /// What the operator sees.
 #[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
+#[schemars(transform = RecursiveTransform(validation::unwrap_description))]
 pub struct LeaderElectionStatus {
     /// The generation of the election that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]

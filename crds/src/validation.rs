@@ -17,9 +17,10 @@ const READING: &str = "143 * (1 + self.releaseDelaySeconds)";
 
 pub(crate) fn name_fits_a_label() -> Rule {
     Rule {
-        message: Some(Message::Expression(format!(
-            "'metadata.name is ' + string(size(self.metadata.name)) + ' characters long; it can be {MAX_NAME_LENGTH} at most'"
-        ))),
+        message: Some(formatted(
+            &format!("metadata.name is %d characters long; it can be {MAX_NAME_LENGTH} at most"),
+            &["size(self.metadata.name)"],
+        )),
         ..Rule::new(format!("size(self.metadata.name) <= {MAX_NAME_LENGTH}"))
     }
 }
@@ -116,6 +117,13 @@ pub(crate) fn conditions(schema: &mut Schema) {
     );
 }
 
+/// Descriptions are wrapped by whoever shows them, not where the source is.
+pub(crate) fn unwrap_description(schema: &mut Schema) {
+    if let Some(Value::String(description)) = schema.get_mut("description") {
+        *description = description.replace('\n', " ");
+    }
+}
+
 fn timings_rules() -> Vec<Rule> {
     let mut rules = Vec::new();
     let mut earlier: Vec<String> = Vec::new();
@@ -124,11 +132,7 @@ fn timings_rules() -> Vec<Rule> {
             [] => holds.clone(),
             _ => format!("!({}) || {holds}", earlier.join(" && ")),
         };
-        rules.push(Rule {
-            message: Some(Message::Expression(message)),
-            field_path: Some(format!(".{field}")),
-            ..Rule::new(rule)
-        });
+        rules.push(Rule { message: Some(message), field_path: Some(format!(".{field}")), ..Rule::new(rule) });
         earlier.push(holds);
     }
     rules
@@ -138,8 +142,8 @@ struct Check {
     field: Field,
     /// CEL: true if all is well.
     holds: String,
-    /// CEL: what to say if it is not.
-    message: String,
+    /// What to say if it is not.
+    message: Message,
 }
 
 fn timings_checks() -> Vec<Check> {
@@ -147,44 +151,52 @@ fn timings_checks() -> Vec<Check> {
     for (field, minimum) in
         [(Field::LeaseDuration, 1), (Field::RenewDeadline, 1), (Field::RetryPeriod, 1), (Field::ReleaseDelay, 0)]
     {
+        let value = format!("self.{field}");
         checks.push(Check {
             field,
-            holds: format!("self.{field} >= {minimum}"),
-            message: format!("'{field} is ' + string(self.{field}) + '; it must be {minimum} at least'"),
+            holds: format!("{value} >= {minimum}"),
+            message: formatted(&format!("{field} is %d; it must be {minimum} at least"), &[&value]),
         });
         checks.push(Check {
             field,
-            holds: format!("self.{field} <= {MAX_LEASE_DURATION_SECONDS}"),
-            message: format!(
-                "'{field} is ' + string(self.{field}) + '; it can be {MAX_LEASE_DURATION_SECONDS} at most'"
-            ),
+            holds: format!("{value} <= {MAX_LEASE_DURATION_SECONDS}"),
+            message: formatted(&format!("{field} is %d; it can be {MAX_LEASE_DURATION_SECONDS} at most"), &[&value]),
         });
     }
     checks.push(Check {
         field: Field::LeaseDuration,
         holds: format!("132 * self.leaseDurationSeconds >= 156 * 2 + {READING}"),
-        message: format!(
-            "'leaseDurationSeconds is ' + string(self.leaseDurationSeconds) + '; with releaseDelaySeconds ' + \
-             string(self.releaseDelaySeconds) + ' it must be ' + string((156 * 2 + {READING} + 131) / 132) + ' at least'"
+        message: formatted(
+            "leaseDurationSeconds is %d; with releaseDelaySeconds %d it must be %d at least",
+            &["self.leaseDurationSeconds", "self.releaseDelaySeconds", &format!("(156 * 2 + {READING} + 131) / 132")],
         ),
     });
     checks.push(Check {
         field: Field::RenewDeadline,
         holds: format!("132 * self.leaseDurationSeconds >= 156 * self.renewDeadlineSeconds + {READING}"),
-        message: format!(
-            "'renewDeadlineSeconds is ' + string(self.renewDeadlineSeconds) + '; with leaseDurationSeconds ' + \
-             string(self.leaseDurationSeconds) + ' it can be ' + \
-             string((132 * self.leaseDurationSeconds - {READING}) / 156) + ' at most'"
+        message: formatted(
+            "renewDeadlineSeconds is %d; with leaseDurationSeconds %d it can be %d at most",
+            &[
+                "self.renewDeadlineSeconds",
+                "self.leaseDurationSeconds",
+                &format!("(132 * self.leaseDurationSeconds - {READING}) / 156"),
+            ],
         ),
     });
     checks.push(Check {
         field: Field::RetryPeriod,
         holds: "self.renewDeadlineSeconds >= 2 * self.retryPeriodSeconds".to_owned(),
-        message: "'retryPeriodSeconds is ' + string(self.retryPeriodSeconds) + '; with renewDeadlineSeconds ' + \
-                  string(self.renewDeadlineSeconds) + ' it can be ' + string(self.renewDeadlineSeconds / 2) + ' at most'"
-            .to_owned(),
+        message: formatted(
+            "retryPeriodSeconds is %d; with renewDeadlineSeconds %d it can be %d at most",
+            &["self.retryPeriodSeconds", "self.renewDeadlineSeconds", "self.renewDeadlineSeconds / 2"],
+        ),
     });
     checks
+}
+
+/// A message with numbers in it. The API server takes the length of `string(number)` for unlimited, and refuses to join such.
+fn formatted(words: &str, numbers: &[&str]) -> Message {
+    Message::Expression(format!("'{words}'.format([{}])", numbers.join(", ")))
 }
 
 fn add_rules(schema: &mut Schema, rules: impl IntoIterator<Item = Rule>) {

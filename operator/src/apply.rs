@@ -1,0 +1,321 @@
+//! Carries out a plan: Leases by create and replace, Roles, RoleBindings and status by server-side apply, events by create.
+//!
+//! Every call has a timeout and one of three fates: success, a conflict (somebody wrote in between: look again) or trouble.
+//! Nothing is retried here; the controller plans again from what the answers say.
+
+use std::fmt::Debug;
+use std::future::Future;
+use std::time::Duration;
+
+use elector_crds::conditions::Reason;
+use elector_crds::{LeaderElection, LeaderElectionStatus, StoredLease};
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::events::v1 as events_api;
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::{Api, Client, Resource, ResourceExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::json;
+use tokio::sync::watch;
+
+use crate::observe::Answer;
+use crate::plan::{Event, LeaseAction, Now, Plan, lease::Amendment, rbac};
+use crate::{NAME, events, key::Key};
+
+/// Why a plan was not carried out to its end.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Another replica writes now.
+    #[error("this replica does not lead")]
+    NotLeading,
+    /// Somebody else wrote or deleted in between.
+    #[error("failed to {0}: it has changed")]
+    Stale(&'static str),
+    /// An object of that name is somebody else's. The message is for the user.
+    #[error("{0}")]
+    Conflict(String),
+    /// The operator may not do it.
+    #[error("the operator may not {what}: {message}")]
+    Forbidden {
+        /// What.
+        what: &'static str,
+        /// What the API server says.
+        message: String,
+    },
+    /// No answer; whether it was done will be seen.
+    #[error("failed to {what}: no answer within {} s", timeout.as_secs())]
+    Timeout {
+        /// What.
+        what: &'static str,
+        /// How long was waited.
+        timeout: Duration,
+    },
+    /// Anything else.
+    #[error("failed to {what}: {source}")]
+    Api {
+        /// What.
+        what: &'static str,
+        /// Why.
+        source: Box<kube::Error>,
+    },
+}
+
+/// How far a plan came.
+#[derive(Debug)]
+pub enum Stage {
+    /// The objects.
+    Objects,
+    /// Events and status.
+    Status,
+}
+
+/// What became of a plan.
+#[derive(Debug)]
+pub struct Outcome {
+    /// What the API server said meanwhile.
+    pub answers: Vec<Answer>,
+    /// Where and why it ended early.
+    pub result: Result<(), (Stage, Error)>,
+}
+
+/// Carries out plans.
+#[derive(Clone)]
+pub struct Applier {
+    /// How the API server is reached.
+    pub client: Client,
+    /// Looked at before every write.
+    pub leading: watch::Receiver<bool>,
+    /// The longest that a request may take.
+    pub timeout: Duration,
+    /// Reporter of events.
+    pub identity: String,
+}
+
+impl Error {
+    /// For the condition Ready.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        match self {
+            Error::Conflict(_) => Reason::ObjectConflict,
+            Error::Forbidden { .. } => Reason::Forbidden,
+            Error::NotLeading | Error::Stale(_) | Error::Timeout { .. } | Error::Api { .. } => Reason::ReconcileFailed,
+        }
+    }
+
+    fn of(what: &'static str, error: kube::Error) -> Error {
+        match error {
+            kube::Error::Api(status) if status.is_forbidden() => {
+                Error::Forbidden { what, message: status.message.clone() }
+            }
+            // Gone is changed as well.
+            kube::Error::Api(status) if status.is_conflict() || status.is_not_found() => Error::Stale(what),
+            source => Error::Api { what, source: Box::new(source) },
+        }
+    }
+}
+
+impl Applier {
+    /// Carries out `plan` for `election`.
+    pub async fn apply(&self, election: &LeaderElection, plan: Plan, now: Now) -> Outcome {
+        let mut answers = Vec::new();
+        let result = if plan.has_objects() {
+            self.apply_objects(election, &plan, &mut answers).await.map_err(|error| (Stage::Objects, error))
+        } else {
+            self.report(election, &plan, now, &mut answers).await.map_err(|error| (Stage::Status, error))
+        };
+        Outcome { answers, result }
+    }
+
+    async fn apply_objects(
+        &self,
+        election: &LeaderElection,
+        plan: &Plan,
+        answers: &mut Vec<Answer>,
+    ) -> Result<(), Error> {
+        self.apply_lease(election, &plan.lease, answers).await?;
+        if let Some(role) = &plan.role {
+            answers.push(Answer::Role(Box::new(self.apply_owned("Role", role, election).await?)));
+        }
+        if let Some(role_binding) = &plan.role_binding {
+            let applied = self.apply_owned("RoleBinding", role_binding, election).await?;
+            answers.push(Answer::RoleBinding(Box::new(applied)));
+        }
+        Ok(())
+    }
+
+    async fn apply_lease(
+        &self,
+        election: &LeaderElection,
+        action: &LeaseAction,
+        answers: &mut Vec<Answer>,
+    ) -> Result<(), Error> {
+        match action {
+            LeaseAction::None => Ok(()),
+            LeaseAction::Create(lease) => self.create_lease(election, lease, answers).await,
+            LeaseAction::Amend(amendment) => self.amend_lease(election, amendment, answers).await,
+            LeaseAction::Look => self.read_lease(election, answers).await.map(|_| ()),
+        }
+    }
+
+    async fn create_lease(
+        &self,
+        election: &LeaderElection,
+        lease: &StoredLease,
+        answers: &mut Vec<Answer>,
+    ) -> Result<(), Error> {
+        let leases = self.api::<StoredLease>(election);
+        match self.write("create the Lease", leases.create(&post(), lease)).await {
+            Ok(created) => {
+                answers.push(Answer::Lease(Box::new(created)));
+                Ok(())
+            }
+            Err(stale @ Error::Stale(_)) => {
+                self.read_lease(election, answers).await?;
+                Err(stale)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// By uid and by the version that was read: a renewal in between is a conflict, and it is looked at again.
+    async fn amend_lease(
+        &self,
+        election: &LeaderElection,
+        amendment: &Amendment,
+        answers: &mut Vec<Answer>,
+    ) -> Result<(), Error> {
+        let what = "replace the Lease's metadata";
+        let read = self.read_lease(election, answers).await?;
+        let Some(mut lease) = read.filter(|lease| lease.metadata.uid.as_ref() == Some(&amendment.uid)) else {
+            return Err(Error::Stale(what));
+        };
+        amendment.apply(&mut lease);
+        let leases = self.api::<StoredLease>(election);
+        let replaced = self.write(what, leases.replace(&election.name_any(), &post(), &lease)).await?;
+        answers.push(Answer::Lease(Box::new(replaced)));
+        Ok(())
+    }
+
+    async fn read_lease(
+        &self,
+        election: &LeaderElection,
+        answers: &mut Vec<Answer>,
+    ) -> Result<Option<StoredLease>, Error> {
+        let leases = self.api::<StoredLease>(election);
+        let read = self.call("read the Lease", leases.get_opt(&election.name_any())).await?;
+        answers.push(match &read {
+            Some(lease) => Answer::LeaseRead(Box::new(lease.clone())),
+            None => Answer::NoLease(Key::of(election)),
+        });
+        Ok(read)
+    }
+
+    /// One that is there already is only taken over if an operator made it.
+    async fn apply_owned<K>(&self, kind: &'static str, desired: &K, election: &LeaderElection) -> Result<K, Error>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Serialize + DeserializeOwned,
+    {
+        let (read, apply) = match kind {
+            "Role" => ("read the Role", "apply the Role"),
+            _ => ("read the RoleBinding", "apply the RoleBinding"),
+        };
+        let api = self.api::<K>(election);
+        let existing = self.call(read, api.get_opt(&desired.name_any())).await?;
+        // Where there is none, one that somebody makes in between must not be taken from them.
+        let mut parameters = PatchParams::apply(NAME);
+        if let Some(existing) = existing {
+            if !rbac::is_made_for(&existing, election) {
+                return Err(Error::Conflict(rbac::conflict_message(kind, &existing)));
+            }
+            parameters = parameters.force();
+        }
+        self.write(apply, api.patch(&desired.name_any(), &parameters, &Patch::Apply(desired))).await
+    }
+
+    /// Events first: a crash in between repeats them, and they have names that exist once. The other way round it would
+    /// lose them.
+    async fn report(
+        &self,
+        election: &LeaderElection,
+        plan: &Plan,
+        now: Now,
+        answers: &mut Vec<Answer>,
+    ) -> Result<(), Error> {
+        for event in &plan.events {
+            self.create_event(election, event, now).await?;
+        }
+        if let Some(status) = &plan.status {
+            answers.push(Answer::Election(Box::new(self.apply_status(election, status).await?)));
+        }
+        Ok(())
+    }
+
+    async fn create_event(&self, election: &LeaderElection, event: &Event, now: Now) -> Result<(), Error> {
+        let object = events::object(election, event, &self.identity, now);
+        let events = self.api::<events_api::Event>(election);
+        match self.write("create an event", events.create(&post(), &object)).await {
+            Ok(_) => {
+                tracing::info!(election = %Key::of(election), reason = %event.reason, note = event.note, "event");
+                Ok(())
+            }
+            Err(Error::Stale(_)) => Ok(()),
+            // The status must not wait for a right that is missing.
+            Err(error @ Error::Forbidden { .. }) => {
+                tracing::warn!(election = %Key::of(election), reason = %event.reason, %error, "event is lost");
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn apply_status(
+        &self,
+        election: &LeaderElection,
+        status: &LeaderElectionStatus,
+    ) -> Result<LeaderElection, Error> {
+        let patch = json!({
+            "apiVersion": LeaderElection::api_version(&()),
+            "kind": LeaderElection::kind(&()),
+            // An election that was made anew meanwhile is another one.
+            "metadata": {"name": election.name_any(), "uid": election.uid()},
+            "status": status,
+        });
+        let elections = self.api::<LeaderElection>(election);
+        let parameters = PatchParams::apply(NAME).force();
+        self.write("apply the status", elections.patch_status(&election.name_any(), &parameters, &Patch::Apply(patch)))
+            .await
+    }
+
+    fn api<K>(&self, election: &LeaderElection) -> Api<K>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope>,
+    {
+        Api::namespaced(self.client.clone(), &election.namespace().unwrap_or_default())
+    }
+
+    async fn write<T>(
+        &self,
+        what: &'static str,
+        request: impl Future<Output = Result<T, kube::Error>>,
+    ) -> Result<T, Error> {
+        if !*self.leading.borrow() {
+            return Err(Error::NotLeading);
+        }
+        self.call(what, request).await
+    }
+
+    async fn call<T>(
+        &self,
+        what: &'static str,
+        request: impl Future<Output = Result<T, kube::Error>>,
+    ) -> Result<T, Error> {
+        match tokio::time::timeout(self.timeout, request).await {
+            Ok(answer) => answer.map_err(|error| Error::of(what, error)),
+            Err(_) => Err(Error::Timeout { what, timeout: self.timeout }),
+        }
+    }
+}
+
+fn post() -> PostParams {
+    PostParams { field_manager: Some(NAME.to_owned()), ..PostParams::default() }
+}

@@ -1,0 +1,278 @@
+//! The loop: watches feed the index, the index says which elections to look at, plans are made and carried out.
+//!
+//! Everything runs in one task, so that nothing can die unseen. kube's `Controller` is not used: it would reconcile on
+//! every renewal or, with predicates, not see expiry; here a renewal only moves a time in the index, and the queue wakes
+//! the election when that time is over.
+
+use std::collections::HashMap;
+use std::pin::pin;
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::FuturesUnordered;
+use jiff::Timestamp;
+use kube::Client;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tracing::{debug, info, warn};
+
+use crate::apply::{Applier, Error as ApplyError, Outcome, Stage};
+use crate::key::Key;
+use crate::observe::Index;
+use crate::plan::{Now, Plan, Trouble, plan};
+use crate::queue::{Queue, Why};
+use crate::settings::Settings;
+use crate::watches;
+
+/// The longest wait after a failure.
+const MAX_BACKOFF: Duration = Duration::from_secs(60);
+
+/// How many plans in a row may write something for one election before it has to wait as after failures.
+const PATIENCE: u32 = 8;
+
+/// Why the controller cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The watches ended, which they never do.
+    #[error("the watches ended")]
+    WatchesEnded,
+    /// Nobody can say any more whether this replica leads.
+    #[error("the operator's own election ended")]
+    ElectionEnded,
+}
+
+/// Watches and, while `leading` is true, reconciles, until `stop` completes. `ready` is told once everything has been seen.
+///
+/// # Errors
+/// Only what no waiting can mend.
+pub async fn run(
+    client: Client,
+    settings: Settings,
+    mut leading: watch::Receiver<bool>,
+    ready: watch::Sender<bool>,
+    stop: impl Future<Output = ()>,
+) -> Result<(), Error> {
+    let mut watches = watches::all(&client);
+    let mut controller = Controller::new(client, settings, leading.clone());
+    let mut running: FuturesUnordered<BoxFuture<'static, Done>> = FuturesUnordered::new();
+    let mut stop = pin!(stop);
+    loop {
+        while running.len() < controller.settings.concurrency
+            && let Some(job) = controller.next_job()
+        {
+            running.push(job);
+        }
+        let wake = controller.wake_at().filter(|_| running.len() < controller.settings.concurrency);
+        tokio::select! {
+            () = &mut stop => return Ok(()),
+            changed = leading.changed() => {
+                changed.map_err(|_| Error::ElectionEnded)?;
+                controller.handle_leading();
+            }
+            Some(done) = running.next() => controller.handle_done(done),
+            seen = watches.next() => {
+                match seen.ok_or(Error::WatchesEnded)? {
+                    Ok(seen) => controller.handle_seen(seen),
+                    Err(error) => warn!(what = error.what, error = %error.source, "watch failed; it is tried again"),
+                }
+                if controller.index.is_complete() {
+                    ready.send_if_modified(|ready| !std::mem::replace(ready, true));
+                }
+            }
+            () = sleep_until(wake) => {}
+        }
+    }
+}
+
+async fn sleep_until(wake: Option<Instant>) {
+    match wake {
+        Some(wake) => tokio::time::sleep_until(wake).await,
+        None => std::future::pending().await,
+    }
+}
+
+struct Controller {
+    settings: Settings,
+    applier: Applier,
+    index: Index,
+    queue: Queue,
+    work: HashMap<Key, Work>,
+    started: Instant,
+}
+
+/// What is remembered of an election between two plans.
+#[derive(Debug, Default)]
+struct Work {
+    /// How many plans in a row were not idle.
+    attempts: u32,
+    /// How many attempts in a row failed.
+    failures: u32,
+    /// What keeps its objects from being written.
+    trouble: Option<Trouble>,
+    /// What was last logged.
+    logged: Option<String>,
+    /// Nothing is done before.
+    not_before: Duration,
+    /// The next look is for the Lease's expiry alone.
+    awaits_expiry: bool,
+}
+
+struct Done {
+    key: Key,
+    /// When the plan was made.
+    deletions: Option<u64>,
+    outcome: Outcome,
+}
+
+impl Controller {
+    fn new(client: Client, settings: Settings, leading: watch::Receiver<bool>) -> Controller {
+        let Settings { identity, request_timeout, .. } = settings.clone();
+        Controller {
+            applier: Applier { client, leading, timeout: request_timeout, identity },
+            settings,
+            index: Index::default(),
+            queue: Queue::default(),
+            work: HashMap::new(),
+            started: Instant::now(),
+        }
+    }
+
+    fn now(&self) -> Now {
+        Now { at: self.started.elapsed(), wall: Timestamp::now() }
+    }
+
+    fn may_write(&self) -> bool {
+        self.index.is_complete() && *self.applier.leading.borrow()
+    }
+
+    fn wake_at(&self) -> Option<Instant> {
+        let at = self.queue.next_at().filter(|_| self.may_write())?;
+        Some(self.started + at)
+    }
+
+    fn handle_seen(&mut self, seen: crate::observe::Seen) {
+        let now = self.now();
+        for key in self.index.handle_seen(seen, now) {
+            self.queue.push(key, Why::Change, now.at);
+        }
+    }
+
+    /// A new leader looks at everything once: what the last one left undone, it finishes.
+    fn handle_leading(&mut self) {
+        let leads = *self.applier.leading.borrow();
+        info!(leads, "own election");
+        if leads {
+            let now = self.now();
+            for key in self.index.elections() {
+                self.queue.push(key.clone(), Why::Change, now.at);
+            }
+        }
+    }
+
+    /// The next plan that writes something. Those that do not are dealt with on the way.
+    fn next_job(&mut self) -> Option<BoxFuture<'static, Done>> {
+        if !self.may_write() {
+            return None;
+        }
+        loop {
+            let now = self.now();
+            let (key, why) = self.queue.pop(now.at)?;
+            if self.is_early(&key, why, now) {
+                continue;
+            }
+            let trouble = self.work.get(&key).and_then(|work| work.trouble.clone());
+            let Some((election, observed)) = self.index.observed(&key, trouble) else {
+                self.work.remove(&key);
+                continue;
+            };
+            let plan = plan(&election, &observed, now);
+            debug!(election = %key, ?plan, "planned");
+            if plan.is_idle() {
+                self.rest(key, &plan, now);
+                continue;
+            }
+            self.work.entry(key.clone()).or_default().attempts += 1;
+            self.queue.begin(key.clone());
+            let applier = self.applier.clone();
+            let deletions = self.index.deletions(&key);
+            return Some(Box::pin(async move {
+                let outcome = applier.apply(&election, plan, now).await;
+                Done { key, deletions, outcome }
+            }));
+        }
+    }
+
+    /// Puts `key` back into the queue if it is not time for it yet.
+    fn is_early(&mut self, key: &Key, why: Why, now: Now) -> bool {
+        let Some(work) = self.work.get(key) else { return false };
+        let expires_at = self.index.expires_at(key).filter(|_| why == Why::Time && work.awaits_expiry);
+        let at = expires_at.unwrap_or_default().max(work.not_before);
+        let early = at > now.at;
+        if early {
+            self.queue.push(key.clone(), why, at);
+        }
+        early
+    }
+
+    fn rest(&mut self, key: Key, plan: &Plan, now: Now) {
+        let expires_at = self.index.expires_at(&key);
+        let work = self.work.entry(key.clone()).or_default();
+        work.attempts = 0;
+        work.awaits_expiry = plan.next_look.is_some() && plan.next_look == expires_at;
+        // Once the time to try again has come and there is nothing left to do, the trouble is over.
+        work.trouble = work.trouble.take().filter(|trouble| now.at < trouble.retry_at);
+        if work.trouble.is_none() {
+            work.failures = 0;
+            work.logged = None;
+        }
+        if let Some(at) = plan.next_look {
+            self.queue.push(key, Why::Time, at);
+        }
+    }
+
+    fn handle_done(&mut self, Done { key, deletions, outcome: Outcome { answers, result } }: Done) {
+        let now = self.now();
+        self.index.handle_answers(&key, answers, deletions, now);
+        self.queue.end(&key);
+        let work = self.work.entry(key.clone()).or_default();
+        work.awaits_expiry = false;
+        let pause = backoff(work.attempts.saturating_sub(PATIENCE));
+        let at = match result {
+            Ok(()) => now.at + pause,
+            Err((_, ApplyError::NotLeading)) => return,
+            Err((_, ApplyError::Stale(what))) => {
+                debug!(election = %key, what, "written by somebody else meanwhile");
+                now.at + pause
+            }
+            Err((stage, error)) => {
+                work.failures += 1;
+                let retry_at = now.at + backoff(work.failures);
+                let message = error.to_string();
+                if work.logged.as_ref() != Some(&message) {
+                    warn!(election = %key, reason = %error.reason(), %error, "failed to reconcile");
+                    work.logged = Some(message.clone());
+                }
+                match stage {
+                    Stage::Objects => {
+                        work.trouble = Some(Trouble { reason: error.reason(), message, retry_at });
+                        now.at
+                    }
+                    Stage::Status => {
+                        work.not_before = retry_at;
+                        retry_at
+                    }
+                }
+            }
+        };
+        self.queue.push(key, Why::Change, at);
+    }
+}
+
+/// 1 s after the first failure, twice as long after each further one; nothing without any.
+fn backoff(failures: u32) -> Duration {
+    match failures.checked_sub(1) {
+        None => Duration::ZERO,
+        Some(further) => Duration::from_secs(1 << further.min(6)).min(MAX_BACKOFF),
+    }
+}

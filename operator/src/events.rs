@@ -1,0 +1,48 @@
+//! A planned event as the API has it.
+
+use elector_crds::LeaderElection;
+use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::api::events::v1 as api;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use kube::{Resource, ResourceExt};
+
+use crate::NAME;
+use crate::plan::{Event, Now};
+
+/// What `event` says of `election`, reported by the replica called `reporter`.
+///
+/// kube's Recorder is not used: it makes up the names of events, and these have names of their own so that none happens twice.
+#[must_use]
+pub fn object(election: &LeaderElection, event: &Event, reporter: &str, now: Now) -> api::Event {
+    let related = event.related_pod.as_ref().map(|(name, uid)| ObjectReference {
+        api_version: Some("v1".to_owned()),
+        kind: Some("Pod".to_owned()),
+        name: Some(name.clone()),
+        namespace: election.namespace(),
+        uid: Some(uid.clone()),
+        ..ObjectReference::default()
+    });
+    api::Event {
+        metadata: ObjectMeta {
+            name: Some(event.name.clone()),
+            namespace: election.namespace(),
+            ..ObjectMeta::default()
+        },
+        event_time: Some(MicroTime(now.wall)),
+        type_: Some(if event.reason.is_warning() { "Warning" } else { "Normal" }.to_owned()),
+        reason: Some(event.reason.as_str().to_owned()),
+        action: Some("Reconcile".to_owned()),
+        note: Some(event.note.clone()),
+        regarding: Some(ObjectReference { resource_version: None, ..election.object_ref(&()) }),
+        related,
+        reporting_controller: Some(format!("{}/operator", elector_crds::GROUP)),
+        reporting_instance: Some(instance(reporter)),
+        ..api::Event::default()
+    }
+}
+
+/// The API takes 128 characters.
+fn instance(reporter: &str) -> String {
+    let reporter = if reporter.is_empty() { NAME } else { reporter };
+    reporter.chars().take(128).collect()
+}

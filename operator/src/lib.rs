@@ -1,0 +1,29 @@
+//! Reconciles each `LeaderElection` into its Lease, its Role and RoleBinding, and a status that says who leads.
+//!
+//! ```text
+//!   watches ──► observe::Index ──► plan::plan ──► apply ──► API server
+//!   (IO)        (synchronous)      (pure)         (IO)          │
+//!                    ▲                                          │
+//!                    └────────── answers, as if watched ◄───────┘
+//! ```
+//!
+//! [`controller::run`] is the one loop around it. The operator is never on the path of leadership: with it gone, elections
+//! go on. All its replicas watch, so that a standby knows as much as the active one; only the active one writes.
+
+pub mod apply;
+pub mod controller;
+pub mod events;
+pub mod health;
+pub mod key;
+pub mod leadership;
+pub mod observe;
+pub mod plan;
+pub mod queue;
+pub mod settings;
+pub mod watches;
+
+/// Field manager of server-side apply, value of the label `app.kubernetes.io/managed-by`, and reporter of events.
+pub const NAME: &str = "leader-elector-operator";
+
+/// On every object that the operator makes.
+pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";

@@ -1,0 +1,109 @@
+//! The operator: see the README.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use elector_agent::driver::{self, Campaign};
+use elector_agent::identity::{self, Sources};
+use elector_agent::{connect, nonce};
+use elector_operator::leadership::Leadership;
+use elector_operator::settings::{Cli, LogFormat, OwnElection, Settings};
+use elector_operator::{controller, health, watches};
+use kube::Client;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tracing_subscriber::EnvFilter;
+
+/// Something inside went wrong; a restart may help.
+const INTERNAL: u8 = 1;
+/// What was asked for cannot be done; a restart does not help.
+const CONFIGURATION: u8 = 2;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match start_logging(&cli).and_then(|()| run(&cli)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure { code, said }) => {
+            eprintln!("error: {said}");
+            ExitCode::from(code)
+        }
+    }
+}
+
+struct Failure {
+    code: u8,
+    said: String,
+}
+
+fn configuration(error: impl std::fmt::Display) -> Failure {
+    Failure { code: CONFIGURATION, said: error.to_string() }
+}
+
+fn internal(error: impl std::fmt::Display) -> Failure {
+    Failure { code: INTERNAL, said: error.to_string() }
+}
+
+fn start_logging(cli: &Cli) -> Result<(), Failure> {
+    // The libraries repeat at each attempt what the operator says once.
+    let filter = EnvFilter::try_new(format!("kube=off,kube_client=off,kube_runtime=off,{}", cli.log_level))
+        .map_err(|error| configuration(format!("log level {:?}: {error}", cli.log_level)))?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match cli.log_format {
+        LogFormat::Text => log.with_ansi(false).init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
+    Ok(())
+}
+
+fn run(cli: &Cli) -> Result<(), Failure> {
+    let own = cli.own_election().map_err(configuration)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(internal)?;
+    runtime.block_on(operate(cli, own))
+}
+
+async fn operate(cli: &Cli, own: OwnElection) -> Result<(), Failure> {
+    let stop = stop().map_err(internal)?;
+    let mut config = connect::config().await.map_err(configuration)?;
+    config.read_timeout = Some(watches::READ_TIMEOUT);
+    config.reset_reader_on_write = true;
+    let identity = identity(cli, identity::token(&config));
+    let client = Client::try_from(config).map_err(configuration)?;
+
+    let (mut leadership, leading) = Leadership::new();
+    let (ready, is_ready) = watch::channel(false);
+    let OwnElection { lease, namespace, timings } = own;
+    let start = nonce().map_err(internal)?;
+    let campaign = Campaign { namespace, lease, identity: identity.clone(), start, timings, predecessor: None };
+
+    // The controller goes on until the election has retracted and released. Whatever else ends first ends the process.
+    tokio::select! {
+        elected = driver::run(campaign, &mut leadership, stop) => elected.map_err(internal),
+        served = health::serve(cli.health_address, is_ready) => {
+            let why = served.err().map_or_else(|| "ended".to_owned(), |error| error.to_string());
+            Err(configuration(format!("failed to serve {}: {why}", cli.health_address)))
+        }
+        controlled = controller::run(client, Settings::new(identity), leading, ready, std::future::pending()) => {
+            controlled.map_err(internal)
+        }
+    }
+}
+
+fn identity(cli: &Cli, token: Option<String>) -> String {
+    let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let hostname = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default().trim().to_owned();
+    let pod = set("POD_NAME").zip(set("POD_UID"));
+    let told = cli.identity.clone().filter(|identity| !identity.is_empty());
+    Sources { set: told, token, pod, hostname }.identity()
+}
+
+/// Completes when the process is asked to end.
+fn stop() -> std::io::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}

@@ -1,0 +1,121 @@
+//! What the operator knows of one Lease: its latest version, and since when its record has been what it is.
+
+use std::time::Duration;
+
+use elector_crds::lease::{self, Oddity, UnusableLease};
+use elector_crds::{ADOPT_ANNOTATION, StoredLease};
+use elector_election::{Lease, MAX_LEASE_DURATION_SECONDS};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::ResourceExt;
+
+use crate::plan::Now;
+use crate::{MANAGED_BY_LABEL, NAME};
+
+/// A Lease as it was last seen.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LeaseSeen {
+    /// Its latest version.
+    pub lease: Lease,
+    /// As stored.
+    pub owners: Vec<OwnerReference>,
+    /// An operator made it.
+    pub managed: bool,
+    /// A person allows the operator to adopt it.
+    pub adopt: bool,
+    /// On the operator's clock: since when the record has been what it is (rule F1).
+    pub seen_at: Duration,
+    /// The longest that a holder of this tenure ever asked others to wait.
+    pub longest_duration_seconds: u32,
+    /// Whether the record has changed under this uid since it was first seen: only then is the holder known to live.
+    pub moved: bool,
+    /// When it was last read from the store itself: a watch may be dead without anybody noticing.
+    pub read_at: Option<Duration>,
+}
+
+/// What is remembered of a name, whatever becomes of its Lease.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct History {
+    /// The last holder known.
+    pub holder: Option<String>,
+    /// The longest duration of the last tenure known.
+    pub duration_seconds: u32,
+    /// The highest known.
+    pub transitions: u32,
+}
+
+impl LeaseSeen {
+    pub(super) fn first(stored: &StoredLease, now: Now) -> Result<LeaseSeen, UnusableLease> {
+        let (lease, oddities) = lease::read(stored)?;
+        log(stored, &oddities);
+        Ok(LeaseSeen {
+            longest_duration_seconds: lease.lease_duration_seconds,
+            lease,
+            owners: stored.owner_references().to_vec(),
+            managed: stored.labels().get(MANAGED_BY_LABEL).is_some_and(|by| by == NAME),
+            adopt: stored.annotation(ADOPT_ANNOTATION) == Some("true"),
+            seen_at: now.at,
+            moved: false,
+            read_at: None,
+        })
+    }
+
+    /// The same Lease, seen again or changed.
+    pub(super) fn then(&self, stored: &StoredLease, now: Now) -> Result<LeaseSeen, UnusableLease> {
+        let next = LeaseSeen::first(stored, now)?;
+        let (last_record, record) = (&self.lease.record, &next.lease.record);
+        if last_record.uid != record.uid {
+            return Ok(next);
+        }
+        let next_tenure = !record.holder.is_empty() && record.transitions > last_record.transitions;
+        let longest_duration_seconds = if next_tenure {
+            next.longest_duration_seconds
+        } else {
+            next.longest_duration_seconds.max(self.longest_duration_seconds)
+        };
+        if last_record == record {
+            let LeaseSeen { seen_at, moved, read_at, .. } = *self;
+            return Ok(LeaseSeen { seen_at, moved, read_at, longest_duration_seconds, ..next });
+        }
+        Ok(LeaseSeen { moved: true, longest_duration_seconds, ..next })
+    }
+
+    /// How long a silent holder is waited for, where candidates wait at least `own`.
+    #[must_use]
+    pub fn effective_duration(&self, own: Duration) -> Duration {
+        let longest = Duration::from_secs(self.longest_duration_seconds.into());
+        longest.max(own).min(Duration::from_secs(MAX_LEASE_DURATION_SECONDS.into()))
+    }
+
+    /// Whether anything but the renewal itself differs.
+    pub(super) fn differs(&self, other: &LeaseSeen) -> bool {
+        let without_renewal = |seen: &LeaseSeen| {
+            let mut seen = seen.clone();
+            seen.lease.resource_version = elector_election::ResourceVersion(0);
+            // That there is one matters, for a Lease that was never held has none.
+            seen.lease.record.renew_time = seen.lease.record.renew_time.map(|_| elector_election::Timestamp::MIN);
+            seen.seen_at = Duration::ZERO;
+            seen.read_at = None;
+            seen
+        };
+        without_renewal(self) != without_renewal(other)
+    }
+}
+
+impl History {
+    pub(super) fn take_in(&mut self, seen: &LeaseSeen) {
+        let record = &seen.lease.record;
+        if !record.holder.is_empty() {
+            if self.holder.as_ref() != Some(&record.holder) {
+                self.holder = Some(record.holder.clone());
+            }
+            self.duration_seconds = seen.longest_duration_seconds;
+        }
+        self.transitions = self.transitions.max(record.transitions);
+    }
+}
+
+fn log(stored: &StoredLease, oddities: &[Oddity]) {
+    for oddity in oddities {
+        tracing::debug!(namespace = stored.namespace(), lease = stored.name_any(), %oddity, "odd lease");
+    }
+}

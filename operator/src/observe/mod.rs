@@ -1,0 +1,428 @@
+//! What has been seen of the cluster: a synchronous index, fed by watches and by the answers to the operator's own writes.
+//!
+//! Each `handle_*` returns the elections that must be looked at again. A mere renewal moves the time at which a Lease was last
+//! seen to change, and nothing else; at 5,000 renewals a second that is all that happens.
+//!
+//! Answers and watches race: of two versions of an object the later one counts, by resourceVersion. Only a new list may bring
+//! back a lower one, for after a restore of etcd it is the truth. Of a version and a deletion nothing tells which is later, so
+//! answers to a plan during which something was deleted are dropped: the watches say the same soon after.
+
+mod lease;
+mod listing;
+mod pod;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use elector_crds::{LeaderElection, StoredLease, identity};
+use k8s_openapi::api::core::v1 as core;
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use kube::ResourceExt;
+use kube::core::{Selector, SelectorExt};
+use kube::runtime::watcher::Event;
+
+pub use self::lease::{History, LeaseSeen};
+use self::listing::{Change, Listing};
+pub use self::pod::Pod;
+use crate::key::Key;
+use crate::plan::{self, Now, Observed, Trouble, rbac};
+
+/// How many names are remembered. Beyond that no Lease is made as never held any more: waiting is always safe.
+const MAX_HISTORIES: usize = 200_000;
+
+/// Everything that has been seen.
+#[derive(Debug, Default)]
+pub struct Index {
+    elections: BTreeMap<Key, Election>,
+    leases: HashMap<Key, LeaseSeen>,
+    /// Of every name that ever had a Lease or an earlier election (rule O2).
+    histories: HashMap<Key, History>,
+    histories_overflowed: bool,
+    pods: BTreeMap<Key, Pod>,
+    roles: HashMap<Key, Role>,
+    role_bindings: HashMap<Key, RoleBinding>,
+    listings: Listings,
+}
+
+#[derive(Debug)]
+struct Election {
+    object: Arc<LeaderElection>,
+    selector: Selector,
+    /// This process watched it being created (rule O2).
+    creation_watched: bool,
+    /// How often something of this name was deleted.
+    deletions: u64,
+}
+
+#[derive(Debug, Default)]
+struct Listings {
+    elections: Listing,
+    leases: Listing,
+    pods: Listing,
+    roles: Listing,
+    role_bindings: Listing,
+}
+
+/// An event of one of the watches.
+#[derive(Debug)]
+pub enum Seen {
+    /// Of elections.
+    Election(Event<LeaderElection>),
+    /// Of Leases.
+    Lease(Event<StoredLease>),
+    /// Of pods.
+    Pod(Event<core::Pod>),
+    /// Of Roles that operators made.
+    Role(Event<Role>),
+    /// Of RoleBindings that operators made.
+    RoleBinding(Event<RoleBinding>),
+}
+
+/// What the API server said of one object.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// It is so.
+    Election(Box<LeaderElection>),
+    /// It is so.
+    Lease(Box<StoredLease>),
+    /// It was read from the store, not written.
+    LeaseRead(Box<StoredLease>),
+    /// There is no Lease of that name.
+    NoLease(Key),
+    /// It is so.
+    Role(Box<Role>),
+    /// It is so.
+    RoleBinding(Box<RoleBinding>),
+}
+
+impl Index {
+    /// Whether every kind has been listed: before that, absence means nothing.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        let Listings { elections, leases, pods, roles, role_bindings } = &self.listings;
+        [elections, leases, pods, roles, role_bindings].into_iter().all(Listing::is_complete)
+    }
+
+    /// All elections.
+    pub fn elections(&self) -> impl Iterator<Item = &Key> {
+        self.elections.keys()
+    }
+
+    /// What [`plan::plan`] needs to know of one election. `None` if there is no such election.
+    #[must_use]
+    pub fn observed(&self, key: &Key, trouble: Option<Trouble>) -> Option<(Arc<LeaderElection>, Observed)> {
+        let Election { object, selector, creation_watched, .. } = self.elections.get(key)?;
+        let lease = self.leases.get(key).cloned();
+        let holder_pod = lease.as_ref().and_then(|seen| self.holder_pod(&key.namespace, &seen.lease.record.holder));
+        let pods = self.pods_of(&key.namespace).filter(|pod| selector.matches(&pod.labels)).cloned().collect();
+        let rbac_key = Key::new(&key.namespace, &rbac::name(&key.name));
+        let observed = Observed {
+            creation_watched: *creation_watched,
+            name_is_new: !self.histories.contains_key(key) && !self.histories_overflowed,
+            history: self.histories.get(key).cloned().unwrap_or_default(),
+            lease,
+            role: self.roles.get(&rbac_key).cloned(),
+            role_binding: self.role_bindings.get(&rbac_key).cloned(),
+            pods,
+            holder_pod: holder_pod.cloned(),
+            trouble,
+        };
+        Some((Arc::clone(object), observed))
+    }
+
+    /// Takes in what a watch says.
+    pub fn handle_seen(&mut self, seen: Seen, now: Now) -> Vec<Key> {
+        match seen {
+            Seen::Election(event) => {
+                let changes = self.listings.elections.handle(event);
+                changes.into_iter().flat_map(|change| self.change_election(change)).collect()
+            }
+            Seen::Lease(event) => {
+                let changes = self.listings.leases.handle(event);
+                changes.into_iter().flat_map(|change| self.change_lease(change, now)).collect()
+            }
+            Seen::Pod(event) => {
+                let changes = self.listings.pods.handle(event);
+                changes.into_iter().flat_map(|change| self.change_pod(change, now)).collect()
+            }
+            Seen::Role(event) => {
+                let changes = self.listings.roles.handle(event);
+                changes.into_iter().filter_map(|change| self.change_role(change)).collect()
+            }
+            Seen::RoleBinding(event) => {
+                let changes = self.listings.role_bindings.handle(event);
+                changes.into_iter().filter_map(|change| self.change_role_binding(change)).collect()
+            }
+        }
+    }
+
+    /// How often something of that name was deleted. `None` if there is no such election.
+    #[must_use]
+    pub fn deletions(&self, key: &Key) -> Option<u64> {
+        self.elections.get(key).map(|election| election.deletions)
+    }
+
+    /// Takes in what the requests of one plan were answered with; `deletions` is what there were when it was made.
+    pub fn handle_answers(&mut self, key: &Key, answers: Vec<Answer>, deletions: Option<u64>, now: Now) {
+        for answer in answers {
+            if self.deletions(key) == deletions {
+                self.handle_answer(answer, now);
+            }
+        }
+    }
+
+    fn handle_answer(&mut self, answer: Answer, now: Now) {
+        match answer {
+            Answer::Election(election) => {
+                self.change_election(Change::Changed(*election));
+            }
+            Answer::Lease(lease) => {
+                self.change_lease(Change::Changed(*lease), now);
+            }
+            Answer::LeaseRead(lease) => {
+                let key = Key::of(&*lease);
+                self.change_lease(Change::Changed(*lease), now);
+                if let Some(seen) = self.leases.get_mut(&key) {
+                    seen.read_at = Some(now.at);
+                }
+            }
+            Answer::NoLease(key) => {
+                self.leases.remove(&key);
+            }
+            Answer::Role(role) => {
+                self.change_role(Change::Changed(*role));
+            }
+            Answer::RoleBinding(role_binding) => {
+                self.change_role_binding(Change::Changed(*role_binding));
+            }
+        }
+    }
+
+    /// When the Lease of an election falls silent for good, as far as is known now: looking earlier shows nothing new.
+    #[must_use]
+    pub fn expires_at(&self, key: &Key) -> Option<Duration> {
+        let seen = self.leases.get(key)?;
+        Some(seen.seen_at + seen.effective_duration(self.own_duration(key)?))
+    }
+
+    fn change_election(&mut self, change: Change<LeaderElection>) -> Option<Key> {
+        let (object, creation_watched) = match change {
+            Change::Listed(object) => (object, false),
+            Change::Changed(object) => {
+                if let Some(known) = self.elections.get(&Key::of(&object))
+                    && !is_news(&object, &*known.object)
+                {
+                    return None;
+                }
+                (object, true)
+            }
+            Change::Deleted(object) => {
+                let key = Key::of(&object);
+                let known = self.elections.get(&key)?;
+                return (known.object.uid() == object.uid()).then(|| self.forget_election(key));
+            }
+            Change::Vanished(key) => return Some(self.forget_election(key)),
+        };
+        Some(self.remember_election(object, creation_watched))
+    }
+
+    fn remember_election(&mut self, mut object: LeaderElection, creation_watched: bool) -> Key {
+        let key = Key::of(&object);
+        object.managed_fields_mut().clear();
+        let (mut creation_watched, mut deletions) = (creation_watched, 0);
+        if let Some(known) = self.elections.get(&key) {
+            deletions = known.deletions;
+            if known.object.uid() == object.uid() {
+                creation_watched = known.creation_watched;
+            } else {
+                deletions += 1;
+                self.remember(&key);
+            }
+        }
+        let selector = object.spec.selector(&key.name);
+        let election = Election { object: Arc::new(object), selector, creation_watched, deletions };
+        self.elections.insert(key.clone(), election);
+        key
+    }
+
+    fn forget_election(&mut self, key: Key) -> Key {
+        self.elections.remove(&key);
+        self.remember(&key);
+        key
+    }
+
+    fn change_lease(&mut self, change: Change<StoredLease>, now: Now) -> Option<Key> {
+        let (stored, listed) = match change {
+            Change::Listed(stored) => (stored, true),
+            Change::Changed(stored) => (stored, false),
+            Change::Deleted(stored) => {
+                let key = Key::of(&stored);
+                let known = self.leases.get(&key)?;
+                let same = stored.metadata.uid.as_ref() == Some(&known.lease.record.uid);
+                return same.then(|| self.forget_lease(key));
+            }
+            Change::Vanished(key) => return Some(self.forget_lease(key)),
+        };
+        let key = Key::of(&stored);
+        let last = self.leases.get(&key);
+        let seen = match last {
+            Some(last) => last.then(&stored, now),
+            None => LeaseSeen::first(&stored, now),
+        };
+        let seen = match seen {
+            Ok(seen) => seen,
+            Err(error) => {
+                tracing::warn!(lease = %key, %error, "unusable lease");
+                return None;
+            }
+        };
+        if !listed && last.is_some_and(|last| last.lease.resource_version >= seen.lease.resource_version) {
+            return None;
+        }
+        let own_duration = self.own_duration(&key);
+        let changed = match (last, own_duration) {
+            (_, None) => false,
+            (None, Some(_)) => true,
+            (Some(last), Some(own)) => {
+                last.differs(&seen) || plan::phase(last, own, now) != plan::phase(&seen, own, now)
+            }
+        };
+        self.remember(&key).take_in(&seen);
+        self.leases.insert(key.clone(), seen);
+        changed.then_some(key)
+    }
+
+    fn forget_lease(&mut self, key: Key) -> Key {
+        self.leases.remove(&key);
+        self.count_deletion(&key);
+        key
+    }
+
+    fn change_role(&mut self, change: Change<Role>) -> Option<Key> {
+        let (key, deleted) = change_owned(&mut self.roles, change)?;
+        if deleted {
+            self.count_deletion(&key);
+        }
+        Some(key)
+    }
+
+    fn change_role_binding(&mut self, change: Change<RoleBinding>) -> Option<Key> {
+        let (key, deleted) = change_owned(&mut self.role_bindings, change)?;
+        if deleted {
+            self.count_deletion(&key);
+        }
+        Some(key)
+    }
+
+    fn count_deletion(&mut self, key: &Key) {
+        if let Some(election) = self.elections.get_mut(key) {
+            election.deletions += 1;
+        }
+    }
+
+    fn change_pod(&mut self, change: Change<core::Pod>, now: Now) -> Vec<Key> {
+        let (key, pod) = match change {
+            Change::Listed(stored) | Change::Changed(stored) => {
+                let key = Key::of(&stored);
+                let pod = Pod::new(stored, self.pods.get(&key), now);
+                (key, Some(pod))
+            }
+            Change::Deleted(stored) => (Key::of(&stored), None),
+            Change::Vanished(key) => (key, None),
+        };
+        let last = match &pod {
+            Some(pod) => self.pods.insert(key.clone(), pod.clone()),
+            None => self.pods.remove(&key),
+        };
+        if last == pod {
+            return vec![];
+        }
+        let versions: Vec<&Pod> = last.iter().chain(&pod).collect();
+        self.elections_in(&key.namespace)
+            .filter(|(election, Election { selector, .. })| {
+                versions.iter().any(|pod| selector.matches(&pod.labels)) || self.is_held_by(election, &key.name)
+            })
+            .map(|(election, _)| election.clone())
+            .collect()
+    }
+
+    /// Remembers that this name has had a past.
+    fn remember(&mut self, key: &Key) -> &mut History {
+        if self.histories.len() >= MAX_HISTORIES && !self.histories.contains_key(key) {
+            self.histories_overflowed = true;
+            // Those of today's elections are wanted when a Lease must be restored; the rest may go.
+            self.histories.retain(|key, _| self.elections.contains_key(key));
+        }
+        self.histories.entry(key.clone()).or_default()
+    }
+
+    fn own_duration(&self, key: &Key) -> Option<Duration> {
+        self.elections.get(key).map(|election| plan::own_duration(&election.object.spec))
+    }
+
+    fn is_held_by(&self, election: &Key, pod: &str) -> bool {
+        self.leases.get(election).is_some_and(|seen| identity::display_name(&seen.lease.record.holder) == pod)
+    }
+
+    /// The holder's pod: of that uid, if the identity says one.
+    fn holder_pod(&self, namespace: &str, holder: &str) -> Option<&Pod> {
+        match identity::pod_and_uid(holder) {
+            Some((name, uid)) => self.pods.get(&Key::new(namespace, name)).filter(|pod| pod.uid == uid),
+            None => self.pods.get(&Key::new(namespace, holder)),
+        }
+    }
+
+    fn elections_in<'a>(&'a self, namespace: &'a str) -> impl Iterator<Item = (&'a Key, &'a Election)> {
+        self.elections.range(Key::new(namespace, "")..).take_while(move |(key, _)| key.namespace == namespace)
+    }
+
+    fn pods_of<'a>(&'a self, namespace: &'a str) -> impl Iterator<Item = &'a Pod> {
+        let from_here = self.pods.range(Key::new(namespace, "")..);
+        from_here.take_while(move |(key, _)| key.namespace == namespace).map(|(_, pod)| pod)
+    }
+}
+
+/// Roles and RoleBindings: kept as they are. Returns the election that they belong to, and whether it was a deletion.
+fn change_owned<K: ResourceExt>(known: &mut HashMap<Key, K>, change: Change<K>) -> Option<(Key, bool)> {
+    let (key, deleted) = match change {
+        Change::Listed(object) => (keep(known, object), false),
+        Change::Changed(object) => {
+            let key = Key::of(&object);
+            match known.get(&key) {
+                Some(known) if !is_news(&object, known) => (key, false),
+                _ => (keep(known, object), false),
+            }
+        }
+        Change::Deleted(object) => {
+            let key = Key::of(&object);
+            if known.get(&key).is_some_and(|known| known.uid() == object.uid()) {
+                known.remove(&key);
+            }
+            (key, true)
+        }
+        Change::Vanished(key) => {
+            known.remove(&key);
+            (key, true)
+        }
+    };
+    Some((Key::new(&key.namespace, rbac::election_of(&key.name)?), deleted))
+}
+
+fn keep<K: ResourceExt>(known: &mut HashMap<Key, K>, mut object: K) -> Key {
+    object.managed_fields_mut().clear();
+    let key = Key::of(&object);
+    known.insert(key.clone(), object);
+    key
+}
+
+/// Whether `object` is a later version than `known`. Versions that are no numbers always are.
+fn is_news(object: &impl ResourceExt, known: &impl ResourceExt) -> bool {
+    let version = |version: Option<String>| version.and_then(|version| version.parse::<u64>().ok());
+    match (version(object.resource_version()), version(known.resource_version())) {
+        (Some(object), Some(known)) => object > known,
+        _ => true,
+    }
+}

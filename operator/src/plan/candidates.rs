@@ -1,0 +1,77 @@
+//! Who may lead, and why nobody does.
+
+use std::time::Duration;
+
+use elector_crds::conditions::{ConditionType, Reason, Status, condition};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+use super::lease::Standing;
+use super::{Phase, View, name};
+use crate::observe::Pod;
+
+/// After how many lease durations a Lease that is free, with candidates ready to take it, is said to find no taker.
+const PATIENCE: u32 = 2;
+
+/// The candidates among the pods that match, in the order of their names, so that messages name the same one each time.
+pub(super) fn candidates<'a>(view: &View<'a>) -> Vec<&'a Pod> {
+    let mut candidates: Vec<&Pod> = view.observed.pods.iter().filter(|pod| pod.is_candidate()).collect();
+    candidates.sort_by(|one, other| one.name.cmp(&other.name));
+    candidates
+}
+
+pub(super) fn ready_count(candidates: &[&Pod]) -> usize {
+    candidates.iter().filter(|pod| pod.ready_since.is_some()).count()
+}
+
+pub(super) fn candidates_ready(view: &View<'_>, candidates: &[&Pod]) -> Condition {
+    let not = |reason, message: String| condition(ConditionType::CandidatesReady, Status::False, reason, message);
+    if candidates.is_empty() {
+        let selector = view.election.spec.selector(&name(view.election));
+        return not(
+            Reason::NoPodsMatch,
+            format!("no pod matches {selector}; label the candidates so, or set spec.candidates.selector"),
+        );
+    }
+    if let Some(pod) = candidates.iter().find(|pod| !is_listed(view, pod)) {
+        return not(
+            Reason::ServiceAccountNotListed,
+            format!(
+                "pod {} runs as service account {}, which may not contend; add it to spec.candidates.serviceAccountNames",
+                pod.name, pod.service_account
+            ),
+        );
+    }
+    if overdue_at(view).is_some_and(|at| view.now.at >= at)
+        && let Some(pod) = candidates.iter().find(|pod| pod.ready_since.is_some())
+    {
+        return not(
+            Reason::NoneContends,
+            format!(
+                "pod {} is ready and the Lease is free, but nobody takes it; look at the log of its agent",
+                pod.name
+            ),
+        );
+    }
+    if let Some(pod) = candidates.iter().find(|pod| pod.ready_since.is_none()) {
+        return not(Reason::SomeNotReady, format!("pod {} is not ready; see kubectl describe pod", pod.name));
+    }
+    condition(ConditionType::CandidatesReady, Status::True, Reason::AllReady, "all candidates are ready")
+}
+
+/// When a Lease that is free will have found no taker for too long. `None` if it is not free, or no candidate is ready.
+pub(super) fn overdue_at(view: &View<'_>) -> Option<Duration> {
+    let (Standing::Own(seen) | Standing::Adopted(seen)) = view.standing else { return None };
+    let wait = seen.effective_duration(view.own_duration());
+    let free_since = match view.phase(seen) {
+        Phase::NeverHeld | Phase::Released => seen.seen_at,
+        Phase::Expired => seen.seen_at + wait,
+        Phase::Held | Phase::NotObserved | Phase::WaitingOut => return None,
+    };
+    let able = candidates(view).into_iter().filter(|pod| is_listed(view, pod));
+    let ready_since = able.filter_map(|pod| pod.ready_since).min()?;
+    Some(free_since.max(ready_since) + PATIENCE * wait)
+}
+
+fn is_listed(view: &View<'_>, pod: &Pod) -> bool {
+    view.election.spec.candidates.service_account_names.contains(&pod.service_account)
+}

@@ -1,0 +1,202 @@
+//! What has happened since the status was last written.
+//!
+//! Events come from the difference between the stored status and the new one, so that a restart repeats none; and each has
+//! a name made of what it speaks of, so that one whose status a crash kept from being written is not created twice: the
+//! API server has it already.
+
+use std::fmt;
+
+use elector_crds::conditions::{ConditionType, Reason, Status, find};
+use elector_crds::{Holder, LeaderElectionStatus, identity};
+use kube::ResourceExt;
+
+use super::lease::Standing;
+use super::{View, name, tenure};
+
+/// Something that happened to an election.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    /// The event's own name: the same happening has the same.
+    pub name: String,
+    /// What happened.
+    pub reason: EventReason,
+    /// For people.
+    pub note: String,
+    /// The holder's pod, by name and uid, if there is one.
+    pub related_pod: Option<(String, String)>,
+}
+
+/// What happens to elections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EventReason {
+    /// Somebody leads.
+    LeaderElected,
+    /// Somebody leads no more.
+    LeaderLost,
+    /// The leader has fallen silent.
+    LeaseExpired,
+    /// A Lease that others made is used.
+    LeaseAdopted,
+    /// A Lease that was gone was made again.
+    LeaseRestored,
+    /// An object of that name is somebody else's.
+    ObjectConflict,
+    /// The spec breaks a rule.
+    InvalidSpec,
+}
+
+impl EventReason {
+    /// Whether somebody should look.
+    #[must_use]
+    pub fn is_warning(self) -> bool {
+        match self {
+            EventReason::LeaderElected | EventReason::LeaderLost | EventReason::LeaseAdopted => false,
+            EventReason::LeaseExpired
+            | EventReason::LeaseRestored
+            | EventReason::ObjectConflict
+            | EventReason::InvalidSpec => true,
+        }
+    }
+
+    /// As it is written.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            EventReason::LeaderElected => "LeaderElected",
+            EventReason::LeaderLost => "LeaderLost",
+            EventReason::LeaseExpired => "LeaseExpired",
+            EventReason::LeaseAdopted => "LeaseAdopted",
+            EventReason::LeaseRestored => "LeaseRestored",
+            EventReason::ObjectConflict => "ObjectConflict",
+            EventReason::InvalidSpec => "InvalidSpec",
+        }
+    }
+}
+
+impl fmt::Display for EventReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Of one tenure: the uid of the Lease and its number.
+type Tenure<'a> = (&'a str, i64);
+
+pub(super) fn events(view: &View<'_>, old: &LeaderElectionStatus, new: &LeaderElectionStatus) -> Vec<Event> {
+    let mut events = Vec::new();
+    events.extend(not_ready(view, old, new));
+    events.extend(lease_appeared(view, old));
+    events.extend(tenure_ended(view, old, new));
+    events.extend(tenure_began(view, old, new));
+    events
+}
+
+fn not_ready(view: &View<'_>, old: &LeaderElectionStatus, new: &LeaderElectionStatus) -> Option<Event> {
+    let ready = find(&new.conditions, ConditionType::Ready)?;
+    let said = find(&old.conditions, ConditionType::Ready).map(|ready| (&ready.reason, &ready.message));
+    if said == Some((&ready.reason, &ready.message)) {
+        return None;
+    }
+    let reason = match ready.reason.as_str() {
+        reason if reason == Reason::InvalidSpec.as_str() => EventReason::InvalidSpec,
+        reason if reason == Reason::ObjectConflict.as_str() => EventReason::ObjectConflict,
+        _ => return None,
+    };
+    // The same conflict may come back after it was mended: the stored transition then is another.
+    let generation = view.election.metadata.generation.unwrap_or_default();
+    let last = find(&old.conditions, ConditionType::Ready).map(|ready| ready.last_transition_time.0.as_second());
+    let what = format!("{generation}.{}", last.unwrap_or_default());
+    Some(event(view, &what, reason, ready.message.clone(), None))
+}
+
+fn lease_appeared(view: &View<'_>, old: &LeaderElectionStatus) -> Option<Event> {
+    let (seen, adopted) = match view.standing {
+        Standing::Own(seen) => (seen, false),
+        Standing::Adopted(seen) => (seen, true),
+        Standing::Absent | Standing::Foreign(_) => return None,
+    };
+    let uid = &seen.lease.record.uid;
+    if old.lease_uid.as_ref() == Some(uid) {
+        return None;
+    }
+    let lease = name(view.election);
+    if adopted {
+        let note = format!("adopted Lease {lease}");
+        return Some(event(view, uid, EventReason::LeaseAdopted, note, None));
+    }
+    if !tenure::was_restored(seen) {
+        return None;
+    }
+    let holder = identity::display_name(&seen.lease.record.holder);
+    let seconds = seen.effective_duration(view.own_duration()).as_secs();
+    let note = format!("made Lease {lease} anew; candidates wait {seconds} s in case {holder} still leads");
+    Some(event(view, uid, EventReason::LeaseRestored, note, None))
+}
+
+fn tenure_ended(view: &View<'_>, old: &LeaderElectionStatus, new: &LeaderElectionStatus) -> Option<Event> {
+    let holder = leader(old)?;
+    let tenure = tenure_of(old)?;
+    if leader(new).is_some() && tenure_of(new) == Some(tenure) {
+        return None;
+    }
+    let elected = find(&new.conditions, ConditionType::LeaderElected)?;
+    let same_lease = new.lease_uid == old.lease_uid;
+    let pod = related_old(view, holder);
+    if same_lease && elected.reason == Reason::LeaseExpired.as_str() {
+        return Some(of_tenure(view, tenure, EventReason::LeaseExpired, elected.message.clone(), pod));
+    }
+    let note = format!("{} no longer leads", holder.name);
+    Some(of_tenure(view, tenure, EventReason::LeaderLost, note, pod))
+}
+
+fn tenure_began(view: &View<'_>, old: &LeaderElectionStatus, new: &LeaderElectionStatus) -> Option<Event> {
+    let holder = leader(new)?;
+    let tenure = tenure_of(new)?;
+    if leader(old).is_some() && tenure_of(old) == Some(tenure) {
+        return None;
+    }
+    let note = format!("{} leads", holder.name);
+    let pod = view.observed.holder_pod.as_ref().map(|pod| (pod.name.clone(), pod.uid.clone()));
+    Some(of_tenure(view, tenure, EventReason::LeaderElected, note, pod))
+}
+
+/// Who a status says leads, with certainty.
+fn leader(status: &LeaderElectionStatus) -> Option<&Holder> {
+    let elected = find(&status.conditions, ConditionType::LeaderElected)?;
+    status.holder.as_ref().filter(|_| elected.status == Status::True.as_str())
+}
+
+fn tenure_of(status: &LeaderElectionStatus) -> Option<Tenure<'_>> {
+    Some((status.lease_uid.as_deref()?, status.lease_transitions?))
+}
+
+/// The pod of a holder that may be gone: its identity says the uid.
+fn related_old(view: &View<'_>, holder: &Holder) -> Option<(String, String)> {
+    let (name, uid) = identity::pod_and_uid(&holder.identity)?;
+    let pods = view.observed.pods.iter().chain(&view.observed.holder_pod);
+    let pod = pods.into_iter().find(|pod| pod.name == name && pod.uid == uid)?;
+    Some((pod.name.clone(), pod.uid.clone()))
+}
+
+fn of_tenure(
+    view: &View<'_>,
+    (lease_uid, transitions): Tenure<'_>,
+    reason: EventReason,
+    note: String,
+    related_pod: Option<(String, String)>,
+) -> Event {
+    event(view, &format!("{lease_uid}.{transitions}"), reason, note, related_pod)
+}
+
+fn event(
+    view: &View<'_>,
+    what: &str,
+    reason: EventReason,
+    note: String,
+    related_pod: Option<(String, String)>,
+) -> Event {
+    let election = name(view.election);
+    let uid = view.election.uid().unwrap_or_default();
+    let name = format!("{election}.{uid}.{what}.{}", reason.as_str().to_lowercase());
+    Event { name, reason, note, related_pod }
+}

@@ -1,0 +1,192 @@
+//! What to do about one election: pure, from what is asked for, what is observed, and the time.
+//!
+//! Objects come first. As long as one of them is to be written nothing is said about them: status and events are planned
+//! once the answers have been observed.
+
+mod candidates;
+mod events;
+pub mod lease;
+pub mod rbac;
+mod status;
+mod tenure;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use elector_crds::conditions::Reason;
+use elector_crds::{LeaderElection, LeaderElectionSpec, LeaderElectionStatus};
+use jiff::Timestamp;
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use kube::ResourceExt;
+
+pub use self::events::{Event, EventReason};
+pub use self::lease::LeaseAction;
+use self::lease::Standing;
+pub use self::tenure::{Phase, phase};
+use crate::observe::{History, LeaseSeen, Pod};
+
+/// One look at the clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// Since some moment in the past, never backwards: this one decides.
+    pub at: Duration,
+    /// The wall clock: for people.
+    pub wall: Timestamp,
+}
+
+/// What is known of one election, beside itself.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Observed {
+    /// This process watched the election being created.
+    pub creation_watched: bool,
+    /// This process has seen no Lease and no earlier election of that name.
+    pub name_is_new: bool,
+    /// What is remembered of Leases of that name.
+    pub history: History,
+    /// The Lease of that name, whoever made it.
+    pub lease: Option<LeaseSeen>,
+    /// The Role, if an operator made it.
+    pub role: Option<Role>,
+    /// The RoleBinding, if an operator made it.
+    pub role_binding: Option<RoleBinding>,
+    /// All pods that match the selector, terminating and finished ones too.
+    pub pods: Vec<Pod>,
+    /// The pod that the Lease's holder names.
+    pub holder_pod: Option<Pod>,
+    /// What keeps the operator from writing.
+    pub trouble: Option<Trouble>,
+}
+
+/// Why objects could not be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// `ObjectConflict`, `Forbidden` or `ReconcileFailed`.
+    pub reason: Reason,
+    /// For people.
+    pub message: String,
+    /// Nothing is tried before.
+    pub retry_at: Duration,
+}
+
+/// What to do.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Plan {
+    /// To the Lease.
+    pub lease: LeaseAction,
+    /// To be applied.
+    pub role: Option<Role>,
+    /// To be applied.
+    pub role_binding: Option<RoleBinding>,
+    /// To be created, before the status says the same: their names are such that no event happens twice.
+    pub events: Vec<Event>,
+    /// To be applied.
+    pub status: Option<LeaderElectionStatus>,
+    /// When to look again even if nothing is seen to happen.
+    pub next_look: Option<Duration>,
+}
+
+impl Plan {
+    /// Whether it writes or asks nothing.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        !self.has_objects() && self.events.is_empty() && self.status.is_none()
+    }
+
+    /// Whether it writes or asks for anything but events and status.
+    #[must_use]
+    pub fn has_objects(&self) -> bool {
+        self.lease != LeaseAction::None || self.role.is_some() || self.role_binding.is_some()
+    }
+}
+
+/// What to do about `election`.
+#[must_use]
+pub fn plan(election: &LeaderElection, observed: &Observed, now: Now) -> Plan {
+    // The garbage collector is about to take everything.
+    if election.metadata.deletion_timestamp.is_some() {
+        return Plan::default();
+    }
+    let standing = lease::standing(election, observed);
+    let trouble = observed.trouble.as_ref().filter(|trouble| now.at < trouble.retry_at);
+    if trouble.is_none() {
+        let objects = plan_objects(election, observed, standing, now);
+        if objects.has_objects() {
+            return objects;
+        }
+    }
+    let view = View { election, observed, standing, trouble, now };
+    let status = status::status(&view);
+    let stored = election.status.clone().unwrap_or_default();
+    let events = events::events(&view, &stored, &status);
+    let status = (stored != status).then_some(status);
+    Plan { events, status, next_look: next_look(&view), ..Plan::default() }
+}
+
+/// How long candidates wait at least: what the spec says, if that is valid.
+#[must_use]
+pub fn own_duration(spec: &LeaderElectionSpec) -> Duration {
+    spec.timings().unwrap_or_default().lease_duration()
+}
+
+/// What status and events are made from.
+struct View<'a> {
+    election: &'a LeaderElection,
+    observed: &'a Observed,
+    standing: Standing<'a>,
+    trouble: Option<&'a Trouble>,
+    now: Now,
+}
+
+impl View<'_> {
+    fn own_duration(&self) -> Duration {
+        own_duration(&self.election.spec)
+    }
+
+    fn phase(&self, seen: &LeaseSeen) -> Phase {
+        phase(seen, self.own_duration(), self.now)
+    }
+}
+
+fn plan_objects(election: &LeaderElection, observed: &Observed, standing: Standing<'_>, now: Now) -> Plan {
+    // An invalid spec says nothing that could be put in place: what there is stays.
+    let Ok(timings) = election.spec.timings() else {
+        return Plan { lease: lease::look(standing, own_duration(&election.spec), now), ..Plan::default() };
+    };
+    let lease = match lease::maintain(election, observed, standing, timings, now) {
+        LeaseAction::None => lease::look(standing, timings.lease_duration(), now),
+        action => action,
+    };
+    if let Standing::Foreign(_) = standing {
+        // Nobody gets rights on somebody else's Lease.
+        return Plan::default();
+    }
+    if rbac::conflict(election, observed).is_some() {
+        return Plan { lease, ..Plan::default() };
+    }
+    Plan {
+        lease,
+        role: rbac::role_to_apply(election, observed.role.as_ref()),
+        role_binding: rbac::role_binding_to_apply(election, observed.role_binding.as_ref()),
+        ..Plan::default()
+    }
+}
+
+fn next_look(view: &View<'_>) -> Option<Duration> {
+    let expiry = match view.standing {
+        Standing::Own(seen) | Standing::Adopted(seen) => match view.phase(seen) {
+            Phase::Held | Phase::NotObserved | Phase::WaitingOut => {
+                Some(seen.seen_at + seen.effective_duration(view.own_duration()))
+            }
+            Phase::NeverHeld | Phase::Released | Phase::Expired => None,
+        },
+        Standing::Absent | Standing::Foreign(_) => None,
+    };
+    let retry = view.trouble.map(|trouble| trouble.retry_at);
+    [expiry, retry, candidates::overdue_at(view)].into_iter().flatten().filter(|at| *at > view.now.at).min()
+}
+
+/// The name of the election, which is the name of its Lease.
+fn name(election: &LeaderElection) -> String {
+    election.name_any()
+}

@@ -1,0 +1,142 @@
+//! The status: what is in place, who leads, who may.
+
+use elector_crds::conditions::{self, ConditionType, Reason, Status, condition};
+use elector_crds::{Holder, LeaderElectionStatus, format_timestamp, identity};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+use super::lease::Standing;
+use super::{Phase, View, candidates, name, rbac};
+use crate::observe::LeaseSeen;
+
+pub(super) fn status(view: &View<'_>) -> LeaderElectionStatus {
+    let stored = view.election.status.clone().unwrap_or_default();
+    let candidates = candidates::candidates(view);
+    let (elected, holder) = leader_elected(view, &stored);
+    let mut conditions = stored.conditions;
+    for mut condition in [ready(view), elected, candidates::candidates_ready(view, &candidates)] {
+        condition.observed_generation = view.election.metadata.generation;
+        conditions::set(&mut conditions, condition, view.now.wall);
+    }
+    let lease = match view.standing {
+        Standing::Own(seen) | Standing::Adopted(seen) => Some(&seen.lease.record),
+        Standing::Absent | Standing::Foreign(_) => None,
+    };
+    LeaderElectionStatus {
+        observed_generation: view.election.metadata.generation,
+        selector: Some(view.election.spec.selector(&name(view.election)).to_string()),
+        lease_uid: lease.map(|record| record.uid.clone()),
+        holder,
+        lease_transitions: lease.map(|record| record.transitions.into()).or(stored.lease_transitions),
+        candidates: i64::try_from(candidates.len()).ok(),
+        ready_candidates: i64::try_from(candidates::ready_count(&candidates)).ok(),
+        conditions,
+    }
+}
+
+/// Whether what was asked for is in place, whoever leads.
+fn ready(view: &View<'_>) -> Condition {
+    let not = |reason, message: String| condition(ConditionType::Ready, Status::False, reason, message);
+    if let Err(invalid) = view.election.spec.timings() {
+        return not(Reason::InvalidSpec, format!("spec: {invalid}"));
+    }
+    if let Standing::Foreign(_) = view.standing {
+        return not(Reason::ObjectConflict, foreign_lease_message(view));
+    }
+    if let Some(message) = rbac::conflict(view.election, view.observed) {
+        return not(Reason::ObjectConflict, message);
+    }
+    if let Some(trouble) = view.trouble {
+        return not(trouble.reason, trouble.message.clone());
+    }
+    condition(ConditionType::Ready, Status::True, Reason::Reconciled, "Lease, Role and RoleBinding are in place")
+}
+
+fn foreign_lease_message(view: &View<'_>) -> String {
+    let name = name(view.election);
+    if view.election.metadata.namespace.as_deref().unwrap_or_default().starts_with("kube-") {
+        return format!(
+            "Lease {name} is not this LeaderElection's, and in kube-* namespaces none is adopted; use another name"
+        );
+    }
+    format!(
+        "Lease {name} was made by somebody else; if its holders may be led by this LeaderElection, annotate it with \
+         leader-elector.io/adopt=true, else use another name"
+    )
+}
+
+/// Whether somebody leads, and who.
+fn leader_elected(view: &View<'_>, stored: &LeaderElectionStatus) -> (Condition, Option<Holder>) {
+    let is = |status, reason, message: String| condition(ConditionType::LeaderElected, status, reason, message);
+    let seen = match view.standing {
+        Standing::Absent => {
+            let message = format!("there is no Lease {}", name(view.election));
+            return (is(Status::Unknown, Reason::LeaseNotObserved, message), None);
+        }
+        Standing::Foreign(_) => {
+            let message = format!("Lease {} is not this LeaderElection's", name(view.election));
+            return (is(Status::Unknown, Reason::LeaseNotObserved, message), None);
+        }
+        Standing::Own(seen) | Standing::Adopted(seen) => seen,
+    };
+    let who = display_name(seen);
+    let seconds = seen.effective_duration(view.own_duration()).as_secs();
+    match view.phase(seen) {
+        Phase::NeverHeld => (is(Status::False, Reason::NeverHeld, "no candidate has led yet".to_owned()), None),
+        Phase::Released => (is(Status::False, Reason::Released, "the last leader gave the Lease up".to_owned()), None),
+        Phase::Held => held(view, seen),
+        Phase::NotObserved => not_observed(view, seen, stored),
+        Phase::WaitingOut => {
+            let message = format!("nobody is known to lead; candidates wait {seconds} s in case {who} still does");
+            (is(Status::False, Reason::WaitingOutUnknownHolder, message), None)
+        }
+        Phase::Expired => {
+            let message = format!("{who} has not renewed the Lease for {seconds} s");
+            (is(Status::False, Reason::LeaseExpired, message), None)
+        }
+    }
+}
+
+fn held(view: &View<'_>, seen: &LeaseSeen) -> (Condition, Option<Holder>) {
+    let message = format!("{} holds the Lease", display_name(seen));
+    (condition(ConditionType::LeaderElected, Status::True, Reason::LeaseHeld, message), Some(holder(view, seen)))
+}
+
+/// After a restart: what was said of this very tenure stays, until the Lease is renewed or has been watched for its duration.
+fn not_observed(view: &View<'_>, seen: &LeaseSeen, stored: &LeaderElectionStatus) -> (Condition, Option<Holder>) {
+    let record = &seen.lease.record;
+    let same_tenure =
+        stored.lease_uid.as_ref() == Some(&record.uid) && stored.lease_transitions == Some(record.transitions.into());
+    let said = conditions::find(&stored.conditions, ConditionType::LeaderElected);
+    if same_tenure && let Some(said) = said {
+        let same_holder = stored.holder.as_ref().is_some_and(|holder| holder.identity == record.holder);
+        if same_holder && said.reason == Reason::LeaseHeld.as_str() {
+            return held(view, seen);
+        }
+        if said.reason == Reason::LeaseExpired.as_str() {
+            return (said.clone(), None);
+        }
+    }
+    let message = format!("the Lease names {}, who has not been seen to renew it yet", display_name(seen));
+    (
+        condition(ConditionType::LeaderElected, Status::Unknown, Reason::LeaseNotObserved, message),
+        Some(holder(view, seen)),
+    )
+}
+
+fn holder(view: &View<'_>, seen: &LeaseSeen) -> Holder {
+    let record = &seen.lease.record;
+    Holder {
+        name: identity::display_name(&record.holder).to_owned(),
+        identity: record.holder.clone(),
+        node_name: view.observed.holder_pod.as_ref().and_then(|pod| pod.node.clone()),
+        acquire_time: record.acquire_time.map(format_timestamp),
+    }
+}
+
+/// The holder's name for messages.
+fn display_name(seen: &LeaseSeen) -> &str {
+    match seen.lease.record.holder.as_str() {
+        "" => "an unknown holder",
+        holder => identity::display_name(holder),
+    }
+}

@@ -1,0 +1,77 @@
+//! Who leads, as far as a Lease and the time it has been silent can tell.
+
+use std::time::Duration;
+
+use elector_election::Lease;
+
+use super::Now;
+use crate::observe::LeaseSeen;
+
+/// What is known of the leadership that a Lease shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Nobody has ever held it.
+    NeverHeld,
+    /// The last holder gave it up.
+    Released,
+    /// Its holder was seen to write it, less than its duration ago.
+    Held,
+    /// Somebody's name is in it, and nobody has been seen to write it yet.
+    NotObserved,
+    /// Nobody knows whether somebody still leads; candidates wait.
+    WaitingOut,
+    /// It has been silent for so long that candidates may take it.
+    Expired,
+}
+
+/// What the Lease shows at `now`, where candidates wait at least `own`.
+#[must_use]
+pub fn phase(seen: &LeaseSeen, own: Duration, now: Now) -> Phase {
+    let lease = &seen.lease;
+    if lease.record.holder.is_empty() {
+        if was_never_held(lease) {
+            return Phase::NeverHeld;
+        }
+        if was_released(lease) {
+            return Phase::Released;
+        }
+    }
+    if now.at.saturating_sub(seen.seen_at) >= seen.effective_duration(own) {
+        return Phase::Expired;
+    }
+    if lease.record.holder.is_empty() || was_restored(seen) {
+        return Phase::WaitingOut;
+    }
+    if seen.moved { Phase::Held } else { Phase::NotObserved }
+}
+
+/// Whether the record is still the one that an operator wrote when it restored the Lease.
+///
+/// An operator gives both times the same value and leaves no agent's mark; a candidate of client-go's does so too, in its very
+/// first write, which the operator sees as a change unless it has just started.
+pub(super) fn was_restored(seen: &LeaseSeen) -> bool {
+    let Lease { record, agent, .. } = &seen.lease;
+    let written_once = record.renew_time.is_some() && record.acquire_time == record.renew_time;
+    seen.managed && !seen.moved && agent.is_none() && written_once && !record.holder.is_empty()
+}
+
+fn was_never_held(lease: &Lease) -> bool {
+    let Lease { record, never_held, agent, .. } = lease;
+    *never_held && agent.is_none() && record.transitions == 0 && record.renew_time.is_none()
+}
+
+/// As rule F3 has it; but a mark is not asked for where no agent of ours has held the Lease last.
+fn was_released(lease: &Lease) -> bool {
+    let Lease { record, agent, lease_duration_seconds, .. } = lease;
+    if *lease_duration_seconds != 1 {
+        return false;
+    }
+    let Some(agent) = agent.as_ref().filter(|agent| agent.transitions >= record.transitions) else {
+        return true;
+    };
+    agent.release.as_ref().is_some_and(|release| {
+        release.uid == record.uid
+            && release.transitions == record.transitions
+            && Some(release.renew_time) == record.renew_time
+    })
+}

@@ -1,0 +1,117 @@
+//! What the operator can be told.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+use elector_election::{InvalidTimings, Timings};
+
+/// Where the pod's service account says in which namespace it is.
+const IN_CLUSTER_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
+
+/// Reconciles LeaderElections into Leases, RBAC and a status that says who leads.
+#[derive(Debug, Parser)]
+#[command(name = "elector-operator", version, about)]
+pub struct Cli {
+    /// Where /healthz and /readyz are served
+    #[arg(long, env = "HEALTH_ADDRESS", value_name = "ADDRESS:PORT", default_value = "0.0.0.0:8080")]
+    pub health_address: SocketAddr,
+    /// The Lease by which replicas of the operator elect the one that writes
+    #[arg(long, env = "LEASE_NAME", value_name = "NAME", default_value = crate::NAME)]
+    lease_name: String,
+    /// Namespace of that Lease [default: the pod's own]
+    #[arg(long, env = "LEASE_NAMESPACE", value_name = "NAMESPACE")]
+    lease_namespace: Option<String>,
+    /// As whom to contend for it [default: <pod>_<pod uid>, else the hostname]
+    #[arg(long, env = "IDENTITY", value_name = "TEXT")]
+    pub identity: Option<String>,
+    /// How long the other replicas wait for one that is silent
+    #[arg(long, env = "LEASE_DURATION_SECONDS", value_name = "SECONDS", default_value_t = 15)]
+    lease_duration_seconds: i64,
+    /// How long a replica writes on after its last renewal left
+    #[arg(long, env = "RENEW_DEADLINE_SECONDS", value_name = "SECONDS", default_value_t = 10)]
+    renew_deadline_seconds: i64,
+    /// Time between two renewals
+    #[arg(long, env = "RETRY_PERIOD_SECONDS", value_name = "SECONDS", default_value_t = 2)]
+    retry_period_seconds: i64,
+    /// Form of the log
+    #[arg(long, env = "LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
+    pub log_format: LogFormat,
+    /// What to log: error, warn, info, debug, trace, or a filter of the tracing crate
+    #[arg(long, env = "LOG_LEVEL", value_name = "FILTER", default_value = "info")]
+    pub log_level: String,
+}
+
+/// Form of the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines: a JSON object a line.
+    Json,
+}
+
+/// What is wrong with the settings, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Not in a pod, and not told.
+    #[error(
+        "no namespace found: set LEASE_NAMESPACE or --lease-namespace, or run in a pod with a service account token"
+    )]
+    NoNamespace,
+    /// The timings break a rule.
+    #[error(transparent)]
+    Timings(#[from] InvalidTimings),
+}
+
+/// The operator's own election.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnElection {
+    /// Name of the Lease.
+    pub lease: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// How long what takes.
+    pub timings: Timings,
+}
+
+/// What the controller needs to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Reporter of events: this very replica.
+    pub identity: String,
+    /// The longest that a request may take.
+    pub request_timeout: Duration,
+    /// How many elections are written at the same time.
+    pub concurrency: usize,
+}
+
+impl Settings {
+    /// Of the replica called `identity`.
+    #[must_use]
+    pub fn new(identity: String) -> Settings {
+        Settings { identity, request_timeout: Duration::from_secs(10), concurrency: 16 }
+    }
+}
+
+impl Cli {
+    /// The operator's own election, checked.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
+    pub fn own_election(&self) -> Result<OwnElection, Error> {
+        let told = self.lease_namespace.clone().filter(|namespace| !namespace.is_empty());
+        let timings =
+            Timings::new(self.lease_duration_seconds, self.renew_deadline_seconds, self.retry_period_seconds, 0)?;
+        Ok(OwnElection {
+            lease: self.lease_name.clone(),
+            namespace: told.or_else(in_cluster_namespace).ok_or(Error::NoNamespace)?,
+            timings,
+        })
+    }
+}
+
+fn in_cluster_namespace() -> Option<String> {
+    let namespace = std::fs::read_to_string(IN_CLUSTER_NAMESPACE).ok()?.trim().to_owned();
+    (!namespace.is_empty()).then_some(namespace)
+}

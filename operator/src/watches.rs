@@ -1,0 +1,65 @@
+//! The watches that feed the index.
+
+use std::time::Duration;
+
+use futures::stream::{self, BoxStream, StreamExt};
+use k8s_openapi::NamespaceResourceScope;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Api, Client, Resource};
+use serde::de::DeserializeOwned;
+
+use crate::observe::Seen;
+use crate::{MANAGED_BY_LABEL, NAME};
+
+/// How long one watch request lasts: a peer that died silently is noticed a little later.
+const TIMEOUT_SECONDS: u32 = 60;
+
+/// How long a connection may be silent: longer than any watch, for lists that never come.
+pub const READ_TIMEOUT: Duration = Duration::from_secs(75);
+
+/// Leases of nodes, one a node and renewed every 10 s, are none of the operator's business.
+const NOT_OF_NODES: &str = "metadata.namespace!=kube-node-lease";
+
+/// A watch that failed; it goes on by itself.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to watch {what}")]
+pub struct Error {
+    /// What is watched.
+    pub what: &'static str,
+    /// Why.
+    pub source: watcher::Error,
+}
+
+/// All watches of the whole cluster as one stream; it never ends.
+pub fn all(client: &Client) -> BoxStream<'static, Result<Seen, Error>> {
+    let everything = watcher::Config::default().timeout(TIMEOUT_SECONDS);
+    let managed = everything.clone().labels(&format!("{MANAGED_BY_LABEL}={NAME}"));
+    let leases = everything.clone().fields(NOT_OF_NODES);
+    stream::select_all([
+        watch(client, "leaderelections", everything.clone(), Seen::Election),
+        watch(client, "leases", leases, Seen::Lease),
+        watch(client, "pods", everything, Seen::Pod),
+        watch(client, "roles", managed.clone(), Seen::Role),
+        watch(client, "rolebindings", managed, Seen::RoleBinding),
+    ])
+    .boxed()
+}
+
+fn watch<K>(
+    client: &Client,
+    what: &'static str,
+    config: watcher::Config,
+    seen: fn(Event<K>) -> Seen,
+) -> BoxStream<'static, Result<Seen, Error>>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + DeserializeOwned
+        + std::fmt::Debug
+        + Send
+        + 'static,
+{
+    let events = watcher(Api::<K>::all(client.clone()), config).default_backoff();
+    events.map(move |event| event.map(seen).map_err(|source| Error { what, source })).boxed()
+}

@@ -1,0 +1,101 @@
+//! What the README shows is what the programs do.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use anyhow::Result;
+use elector_tests::controlplane::ControlPlane;
+use elector_tests::kubectl::kubectl;
+use elector_tests::programs::Programs;
+
+const README: &str = include_str!("../../README.md");
+
+/// The first block of YAML after `mark`.
+fn yaml_after(mark: &str) -> &'static str {
+    let (_, rest) = README.split_once(mark).expect("the README has the mark");
+    let (_, rest) = rest.split_once("```yaml\n").expect("a block of YAML follows");
+    rest.split_once("```").expect("the block ends").0
+}
+
+/// Variables of the agent, as its `--help` names them.
+async fn variables() -> Result<BTreeSet<String>> {
+    let agent = &Programs::built().await?.agent;
+    let help = String::from_utf8(Command::new(agent).arg("--help").env_clear().output()?.stdout)?;
+    let names = help.split("[env: ").skip(1).filter_map(|rest| rest.split('=').next());
+    Ok(names.map(str::to_owned).collect())
+}
+
+#[tokio::test]
+async fn the_manifests_are_accepted_by_an_api_server() {
+    let plane = ControlPlane::shared().await.unwrap();
+    let namespace = plane.namespace("readme").await.unwrap();
+    let kubeconfig = plane.kubeconfig();
+    kubectl(&kubeconfig, &["apply", "-f", "-"], &elector_crds::manifest::manifest()).await.unwrap();
+    let established = ["wait", "--for=condition=Established", "crd/leaderelections.leader-elector.io"];
+    kubectl(&kubeconfig, &established, "").await.unwrap();
+    for (mark, created) in [
+        ("exactly one acts", "leaderelection.leader-elector.io/billing created"),
+        ("<!-- manifest:", "deployment.apps/billing created"),
+    ] {
+        let dry_run = ["-n", namespace.name(), "apply", "--dry-run=server", "-f", "-"];
+        let said = kubectl(&kubeconfig, &dry_run, yaml_after(mark)).await.unwrap();
+        assert!(said.contains(created), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn the_manifest_sets_what_the_agent_reads_and_mounts_what_it_writes() {
+    let known = variables().await.unwrap();
+    let manifest: serde_json::Value = serde_yaml_ng::from_str(yaml_after("<!-- manifest:")).unwrap();
+    let pod = &manifest["spec"]["template"]["spec"];
+    let (agent, app) = (&pod["initContainers"][0], &pod["containers"][0]);
+    assert_eq!(agent["restartPolicy"], "Always");
+    let environment = agent["env"].as_array().unwrap();
+    for variable in environment {
+        assert!(known.contains(variable["name"].as_str().unwrap()), "{variable}");
+    }
+    let status_file = environment.iter().find(|variable| variable["name"] == "STATUS_FILE").unwrap();
+    let status_file = status_file["value"].as_str().unwrap();
+    for container in [agent, app] {
+        let mount = container["volumeMounts"][0]["mountPath"].as_str().unwrap();
+        assert_eq!(status_file, format!("{mount}/leader_status"));
+    }
+    assert!(app["command"].to_string().contains(&format!("[ -f {status_file} ]")));
+    assert_eq!(pod["volumes"][0]["emptyDir"]["medium"], "Memory");
+    let label = &manifest["spec"]["template"]["metadata"]["labels"][elector_crds::ELECTION_LABEL];
+    assert_eq!(label, "billing");
+}
+
+#[tokio::test]
+async fn the_table_of_settings_is_complete() {
+    let table = README.split_once("## Settings of the agent").unwrap().1.split_once("In whole seconds").unwrap().0;
+    let first_column = table.lines().filter_map(|line| line.strip_prefix("| `")?.split(" |").next());
+    let mut listed: BTreeSet<String> =
+        first_column.flat_map(|cell| cell.split("`, `")).map(|name| name.trim_matches('`').to_owned()).collect();
+    // Read by the client library, as everywhere.
+    assert!(listed.remove("KUBECONFIG"));
+    assert_eq!(listed, variables().await.unwrap());
+}
+
+#[test]
+fn every_cargo_command_is_an_alias_or_cargos_own() {
+    let config = include_str!("../../.cargo/config.toml");
+    let commands: BTreeSet<&str> = README
+        .split("`cargo ")
+        .skip(1)
+        .filter_map(|rest| rest.split(['`', ' ']).next())
+        .filter(|command| !["test", "run", "build"].contains(command))
+        .collect();
+    assert!(commands.contains("demo"));
+    for command in commands {
+        assert!(config.contains(&format!("\n{command} = ")), "cargo {command} is no alias");
+    }
+}
+
+#[test]
+fn the_rights_that_are_shown_are_four_verbs_on_one_lease() {
+    let rules: serde_json::Value = serde_yaml_ng::from_str(yaml_after("## Rights")).unwrap();
+    let verbs = rules["rules"][0]["verbs"].as_array().unwrap();
+    assert_eq!(verbs, &["get", "list", "watch", "update"]);
+    assert_eq!(rules["rules"][0]["resourceNames"][0], "billing");
+}
