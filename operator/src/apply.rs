@@ -12,6 +12,7 @@ use elector_crds::{LeaderElection, LeaderElectionStatus, StoredLease};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::events::v1 as events_api;
 use kube::api::{Patch, PatchParams, PostParams};
+use kube::core::Status;
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -31,6 +32,9 @@ pub enum Error {
     /// Somebody else wrote or deleted in between.
     #[error("failed to {0}: it has changed")]
     Stale(&'static str),
+    /// The namespace is going, and the election with it.
+    #[error("failed to {0}: the namespace is being deleted")]
+    Terminating(&'static str),
     /// An object of that name is somebody else's. The message is for the user.
     #[error("{0}")]
     Conflict(String),
@@ -98,12 +102,15 @@ impl Error {
         match self {
             Error::Conflict(_) => Reason::ObjectConflict,
             Error::Forbidden { .. } => Reason::Forbidden,
-            Error::NotLeading | Error::Stale(_) | Error::Timeout { .. } | Error::Api { .. } => Reason::ReconcileFailed,
+            Error::NotLeading | Error::Stale(_) | Error::Terminating(_) | Error::Timeout { .. } | Error::Api { .. } => {
+                Reason::ReconcileFailed
+            }
         }
     }
 
     fn of(what: &'static str, error: kube::Error) -> Error {
         match error {
+            kube::Error::Api(status) if is_namespace_terminating(&status) => Error::Terminating(what),
             kube::Error::Api(status) if status.is_forbidden() => {
                 Error::Forbidden { what, message: status.message.clone() }
             }
@@ -314,6 +321,11 @@ impl Applier {
             Err(_) => Err(Error::Timeout { what, timeout: self.timeout }),
         }
     }
+}
+
+fn is_namespace_terminating(status: &Status) -> bool {
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    causes.into_iter().any(|cause| cause.reason == "NamespaceTerminating")
 }
 
 fn post() -> PostParams {

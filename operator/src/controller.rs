@@ -53,7 +53,7 @@ pub async fn run(
     ready: watch::Sender<bool>,
     stop: impl Future<Output = ()>,
 ) -> Result<(), Error> {
-    let mut watches = watches::all(&client);
+    let mut watches = watches::all(&client, settings.namespace.as_deref());
     let mut controller = Controller::new(client, settings, leading.clone());
     let mut running: FuturesUnordered<BoxFuture<'static, Done>> = FuturesUnordered::new();
     let mut stop = pin!(stop);
@@ -237,35 +237,47 @@ impl Controller {
         self.queue.end(&key);
         let work = self.work.entry(key.clone()).or_default();
         work.awaits_expiry = false;
-        let pause = backoff(work.attempts.saturating_sub(PATIENCE));
         let at = match result {
-            Ok(()) => now.at + pause,
+            Ok(()) => work.pause(now),
+            Err((_, error @ ApplyError::Stale(_))) => {
+                debug!(election = %key, %error, "planning again");
+                work.pause(now)
+            }
+            // Whoever leads next looks at everything.
             Err((_, ApplyError::NotLeading)) => return,
-            Err((_, ApplyError::Stale(what))) => {
-                debug!(election = %key, what, "written by somebody else meanwhile");
-                now.at + pause
-            }
-            Err((stage, error)) => {
-                work.failures += 1;
-                let retry_at = now.at + backoff(work.failures);
-                let message = error.to_string();
-                if work.logged.as_ref() != Some(&message) {
-                    warn!(election = %key, reason = %error.reason(), %error, "failed to reconcile");
-                    work.logged = Some(message.clone());
-                }
-                match stage {
-                    Stage::Objects => {
-                        work.trouble = Some(Trouble { reason: error.reason(), message, retry_at });
-                        now.at
-                    }
-                    Stage::Status => {
-                        work.not_before = retry_at;
-                        retry_at
-                    }
-                }
-            }
+            Err((stage, error)) => work.fail(&key, &stage, &error, now),
         };
         self.queue.push(key, Why::Change, at);
+    }
+}
+
+impl Work {
+    /// When to plan again after a plan that wrote something: at once, but two writers that undo each other's work must not do
+    /// so as fast as they can.
+    fn pause(&mut self, now: Now) -> Duration {
+        self.not_before = now.at + backoff(self.attempts.saturating_sub(PATIENCE));
+        self.not_before
+    }
+
+    /// Returns when to plan again: at once if the status can say what is wrong.
+    fn fail(&mut self, key: &Key, stage: &Stage, error: &ApplyError, now: Now) -> Duration {
+        self.failures += 1;
+        let retry_at = now.at + backoff(self.failures);
+        let message = error.to_string();
+        if self.logged.as_ref() != Some(&message) {
+            warn!(election = %key, reason = %error.reason(), error = message, "failed to reconcile");
+            self.logged = Some(message.clone());
+        }
+        match (stage, error) {
+            (Stage::Status, _) | (Stage::Objects, ApplyError::Terminating(_)) => {
+                self.not_before = retry_at;
+                retry_at
+            }
+            (Stage::Objects, _) => {
+                self.trouble = Some(Trouble { reason: error.reason(), message, retry_at });
+                now.at
+            }
+        }
     }
 }
 

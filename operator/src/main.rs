@@ -82,10 +82,14 @@ async fn operate(cli: &Cli, own: OwnElection) -> Result<(), Failure> {
             let why = served.err().map_or_else(|| "ended".to_owned(), |error| error.to_string());
             Err(configuration(format!("failed to serve {}: {why}", cli.health_address)))
         }
-        controlled = controller::run(client, Settings::new(identity), leading, ready, std::future::pending()) => {
+        controlled = controller::run(client, Settings::new(identity, watched(cli)), leading, ready, std::future::pending()) => {
             controlled.map_err(internal)
         }
     }
+}
+
+fn watched(cli: &Cli) -> Option<String> {
+    cli.watch_namespace.clone().filter(|namespace| !namespace.is_empty())
 }
 
 fn identity(cli: &Cli, token: Option<String>) -> String {

@@ -16,6 +16,9 @@ pub struct Cli {
     /// Where /healthz and /readyz are served
     #[arg(long, env = "HEALTH_ADDRESS", value_name = "ADDRESS:PORT", default_value = "0.0.0.0:8080")]
     pub health_address: SocketAddr,
+    /// Look after the elections of this namespace only [default: of all]
+    #[arg(long, env = "WATCH_NAMESPACE", value_name = "NAMESPACE")]
+    pub watch_namespace: Option<String>,
     /// The Lease by which replicas of the operator elect the one that writes
     #[arg(long, env = "LEASE_NAME", value_name = "NAME", default_value = crate::NAME)]
     lease_name: String,
@@ -26,13 +29,31 @@ pub struct Cli {
     #[arg(long, env = "IDENTITY", value_name = "TEXT")]
     pub identity: Option<String>,
     /// How long the other replicas wait for one that is silent
-    #[arg(long, env = "LEASE_DURATION_SECONDS", value_name = "SECONDS", default_value_t = 15)]
+    #[arg(
+        long,
+        env = "LEASE_DURATION_SECONDS",
+        value_name = "SECONDS",
+        default_value_t = 15,
+        allow_negative_numbers = true
+    )]
     lease_duration_seconds: i64,
     /// How long a replica writes on after its last renewal left
-    #[arg(long, env = "RENEW_DEADLINE_SECONDS", value_name = "SECONDS", default_value_t = 10)]
+    #[arg(
+        long,
+        env = "RENEW_DEADLINE_SECONDS",
+        value_name = "SECONDS",
+        default_value_t = 10,
+        allow_negative_numbers = true
+    )]
     renew_deadline_seconds: i64,
     /// Time between two renewals
-    #[arg(long, env = "RETRY_PERIOD_SECONDS", value_name = "SECONDS", default_value_t = 2)]
+    #[arg(
+        long,
+        env = "RETRY_PERIOD_SECONDS",
+        value_name = "SECONDS",
+        default_value_t = 2,
+        allow_negative_numbers = true
+    )]
     retry_period_seconds: i64,
     /// Form of the log
     #[arg(long, env = "LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
@@ -80,6 +101,8 @@ pub struct OwnElection {
 pub struct Settings {
     /// Reporter of events: this very replica.
     pub identity: String,
+    /// The only namespace to look after; `None`: all.
+    pub namespace: Option<String>,
     /// The longest that a request may take.
     pub request_timeout: Duration,
     /// How many elections are written at the same time.
@@ -89,8 +112,8 @@ pub struct Settings {
 impl Settings {
     /// Of the replica called `identity`.
     #[must_use]
-    pub fn new(identity: String) -> Settings {
-        Settings { identity, request_timeout: Duration::from_secs(10), concurrency: 16 }
+    pub fn new(identity: String, namespace: Option<String>) -> Settings {
+        Settings { identity, namespace, request_timeout: Duration::from_secs(10), concurrency: 16 }
     }
 }
 

@@ -31,23 +31,24 @@ pub struct Error {
     pub source: watcher::Error,
 }
 
-/// All watches of the whole cluster as one stream; it never ends.
-pub fn all(client: &Client) -> BoxStream<'static, Result<Seen, Error>> {
+/// All watches, of one namespace or of the whole cluster, as one stream; it never ends.
+pub fn all(client: &Client, namespace: Option<&str>) -> BoxStream<'static, Result<Seen, Error>> {
     let everything = watcher::Config::default().timeout(TIMEOUT_SECONDS);
     let managed = everything.clone().labels(&format!("{MANAGED_BY_LABEL}={NAME}"));
     let leases = everything.clone().fields(NOT_OF_NODES);
     stream::select_all([
-        watch(client, "leaderelections", everything.clone(), Seen::Election),
-        watch(client, "leases", leases, Seen::Lease),
-        watch(client, "pods", everything, Seen::Pod),
-        watch(client, "roles", managed.clone(), Seen::Role),
-        watch(client, "rolebindings", managed, Seen::RoleBinding),
+        watch(client, namespace, "leaderelections", everything.clone(), Seen::Election),
+        watch(client, namespace, "leases", leases, Seen::Lease),
+        watch(client, namespace, "pods", everything, Seen::Pod),
+        watch(client, namespace, "roles", managed.clone(), Seen::Role),
+        watch(client, namespace, "rolebindings", managed, Seen::RoleBinding),
     ])
     .boxed()
 }
 
 fn watch<K>(
     client: &Client,
+    namespace: Option<&str>,
     what: &'static str,
     config: watcher::Config,
     seen: fn(Event<K>) -> Seen,
@@ -60,6 +61,10 @@ where
         + Send
         + 'static,
 {
-    let events = watcher(Api::<K>::all(client.clone()), config).default_backoff();
+    let api = match namespace {
+        Some(namespace) => Api::<K>::namespaced(client.clone(), namespace),
+        None => Api::all(client.clone()),
+    };
+    let events = watcher(api, config).default_backoff();
     events.map(move |event| event.map(seen).map_err(|source| Error { what, source })).boxed()
 }

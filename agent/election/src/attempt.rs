@@ -83,10 +83,10 @@ pub(crate) enum Purpose {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Attempt {
     pub(crate) purpose: Purpose,
-    /// The uid that it updates; `None` for a create.
-    pub(crate) uid: Option<String>,
-    /// The version that it replaces; `None` for a create.
-    pub(crate) replaces: Option<ResourceVersion>,
+    /// The object that it updates.
+    pub(crate) uid: String,
+    /// The version that it replaces.
+    pub(crate) replaces: ResourceVersion,
     pub(crate) write: Write,
     /// What it earns if it turns out to be stored.
     pub(crate) validity: Validity,
@@ -95,9 +95,7 @@ pub(crate) struct Attempt {
 impl Attempt {
     /// Whether `lease` shows the tenure that this attempt began or prolonged.
     pub(crate) fn shares_tenure(&self, lease: &Lease) -> bool {
-        self.purpose != Purpose::Release
-            && self.uid.as_ref().is_none_or(|uid| *uid == lease.record.uid)
-            && Own::of(lease, &self.write).is(lease)
+        self.purpose != Purpose::Release && self.uid == lease.record.uid && Own::of(lease, &self.write).is(lease)
     }
 
     /// Whether `lease` shows this very write, and no later one.

@@ -49,7 +49,8 @@ struct InFlight {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum InFlightKind {
     Get { seen: Option<ResourceVersion> },
-    Write { renew_time: Timestamp, replaces: Option<ResourceVersion>, after_expiry: bool },
+    Create,
+    Write { renew_time: Timestamp, replaces: ResourceVersion, after_expiry: bool },
 }
 
 /// One candidate in one election, for ever: a loss is a new candidacy. See the crate's documentation for how to drive it.
@@ -75,6 +76,10 @@ pub struct Election {
     pause: Option<(Moment, Duration)>,
     /// The last write met a conflict.
     conflicted: bool,
+    /// The version whose takeover, after its expiry, came too late: the watch may have fallen silent.
+    overtaken: Option<ResourceVersion>,
+    /// When the last create left, if it was refused.
+    creation_refused_at: Option<Moment>,
     retracted_at: Option<Moment>,
     stopping: bool,
     actions: VecDeque<Action>,
@@ -100,6 +105,8 @@ impl Election {
             looked_at: None,
             pause: None,
             conflicted: false,
+            overtaken: None,
+            creation_refused_at: None,
             retracted_at: None,
             stopping: false,
             actions: VecDeque::new(),
@@ -138,10 +145,10 @@ impl Election {
         self.timings.request_timeout()
     }
 
-    /// How much longer this candidate waits for a silent or unknown holder; `None` where nothing is waited for.
+    /// How much longer this candidate waits for a silent or unknown holder; `None` where there is no Lease to wait for.
     #[must_use]
     pub fn takeover_in(&self, now: Now) -> Option<Duration> {
-        let waits = self.phase == Phase::Candidate && (self.view.is_absent() || self.view.lease().is_some());
+        let waits = self.phase == Phase::Candidate && self.view.lease().is_some();
         waits.then(|| self.wait(now.moment))
     }
 
@@ -161,14 +168,13 @@ impl Election {
             }
             WatchEvent::Deleted { uid } => {
                 if self.view.lease().is_some_and(|lease| lease.record.uid == uid) {
-                    self.observe_absence(now);
+                    self.observe_absence();
                 } else {
                     self.view.doubt();
                 }
             }
             WatchEvent::Empty => {
                 self.view.doubt();
-                self.view.doubt_absence();
                 self.look = true;
             }
             WatchEvent::Refused => {}
@@ -182,9 +188,10 @@ impl Election {
         let Some(InFlight { sent_at, kind }) = self.in_flight.take() else { return };
         match kind {
             InFlightKind::Get { seen } => self.handle_get(answer, seen, sent_at, now),
+            InFlightKind::Create => self.handle_create(answer, sent_at, now),
             InFlightKind::Write { renew_time, replaces, after_expiry } => {
-                if after_expiry && answer == Answer::Conflict {
-                    self.actions.push_back(Action::Rewatch);
+                if after_expiry && matches!(answer, Answer::Conflict | Answer::NotFound) {
+                    self.overtaken = Some(replaces);
                 }
                 self.handle_write(answer, renew_time, replaces, sent_at, now);
             }
@@ -248,8 +255,9 @@ impl Election {
                 self.send(InFlightKind::Get { seen: self.view.version() }, now);
                 Some(Request::Get)
             }
+            Due::Create => Some(self.request_create(now)),
             Due::Write(_) if self.shrink(now) => None,
-            Due::Write(purpose) => Some(self.request_write(purpose, now)),
+            Due::Write(purpose) => self.request_write(purpose, now),
         }
     }
 
@@ -259,7 +267,7 @@ impl Election {
         let due = match self.due(now.moment) {
             Due::Nothing => None,
             Due::In(wait) => Some(wait),
-            Due::Get | Due::Write(_) => Some(Duration::ZERO),
+            Due::Get | Due::Create | Due::Write(_) => Some(Duration::ZERO),
         };
         let deadline = match &self.phase {
             Phase::Leading { tenure, .. } => Some(tenure.validity.remaining(now.moment)),

@@ -6,6 +6,10 @@ use crate::timings::Timings;
 /// The transitions after which counting starts again at 1: the largest that a Lease can hold.
 pub const MAX_TRANSITIONS: u32 = i32::MAX as u32;
 
+/// Whom a Lease names that was made because there was none: who held the last one is not known to be gone. The operator's
+/// word too. Whoever calls itself that is still told apart, by the rest of the record.
+pub const UNKNOWN_HOLDER: &str = "unknown";
+
 /// The version of a stored object. Versions of Leases are ordered, across objects too: the API server hands out the store's revision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ResourceVersion(pub u64);

@@ -14,6 +14,9 @@
 //! If the driver reads the clocks right before each call, retracts when asked, and clocks run at rates within
 //! 1 ± 1/12, then between the [`Validity`] of one tenure and the next tenure of anybody who obeys the same rules there is
 //! always at least the time that [`Timings`] reserves for readers and for retraction.
+//! A tenure begins only by an update of a version that was seen. A missing Lease is created, but held by nobody known: a
+//! creation cannot say which absence it ends, and a Lease that came and went unseen may have had a holder.
+//!
 //! The letters in comments (L1, F3, R1 …) name the rules in SAFETY.md.
 //!
 //! # What is not
@@ -31,7 +34,7 @@ mod view;
 
 pub use attempt::Predecessor;
 pub use election::Election;
-pub use lease::{AgentMark, Lease, MAX_TRANSITIONS, Record, ReleaseMark, ResourceVersion, Write};
+pub use lease::{AgentMark, Lease, MAX_TRANSITIONS, Record, ReleaseMark, ResourceVersion, UNKNOWN_HOLDER, Write};
 pub use protocol::{Action, Answer, Candidate, Loss, Request, State, Tenure, WatchEvent};
 pub use time::{Moment, Now, Timestamp, Validity};
 pub use timings::{Field, InvalidTimings, MAX_LEASE_DURATION_SECONDS, Timings};

@@ -42,7 +42,7 @@ pub enum WatchEvent {
 pub enum Request {
     /// Read the Lease, without a resourceVersion: from the store, not from a cache.
     Get,
-    /// Create it.
+    /// Create it, held by [`UNKNOWN_HOLDER`](crate::UNKNOWN_HOLDER): it begins no tenure.
     Create(Write),
     /// Replace exactly this version of exactly this object.
     Update {
@@ -84,7 +84,7 @@ pub enum Action {
     Extend(Tenure),
     /// The tenure is over: stop the work and take back what was published. Try until it is done, then call [`Election::handle_retracted`].
     Retract(Loss),
-    /// The watch missed something: open a new one.
+    /// A read has shown what the watch should have shown: open a new one.
     Rewatch,
     /// Nothing more will be asked for: the process may end.
     Finish,

@@ -4,15 +4,18 @@ use std::time::Duration;
 
 use crate::lease::{Lease, MAX_TRANSITIONS, ResourceVersion};
 use crate::time::Moment;
+use crate::timings::MAX_LEASE_DURATION_SECONDS;
 
 /// The latest version seen, and how long it has been what it is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct View {
     known: Known,
-    /// When the record last changed, or absence was first proven (rule F1).
+    /// When the record last changed (rule F1).
     seen_at: Moment,
     /// The longest that a holder of this tenure ever asked others to wait (rule F2).
-    longest_duration: Duration,
+    longest_duration_seconds: u32,
+    /// Of the last record seen, under whatever uid.
+    transitions: u32,
     /// No holder, no other uid and no absence has been seen (rule F3, never held).
     pristine: bool,
     /// Whether the last holder under this uid was an agent of ours; `None` before the first.
@@ -39,7 +42,8 @@ impl View {
         View {
             known: Known::Nothing,
             seen_at: now,
-            longest_duration: Duration::ZERO,
+            longest_duration_seconds: 0,
+            transitions: 0,
             pristine: true,
             last_holder: None,
             rolled_back: false,
@@ -69,14 +73,14 @@ impl View {
         self.version().is_none_or(|known| version > known)
     }
 
-    /// When what is known was first seen to be so.
+    /// When the record was first seen to be what it is or, as long as nothing is known, the beginning.
     pub(crate) fn seen_at(&self) -> Moment {
         self.seen_at
     }
 
     /// Takes in a newer version.
     pub(crate) fn observe(&mut self, lease: Lease, now: Moment) {
-        let duration = Duration::from_secs(lease.lease_duration_seconds.into());
+        let duration = lease.lease_duration_seconds;
         let held = !lease.record.holder.is_empty();
         let mut next_tenure = false;
         let mut same_record = false;
@@ -99,7 +103,9 @@ impl View {
             self.seen_at = now;
             self.rolled_back = rolled_back;
         }
-        self.longest_duration = if next_tenure { duration } else { self.longest_duration.max(duration) };
+        self.longest_duration_seconds =
+            if next_tenure { duration } else { self.longest_duration_seconds.max(duration) };
+        self.transitions = lease.record.transitions;
         if held {
             self.pristine = false;
             self.last_holder = Some(if lease.is_written_by_agent() { HolderKind::Agent } else { HolderKind::Foreign });
@@ -117,10 +123,7 @@ impl View {
     }
 
     /// Takes in the proof that there is no such Lease.
-    pub(crate) fn observe_absence(&mut self, now: Moment) {
-        if !self.is_absent() {
-            self.seen_at = now;
-        }
+    pub(crate) fn observe_absence(&mut self) {
         self.known = Known::Absent;
         self.pristine = false;
         self.last_holder = None;
@@ -140,13 +143,6 @@ impl View {
         }
     }
 
-    /// Takes in that there may have been a Lease since it was last proven absent: its holder must be waited for.
-    pub(crate) fn doubt_absence(&mut self) {
-        if self.is_absent() {
-            self.known = Known::Nothing;
-        }
-    }
-
     /// Whether it can be taken at once (rule F3).
     pub(crate) fn is_free(&self) -> bool {
         let Some(lease) = self.lease() else { return false };
@@ -158,14 +154,19 @@ impl View {
         lease.is_released_by_agent() || released_by_client_go || (self.pristine && lease.is_untouched())
     }
 
+    /// Of the last record seen, under whatever uid; 0 before the first.
+    pub(crate) fn transitions(&self) -> u32 {
+        self.transitions
+    }
+
     /// How much longer an unknown or silent holder must be waited for, given the candidate's own lease duration (rule F2).
-    pub(crate) fn remaining(&self, own_duration: Duration, now: Moment) -> Duration {
-        self.effective_duration(own_duration).saturating_sub(now.shortest_since(self.seen_at))
+    pub(crate) fn remaining(&self, own_duration_seconds: u32, now: Moment) -> Duration {
+        let duration = Duration::from_secs(self.effective_duration_seconds(own_duration_seconds).into());
+        duration.saturating_sub(now.shortest_since(self.seen_at))
     }
 
     /// `D_eff`: the largest of the candidate's own lease duration and every one seen in this tenure.
-    pub(crate) fn effective_duration(&self, own_duration: Duration) -> Duration {
-        let most = Duration::from_secs(crate::timings::MAX_LEASE_DURATION_SECONDS.into());
-        self.longest_duration.max(own_duration).min(most)
+    pub(crate) fn effective_duration_seconds(&self, own_duration_seconds: u32) -> u32 {
+        self.longest_duration_seconds.max(own_duration_seconds).min(MAX_LEASE_DURATION_SECONDS)
     }
 }

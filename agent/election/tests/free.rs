@@ -120,6 +120,18 @@ fn the_form_of_a_release_is_not_enough_if_the_holder_was_seen_under_another_uid(
 }
 
 #[test]
+fn the_form_of_a_release_is_not_enough_if_the_lease_was_deleted_since_the_holder_was_seen() {
+    let held = held_by_client_go("b");
+    let mut world = World::showing(&held);
+    world.delete(&held);
+    let released = held.released_by_client_go().with_uid("uid-2");
+    world.show(&released);
+    world.expect_quiet_for(seconds(15));
+    world.expect_acquisition(&released);
+    world.expect_nothing_else();
+}
+
+#[test]
 fn the_form_of_a_release_is_not_enough_if_an_agent_held_it() {
     let held = held_by("b");
     let mut world = World::showing(&held);
@@ -128,6 +140,21 @@ fn the_form_of_a_release_is_not_enough_if_an_agent_held_it() {
     world.expect_quiet_for(seconds(15));
     world.expect_acquisition(&emptied);
     world.expect_nothing_else();
+}
+
+#[test]
+fn the_form_of_a_release_is_not_enough_if_the_holder_was_an_unknown_one() {
+    let mut unknown = held_by("unknown");
+    for transitions in [0, 5] {
+        unknown.record.transitions = transitions;
+        unknown.agent = Some(AgentMark { start: "start-c".into(), transitions, release: None });
+        let mut world = World::showing(&unknown);
+        let emptied = unknown.released_by_client_go();
+        world.show(&emptied);
+        world.expect_quiet_for(seconds(15));
+        world.expect_acquisition(&emptied);
+        world.expect_nothing_else();
+    }
 }
 
 #[test]
@@ -182,7 +209,22 @@ fn a_lease_never_held_is_waited_for_by_a_process_that_has_seen_its_absence() {
     world.watch(WatchEvent::Empty);
     world.expect_get();
     world.answer(Answer::NotFound);
-    world.expect_quiet_for(seconds(1));
+    world.expect_creation();
+    world.show(&never_held());
+    world.answer(Answer::Conflict);
+    world.expect_get();
+    world.find(&never_held());
+    world.expect_quiet_for(seconds(15));
+    world.expect_acquisition(&never_held());
+    world.expect_nothing_else();
+}
+
+#[test]
+fn a_lease_never_held_is_waited_for_by_a_process_that_has_read_its_absence_before_the_watch_began() {
+    let mut world = World::new();
+    world.expect_quiet_for(seconds(4));
+    world.expect_get();
+    world.answer(Answer::NotFound);
     world.show(&never_held());
     world.expect_quiet_for(seconds(15));
     world.expect_acquisition(&never_held());

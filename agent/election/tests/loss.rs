@@ -2,7 +2,7 @@
 
 mod world;
 
-use elector_election::{Action, Answer, Loss, ResourceVersion, State, WatchEvent};
+use elector_election::{Action, Answer, Loss, State, WatchEvent};
 
 use self::world::{Versions, World, at, held_by, milliseconds, released_by, seconds};
 
@@ -35,10 +35,7 @@ fn deletion_while_leading_is_a_loss_and_is_waited_for() {
     let (mut world, lease) = World::leading();
     world.expect_quiet_for(seconds(1));
     world.delete(&lease);
-    world.expect_loss(Loss::Deleted);
-    world.expect_quiet_for(seconds(15));
-    world.expect_creation();
-    world.expect_nothing_else();
+    world.expect_deletion_loss();
 }
 
 #[test]
@@ -78,10 +75,7 @@ fn a_read_that_finds_no_lease_is_a_loss() {
     world.watch(WatchEvent::Empty);
     world.expect_get();
     world.answer(Answer::NotFound);
-    world.expect_loss(Loss::Deleted);
-    world.expect_quiet_for(seconds(15));
-    world.expect_creation();
-    world.expect_nothing_else();
+    world.expect_deletion_loss();
 }
 
 #[test]
@@ -92,8 +86,7 @@ fn a_renewal_that_finds_no_lease_is_looked_up() {
     world.answer(Answer::NotFound);
     world.expect_get();
     world.answer(Answer::NotFound);
-    world.expect_loss(Loss::Deleted);
-    world.expect_nothing_else();
+    world.expect_deletion_loss();
 }
 
 #[test]
@@ -142,10 +135,10 @@ fn a_standby_that_reads_a_restored_store_waits_again() {
     world.expect_quiet_for(seconds(15));
     world.expect_acquisition(&lease);
     world.answer(Answer::Conflict);
-    world.expect_action(Action::Rewatch);
     world.expect_get();
     let restored = released_by("b");
     world.find(&restored);
+    world.expect_action(Action::Rewatch);
     world.expect_quiet_for(seconds(15));
     world.expect_acquisition(&restored);
     world.expect_nothing_else();
@@ -224,15 +217,13 @@ fn lost_and_won_again_is_two_tenures_with_retraction_in_between() {
 fn a_lease_deleted_while_leading_and_won_again_has_a_greater_fencing_token() {
     let (mut world, lease) = World::leading();
     world.delete(&lease);
-    world.expect_loss(Loss::Deleted);
+    let write = world.expect_deletion_loss();
+    let unknown = lease.after(&write).with_uid("uid-2");
+    world.store(&unknown);
     world.expect_quiet_for(seconds(15));
-    let write = world.expect_creation();
-    let again = lease.after(&write).with_uid("uid-2");
-    world.store(&again);
-    let tenure = world.expect_acquire();
-    assert_eq!((tenure.transitions, tenure.fencing_token), (1, again.resource_version));
-    assert!(again.resource_version > ResourceVersion(2));
-    world.expect_nothing_else();
+    let again = world.acquires(&unknown);
+    assert_eq!(again.record.transitions, 2);
+    assert!(again.resource_version > lease.resource_version);
 }
 
 #[test]

@@ -74,6 +74,22 @@ fn an_acquisition_that_was_stored_unanswered_and_lapsed_is_ours() {
     world.acquires(&lease.after(&write));
 }
 
+#[test]
+fn an_acquisition_that_shows_under_another_uid_is_not_ours() {
+    let lease = never_held();
+    let mut world = World::showing(&lease);
+    let write = world.expect_acquisition(&lease);
+    // Somebody restores the Lease from a copy.
+    let copy = lease.after(&write).with_uid("uid-2");
+    world.answer(Answer::Unknown);
+    world.expect_quiet_for(seconds(2));
+    world.expect_get();
+    world.find(&copy);
+    world.expect_quiet_for(seconds(15));
+    world.expect_acquisition(&copy);
+    world.expect_nothing_else();
+}
+
 fn successor() -> Candidate {
     let predecessor = Predecessor {
         uid: "uid-1".into(),

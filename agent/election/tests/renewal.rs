@@ -55,6 +55,17 @@ fn an_unchanged_version_earns_nothing() {
 }
 
 #[test]
+fn an_answer_that_shows_the_write_in_the_version_that_it_was_to_replace_earns_nothing() {
+    let (mut world, lease) = World::leading();
+    world.expect_quiet_for(seconds(2));
+    let write = world.expect_renewal(&lease);
+    world.store(&lease.after(&write).version(lease.resource_version.0));
+    world.expect_quiet_for(seconds(2));
+    world.expect_renewal(&lease);
+    world.expect_nothing_else();
+}
+
+#[test]
 fn the_tenure_ends_at_its_deadline_while_a_request_is_under_way() {
     let (mut world, lease) = World::leading();
     world.expect_quiet_for(seconds(2));

@@ -164,6 +164,33 @@ fn an_earlier_write_that_is_looked_up_does_not_undo_the_shortening() {
 }
 
 #[test]
+fn an_earlier_write_that_is_credited_beside_a_shorter_one_does_not_undo_the_shortening() {
+    let (mut world, lease) = World::leading();
+    world.expect_quiet_for(seconds(2));
+    let earlier = world.expect_renewal(&lease);
+    world.freeze(seconds(4));
+    world.answer(Answer::Unknown);
+    world.expect_get();
+    world.find(&lease);
+    // It was stored late, and is seen before anything else is sent.
+    let lowered = lease.after(&earlier).with_timings(short());
+    world.show(&lowered);
+    assert_eq!(world.election.poll_request(world.now), None);
+    let tenure = world.expect_extend();
+    world.expect_valid_for(&tenure, seconds(3));
+    world.expect_renewal(&lowered);
+    world.freeze(seconds(1));
+    world.answer(Answer::Unknown);
+    world.expect_get();
+    world.find(&lowered);
+    // The earlier one alone would have earned five; the shorter one may be stored yet.
+    let tenure = world.expect_extend();
+    world.expect_valid_for(&tenure, seconds(2));
+    world.expect_renewal(&lowered);
+    world.expect_nothing_else();
+}
+
+#[test]
 fn a_lost_write_by_lowered_timings_earns_by_them_even_if_they_are_raised_since() {
     let (mut world, lease) = World::leading();
     let lowered = lease.with_timings(short());

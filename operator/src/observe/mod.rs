@@ -68,6 +68,7 @@ struct Listings {
 
 /// An event of one of the watches.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one lives at a time, on the stack")]
 pub enum Seen {
     /// Of elections.
     Election(Event<LeaderElection>),
@@ -262,9 +263,9 @@ impl Index {
                 let key = Key::of(&stored);
                 let known = self.leases.get(&key)?;
                 let same = stored.metadata.uid.as_ref() == Some(&known.lease.record.uid);
-                return same.then(|| self.forget_lease(key));
+                return if same { self.forget_lease(key) } else { None };
             }
-            Change::Vanished(key) => return Some(self.forget_lease(key)),
+            Change::Vanished(key) => return self.forget_lease(key),
         };
         let key = Key::of(&stored);
         let last = self.leases.get(&key);
@@ -295,10 +296,10 @@ impl Index {
         changed.then_some(key)
     }
 
-    fn forget_lease(&mut self, key: Key) -> Key {
+    fn forget_lease(&mut self, key: Key) -> Option<Key> {
         self.leases.remove(&key);
         self.count_deletion(&key);
-        key
+        self.elections.contains_key(&key).then_some(key)
     }
 
     fn change_role(&mut self, change: Change<Role>) -> Option<Key> {

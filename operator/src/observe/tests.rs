@@ -1,1 +1,287 @@
+//! What the index makes of watches and answers.
 
+use super::*;
+use elector_crds::{GROUP, LeaderElectionSpec};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use serde_json::{Value, json};
+
+fn at(second: u64) -> Now {
+    Now { at: Duration::from_secs(second), wall: Timestamp::UNIX_EPOCH }
+}
+
+fn key() -> Key {
+    Key::new("shop", "billing")
+}
+
+fn election(uid: &str, version: u64) -> LeaderElection {
+    let mut election = LeaderElection::new("billing", LeaderElectionSpec::default());
+    election.metadata.namespace = Some("shop".to_owned());
+    election.metadata.uid = Some(uid.to_owned());
+    election.metadata.resource_version = Some(version.to_string());
+    election
+}
+
+fn lease(uid: &str, version: u64, spec: Value) -> StoredLease {
+    serde_json::from_value(json!({
+        "metadata": {"name": "billing", "namespace": "shop", "uid": uid, "resourceVersion": version.to_string()},
+        "spec": spec,
+    }))
+    .unwrap()
+}
+
+/// Held by `holder`, renewed at second `renewed`.
+fn held(version: u64, holder: &str, transitions: u32, renewed: u64) -> StoredLease {
+    lease(
+        "lease-uid",
+        version,
+        json!({
+            "holderIdentity": holder,
+            "leaseDurationSeconds": 15,
+            "acquireTime": "2026-11-23T18:00:00.000000Z",
+            "renewTime": format!("2026-11-23T18:00:{renewed:02}.000000Z"),
+            "leaseTransitions": transitions,
+        }),
+    )
+}
+
+fn pod(name: &str, label: &str, ready: bool) -> core::Pod {
+    serde_json::from_value(json!({
+        "metadata": {
+            "name": name, "namespace": "shop", "uid": format!("{name}-uid"),
+            "labels": {format!("{GROUP}/election"): label},
+        },
+        "spec": {"containers": [], "nodeName": "node-3"},
+        "status": {"conditions": [{"type": "Ready", "status": if ready { "True" } else { "False" }}]},
+    }))
+    .unwrap()
+}
+
+/// All lists are complete; they showed `elections` and `leases`.
+fn index(elections: Vec<LeaderElection>, leases: Vec<StoredLease>) -> Index {
+    let mut index = Index::default();
+    list(&mut index, Seen::Election, elections);
+    list(&mut index, Seen::Lease, leases);
+    list(&mut index, Seen::Pod, vec![]);
+    list(&mut index, Seen::Role, vec![]);
+    assert!(!index.is_complete());
+    list(&mut index, Seen::RoleBinding, vec![]);
+    assert!(index.is_complete());
+    index
+}
+
+fn list<K>(index: &mut Index, seen: fn(Event<K>) -> Seen, objects: Vec<K>) {
+    let events = objects.into_iter().map(Event::InitApply);
+    for event in [Event::Init].into_iter().chain(events).chain([Event::InitDone]) {
+        index.handle_seen(seen(event), at(0));
+    }
+}
+
+fn observed(index: &Index) -> Observed {
+    index.observed(&key(), None).unwrap().1
+}
+
+fn see_lease(index: &mut Index, lease: StoredLease, now: Now) -> Vec<Key> {
+    index.handle_seen(Seen::Lease(Event::Apply(lease)), now)
+}
+
+#[test]
+fn a_renewal_moves_the_expiry_and_wakes_nobody() {
+    let mut index = index(vec![election("e", 1)], vec![]);
+    assert_eq!(see_lease(&mut index, held(2, "a", 1, 0), at(1)), [key()]);
+    // The first sign of life after the holder was found.
+    assert_eq!(see_lease(&mut index, held(3, "a", 1, 2), at(3)), [key()]);
+    for second in 4..10 {
+        assert_eq!(see_lease(&mut index, held(second, "a", 1, second), at(second)), []);
+        assert_eq!(index.expires_at(&key()), Some(Duration::from_secs(second + 15)));
+    }
+}
+
+#[test]
+fn a_label_edit_moves_no_expiry() {
+    let mut index = index(vec![election("e", 1)], vec![held(2, "a", 1, 0)]);
+    let mut edited = held(3, "a", 1, 0);
+    edited.metadata.labels = Some([("team".to_owned(), "shop".to_owned())].into());
+    assert_eq!(see_lease(&mut index, edited, at(9)), []);
+    assert_eq!(index.expires_at(&key()), Some(Duration::from_secs(15)));
+}
+
+#[test]
+fn whatever_else_changes_a_lease_wakes_its_election() {
+    let mut index = index(vec![election("e", 1)], vec![held(2, "a", 1, 0)]);
+    for (what, lease) in [
+        ("takeover", held(3, "b", 2, 1)),
+        ("release", lease("lease-uid", 4, json!({"leaseDurationSeconds": 1, "leaseTransitions": 2}))),
+        ("another Lease", lease("lease-uid-2", 5, json!({}))),
+    ] {
+        assert_eq!(see_lease(&mut index, lease, at(1)), [key()], "{what}");
+    }
+    let deleted = lease("lease-uid-2", 6, json!({}));
+    assert_eq!(index.handle_seen(Seen::Lease(Event::Delete(deleted)), at(1)), [key()]);
+    assert_eq!(observed(&index).lease, None);
+}
+
+#[test]
+fn a_renewal_after_the_expiry_wakes_its_election() {
+    let mut index = index(vec![election("e", 1)], vec![]);
+    see_lease(&mut index, held(2, "a", 1, 0), at(1));
+    see_lease(&mut index, held(3, "a", 1, 2), at(3));
+    assert_eq!(see_lease(&mut index, held(4, "a", 1, 20), at(20)), [key()]);
+}
+
+#[test]
+fn leases_without_an_election_wake_nobody_and_are_remembered() {
+    let mut index = index(vec![], vec![]);
+    assert_eq!(see_lease(&mut index, held(2, "a", 7, 0), at(1)), []);
+    assert_eq!(index.handle_seen(Seen::Lease(Event::Delete(held(3, "a", 7, 0))), at(2)), []);
+    assert_eq!(index.handle_seen(Seen::Election(Event::Apply(election("e", 4))), at(3)), [key()]);
+    let observed = observed(&index);
+    assert!(observed.creation_watched && !observed.name_is_new);
+    let history = History { holder: Some("a".to_owned()), duration_seconds: 15, transitions: 7 };
+    assert_eq!(observed.history, history);
+}
+
+#[test]
+fn only_what_was_seen_being_created_counts_as_watched() {
+    let mut index = index(vec![election("e", 1)], vec![]);
+    assert!(!observed(&index).creation_watched);
+    index.handle_seen(Seen::Election(Event::Apply(election("e", 2))), at(1));
+    assert!(!observed(&index).creation_watched);
+
+    index.handle_seen(Seen::Election(Event::Delete(election("e", 3))), at(1));
+    index.handle_seen(Seen::Election(Event::Apply(election("e2", 4))), at(1));
+    assert!(observed(&index).creation_watched);
+    assert!(!observed(&index).name_is_new);
+}
+
+#[test]
+fn an_election_replaced_while_nobody_watched_is_not_new() {
+    let mut index = index(vec![election("e", 1)], vec![]);
+    assert!(observed(&index).name_is_new);
+    list(&mut index, Seen::Election, vec![election("e2", 9)]);
+    let observed = observed(&index);
+    assert!(!observed.creation_watched && !observed.name_is_new);
+}
+
+#[test]
+fn the_last_holder_is_remembered_beyond_release_and_deletion() {
+    let mut index = index(vec![election("e", 1)], vec![held(2, "a", 4, 0)]);
+    see_lease(&mut index, lease("lease-uid", 3, json!({"leaseDurationSeconds": 1, "leaseTransitions": 4})), at(1));
+    list(&mut index, Seen::Lease, vec![]);
+    let observed = observed(&index);
+    assert_eq!(observed.lease, None);
+    assert_eq!(observed.history, History { holder: Some("a".to_owned()), duration_seconds: 15, transitions: 4 });
+}
+
+#[test]
+fn older_versions_are_ignored_except_in_a_list() {
+    let mut index = index(vec![election("e", 1)], vec![held(9, "b", 2, 5)]);
+    assert_eq!(see_lease(&mut index, held(8, "a", 1, 4), at(1)), []);
+    assert_eq!(observed(&index).lease.unwrap().lease.record.holder, "b");
+    assert_eq!(index.handle_seen(Seen::Election(Event::Apply(election("e", 1))), at(1)), []);
+    list(&mut index, Seen::Lease, vec![held(8, "a", 1, 4)]);
+    assert_eq!(observed(&index).lease.unwrap().lease.record.holder, "a");
+}
+
+#[test]
+fn a_deletion_of_something_older_deletes_nothing() {
+    let mut index = index(vec![election("e2", 5)], vec![lease("new", 6, json!({}))]);
+    assert_eq!(index.handle_seen(Seen::Lease(Event::Delete(lease("old", 4, json!({})))), at(1)), []);
+    assert_eq!(index.handle_seen(Seen::Election(Event::Delete(election("e", 4))), at(1)), []);
+    assert!(observed(&index).lease.is_some());
+}
+
+#[test]
+fn answers_count_as_watched_unless_something_was_deleted_meanwhile() {
+    let mut index = index(vec![election("e", 1)], vec![]);
+    let deletions = index.deletions(&key());
+    let created = || vec![Answer::Lease(Box::new(held(2, "a", 1, 0)))];
+    index.handle_answers(&key(), created(), deletions, at(1));
+    assert!(observed(&index).lease.is_some());
+
+    index.handle_seen(Seen::Lease(Event::Delete(held(3, "a", 1, 0))), at(2));
+    index.handle_answers(&key(), created(), deletions, at(3));
+    assert_eq!(observed(&index).lease, None);
+}
+
+#[test]
+fn a_read_that_shows_nothing_new_confirms_the_silence() {
+    let mut index = index(vec![election("e", 1)], vec![held(2, "a", 1, 0)]);
+    let deletions = index.deletions(&key());
+    index.handle_answers(&key(), vec![Answer::LeaseRead(Box::new(held(2, "a", 1, 0)))], deletions, at(15));
+    let seen = observed(&index).lease.unwrap();
+    assert_eq!((seen.seen_at, seen.read_at), (Duration::ZERO, Some(Duration::from_secs(15))));
+
+    index.handle_answers(&key(), vec![Answer::LeaseRead(Box::new(held(3, "a", 1, 9)))], deletions, at(16));
+    assert_eq!(index.expires_at(&key()), Some(Duration::from_secs(31)));
+    index.handle_answers(&key(), vec![Answer::NoLease(key())], deletions, at(17));
+    assert_eq!(observed(&index).lease, None);
+}
+
+#[test]
+fn durations_once_seen_count_until_the_next_tenure() {
+    let mut index = index(vec![election("e", 1)], vec![]);
+    let with_duration = |version, transitions, duration: u32| {
+        let mut lease = held(version, "a", transitions, version);
+        lease.spec.insert("leaseDurationSeconds".to_owned(), duration.into());
+        lease
+    };
+    for (version, transitions, duration, expected) in [(2, 1, 60, 60), (3, 1, 15, 60), (4, 2, 15, 15), (5, 2, 5, 15)] {
+        see_lease(&mut index, with_duration(version, transitions, duration), at(0));
+        assert_eq!(index.expires_at(&key()), Some(Duration::from_secs(expected)));
+    }
+}
+
+#[test]
+fn pods_wake_the_elections_that_select_them_or_are_held_by_them() {
+    let mut index = index(vec![election("e", 1)], vec![held(2, "other-0_other-0-uid", 1, 0)]);
+    let mut see = |pod| index.handle_seen(Seen::Pod(Event::Apply(pod)), at(5));
+    assert_eq!(see(pod("billing-0", "billing", false)), [key()]);
+    assert_eq!(see(pod("billing-0", "billing", false)), []);
+    assert_eq!(see(pod("billing-0", "billing", true)), [key()]);
+    assert_eq!(see(pod("billing-0", "invoices", true)), [key()]);
+    assert_eq!(see(pod("billing-0", "invoices", false)), []);
+    assert_eq!(see(pod("other-0", "other", true)), [key()]);
+    assert_eq!(observed(&index).holder_pod.unwrap().node.as_deref(), Some("node-3"));
+    assert_eq!(observed(&index).pods, []);
+}
+
+#[test]
+fn readiness_is_dated_by_the_operators_own_clock() {
+    let mut index = index(vec![election("e", 1)], vec![]);
+    let mut ready_since = |ready, second| {
+        index.handle_seen(Seen::Pod(Event::Apply(pod("billing-0", "billing", ready))), at(second));
+        observed(&index).pods[0].ready_since.map(|since| since.as_secs())
+    };
+    assert_eq!(ready_since(true, 5), Some(5));
+    assert_eq!(ready_since(true, 7), Some(5));
+    assert_eq!(ready_since(false, 8), None);
+    assert_eq!(ready_since(true, 9), Some(9));
+}
+
+#[test]
+fn a_holders_pod_is_one_of_that_uid() {
+    let mut index = index(vec![election("e", 1)], vec![held(2, "billing-0_gone", 1, 0)]);
+    index.handle_seen(Seen::Pod(Event::Apply(pod("billing-0", "billing", true))), at(1));
+    assert_eq!(observed(&index).holder_pod, None);
+    see_lease(&mut index, held(3, "billing-0", 2, 0), at(2));
+    assert_eq!(observed(&index).holder_pod.unwrap().uid, "billing-0-uid");
+}
+
+#[test]
+fn roles_belong_to_the_election_that_their_name_says() {
+    let mut index = index(vec![election("e", 1)], vec![]);
+    let role = |name: &str| Role {
+        metadata: ObjectMeta {
+            name: Some(name.to_owned()),
+            namespace: Some("shop".to_owned()),
+            ..ObjectMeta::default()
+        },
+        rules: None,
+    };
+    let mut see = |event| index.handle_seen(Seen::Role(event), at(1));
+    assert_eq!(see(Event::Apply(role("leader-elector-billing"))), [key()]);
+    assert_eq!(see(Event::Apply(role("something-else"))), []);
+    assert_eq!(see(Event::Delete(role("leader-elector-billing"))), [key()]);
+    assert_eq!(observed(&index).role, None);
+}

@@ -5,16 +5,13 @@ use std::time::Duration;
 use elector_crds::annotations::TimingsAnnotation;
 use elector_crds::lease::FirstRecord;
 use elector_crds::{ELECTION_LABEL, GROUP, LeaderElection, StoredLease, TIMINGS_ANNOTATION};
-use elector_election::Timings;
+use elector_election::{Timings, UNKNOWN_HOLDER};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::{Resource, ResourceExt};
 
 use super::{Now, Observed, Phase, phase};
 use crate::observe::{LeaseSeen, Pod};
 use crate::{MANAGED_BY_LABEL, NAME};
-
-/// Stands for a holder whose name nobody knows.
-pub const UNKNOWN_HOLDER: &str = "unknown";
 
 /// In namespaces of this kind Leases belong to the control plane.
 const CONTROL_PLANE_NAMESPACES: &str = "kube-";

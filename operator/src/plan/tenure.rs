@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use elector_election::Lease;
+use elector_election::{Lease, UNKNOWN_HOLDER};
 
 use super::Now;
 use crate::observe::LeaseSeen;
@@ -39,7 +39,7 @@ pub fn phase(seen: &LeaseSeen, own: Duration, now: Now) -> Phase {
     if now.at.saturating_sub(seen.seen_at) >= seen.effective_duration(own) {
         return Phase::Expired;
     }
-    if lease.record.holder.is_empty() || was_restored(seen) {
+    if lease.record.holder.is_empty() || lease.record.holder == UNKNOWN_HOLDER || was_restored(seen) {
         return Phase::WaitingOut;
     }
     if seen.moved { Phase::Held } else { Phase::NotObserved }

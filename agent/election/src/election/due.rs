@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::attempt::{Attempt, Own, Purpose};
-use crate::lease::{AgentMark, Lease, MAX_TRANSITIONS, Record, ReleaseMark, Write};
+use crate::lease::{AgentMark, Lease, MAX_TRANSITIONS, Record, ReleaseMark, UNKNOWN_HOLDER, Write};
 use crate::protocol::{Action, Request};
 use crate::time::{Moment, Now, Timestamp, Validity};
 
@@ -15,6 +15,7 @@ pub(super) enum Due {
     Nothing,
     In(Duration),
     Get,
+    Create,
     Write(Purpose),
 }
 
@@ -51,16 +52,27 @@ impl Election {
             let patience = if self.polling { Duration::ZERO } else { self.timings.request_timeout() };
             return after(patience, now.longest_since(self.view.seen_at()), Due::Get);
         }
-        let takeover = after(self.wait(now), Duration::ZERO, Due::Write(Purpose::Acquire));
-        let Due::In(wait) = takeover else { return takeover };
+        let next = if self.view.is_absent() {
+            self.creation_due(now)
+        } else {
+            after(self.wait(now), Duration::ZERO, Due::Write(Purpose::Acquire))
+        };
+        let Due::In(wait) = next else { return next };
         if !self.polling {
-            return takeover;
+            return next;
         }
         let since = self.looked_at.map_or(Duration::MAX, |at| now.longest_since(at));
         match after(self.timings.retry_period(), since, Due::Get) {
             Due::In(look) => Due::In(look.min(wait)),
-            due @ (Due::Nothing | Due::Get | Due::Write(_)) => due,
+            due @ (Due::Nothing | Due::Get | Due::Create | Due::Write(_)) => due,
         }
+    }
+
+    /// At once; but where it was refused, a lease duration later and after another look: whoever may not create would
+    /// otherwise never learn of a Lease that a silent watch does not show.
+    fn creation_due(&self, now: Moment) -> Due {
+        let Some(refused_at) = self.creation_refused_at else { return Due::Create };
+        after(self.timings.lease_duration(), now.longest_since(refused_at), Due::Get)
     }
 
     /// How long this candidate must leave the Lease alone (rules F2, F3, L5).
@@ -68,7 +80,7 @@ impl Election {
         if self.view.is_free() || self.own_lease().is_some() {
             return Duration::ZERO;
         }
-        self.view.remaining(self.timings.lease_duration(), now)
+        self.view.remaining(self.timings.lease_duration_seconds(), now)
     }
 
     pub(super) fn own_lease(&self) -> Option<(&Own, &Lease)> {
@@ -94,44 +106,51 @@ impl Election {
         Validity { since: now.moment, lasting: self.timings.renew_deadline() }
     }
 
-    pub(super) fn request_write(&mut self, purpose: Purpose, now: Now) -> Request {
-        let base = self.view.lease();
-        let renew_time = self.next_renew_time(base.map(|lease| &lease.record), now);
+    /// Rule F3: a creation is not a tenure. The record is that of an unknown holder, and is waited out like any other.
+    pub(super) fn request_create(&mut self, now: Now) -> Request {
+        let renew_time = self.next_renew_time(None, now);
+        self.last_renew_time = Some(renew_time);
+        let transitions = self.view.transitions();
+        self.send(InFlightKind::Create, now);
+        Request::Create(Write {
+            holder: UNKNOWN_HOLDER.to_owned(),
+            lease_duration_seconds: self.view.effective_duration_seconds(self.timings.lease_duration_seconds()),
+            acquire_time: renew_time,
+            renew_time,
+            transitions,
+            agent: AgentMark { start: self.start.clone(), transitions, release: None },
+        })
+    }
+
+    /// `None` without a Lease: then no write is due.
+    pub(super) fn request_write(&mut self, purpose: Purpose, now: Now) -> Option<Request> {
+        let base = self.view.lease()?;
+        let renew_time = self.next_renew_time(Some(&base.record), now);
         let write = match purpose {
             Purpose::Acquire => self.acquisition(base, renew_time),
             Purpose::Renew => self.renewal(base, renew_time),
             Purpose::Release => self.release(base, renew_time),
         };
-        let target = base.map(|lease| (lease.record.uid.clone(), lease.resource_version));
-        let replaces = base.map(|lease| lease.resource_version);
-        let after_expiry =
-            purpose == Purpose::Acquire && base.is_some() && !self.view.is_free() && self.own_lease().is_none();
+        let (uid, replaces) = (base.record.uid.clone(), base.resource_version);
+        let after_expiry = purpose == Purpose::Acquire && !self.view.is_free() && self.own_lease().is_none();
         self.last_renew_time = Some(renew_time);
         if self.attempts.len() == REMEMBERED_ATTEMPTS {
             self.attempts.remove(0);
         }
-        self.attempts.push(Attempt {
-            purpose,
-            uid: target.as_ref().map(|(uid, _)| uid.clone()),
-            replaces,
-            write: write.clone(),
-            validity: self.earnings(now),
-        });
+        let validity = self.earnings(now);
+        self.attempts.push(Attempt { purpose, uid: uid.clone(), replaces, write: write.clone(), validity });
         self.send(InFlightKind::Write { renew_time, replaces, after_expiry }, now);
-        match target {
-            Some((uid, resource_version)) => Request::Update { uid, resource_version, write },
-            None => Request::Create(write),
-        }
+        Some(Request::Update { uid, resource_version: replaces, write })
     }
 
     /// A new tenure, also for an identity that held the last one.
-    fn acquisition(&self, base: Option<&Lease>, renew_time: Timestamp) -> Write {
-        let stored = base.map_or(0, |lease| lease.record.transitions);
+    fn acquisition(&self, base: &Lease, renew_time: Timestamp) -> Write {
+        let stored = base.record.transitions;
         let transitions = if stored >= MAX_TRANSITIONS { 1 } else { stored + 1 };
         self.holding(renew_time, transitions, renew_time)
     }
 
-    fn renewal(&self, base: Option<&Lease>, renew_time: Timestamp) -> Write {
+    fn renewal(&self, base: &Lease, renew_time: Timestamp) -> Write {
         let tenure = self.own.as_ref().map(|own| (own.acquire_time(), own.transitions()));
         match tenure {
             Some((acquire_time, transitions)) => self.holding(acquire_time, transitions, renew_time),
@@ -151,10 +170,9 @@ impl Election {
     }
 
     /// The form that client-go gives it, and the mark by which our agents know it.
-    fn release(&self, base: Option<&Lease>, renew_time: Timestamp) -> Write {
-        let transitions = base.map_or(0, |lease| lease.record.transitions);
-        let uid = base.map(|lease| lease.record.uid.clone()).unwrap_or_default();
-        let release = Some(ReleaseMark { uid, transitions, renew_time });
+    fn release(&self, base: &Lease, renew_time: Timestamp) -> Write {
+        let transitions = base.record.transitions;
+        let release = Some(ReleaseMark { uid: base.record.uid.clone(), transitions, renew_time });
         Write {
             holder: String::new(),
             lease_duration_seconds: 1,

@@ -11,6 +11,7 @@ use super::{Election, Phase};
 
 impl Election {
     pub(super) fn handle_get(&mut self, answer: Answer, seen: Option<ResourceVersion>, sent_at: Moment, now: Now) {
+        self.doubt_watch(&answer);
         match answer {
             Answer::Found(lease) | Answer::Stored(lease) => {
                 self.look = false;
@@ -31,7 +32,8 @@ impl Election {
             Answer::NotFound => {
                 self.look = self.view.version() != seen;
                 if !self.look {
-                    self.observe_absence(now);
+                    self.observe_absence();
+                    self.reconsider_creation(now);
                 }
             }
             Answer::Refused { retry_after } => self.pause_after(sent_at, retry_after),
@@ -39,32 +41,34 @@ impl Election {
         }
     }
 
-    pub(super) fn handle_write(
-        &mut self,
-        answer: Answer,
-        renew_time: Timestamp,
-        replaces: Option<ResourceVersion>,
-        sent_at: Moment,
-        now: Now,
-    ) {
-        let conflicts = matches!(answer, Answer::Conflict | Answer::NotFound);
-        let conflicted = std::mem::replace(&mut self.conflicted, conflicts);
+    /// Asks for a new watch if `answer` shows why a takeover failed and the watch, by now, still does not. A watch that works may
+    /// be slower than the answer to the takeover; of a hundred candidates all but one get such an answer.
+    fn doubt_watch(&mut self, answer: &Answer) {
+        let read = match answer {
+            Answer::Found(lease) | Answer::Stored(lease) => Some(lease.resource_version),
+            Answer::NotFound => None,
+            Answer::Conflict | Answer::Refused { .. } | Answer::Unknown => return,
+        };
+        if let overtaken @ Some(_) = self.overtaken.take()
+            && self.view.version() == overtaken
+            && read != overtaken
+        {
+            self.actions.push_back(Action::Rewatch);
+        }
+    }
+
+    /// A creation earns nothing, whatever its answer (rule F3).
+    pub(super) fn handle_create(&mut self, answer: Answer, sent_at: Moment, now: Now) {
+        let conflicted = self.has_conflicted_before(&answer);
         match answer {
             Answer::Stored(lease) | Answer::Found(lease) => {
                 if self.view.is_news(lease.resource_version) {
-                    self.observe(lease.clone(), now);
+                    self.observe(lease, now);
                 }
-                // Rule L1. An answer to an attempt that was dropped meanwhile, for something else was seen, earns nothing either.
-                let stored = Some(lease.resource_version) != replaces
-                    && self.attempts.iter().any(|a| a.write.renew_time == renew_time && a.is_shown_by(&lease));
-                if stored {
-                    self.credit(&lease, now);
-                } else {
-                    self.pause_after(sent_at, None);
-                }
+                // Somebody may delete it as often as it is made.
+                self.pause_after(sent_at, None);
             }
             Answer::NotFound | Answer::Conflict => {
-                self.view.doubt_absence();
                 self.look = true;
                 if conflicted {
                     self.pause_after(sent_at, None);
@@ -74,10 +78,57 @@ impl Election {
                 self.look = true;
                 self.pause_after(sent_at, None);
             }
-            Answer::Refused { retry_after } if replaces.is_none() => {
-                self.forget(renew_time);
-                // Whoever may not create waits for somebody else to: asking every retry period would only be a load.
-                self.pause_after(sent_at, Some(retry_after.unwrap_or_default().max(self.timings.lease_duration())));
+            Answer::Refused { retry_after } => {
+                self.creation_refused_at = Some(sent_at);
+                self.pause_after(sent_at, retry_after);
+            }
+        }
+    }
+
+    /// Whether a second write in a row meets a conflict.
+    fn has_conflicted_before(&mut self, answer: &Answer) -> bool {
+        let conflicts = matches!(answer, Answer::Conflict | Answer::NotFound);
+        std::mem::replace(&mut self.conflicted, conflicts) && conflicts
+    }
+
+    /// Whoever may not create waits for somebody else to: asking every retry period would only be a load.
+    fn reconsider_creation(&mut self, now: Now) {
+        let patience = self.timings.lease_duration();
+        self.creation_refused_at = self.creation_refused_at.filter(|at| now.moment.longest_since(*at) < patience);
+    }
+
+    pub(super) fn handle_write(
+        &mut self,
+        answer: Answer,
+        renew_time: Timestamp,
+        replaces: ResourceVersion,
+        sent_at: Moment,
+        now: Now,
+    ) {
+        let conflicted = self.has_conflicted_before(&answer);
+        match answer {
+            Answer::Stored(lease) | Answer::Found(lease) => {
+                if self.view.is_news(lease.resource_version) {
+                    self.observe(lease.clone(), now);
+                }
+                // Rule L1. An answer to an attempt that was dropped meanwhile, for something else was seen, earns nothing either.
+                let stored = lease.resource_version != replaces
+                    && self.attempts.iter().any(|a| a.write.renew_time == renew_time && a.is_shown_by(&lease));
+                if stored {
+                    self.credit(&lease, now);
+                } else {
+                    self.pause_after(sent_at, None);
+                }
+            }
+            Answer::NotFound | Answer::Conflict => {
+                self.look = true;
+                if conflicted {
+                    self.pause_after(sent_at, None);
+                }
+            }
+            Answer::Unknown => {
+                self.look = true;
+                self.pause_after(sent_at, None);
             }
             Answer::Refused { retry_after } => {
                 self.forget(renew_time);
@@ -132,8 +183,8 @@ impl Election {
         self.disown(Loss::RolledBack);
     }
 
-    pub(super) fn observe_absence(&mut self, now: Now) {
-        self.view.observe_absence(now.moment);
+    pub(super) fn observe_absence(&mut self) {
+        self.view.observe_absence();
         self.disown(Loss::Deleted);
     }
 
@@ -153,7 +204,7 @@ impl Election {
         self.conflicted = false;
         // An attempt on an older version can no longer be stored. A later one still may, and if it asks others to wait for less
         // long it must be obeyed from now on (rule L6).
-        self.attempts.retain(|attempt| attempt.replaces >= Some(lease.resource_version));
+        self.attempts.retain(|attempt| attempt.replaces >= lease.resource_version);
         let validity = self
             .attempts
             .iter()

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use elector_election::{
-    Action, Answer, Candidate, Election, Moment, Now, Predecessor, Request, ResourceVersion, Tenure, Timestamp, Timings,
+    Action, Answer, Candidate, Election, Moment, Now, Predecessor, Request, ResourceVersion, Tenure, Timestamp,
+    Timings, UNKNOWN_HOLDER, WatchEvent,
 };
 
 use super::random::Random;
@@ -26,14 +27,43 @@ pub(crate) struct Weather {
 }
 
 enum Event {
-    Wake { agent: usize, wake: u64 },
-    Arrive { agent: usize, life: u64, request: Request, answer_after: Option<u64> },
-    Answer { agent: usize, life: u64, request: u64, answer: Answer },
-    Watch { agent: usize },
-    List { agent: usize },
-    Retracted { agent: usize, life: u64 },
-    Start { agent: usize },
-    Stop { agent: usize },
+    Wake {
+        agent: usize,
+        wake: u64,
+    },
+    Arrive {
+        agent: usize,
+        life: u64,
+        request: Request,
+        answer_after: Option<u64>,
+    },
+    Answer {
+        agent: usize,
+        life: u64,
+        request: u64,
+        answer: Answer,
+    },
+    Watch {
+        agent: usize,
+    },
+    List {
+        agent: usize,
+    },
+    /// The watch falls silent for a time.
+    Silence {
+        agent: usize,
+        time: u64,
+    },
+    Retracted {
+        agent: usize,
+        life: u64,
+    },
+    Start {
+        agent: usize,
+    },
+    Stop {
+        agent: usize,
+    },
     Fault,
 }
 
@@ -53,8 +83,11 @@ struct Agent {
     wall: i64,
     published: Option<Published>,
     last_tenure: Option<Tenure>,
+    may_create: bool,
     frozen_until: u64,
     cut_off_until: u64,
+    /// Its requests arrive, their answers do not.
+    deaf_until: u64,
     watch_broken: bool,
     watched: usize,
     wake: u64,
@@ -69,10 +102,10 @@ pub(crate) struct Sky {
     events: BTreeMap<(u64, u64), Event>,
     count: u64,
     store: Store,
-    deletable_from: u64,
     agents: Vec<Agent>,
     token: ResourceVersion,
     tenures: u64,
+    requests: u64,
 }
 
 impl Sky {
@@ -85,8 +118,10 @@ impl Sky {
             wall: i64::try_from(random.below(1 << 50)).expect("below 2^50"),
             published: None,
             last_tenure: None,
+            may_create: !random.one_in(3),
             frozen_until: 0,
             cut_off_until: 0,
+            deaf_until: 0,
             watch_broken: false,
             watched: 0,
             wake: 0,
@@ -94,19 +129,8 @@ impl Sky {
         });
         let agents = agents.collect();
         let (events, store, token) = (BTreeMap::new(), Store::new(), ResourceVersion(0));
-        let mut sky = Sky {
-            seed,
-            weather,
-            random,
-            now: 0,
-            events,
-            count: 0,
-            store,
-            deletable_from: 0,
-            agents,
-            token,
-            tenures: 0,
-        };
+        let mut sky =
+            Sky { seed, weather, random, now: 0, events, count: 0, store, agents, token, tenures: 0, requests: 0 };
         for agent in 0..AGENTS {
             let after = sky.random.below(3 * SECOND);
             sky.after(after, Event::Start { agent });
@@ -126,6 +150,8 @@ impl Sky {
         }
         self.now = END;
         assert_eq!(self.leaders().len(), 1, "seed {}: nobody leads though the weather is fine", self.seed);
+        let most = AGENTS as u64 * END / SECOND;
+        assert!(self.requests < most, "seed {}: {} requests in all", self.seed, self.requests);
         self.tenures
     }
 
@@ -175,6 +201,18 @@ impl Sky {
                 });
             }
             Event::Watch { .. } => {}
+            Event::Silence { agent, time } => {
+                self.agents[agent].watch_broken = true;
+                self.after(time, Event::List { agent });
+            }
+            Event::List { agent } if self.weather.watch_breaks && self.storms() && self.random.one_in(8) => {
+                self.input(agent, event, |election, agent, now| {
+                    agent.watch_broken = true;
+                    election.handle_watch(WatchEvent::Refused, now);
+                });
+                let time = self.random.below(30 * SECOND);
+                self.after(time, Event::List { agent });
+            }
             Event::List { agent } => {
                 let behind = if self.weather.watch_breaks && self.storms() { self.random.index(3) } else { 0 };
                 let position = self.store.history.len().saturating_sub(behind);
@@ -300,6 +338,8 @@ impl Sky {
         let state = &mut self.agents[agent];
         state.request += 1;
         let (life, under_way, cut_off) = (state.life, state.request, state.cut_off_until > self.now);
+        let (deaf, may) = (state.deaf_until > self.now, state.may_create || !matches!(request, Request::Create(_)));
+        self.requests += 1;
         let timeout = state.election.as_ref().map_or(Duration::ZERO, Election::request_timeout);
         let timeout = u64::try_from(timeout.as_micros()).expect("an hour at most");
         let answer = Event::Answer { agent, life, request: under_way, answer: Answer::Unknown };
@@ -308,6 +348,11 @@ impl Sky {
         let luck = if self.storms() { self.random.below(100) } else { 99 };
         match luck {
             _ if cut_off && luck < 70 => {}
+            _ if !may => {
+                let answer = Answer::Refused { retry_after: None };
+                self.after(there + back, Event::Answer { agent, life, request: under_way, answer });
+            }
+            _ if deaf => self.after(there, Event::Arrive { agent, life, request, answer_after: None }),
             0..4 => {}
             4..8 => self.after(there, Event::Arrive { agent, life, request, answer_after: None }),
             8..13 => {
@@ -330,9 +375,6 @@ impl Sky {
     fn arrive(&mut self, agent: usize, life: u64, request: &Request, answer_after: Option<u64>) {
         let before = self.store.history.len();
         let answer = self.store.apply(request);
-        if matches!(request, Request::Create(_)) && self.store.history.len() > before {
-            self.deletable_from = self.now + SECOND;
-        }
         self.spread(before);
         if let Some(time) = answer_after {
             let request = self.agents[agent].request;
@@ -356,10 +398,11 @@ impl Sky {
 
     fn start(&mut self, agent: usize) {
         let now = self.clocks(agent);
-        let state = &mut self.agents[agent];
-        if state.election.is_some() {
+        if self.agents[agent].election.is_some() {
             return;
         }
+        let timings = if self.weather.timings_change { self.some_timings() } else { Timings::DEFAULT };
+        let state = &mut self.agents[agent];
         let identity = format!("agent-{agent}");
         let predecessor = state.last_tenure.take().map(|tenure| Predecessor {
             uid: tenure.uid,
@@ -370,7 +413,6 @@ impl Sky {
         });
         state.life += 1;
         let start = format!("start-{agent}-{}", state.life);
-        let timings = Timings::DEFAULT;
         state.election = Some(Election::new(Candidate { identity, start, timings, predecessor }, now));
         state.watch_broken = true;
         self.after(10 * MILLISECOND, Event::List { agent });
@@ -388,35 +430,53 @@ impl Sky {
         match self.random.below(20) {
             0..4 => self.crash(agent, time / 4),
             4..7 => self.agents[agent].frozen_until = self.now + time,
-            7..10 => self.agents[agent].cut_off_until = self.now + time,
+            7..10 => {
+                self.agents[agent].cut_off_until = self.now + time;
+                if self.weather.watch_breaks && self.random.one_in(2) {
+                    self.after(0, Event::Silence { agent, time });
+                }
+            }
             10..12 => self.after(0, Event::Stop { agent }),
             12 => self.agents[agent].wall -= 10_000 * i64::try_from(time).expect("a short time"),
             13 => self.store.edit(|lease| lease.record.holder = String::new()),
             14 => self.store.edit(|lease| lease.record.holder = "somebody".into()),
             15 if self.weather.timings_change => {
-                let sets = [(15, 10, 2), (5, 3, 1), (40, 30, 3)];
-                let (lease_duration, renew_deadline, retry_period) = sets[self.random.index(sets.len())];
-                let timings = Timings::new(lease_duration, renew_deadline, retry_period, 0).ok();
-                self.store.edit(|lease| lease.timings = timings);
-            }
-            16..18 if self.weather.watch_breaks => {
-                self.agents[agent].watch_broken = true;
-                self.after(time, Event::List { agent });
-            }
-            18 if self.weather.lease_is_deleted && self.now >= self.deletable_from => self.store.delete(),
-            19 if self.weather.lease_is_deleted => {
-                // The operator restores it.
-                if self.store.create(|lease| {
-                    (lease.record.holder, lease.lease_duration_seconds) = ("unknown".into(), 15);
-                }) {
-                    self.deletable_from = self.now + SECOND;
+                let timings = self.some_timings();
+                self.store.edit(|lease| lease.timings = Some(timings));
+                if self.random.one_in(2) {
+                    self.deafen_leader(time);
                 }
             }
+            16..18 if self.weather.watch_breaks => self.after(0, Event::Silence { agent, time }),
+            18 if self.weather.lease_is_deleted => self.store.delete(),
+            19 if self.weather.lease_is_deleted => self.restore(),
             _ => self.store.edit(|_| {}),
         }
         self.spread(before);
         let next = self.random.below(6 * SECOND);
         self.after(next, Event::Fault);
+    }
+
+    fn some_timings(&mut self) -> Timings {
+        let sets = [(15, 10, 2), (5, 3, 1), (40, 30, 3)];
+        let (lease_duration, renew_deadline, retry_period) = sets[self.random.index(sets.len())];
+        Timings::new(lease_duration, renew_deadline, retry_period, 0).expect("valid sets")
+    }
+
+    /// Just when it has learnt of something; and somebody begins who has not seen what was before.
+    fn deafen_leader(&mut self, time: u64) {
+        let Some(leader) = self.leaders().first().copied() else { return };
+        self.agents[leader].deaf_until = self.now + time;
+        let soon = self.random.below(2 * SECOND);
+        self.after(soon, Event::Silence { agent: leader, time });
+        self.crash((leader + 1) % AGENTS, soon);
+    }
+
+    /// What the operator does about a missing Lease.
+    fn restore(&mut self) {
+        self.store.create(|lease| {
+            (lease.record.holder, lease.lease_duration_seconds) = (UNKNOWN_HOLDER.into(), 15);
+        });
     }
 
     fn crash(&mut self, agent: usize, time: u64) {
@@ -431,8 +491,13 @@ impl Sky {
     }
 
     fn clear_up(&mut self) {
+        if self.agents.iter().all(|agent| !agent.may_create) {
+            let before = self.store.history.len();
+            self.restore();
+            self.spread(before);
+        }
         for agent in 0..AGENTS {
-            self.agents[agent].cut_off_until = 0;
+            (self.agents[agent].cut_off_until, self.agents[agent].deaf_until) = (0, 0);
             self.after(MILLISECOND, Event::Start { agent });
             self.after(SECOND, Event::List { agent });
         }

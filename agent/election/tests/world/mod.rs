@@ -187,11 +187,24 @@ impl World {
         write
     }
 
+    /// Where no Lease was ever seen; held by nobody known.
     pub(crate) fn expect_creation(&mut self) -> Write {
+        self.expect_creation_with(15, 0)
+    }
+
+    pub(crate) fn expect_creation_with(&mut self, lease_duration_seconds: u32, transitions: u32) -> Write {
         let Request::Create(write) = self.request() else {
             panic!("a create was expected");
         };
-        assert_eq!(write, self.holding(self.now.wall, 1));
+        let expected = Write {
+            holder: "unknown".into(),
+            lease_duration_seconds,
+            acquire_time: self.now.wall,
+            renew_time: self.now.wall,
+            transitions,
+            agent: AgentMark { start: START.into(), transitions, release: None },
+        };
+        assert_eq!(write, expected);
         write
     }
 
@@ -256,6 +269,18 @@ impl World {
         self.expect_nothing_else();
         assert_eq!(self.election.state(), State::Retracting);
         self.retracted();
+    }
+
+    /// The end of the first tenure by deletion, up to the creation of an unknown holder's Lease.
+    pub(crate) fn expect_deletion_loss(&mut self) -> Write {
+        self.election.handle_timeout(self.now);
+        self.expect_action(Action::Retract(Loss::Deleted));
+        self.expect_nothing_else();
+        self.freeze(milliseconds(1));
+        self.retracted();
+        let write = self.expect_creation_with(15, 1);
+        self.expect_nothing_else();
+        write
     }
 
     pub(crate) fn expect_finish(&mut self) {

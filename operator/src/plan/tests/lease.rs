@@ -1,0 +1,237 @@
+//! Rules O1–O3.
+
+use super::*;
+use crate::observe::History;
+use crate::plan::LeaseAction;
+use crate::plan::lease::Amendment;
+use elector_crds::{Holder, StoredLease};
+use serde_json::Value;
+
+fn watched() -> Observed {
+    Observed { creation_watched: true, name_is_new: true, ..Observed::default() }
+}
+
+fn created(election: &LeaderElection, observed: &Observed) -> StoredLease {
+    match plan(election, observed, at(3)).lease {
+        LeaseAction::Create(lease) => *lease,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn created_spec(election: &LeaderElection, observed: &Observed) -> Value {
+    json!(created(election, observed).spec)
+}
+
+#[test]
+fn a_new_election_gets_a_lease_that_was_never_held_and_rights_and_nothing_else() {
+    let plan = plan(&election(), &watched(), at(3));
+    let LeaseAction::Create(lease) = &plan.lease else { panic!("{plan:?}") };
+    assert_eq!(
+        json!(lease),
+        json!({
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {
+                "name": "billing",
+                "namespace": "shop",
+                "labels": {
+                    "app.kubernetes.io/managed-by": "leader-elector-operator",
+                    "leader-elector.io/election": "billing",
+                },
+                "annotations": {"leader-elector.io/timings": timings_json(true)},
+                "ownerReferences": [{
+                    "apiVersion": "leader-elector.io/v1alpha1",
+                    "kind": "LeaderElection",
+                    "name": "billing",
+                    "uid": "election-uid",
+                    "controller": true,
+                }],
+            },
+            "spec": {"leaseDurationSeconds": 15},
+        })
+    );
+    assert!(plan.role.is_some() && plan.role_binding.is_some());
+    assert_eq!((plan.events, plan.status, plan.next_look), (vec![], None, None));
+}
+
+#[test]
+fn never_held_needs_all_that_rule_o2_asks() {
+    let holder = Holder { identity: "billing-9_u9".to_owned(), ..Holder::default() };
+    let with_status = |status| LeaderElection { status: Some(status), ..election() };
+    let with_pod = |pod: Pod| Observed { pods: vec![pod], ..watched() };
+    let older = Pod { created: Some("2026-11-23T17:59:59Z".parse().unwrap()), ..pod("billing-0") };
+    for (what, election, observed, never_held) in [
+        ("all of it", election(), watched(), true),
+        ("found at start", election(), Observed { creation_watched: false, ..watched() }, false),
+        ("name seen before", election(), Observed { name_is_new: false, ..watched() }, false),
+        (
+            "status names a holder",
+            with_status(LeaderElectionStatus { holder: Some(holder), ..Default::default() }),
+            watched(),
+            false,
+        ),
+        (
+            "status names a Lease",
+            with_status(LeaderElectionStatus { lease_uid: Some("u".to_owned()), ..Default::default() }),
+            watched(),
+            false,
+        ),
+        (
+            "status counts transitions",
+            with_status(LeaderElectionStatus { lease_transitions: Some(1), ..Default::default() }),
+            watched(),
+            false,
+        ),
+        ("status counts none", with_status(LeaderElectionStatus::default()), watched(), true),
+        ("pod of the same second", election(), with_pod(pod("billing-0")), true),
+        ("older pod", election(), with_pod(older.clone()), false),
+        ("older pod, terminating", election(), with_pod(Pod { terminating: true, ..older.clone() }), false),
+        ("older pod, finished", election(), with_pod(Pod { finished: true, ..older }), false),
+        ("pod of unknown age", election(), with_pod(Pod { created: None, ..pod("billing-0") }), false),
+    ] {
+        let lease = created(&election, &observed);
+        assert_eq!(lease.spec.get("holderIdentity").is_none(), never_held, "{what}");
+        let timings = lease.annotation(elector_crds::TIMINGS_ANNOTATION);
+        assert_eq!(timings, Some(timings_json(never_held).as_str()), "{what}");
+    }
+}
+
+#[test]
+fn a_restored_lease_names_the_last_holder_known_and_the_longest_wait() {
+    let history = History { holder: Some("billing-1_u1".to_owned()), duration_seconds: 60, transitions: 7 };
+    let mut election = election();
+    let unknown = created_spec(&election, &Observed::default());
+    let time = "2026-11-23T18:00:03.000000Z";
+    assert_eq!(
+        unknown,
+        json!({
+            "holderIdentity": "unknown",
+            "leaseDurationSeconds": 15,
+            "acquireTime": time,
+            "renewTime": time,
+            "leaseTransitions": 0,
+        })
+    );
+
+    election.status = Some(LeaderElectionStatus {
+        holder: Some(Holder { identity: "billing-9_u9".to_owned(), ..Holder::default() }),
+        lease_transitions: Some(4),
+        ..LeaderElectionStatus::default()
+    });
+    let from_status = created_spec(&election, &Observed::default());
+    assert_eq!((&from_status["holderIdentity"], &from_status["leaseTransitions"]), (&json!("billing-9_u9"), &json!(4)));
+
+    let from_history = created_spec(&election, &Observed { history, ..Observed::default() });
+    assert_eq!(
+        from_history,
+        json!({
+            "holderIdentity": "billing-1_u1",
+            "leaseDurationSeconds": 60,
+            "acquireTime": time,
+            "renewTime": time,
+            "leaseTransitions": 7,
+        })
+    );
+}
+
+#[test]
+fn whose_lease_it_is() {
+    #[derive(Debug, PartialEq)]
+    enum Is {
+        Own,
+        Adopted,
+        Foreign,
+    }
+    let bare = || LeaseSeen { owners: vec![], managed: false, ..never_held() };
+    let by_agent = || LeaseSeen { owners: vec![], managed: false, ..held_by("billing-0", 1, 0) };
+    let owned_by = |owner| LeaseSeen { owners: vec![owner], ..never_held() };
+    for (what, namespace, seen, expected) in [
+        ("made for this election", "shop", never_held(), Is::Own),
+        ("for an earlier one", "shop", owned_by(reference("LeaderElection", "billing", "earlier")), Is::Own),
+        ("by its label", "shop", LeaseSeen { owners: vec![], ..never_held() }, Is::Own),
+        ("for another election", "shop", owned_by(reference("LeaderElection", "invoices", "other")), Is::Foreign),
+        ("controlled by something else", "shop", owned_by(reference("Deployment", "billing", "other")), Is::Foreign),
+        ("somebody's", "shop", bare(), Is::Foreign),
+        ("an agent's", "shop", by_agent(), Is::Adopted),
+        ("annotated", "shop", LeaseSeen { adopt: true, ..bare() }, Is::Adopted),
+        ("an agent's, in kube-system", "kube-system", by_agent(), Is::Foreign),
+        ("annotated, in kube-public", "kube-public", LeaseSeen { adopt: true, ..bare() }, Is::Foreign),
+        ("made for an election in kube-system", "kube-system", never_held(), Is::Own),
+    ] {
+        let observed = Observed { lease: Some(seen), ..Observed::default() };
+        let is = match crate::plan::lease::standing(&election_in(namespace), &observed) {
+            crate::plan::Standing::Own(_) => Is::Own,
+            crate::plan::Standing::Adopted(_) => Is::Adopted,
+            crate::plan::Standing::Foreign(_) => Is::Foreign,
+            crate::plan::Standing::Absent => panic!("{what}"),
+        };
+        assert_eq!(is, expected, "{what}");
+    }
+}
+
+#[test]
+fn a_lease_of_an_earlier_election_is_given_the_new_owner_and_kept_as_it_is() {
+    let earlier = reference("LeaderElection", "billing", "earlier");
+    let seen = LeaseSeen { owners: vec![earlier.clone()], ..held_by("billing-0", 4, 0) };
+    let plan = plan(&election(), &in_place(seen), at(3));
+    let amendment =
+        Amendment { uid: "lease-uid".to_owned(), timings: timings_json(false), owner: Some(own_reference()) };
+    assert_eq!(plan, Plan { lease: LeaseAction::Amend(amendment.clone()), ..Plan::default() });
+
+    let other = reference("ConfigMap", "billing", "other");
+    let spec = json!({"holderIdentity": "billing-0_u", "leaseTransitions": 4, "fromTheFuture": {"a": 1}});
+    let mut stored: StoredLease = serde_json::from_value(json!({
+        "metadata": {"annotations": {"team": "shop"}, "ownerReferences": [other, earlier]},
+        "spec": spec,
+    }))
+    .unwrap();
+    amendment.apply(&mut stored);
+    assert_eq!(json!(stored.spec), spec);
+    assert_eq!(stored.metadata.owner_references, Some(vec![other, own_reference()]));
+    assert_eq!(stored.annotation("team"), Some("shop"));
+    assert_eq!(stored.annotation("leader-elector.io/timings"), Some(timings_json(false).as_str()));
+}
+
+#[test]
+fn new_timings_go_into_the_annotation() {
+    let mut election = election();
+    election.spec.lease_duration_seconds = 60;
+    let timings = election.spec.timings().unwrap();
+    for (seen, never_held) in [(never_held(), true), (held_by("billing-0", 4, 0), false)] {
+        let plan = plan(&election, &in_place(seen), at(3));
+        let timings = TimingsAnnotation { timings: Some(timings), never_held }.to_json();
+        let amendment = Amendment { uid: "lease-uid".to_owned(), timings, owner: Some(own_reference()) };
+        assert_eq!(plan, Plan { lease: LeaseAction::Amend(amendment), ..Plan::default() });
+    }
+}
+
+#[test]
+fn an_adopted_lease_gets_timings_and_no_owner() {
+    let mut seen = LeaseSeen { owners: vec![], managed: false, ..held_by("billing-0", 4, 0) };
+    seen.lease.timings = None;
+    let first = plan(&election(), &in_place(seen.clone()), at(3));
+    let amendment = Amendment { uid: "lease-uid".to_owned(), timings: timings_json(false), owner: None };
+    assert_eq!(first, Plan { lease: LeaseAction::Amend(amendment), ..Plan::default() });
+
+    seen.lease.timings = Some(Timings::DEFAULT);
+    let then = plan(&election(), &in_place(seen.clone()), at(3));
+    assert_eq!(event_reasons(&then), [EventReason::LeaseAdopted, EventReason::LeaderElected]);
+    let status = then.status.clone().unwrap();
+    assert_eq!(reason(&status, ConditionType::Ready), "True Reconciled");
+    assert!(plan(&after(&election(), &then), &in_place(seen), at(4)).is_idle());
+}
+
+#[test]
+fn somebody_elses_lease_is_untouched_and_nobody_gets_rights_on_it() {
+    let seen = LeaseSeen { owners: vec![], managed: false, ..never_held() };
+    let observed = Observed { lease: Some(seen), ..Observed::default() };
+    let first = plan(&election(), &observed, at(3));
+    assert!(!first.has_objects());
+    assert_eq!(event_reasons(&first), [EventReason::ObjectConflict]);
+    let status = first.status.clone().unwrap();
+    assert_eq!(reason(&status, ConditionType::Ready), "False ObjectConflict");
+    assert_eq!(reason(&status, ConditionType::LeaderElected), "Unknown LeaseNotObserved");
+    assert!(message(&status, ConditionType::Ready).contains("leader-elector.io/adopt=true"));
+    assert_eq!((status.holder, status.lease_uid), (None, None));
+    assert_eq!(plan(&after(&election(), &first), &observed, at(4)), Plan::default());
+}

@@ -1,0 +1,124 @@
+//! Role and RoleBinding, invalid specs, and trouble.
+
+use super::*;
+use crate::plan::{LeaseAction, Trouble};
+use elector_crds::conditions::Reason;
+
+#[test]
+fn the_role_allows_four_verbs_on_one_lease() {
+    let plan = plan(&election(), &Observed::default(), at(0));
+    let (role, binding) = (json!(plan.role), json!(plan.role_binding));
+    assert_eq!(role["metadata"]["name"], "leader-elector-billing");
+    assert_eq!(
+        role["rules"],
+        json!([{
+            "apiGroups": ["coordination.k8s.io"],
+            "resources": ["leases"],
+            "resourceNames": ["billing"],
+            "verbs": ["get", "list", "watch", "update"],
+        }])
+    );
+    assert_eq!(
+        binding["roleRef"],
+        json!({"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "leader-elector-billing"})
+    );
+    assert_eq!(binding["subjects"], json!([{"kind": "ServiceAccount", "name": "default", "namespace": "shop"}]));
+    for object in [role, binding] {
+        assert_eq!(object["metadata"]["ownerReferences"][0]["uid"], "election-uid");
+        assert_eq!(object["metadata"]["labels"]["app.kubernetes.io/managed-by"], "leader-elector-operator");
+    }
+}
+
+#[test]
+fn only_what_is_not_as_it_should_be_is_applied() {
+    let whole = in_place(never_held());
+    let role = || whole.role.clone().unwrap();
+
+    let mut without_verb = whole.clone();
+    let mut changed = role();
+    changed.rules.as_mut().unwrap()[0].verbs.pop();
+    without_verb.role = Some(changed);
+    assert_eq!(plan(&election(), &without_verb, at(1)), Plan { role: whole.role.clone(), ..Plan::default() });
+
+    let mut of_earlier_election = whole.clone();
+    let mut changed = role();
+    changed.metadata.owner_references = Some(vec![reference("LeaderElection", "billing", "earlier")]);
+    of_earlier_election.role = Some(changed);
+    assert_eq!(plan(&election(), &of_earlier_election, at(1)), Plan { role: whole.role.clone(), ..Plan::default() });
+
+    let mut with_foreign_label = whole.clone();
+    let mut changed = role();
+    changed.metadata.labels.as_mut().unwrap().insert("team".to_owned(), "shop".to_owned());
+    with_foreign_label.role = Some(changed);
+    assert!(!plan(&election(), &with_foreign_label, at(1)).has_objects());
+
+    let mut election = election();
+    election.spec.candidates.service_account_names.push("billing".to_owned());
+    let plan = plan(&election, &whole, at(1));
+    assert_eq!(Plan { role_binding: None, ..plan.clone() }, Plan::default());
+    assert_eq!(plan.role_binding.unwrap().subjects.unwrap().len(), 2);
+}
+
+#[test]
+fn a_role_that_is_somebody_elses_is_a_conflict() {
+    let mut observed = in_place(never_held());
+    let mut role = observed.role.clone().unwrap();
+    role.metadata.owner_references = Some(vec![reference("Deployment", "billing", "other")]);
+    observed.role = Some(role);
+    let plan = plan(&election(), &observed, at(1));
+    assert!(!plan.has_objects());
+    assert_eq!(event_reasons(&plan), [EventReason::ObjectConflict]);
+    let status = plan.status.unwrap();
+    assert_eq!(reason(&status, ConditionType::Ready), "False ObjectConflict");
+    assert!(message(&status, ConditionType::Ready).starts_with("Role leader-elector-billing exists"));
+}
+
+#[test]
+fn an_invalid_spec_leaves_everything_as_it_is_and_says_why() {
+    let mut election = election();
+    election.spec.renew_deadline_seconds = 12;
+    election.spec.candidates.service_account_names.push("billing".to_owned());
+    let observed = in_place(held_by("billing-0", 4, 0));
+    let first = plan(&election, &observed, at(1));
+    assert!(!first.has_objects());
+    assert_eq!(event_reasons(&first), [EventReason::InvalidSpec, EventReason::LeaderElected]);
+    let status = first.status.clone().unwrap();
+    assert_eq!(reason(&status, ConditionType::Ready), "False InvalidSpec");
+    assert_eq!(
+        message(&status, ConditionType::Ready),
+        "spec: renewDeadlineSeconds is 12; with leaseDurationSeconds 15 it can be 11 at most"
+    );
+    assert_eq!(status.holder.unwrap().name, "billing-0");
+    assert!(plan(&after(&election, &first), &observed, at(2)).is_idle());
+
+    let without_lease = plan(&election, &Observed::default(), at(1));
+    assert!(!without_lease.has_objects());
+}
+
+#[test]
+fn an_election_that_is_being_deleted_is_left_to_the_garbage_collector() {
+    let mut election = election();
+    election.metadata.deletion_timestamp = Some(Time(CREATED.parse().unwrap()));
+    assert_eq!(plan(&election, &Observed::default(), at(1)), Plan::default());
+    assert_eq!(plan(&election, &in_place(held_by("billing-0", 4, 0)), at(1)), Plan::default());
+}
+
+#[test]
+fn trouble_is_said_and_tried_again_when_its_time_has_come() {
+    let message = "the operator may not create the Lease: forbidden".to_owned();
+    let trouble = Trouble { reason: Reason::Forbidden, message: message.clone(), retry_at: Duration::from_secs(9) };
+    let observed = Observed { trouble: Some(trouble), ..Observed::default() };
+    let first = plan(&election(), &observed, at(8));
+    assert!(!first.has_objects());
+    assert_eq!((first.events.as_slice(), first.next_look), ([].as_slice(), Some(Duration::from_secs(9))));
+    let status = first.status.clone().unwrap();
+    assert_eq!(reason(&status, ConditionType::Ready), "False Forbidden");
+    assert_eq!(super::message(&status, ConditionType::Ready), message);
+    assert_eq!(reason(&status, ConditionType::LeaderElected), "Unknown LeaseNotObserved");
+
+    let election = after(&election(), &first);
+    assert!(plan(&election, &observed, at(8)).is_idle());
+    let again = plan(&election, &observed, at(9));
+    assert!(matches!(again.lease, LeaseAction::Create(_)));
+    assert_eq!(again.status, None);
+}
