@@ -86,8 +86,8 @@ pub struct LeaderElectionSpec {
 #[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Candidates {
-    /// The candidates' labels. Absent: leader-elector.io/election=<name of the election>. An empty selector is refused. It
-    /// decides what the status counts; the right to lead comes from the service account.
+    /// The candidates' labels. Absent: the label leader-elector.io/election with the election's name. An empty selector is
+    /// refused. It decides what the status counts; the right to lead comes from the service account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<CandidateSelector>,
 

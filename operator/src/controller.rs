@@ -264,7 +264,9 @@ impl Work {
         self.failures += 1;
         let retry_at = now.at + backoff(self.failures);
         let message = error.to_string();
-        if self.logged.as_ref() != Some(&message) {
+        if matches!(error, ApplyError::Terminating(_)) {
+            debug!(election = %key, error = message, "waiting for its end");
+        } else if self.logged.as_ref() != Some(&message) {
             warn!(election = %key, reason = %error.reason(), error = message, "failed to reconcile");
             self.logged = Some(message.clone());
         }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use elector_crds::lease::{self, Oddity, UnusableLease};
 use elector_crds::{ADOPT_ANNOTATION, StoredLease};
-use elector_election::{Lease, MAX_LEASE_DURATION_SECONDS};
+use elector_election::{Lease, MAX_LEASE_DURATION_SECONDS, UNKNOWN_HOLDER};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::ResourceExt;
 
@@ -104,7 +104,7 @@ impl LeaseSeen {
 impl History {
     pub(super) fn take_in(&mut self, seen: &LeaseSeen) {
         let record = &seen.lease.record;
-        if !record.holder.is_empty() {
+        if !record.holder.is_empty() && record.holder != UNKNOWN_HOLDER {
             if self.holder.as_ref() != Some(&record.holder) {
                 self.holder = Some(record.holder.clone());
             }

@@ -45,12 +45,15 @@ pub fn phase(seen: &LeaseSeen, own: Duration, now: Now) -> Phase {
     if seen.moved { Phase::Held } else { Phase::NotObserved }
 }
 
-/// Whether the record is still the one that an operator wrote when it restored the Lease.
+/// Whether the record is still the one that was written when the Lease was made again, by an operator or by an agent.
 ///
-/// An operator gives both times the same value and leaves no agent's mark; a candidate of client-go's does so too, in its very
+/// Whoever knows no holder writes a name of its own for that. An operator gives both times the same value and leaves no agent's mark; a candidate of client-go's does so too, in its very
 /// first write, which the operator sees as a change unless it has just started.
 pub(super) fn was_restored(seen: &LeaseSeen) -> bool {
     let Lease { record, agent, .. } = &seen.lease;
+    if record.holder == UNKNOWN_HOLDER {
+        return true;
+    }
     let written_once = record.renew_time.is_some() && record.acquire_time == record.renew_time;
     seen.managed && !seen.moved && agent.is_none() && written_once && !record.holder.is_empty()
 }

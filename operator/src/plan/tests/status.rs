@@ -192,6 +192,16 @@ fn a_lease_made_again_is_waited_out() {
 }
 
 #[test]
+fn an_unknown_holder_is_waited_out_whoever_wrote_it() {
+    let mut seen = LeaseSeen { moved: false, managed: false, ..held_by("billing-0", 0, 0) };
+    seen.lease.record.holder = "unknown".to_owned();
+    let plan = plan(&election(), &in_place(seen), at(5));
+    let status = plan.status.as_ref().unwrap();
+    assert_eq!(elected(&plan), "False WaitingOutUnknownHolder");
+    assert_eq!((event_reasons(&plan), &status.holder), (vec![EventReason::LeaseRestored], &None));
+}
+
+#[test]
 fn the_same_plan_twice_has_events_of_the_same_names() {
     let election = reported(&in_place(held_by("billing-0", 4, 0)), 5);
     let observed = in_place(held_by("billing-1", 5, 6));

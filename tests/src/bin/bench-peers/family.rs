@@ -48,7 +48,7 @@ pub(crate) fn kib(text: &str, key: &str) -> Option<u64> {
 fn descendants(root: u32) -> Result<Vec<u32>> {
     let mut parents = Vec::new();
     for entry in fs::read_dir("/proc")? {
-        let Some(id) = entry?.file_name().to_str().and_then(|name| name.parse().ok()) else { continue };
+        let Some(id) = entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
         // It may be gone by now.
         let Ok(stat) = fs::read_to_string(format!("/proc/{id}/stat")) else { continue };
         parents.extend(parent(&stat).map(|parent| (id, parent)));

@@ -41,7 +41,12 @@ impl FileChanges {
             let folder = file.parent().context("a file without a folder")?;
             watched.push((inotify::add_watch(&inotify, folder, flags)?, file));
         }
-        Ok(FileChanges { inotify: AsyncFd::new(inotify)?, watched, pending: Vec::new() })
+        #[expect(
+            deprecated,
+            reason = "its successor is unsafe, for types that change their descriptor; `OwnedFd` cannot"
+        )]
+        let inotify = AsyncFd::new(inotify)?;
+        Ok(FileChanges { inotify, watched, pending: Vec::new() })
     }
 
     /// The next one; waits for it as long as it takes.

@@ -1,0 +1,214 @@
+//! What is read from a stored Lease, and what is written to it.
+
+use super::*;
+use elector_election::{AgentMark, ReleaseMark, Timings};
+use serde_json::json;
+
+fn stored(spec: Value, annotations: Value) -> StoredLease {
+    serde_json::from_value(json!({
+        "apiVersion": "coordination.k8s.io/v1",
+        "kind": "Lease",
+        "metadata": {"name": "billing", "namespace": "shop", "uid": "u", "resourceVersion": "7", "annotations": annotations},
+        "spec": spec,
+    }))
+    .unwrap()
+}
+
+fn empty() -> Lease {
+    Lease {
+        resource_version: ResourceVersion(7),
+        record: Record {
+            uid: "u".to_owned(),
+            holder: String::new(),
+            acquire_time: None,
+            renew_time: None,
+            transitions: 0,
+        },
+        lease_duration_seconds: 0,
+        timings: None,
+        never_held: false,
+        agent: None,
+    }
+}
+
+fn at(text: &str) -> Timestamp {
+    parse_timestamp(text).unwrap()
+}
+
+fn write(holder: &str) -> Write {
+    Write {
+        holder: holder.to_owned(),
+        lease_duration_seconds: 15,
+        acquire_time: at("2026-11-23T18:00:00.000000Z"),
+        renew_time: at("2026-11-23T18:00:02.000001Z"),
+        transitions: 4,
+        agent: AgentMark {
+            start: "n1".to_owned(),
+            transitions: 4,
+            release: Some(ReleaseMark {
+                uid: "u".to_owned(),
+                transitions: 4,
+                renew_time: at("2026-11-23T18:00:02.000001Z"),
+            }),
+        },
+    }
+}
+
+#[test]
+fn reads_a_whole_lease() {
+    let lease = stored(
+        json!({
+            "holderIdentity": "billing-0_5f0c",
+            "leaseDurationSeconds": 15,
+            "acquireTime": "2026-11-23T18:00:00.000000Z",
+            "renewTime": "2026-11-23T18:00:02.000001Z",
+            "leaseTransitions": 4,
+        }),
+        json!({
+            TIMINGS_ANNOTATION: TimingsAnnotation { timings: Some(Timings::DEFAULT), never_held: true }.to_json(),
+            AGENT_ANNOTATION: agent_to_json(&write("billing-0_5f0c").agent),
+        }),
+    );
+    let expected = Lease {
+        record: Record {
+            holder: "billing-0_5f0c".to_owned(),
+            acquire_time: Some(at("2026-11-23T18:00:00.000000Z")),
+            renew_time: Some(at("2026-11-23T18:00:02.000001Z")),
+            transitions: 4,
+            ..empty().record
+        },
+        lease_duration_seconds: 15,
+        timings: Some(Timings::DEFAULT),
+        never_held: true,
+        agent: Some(write("").agent),
+        ..empty()
+    };
+    assert_eq!(read(&lease), Ok((expected, vec![])));
+}
+
+#[test]
+fn clamps_and_reports_whatever_else_is_stored() {
+    let with = |change: fn(&mut Lease)| {
+        let mut lease = empty();
+        change(&mut lease);
+        lease
+    };
+    for (spec, expected, odd) in [
+        (json!({}), empty(), 0),
+        (json!({"holderIdentity": null, "acquireTime": null, "renewTime": null}), empty(), 0),
+        (json!({"leaseDurationSeconds": null, "leaseTransitions": null}), empty(), 0),
+        (json!({"holderIdentity": 7}), empty(), 1),
+        (json!({"holderIdentity": "x"}), with(|lease| lease.record.holder = "x".to_owned()), 1),
+        (json!({"leaseDurationSeconds": 0}), empty(), 0),
+        (json!({"leaseDurationSeconds": -1}), empty(), 1),
+        (json!({"leaseDurationSeconds": i64::MIN}), empty(), 1),
+        (json!({"leaseDurationSeconds": "15"}), empty(), 1),
+        (json!({"leaseDurationSeconds": 15.5}), empty(), 1),
+        (json!({"leaseDurationSeconds": 3601}), with(|lease| lease.lease_duration_seconds = 3600), 1),
+        (json!({"leaseDurationSeconds": i32::MAX}), with(|lease| lease.lease_duration_seconds = 3600), 1),
+        (json!({"leaseTransitions": -1}), empty(), 1),
+        (json!({"leaseTransitions": i32::MAX}), with(|lease| lease.record.transitions = MAX_TRANSITIONS), 0),
+        (json!({"leaseTransitions": 2_147_483_648_u64}), with(|lease| lease.record.transitions = MAX_TRANSITIONS), 1),
+        (json!({"leaseTransitions": u64::MAX}), empty(), 1),
+        (json!({"renewTime": "soon"}), empty(), 1),
+        (json!({"renewTime": {}}), empty(), 1),
+        (
+            json!({"renewTime": "9999-12-31T23:59:59.999999Z"}),
+            with(|lease| lease.record.renew_time = Some(Timestamp::MAX)),
+            1,
+        ),
+        (
+            json!({"acquireTime": "0000-01-01T00:00:00.000000Z"}),
+            with(|lease| lease.record.acquire_time = Some(Timestamp::MIN)),
+            1,
+        ),
+    ] {
+        let (lease, oddities) = read(&stored(spec.clone(), json!(null))).unwrap();
+        assert_eq!((lease, oddities.len()), (expected, odd), "{spec}: {oddities:?}");
+    }
+}
+
+#[test]
+fn reports_garbage_in_annotations() {
+    let annotations = json!({TIMINGS_ANNOTATION: "garbage", AGENT_ANNOTATION: "x".repeat(1000)});
+    let (lease, oddities) = read(&stored(json!({}), annotations)).unwrap();
+    assert_eq!(lease.timings, None);
+    assert_eq!(lease.agent.map(|agent| agent.transitions), Some(MAX_TRANSITIONS));
+    let [timings, agent] = oddities.as_slice() else { panic!("{oddities:?}") };
+    assert_eq!((timings.field, agent.field), (TIMINGS_ANNOTATION, AGENT_ANNOTATION));
+    assert!(agent.to_string().len() < 200);
+}
+
+#[test]
+fn a_lease_without_identity_is_unusable() {
+    let mut lease = stored(json!({}), json!(null));
+    lease.metadata.resource_version = Some("0x7".to_owned());
+    assert_eq!(read(&lease), Err(UnusableLease::ResourceVersion("0x7".to_owned())));
+    lease.metadata.resource_version = None;
+    assert_eq!(read(&lease), Err(UnusableLease::ResourceVersion(String::new())));
+    lease.metadata.uid = None;
+    assert_eq!(read(&lease), Err(UnusableLease::NoUid));
+}
+
+#[test]
+fn writes_the_record_and_the_mark_and_keeps_the_rest() {
+    let mut lease = stored(
+        json!({"holderIdentity": "other", "strategy": "OldestEmulationVersion", "fromTheFuture": {"a": [1]}}),
+        json!({"team": "shop", TIMINGS_ANNOTATION: "kept"}),
+    );
+    apply(&write("billing-0_5f0c"), &mut lease);
+    assert_eq!(
+        serde_json::to_value(&lease).unwrap(),
+        json!({
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {
+                "name": "billing", "namespace": "shop", "uid": "u", "resourceVersion": "7",
+                "annotations": {
+                    "team": "shop",
+                    TIMINGS_ANNOTATION: "kept",
+                    AGENT_ANNOTATION: agent_to_json(&write("").agent),
+                },
+            },
+            "spec": {
+                "holderIdentity": "billing-0_5f0c",
+                "leaseDurationSeconds": 15,
+                "acquireTime": "2026-11-23T18:00:00.000000Z",
+                "renewTime": "2026-11-23T18:00:02.000001Z",
+                "leaseTransitions": 4,
+                "strategy": "OldestEmulationVersion",
+                "fromTheFuture": {"a": [1]},
+            },
+        })
+    );
+}
+
+#[test]
+fn what_is_written_is_read_back() {
+    for holder in ["billing-0_5f0c", ""] {
+        let mut lease = StoredLease::new(ObjectMeta {
+            uid: Some("u".to_owned()),
+            resource_version: Some("8".to_owned()),
+            ..ObjectMeta::default()
+        });
+        let write = write(holder);
+        apply(&write, &mut lease);
+        let (read, oddities) = read(&lease).unwrap();
+        assert_eq!(oddities, []);
+        assert_eq!(read.record.holder, write.holder);
+        assert_eq!(read.record.acquire_time, Some(write.acquire_time));
+        assert_eq!(read.record.renew_time, Some(write.renew_time));
+        assert_eq!(read.record.transitions, write.transitions);
+        assert_eq!(read.lease_duration_seconds, write.lease_duration_seconds);
+        assert_eq!(read.agent, Some(write.agent));
+    }
+}
+
+#[test]
+fn items_of_a_list_are_sent_back_with_their_kind() {
+    let item: StoredLease = serde_json::from_value(json!({"metadata": {"name": "billing"}})).unwrap();
+    assert_eq!(
+        serde_json::to_value(&item).unwrap(),
+        json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "billing"}, "spec": {}})
+    );
+}

@@ -1,0 +1,421 @@
+//! The operator as a process with the rights that it needs and no others, and elections as those see them who apply them.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use elector_crds::conditions::{ConditionType, Reason, find};
+use elector_crds::{LeaderElection, StoredLease, manifest};
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, RoleRef, Subject};
+use kube::api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::{Api, ResourceExt};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::OnceCell;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::controlplane::{ControlPlane, Entry, Namespace};
+use crate::kubectl::kubectl;
+use crate::process::Process;
+use crate::programs::Programs;
+use crate::scratch::Scratch;
+
+/// The operator's service account, and the name of its Lease.
+pub const OPERATOR: &str = "leader-elector-operator";
+
+/// How long anything may take that needs no lease to run out.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The shortest of the usual timings, as a spec.
+pub fn short_timings() -> Value {
+    json!({"leaseDurationSeconds": 5, "renewDeadlineSeconds": 3, "retryPeriodSeconds": 1})
+}
+
+/// All replicas of the operator on one control plane.
+pub struct Operators<'a> {
+    plane: &'a ControlPlane,
+    namespace: Namespace<'a>,
+    kubeconfig: PathBuf,
+}
+
+/// One replica.
+#[derive(Debug)]
+pub struct Operator {
+    process: Process,
+    identity: String,
+    lease: Api<StoredLease>,
+    folder: Scratch,
+}
+
+/// What a test asks of `LeaderElection` `name`.
+#[derive(Clone)]
+pub struct Election<'a> {
+    namespace: Namespace<'a>,
+    name: String,
+}
+
+impl<'a> Operators<'a> {
+    /// The CustomResourceDefinition as it is shipped, a namespace, and a service account with the operator's rights.
+    ///
+    /// # Errors
+    /// When the API server refuses.
+    pub async fn install(plane: &'a ControlPlane) -> Result<Operators<'a>> {
+        Self::install_with(plane, &manifest::manifest()).await
+    }
+
+    /// The same with another CustomResourceDefinition.
+    ///
+    /// # Errors
+    /// When the API server refuses.
+    pub async fn install_with(plane: &'a ControlPlane, definition: &str) -> Result<Operators<'a>> {
+        let admin = plane.kubeconfig();
+        kubectl(&admin, &["apply", "-f", "-"], definition).await?;
+        let established = ["wait", "--for=condition=Established", "crd/leaderelections.leader-elector.io"];
+        kubectl(&admin, &established, "").await?;
+        let namespace = plane.namespace("operator").await?;
+        namespace.service_account(OPERATOR).await?;
+        allow(&namespace).await?;
+        let kubeconfig = namespace.kubeconfig(OPERATOR).await?;
+        Ok(Operators { plane, namespace, kubeconfig })
+    }
+
+    /// A replica that is not started yet, on the Lease of all, with 5/3/1.
+    ///
+    /// # Errors
+    /// When it can't be built.
+    pub async fn replica(&self, identity: &str) -> Result<Operator> {
+        let folder = Scratch::new()?;
+        let mut arguments = arguments(self.namespace.name());
+        arguments.push(format!("--identity={identity}"));
+        let environment = vec![("KUBECONFIG".to_owned(), self.kubeconfig.display().to_string())];
+        let program = Programs::built().await?.operator.clone();
+        let process = Process::new(program, arguments, folder.path().join("operator.log"));
+        let process = process.with_environment(environment);
+        Ok(Operator { process, identity: identity.to_owned(), lease: self.namespace.api(), folder })
+    }
+
+    /// A replica that runs, has seen everything and leads.
+    ///
+    /// # Errors
+    /// When it does not come so far; with its log.
+    pub async fn leader(&self, identity: &str) -> Result<Operator> {
+        let operator = self.replica(identity).await?;
+        operator.process.start()?;
+        operator.until_ready().await?;
+        operator.until_leading().await?;
+        Ok(operator)
+    }
+
+    /// The requests of all replicas so far.
+    ///
+    /// # Errors
+    /// When the audit log can't be read.
+    pub fn requests(&self, wanted: impl Fn(&Entry) -> bool) -> Result<Vec<Entry>> {
+        let from = |entry: &Entry| entry.is_from(self.namespace.name(), OPERATOR);
+        self.plane.audit().requests(|entry| from(entry) && wanted(entry))
+    }
+
+    /// Where their Lease is.
+    pub fn namespace(&self) -> &Namespace<'a> {
+        &self.namespace
+    }
+}
+
+/// The operator of the shared control plane, which all tests of a process share.
+///
+/// # Errors
+/// As [`Operators::install`] and [`Operators::leader`].
+pub async fn shared() -> Result<&'static Operators<'static>> {
+    static SHARED: OnceCell<(Operators<'static>, Operator)> = OnceCell::const_new();
+    let start = async || {
+        let operators = Operators::install(ControlPlane::shared().await?).await?;
+        let operator = operators.leader("shared").await?;
+        anyhow::Ok((operators, operator))
+    };
+    Ok(&SHARED.get_or_try_init(start).await?.0)
+}
+
+/// A namespace on the shared control plane, where the shared operator is at work.
+///
+/// # Errors
+/// As [`shared`].
+pub async fn place(prefix: &str) -> Result<Namespace<'static>> {
+    shared().await?;
+    ControlPlane::shared().await?.namespace(prefix).await
+}
+
+/// What an operator needs to be told, beside its kubeconfig and identity.
+pub fn arguments(namespace: &str) -> Vec<String> {
+    let arguments = [
+        "--lease-duration-seconds=5",
+        "--renew-deadline-seconds=3",
+        "--retry-period-seconds=1",
+        "--health-address=127.0.0.1:0",
+    ];
+    let mut arguments: Vec<String> = arguments.map(str::to_owned).to_vec();
+    arguments.push(format!("--lease-namespace={namespace}"));
+    arguments
+}
+
+impl Operator {
+    /// Its process.
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// Who it is.
+    pub fn identity(&self) -> &str {
+        &self.identity
+    }
+
+    /// What its log says.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("operator.log")).unwrap_or_default()
+    }
+
+    /// Status and body of what it answers to GET `path`.
+    ///
+    /// # Errors
+    /// When it does not listen yet, or does not answer.
+    pub async fn answer(&self, path: &str) -> Result<(u16, String)> {
+        let log = self.log();
+        let (_, address) = log.rsplit_once("/readyz address=").context("it does not listen yet")?;
+        let address = address.split_whitespace().next().unwrap_or_default();
+        let ask = async {
+            let mut stream = TcpStream::connect(address).await?;
+            stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).await?;
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await?;
+            anyhow::Ok(answer)
+        };
+        let answer = timeout(Duration::from_secs(5), ask).await??;
+        let status = answer.split(' ').nth(1).context("no status")?.parse()?;
+        Ok((status, answer.split_once("\r\n\r\n").unwrap_or_default().1.to_owned()))
+    }
+
+    /// Waits until it has seen everything.
+    ///
+    /// # Errors
+    /// When it has not in time; with its log.
+    pub async fn until_ready(&self) -> Result<()> {
+        let ready = async || Ok(self.answer("/readyz").await.is_ok_and(|(status, _)| status == 200));
+        self.until("it is ready", ready).await
+    }
+
+    /// Waits until its Lease names it.
+    ///
+    /// # Errors
+    /// When it does not in time; with its log.
+    pub async fn until_leading(&self) -> Result<()> {
+        self.until("it leads", async || Ok(self.leads().await?)).await
+    }
+
+    /// Whether its Lease names it.
+    ///
+    /// # Errors
+    /// When the Lease can't be read.
+    pub async fn leads(&self) -> Result<bool> {
+        let lease = self.lease.get_opt(OPERATOR).await?;
+        Ok(lease.is_some_and(|lease| lease.spec.get("holderIdentity") == Some(&json!(self.identity))))
+    }
+
+    async fn until(&self, what: &str, mut holds: impl AsyncFnMut() -> Result<bool>) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        while !holds().await? {
+            if let Some(status) = self.process.exited()? {
+                bail!("operator {} ended with {status}\n{}", self.identity, self.log());
+            }
+            if Instant::now() > deadline {
+                bail!("operator {}: not in {PATIENCE:?}: {what}\n{}", self.identity, self.log());
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+        Ok(())
+    }
+}
+
+impl<'a> Election<'a> {
+    /// Applies it.
+    ///
+    /// # Errors
+    /// When the API server refuses.
+    pub async fn create(namespace: &Namespace<'a>, name: &str, spec: Value) -> Result<Election<'a>> {
+        let election = Election { namespace: namespace.clone(), name: name.to_owned() };
+        election.apply(spec).await?;
+        Ok(election)
+    }
+
+    /// One that somebody else applies.
+    pub fn named(namespace: &Namespace<'a>, name: &str) -> Election<'a> {
+        Election { namespace: namespace.clone(), name: name.to_owned() }
+    }
+
+    /// Makes `spec` all that is asked for, whatever was.
+    ///
+    /// # Errors
+    /// When the API server refuses.
+    pub async fn apply(&self, spec: Value) -> Result<LeaderElection> {
+        let object = json!({
+            "apiVersion": "leader-elector.io/v1alpha1",
+            "kind": "LeaderElection",
+            "metadata": {"name": self.name},
+            "spec": spec,
+        });
+        let parameters = PatchParams::apply("user").force();
+        Ok(self.api().patch(&self.name, &parameters, &Patch::Apply(object)).await?)
+    }
+
+    /// Deletes it.
+    ///
+    /// # Errors
+    /// When the API server refuses.
+    pub async fn delete(&self) -> Result<()> {
+        self.api().delete(&self.name, &DeleteParams::default()).await?;
+        Ok(())
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// As it is stored.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn get(&self) -> Result<LeaderElection> {
+        Ok(self.api().get(&self.name).await?)
+    }
+
+    /// Its Lease, as it is stored.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub async fn lease(&self) -> Result<StoredLease> {
+        Ok(self.namespace.api().get(&self.name).await?)
+    }
+
+    /// Waits until it is so.
+    ///
+    /// # Errors
+    /// When it is not in time; with the object.
+    pub async fn until(&self, what: &str, holds: impl Fn(&LeaderElection) -> bool) -> Result<LeaderElection> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let election = self.get().await?;
+            if holds(&election) {
+                return Ok(election);
+            }
+            if Instant::now() > deadline {
+                let status = serde_json::to_string_pretty(&election.status)?;
+                bail!("{}: not in {PATIENCE:?}: {what}\n{status}\n{:?}", self.name, self.events().await?);
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Waits until a condition is of that reason for the spec as it is.
+    ///
+    /// # Errors
+    /// As [`Election::until`].
+    pub async fn until_reason(&self, type_: ConditionType, reason: Reason) -> Result<LeaderElection> {
+        self.until(&format!("{type_} {reason}"), |election| {
+            let status = election.status.clone().unwrap_or_default();
+            let current = status.observed_generation == election.metadata.generation;
+            current && find(&status.conditions, type_).is_some_and(|found| found.reason == reason.as_str())
+        })
+        .await
+    }
+
+    /// Waits until its status names `pod` as the holder that surely leads.
+    ///
+    /// # Errors
+    /// As [`Election::until`].
+    pub async fn until_held_by(&self, pod: &str) -> Result<LeaderElection> {
+        self.until(&format!("held by {pod}"), |election| {
+            let status = election.status.clone().unwrap_or_default();
+            let elected = find(&status.conditions, ConditionType::LeaderElected);
+            elected.is_some_and(|elected| elected.status == "True")
+                && status.holder.is_some_and(|holder| holder.name == pod)
+        })
+        .await
+    }
+
+    /// What has happened to it, in order: reason and note.
+    ///
+    /// # Errors
+    /// When the events can't be listed.
+    pub async fn events(&self) -> Result<Vec<(String, String)>> {
+        let events = self.event_objects().await?;
+        Ok(events.into_iter().map(|event| (event.reason.unwrap_or_default(), event.note.unwrap_or_default())).collect())
+    }
+
+    /// The reasons of [`Election::events`].
+    ///
+    /// # Errors
+    /// When the events can't be listed.
+    pub async fn event_reasons(&self) -> Result<Vec<String>> {
+        Ok(self.events().await?.into_iter().map(|(reason, _)| reason).collect())
+    }
+
+    /// All events about it, whole, in the order in which they were stored.
+    ///
+    /// # Errors
+    /// When they can't be listed.
+    pub async fn event_objects(&self) -> Result<Vec<Event>> {
+        let events = self.namespace.api::<Event>().list(&ListParams::default()).await?.items;
+        let about = |event: &Event| {
+            event.regarding.as_ref().is_some_and(|regarding| regarding.name.as_deref() == Some(&*self.name))
+        };
+        let mut events: Vec<Event> = events.into_iter().filter(about).collect();
+        // All of one etcd: they grow as the writes go.
+        events.sort_by_key(|event| event.resource_version().and_then(|version| version.parse::<u64>().ok()));
+        Ok(events)
+    }
+
+    fn api(&self) -> Api<LeaderElection> {
+        self.namespace.api()
+    }
+}
+
+/// What the operator needs, and nothing else.
+async fn allow(namespace: &Namespace<'_>) -> Result<()> {
+    let rules = [
+        ("leader-elector.io", "leaderelections", &["get", "list", "watch"][..]),
+        ("leader-elector.io", "leaderelections/status", &["patch"]),
+        // It can only grant what it has.
+        ("coordination.k8s.io", "leases", &["get", "list", "watch", "create", "update"]),
+        ("rbac.authorization.k8s.io", "roles", &["get", "list", "watch", "create", "patch"]),
+        ("rbac.authorization.k8s.io", "rolebindings", &["get", "list", "watch", "create", "patch"]),
+        ("", "pods", &["list", "watch"]),
+        ("events.k8s.io", "events", &["create"]),
+    ];
+    let rules = rules.map(|(group, resource, verbs)| PolicyRule {
+        api_groups: Some(vec![group.to_owned()]),
+        resources: Some(vec![resource.to_owned()]),
+        verbs: verbs.iter().map(|verb| (*verb).to_owned()).collect(),
+        ..PolicyRule::default()
+    });
+    let metadata = ObjectMeta { name: Some(OPERATOR.to_owned()), ..ObjectMeta::default() };
+    let role = ClusterRole { metadata: metadata.clone(), rules: Some(rules.to_vec()), aggregation_rule: None };
+    let binding = ClusterRoleBinding {
+        metadata,
+        role_ref: RoleRef {
+            api_group: "rbac.authorization.k8s.io".to_owned(),
+            kind: "ClusterRole".to_owned(),
+            name: OPERATOR.to_owned(),
+        },
+        subjects: Some(vec![Subject {
+            kind: "ServiceAccount".to_owned(),
+            name: OPERATOR.to_owned(),
+            namespace: Some(namespace.name().to_owned()),
+            ..Subject::default()
+        }]),
+    };
+    Api::all(namespace.client()).create(&PostParams::default(), &role).await?;
+    Api::all(namespace.client()).create(&PostParams::default(), &binding).await?;
+    Ok(())
+}

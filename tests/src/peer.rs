@@ -1,0 +1,115 @@
+//! client-go's leader election in a pod of its own: what ours is measured against and shares Leases with.
+
+use std::fs;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::candidate::{AgentOptions, Candidate};
+use crate::controlplane::Namespace;
+use crate::gobuild::{GoProgram, Origin, required_version};
+
+const MODULE: &str = "k8s.io/client-go";
+
+/// The program of `tests/peers/client-go`. It takes the environment and the timings of our agent, and needs `get`,
+/// `create` and `update` on Leases.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    program: PathBuf,
+    version: String,
+}
+
+impl Peer {
+    /// Builds it when its source is new, which takes a minute the first time.
+    ///
+    /// # Errors
+    /// As [`GoProgram::path`].
+    pub async fn built() -> Result<Peer> {
+        tokio::task::spawn_blocking(|| {
+            let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/client-go");
+            let go_mod = fs::read_to_string(module.join("go.mod"))?;
+            let version = required_version(&go_mod, MODULE).context("go.mod does not require client-go")?.to_owned();
+            let key = format!("peers/client-go-{version}-{:016x}", fingerprint(&module)?);
+            let program = GoProgram {
+                name: "client-go-peer".to_owned(),
+                module,
+                package: ".".to_owned(),
+                key,
+                ldflags: "-s -w".to_owned(),
+                origin: Origin::Pinned,
+            };
+            Ok(Peer { program: program.path()?, version })
+        })
+        .await?
+    }
+
+    /// Where the program is.
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
+    /// Of client-go, without the `v`.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// Makes the pod and starts the program in it, as [`Candidate::start`] does with our agent. Timings: lease
+    /// duration, renew deadline, retry period, in seconds.
+    ///
+    /// # Errors
+    /// When the API server refuses the pod or no process can be made.
+    pub async fn start(
+        &self,
+        namespace: &Namespace<'_>,
+        election: &str,
+        pod: &str,
+        timings: [u32; 3],
+    ) -> Result<Candidate> {
+        let pod = namespace.create_pod(pod, "default", &[("leader-elector.io/election", election)]).await?;
+        // client-go knows nothing of the token's claims, so it is told who it is.
+        let name = pod.metadata.name.clone().unwrap_or_default();
+        let uid = pod.metadata.uid.clone().unwrap_or_default();
+        let options = AgentOptions {
+            program: Some(self.program.clone()),
+            environment: vec![("IDENTITY".to_owned(), format!("{name}_{uid}"))],
+            ..AgentOptions::default()
+        };
+        let candidate = Candidate::of_pod(namespace, election, pod, &options.with_timings(timings)).await?;
+        candidate.process().start()?;
+        Ok(candidate)
+    }
+}
+
+/// Of all that a build depends on, the file names included. Two checkouts with different sources then use one cache
+/// without taking each other's programs; that Rust may hash otherwise one day costs a build.
+fn fingerprint(module: &Path) -> Result<u64> {
+    let mut files = fs::read_dir(module)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+    files.sort();
+    let mut hasher = DefaultHasher::new();
+    for file in files {
+        let content = fs::read(&file).with_context(|| format!("failed to read {}", file.display()))?;
+        (file.file_name(), content).hash(&mut hasher);
+    }
+    Ok(hasher.finish())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_source_is_another_program() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = folder.path().join("main.go");
+        let written = |text: &str| {
+            fs::write(&source, text).unwrap();
+            fingerprint(folder.path()).unwrap()
+        };
+        let first = written("package main");
+        assert_ne!(first, written("package main "));
+        assert_eq!(first, written("package main"));
+        fs::rename(&source, folder.path().join("other.go")).unwrap();
+        assert_ne!(first, fingerprint(folder.path()).unwrap());
+    }
+}

@@ -1,0 +1,15 @@
+//! The operator on a real API server, with the rights that it needs and no others.
+//!
+//! One program, so that all tests that can share one control plane and one operator; what takes longest is named to come
+//! first.
+
+mod absence;
+mod adoption;
+mod applied;
+mod candidates;
+mod expiry;
+mod failures;
+mod garbage;
+mod process;
+mod quiet;
+mod restored;
