@@ -187,7 +187,8 @@ async fn lead() -> Result<()> {
     assert_eq!(row[7..], ["True", "LeaseHeld", NODE]);
 
     let events = election.event_objects().await?;
-    let [event] = &events[..] else { panic!("{events:?}") };
+    assert_eq!(events.len(), 1, "{events:?}");
+    let event = &events[0];
     assert_eq!(event.reason.as_deref(), Some("LeaderElected"));
     assert_eq!(event.note, Some(format!("{} leads", first.name())));
     assert_eq!(event.reporting_controller.as_deref(), Some("leader-elector.io/operator"));
