@@ -149,6 +149,7 @@ struct Driver<'a> {
     alarm: Alarm,
     troubles: Troubles,
     holder: Option<String>,
+    missing_said: bool,
     namespace: String,
     lease: String,
 }
@@ -173,6 +174,7 @@ impl<'a> Driver<'a> {
             alarm: Alarm::new()?,
             troubles: Troubles::new(&namespace, &lease),
             holder: None,
+            missing_said: false,
             namespace,
             lease,
         })
@@ -295,10 +297,12 @@ impl<'a> Driver<'a> {
                 if trouble == Some(Trouble::Unauthorized) {
                     self.reconnect().await;
                 }
-                if answer == Answer::NotFound && self.election.lease().is_none() && self.holder.is_none() {
+                if answer == Answer::NotFound {
                     self.say_missing();
+                    self.troubles.of_missing_lease();
+                } else {
+                    self.troubles.of_requests(trouble);
                 }
-                self.troubles.of_requests(trouble);
                 self.election.handle_answer(answer, clock::now()?);
                 self.keep(object);
             }
@@ -363,7 +367,10 @@ impl<'a> Driver<'a> {
         }
     }
 
-    fn say_missing(&self) {
+    fn say_missing(&mut self) {
+        if std::mem::replace(&mut self.missing_said, true) {
+            return;
+        }
         info!(
             namespace = %self.namespace,
             lease = %self.lease,
@@ -374,6 +381,7 @@ impl<'a> Driver<'a> {
 
     fn log_holder(&mut self) {
         let holder = self.election.lease().map(|lease| lease.record.holder.clone());
+        self.missing_said &= holder.is_none();
         if holder != self.holder {
             info!(namespace = %self.namespace, lease = %self.lease, holder = holder.as_deref().unwrap_or(""), "observed holder");
             self.holder = holder;

@@ -72,6 +72,13 @@ impl Troubles {
         }
     }
 
+    /// The API server answered that there is no Lease. Whoever may not create one learns nothing new by that.
+    pub(crate) fn of_missing_lease(&mut self) {
+        if self.requests != Some(Trouble::Forbidden("create")) {
+            self.of_requests(None);
+        }
+    }
+
     pub(crate) fn of_watch(&mut self, trouble: Option<Trouble>) {
         if self.watch != trouble {
             self.say(trouble.as_ref());

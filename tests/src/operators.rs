@@ -5,8 +5,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use elector_crds::annotations::TimingsAnnotation;
 use elector_crds::conditions::{ConditionType, Reason, find};
-use elector_crds::{LeaderElection, StoredLease, manifest};
+use elector_crds::lease::FirstRecord;
+use elector_crds::{LeaderElection, StoredLease, TIMINGS_ANNOTATION, manifest};
+use elector_election::Timings;
 use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, RoleRef, Subject};
 use kube::api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
@@ -78,6 +81,8 @@ impl<'a> Operators<'a> {
         let namespace = plane.namespace("operator").await?;
         namespace.service_account(OPERATOR).await?;
         allow(&namespace).await?;
+        // A Lease that is missing is waited out, as may be seen in the demo; here it would be 5 s for each control plane.
+        namespace.api().create(&PostParams::default(), &never_held()?).await?;
         let kubeconfig = namespace.kubeconfig(OPERATOR).await?;
         Ok(Operators { plane, namespace, kubeconfig })
     }
@@ -379,6 +384,15 @@ impl<'a> Election<'a> {
     fn api(&self) -> Api<LeaderElection> {
         self.namespace.api()
     }
+}
+
+fn never_held() -> Result<StoredLease> {
+    let timings = Timings::new(5, 3, 1, 0)?;
+    let metadata = ObjectMeta { name: Some(OPERATOR.to_owned()), ..ObjectMeta::default() };
+    let mut lease = StoredLease::new(metadata);
+    lease.set_annotation(TIMINGS_ANNOTATION, TimingsAnnotation { timings: Some(timings), never_held: true }.to_json());
+    FirstRecord::NeverHeld { lease_duration_seconds: timings.lease_duration_seconds() }.apply(&mut lease);
+    Ok(lease)
 }
 
 /// What the operator needs, and nothing else.

@@ -3,6 +3,7 @@
 //! One program, so that all tests that can share one control plane and one operator; what takes longest is named to come
 //! first.
 
+mod a_quiet_minute;
 mod absence;
 mod adoption;
 mod applied;
@@ -11,5 +12,4 @@ mod expiry;
 mod failures;
 mod garbage;
 mod process;
-mod quiet;
 mod restored;

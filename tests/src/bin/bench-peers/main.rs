@@ -19,7 +19,7 @@ use crate::run::Plan;
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
 
-/// Measures the agent against client-go: hand-overs, requests, memory. A full run takes about twenty minutes and
+/// Measures the agent against client-go: hand-overs, requests, memory. A full run takes eighteen minutes and
 /// writes its table into BENCHMARKS.md.
 #[derive(Debug, Parser)]
 struct Arguments {
