@@ -6,8 +6,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use elector_election::{
-    Action, Answer, Election, Moment, Now, Request, ResourceVersion, Tenure, Timestamp, Timings, UNKNOWN_HOLDER,
-    WatchEvent,
+    Action, Answer, Election, Moment, Now, Request, ResourceVersion, Tenure, Timestamp, WatchEvent,
 };
 
 use super::random::Random;
