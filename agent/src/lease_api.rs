@@ -56,15 +56,17 @@ impl LeaseApi {
     }
 
     async fn call(&self, request: Request, base: Option<StoredLease>) -> kube::Result<StoredLease> {
-        let mut object = base.unwrap_or_else(|| StoredLease::new(ObjectMeta::default()));
-        object.metadata.name = Some(self.name.clone());
+        let new = || StoredLease::new(ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() });
         match request {
             Request::Get => self.leases.get(&self.name).await,
             Request::Create(write) => {
+                // Of a Lease that was deleted nothing is carried over.
+                let mut object = new();
                 elector_crds::lease::apply(&write, &mut object);
                 self.leases.create(&PostParams::default(), &object).await
             }
             Request::Update { uid, resource_version, write } => {
+                let mut object = base.unwrap_or_else(new);
                 elector_crds::lease::apply(&write, &mut object);
                 object.metadata.uid = Some(uid);
                 object.metadata.resource_version = Some(resource_version.0.to_string());

@@ -55,7 +55,7 @@ pub enum Error {
         timeout: Duration,
     },
     /// Anything else.
-    #[error("failed to {what}: {source}")]
+    #[error("failed to {what}: {}", words(source))]
     Api {
         /// What.
         what: &'static str,
@@ -114,8 +114,10 @@ impl Error {
             kube::Error::Api(status) if status.is_forbidden() => {
                 Error::Forbidden { what, message: status.message.clone() }
             }
-            // Gone is changed as well.
-            kube::Error::Api(status) if status.is_conflict() || status.is_not_found() => Error::Stale(what),
+            // Made in between, or gone, is changed as well.
+            kube::Error::Api(status) if status.is_conflict() || status.is_already_exists() || status.is_not_found() => {
+                Error::Stale(what)
+            }
             source => Error::Api { what, source: Box::new(source) },
         }
     }
@@ -328,6 +330,39 @@ fn is_namespace_terminating(status: &Status) -> bool {
     causes.into_iter().any(|cause| cause.reason == "NamespaceTerminating")
 }
 
+/// The condition Ready shows it: what the API server says is for people, the rest of its answer is not.
+fn words(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) => status.message.clone(),
+        error => error.to_string(),
+    }
+}
+
 fn post() -> PostParams {
     PostParams { field_manager: Some(NAME.to_owned()), ..PostParams::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kube::core::Status;
+
+    fn answered(reason: &str, code: u16) -> Error {
+        Error::of("create an event", kube::Error::Api(Status::failure("no", reason).with_code(code).boxed()))
+    }
+
+    #[test]
+    fn what_somebody_else_made_changed_or_deleted_is_looked_at_again() {
+        for (reason, code) in [("Conflict", 409), ("AlreadyExists", 409), ("NotFound", 404)] {
+            assert!(matches!(answered(reason, code), Error::Stale(_)), "{reason}");
+        }
+        assert!(matches!(answered("Forbidden", 403), Error::Forbidden { .. }));
+    }
+
+    #[test]
+    fn trouble_is_told_in_the_api_servers_words() {
+        let error = answered("InternalError", 500);
+        assert_eq!(error.reason(), Reason::ReconcileFailed);
+        assert_eq!(error.to_string(), "failed to create an event: no");
+    }
 }

@@ -37,7 +37,7 @@ pub enum WatchEvent {
     Refused,
 }
 
-/// What to send. The time given to [`Election::poll_request`] is the attempt's `t0`: send only what came from a fresh look at the clocks.
+/// What to send. The time given to [`Election::poll_request`](crate::Election::poll_request) is the attempt's `t0`: send only what came from a fresh look at the clocks.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Request {
     /// Read the Lease, without a resourceVersion: from the store, not from a cache.
@@ -55,7 +55,7 @@ pub enum Request {
     },
 }
 
-/// What became of a [`Request`]. Every request gets one, within [`Election::request_timeout`].
+/// What became of a [`Request`]. Every request gets one, within [`Election::request_timeout`](crate::Election::request_timeout).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Answer {
     /// 200 to a get.
@@ -75,14 +75,14 @@ pub enum Answer {
     Unknown,
 }
 
-/// What the driver must do, in this order, each to the end before the next call of [`Election::poll_request`].
+/// What the driver must do, in this order, each to the end before the next call of [`Election::poll_request`](crate::Election::poll_request).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Action {
     /// A tenure began: publish it, unless its validity has expired by now.
     Acquire(Tenure),
     /// The validity of the tenure moved, forward or back.
     Extend(Tenure),
-    /// The tenure is over: stop the work and take back what was published. Try until it is done, then call [`Election::handle_retracted`].
+    /// The tenure is over: stop the work and take back what was published. Try until it is done, then call [`Election::handle_retracted`](crate::Election::handle_retracted).
     Retract(Loss),
     /// A read has shown what the watch should have shown: open a new one.
     Rewatch,
@@ -142,14 +142,14 @@ impl fmt::Display for Loss {
     }
 }
 
-/// What an [`Election`] is doing.
+/// What an [`Election`](crate::Election) is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum State {
     /// It does not lead, and would.
     Candidate,
     /// It leads.
     Leading,
-    /// It waits for [`Election::handle_retracted`].
+    /// It waits for [`Election::handle_retracted`](crate::Election::handle_retracted).
     Retracting,
     /// It gives the Lease up.
     Releasing,
