@@ -1,8 +1,9 @@
 //! The agent's settings: a flag and a variable each.
 
+use std::env;
 use std::path::PathBuf;
 
-use clap::{Parser, ValueEnum};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
 use elector_election::{InvalidTimings, Timings};
 
 /// Where the pod's service account says in which namespace it is.
@@ -127,13 +128,25 @@ pub(crate) struct Settings {
 }
 
 impl Cli {
-    /// Checks them. A variable that is set but empty counts as not set.
+    /// Reads arguments and environment. A variable that is set but empty counts as not set.
+    ///
+    /// # Errors
+    /// Whatever clap says of them, also where only help was asked for.
+    pub(crate) fn read() -> Result<Cli, clap::Error> {
+        let command = Cli::command().mut_args(|argument| {
+            let value = argument.get_env().and_then(env::var_os);
+            if value.is_some_and(|value| value.is_empty()) { argument.env(None::<&str>) } else { argument }
+        });
+        Cli::from_arg_matches(&command.try_get_matches()?)
+    }
+
+    /// Checks them.
     ///
     /// # Errors
     /// The first thing that is wrong.
     pub(crate) fn settings(&self) -> Result<Settings, Error> {
         let lease = set(&self.lease_name).ok_or(Error::NoLeaseName)?;
-        // The LeaderElection's name is a label value and names seats: one label, although a Lease could have more.
+        // As long as a Lease's may be: the sidecar that this one replaces takes any.
         check_name("lease name", &lease, &is_subdomain, "DNS subdomain", 253)?;
         let namespace = set(&self.namespace).or_else(in_cluster_namespace).ok_or(Error::NoNamespace)?;
         check_name("namespace", &namespace, &is_label, "DNS label", 63)?;

@@ -20,13 +20,14 @@ use std::time::Duration;
 
 use elector_crds::StoredLease;
 use elector_election::{
-    Action, Answer, Candidate, Election, Loss, Now, Predecessor, ResourceVersion, Tenure, Timings, WatchEvent,
+    Action, Answer, Candidate, Election, Loss, Now, Predecessor, Request, ResourceVersion, Tenure, Timings, WatchEvent,
 };
-use tracing::{error, info, warn};
+use tracing::{error, info, trace, warn};
 
 use crate::clock::{self, Alarm};
 use crate::connect;
 use crate::lease_api::{LeaseApi, Reply};
+use crate::stage::Stage;
 use crate::trouble::{Trouble, Troubles};
 use crate::watch::{LeaseWatch, Seen};
 
@@ -38,13 +39,13 @@ pub trait Publication {
     /// A tenure began. It is not called for one that has expired.
     ///
     /// # Errors
-    /// What kept it from being shown; it is tried again at the next renewal.
+    /// What kept it from being shown: the campaign then ends, and somebody else can lead.
     fn publish(&mut self, tenure: &Tenure, now: Now) -> io::Result<()>;
 
     /// Its validity moved.
     ///
     /// # Errors
-    /// What kept it from being shown.
+    /// What kept it from being shown. It is tried again at each renewal until what shows has expired; then the campaign ends.
     fn extend(&mut self, tenure: &Tenure, now: Now) -> io::Result<()>;
 
     /// It is over: nothing of it shows when this returns `Ok`, and the work that relies on it has been told. Called
@@ -81,39 +82,26 @@ pub enum Error {
     /// A clock or a timer of the kernel.
     #[error("failed to use the clock: {0}")]
     Clock(#[from] io::Error),
+    /// Leadership that nobody can see keeps others from leading, so it was given up.
+    #[error("failed to show leadership, which was given up: {0}")]
+    Publication(#[source] io::Error),
 }
 
 /// Contends until `stop` completes, then retracts, releases and returns.
 ///
 /// # Errors
-/// Only what no waiting can mend. API server and network never end it.
+/// Only what no waiting can mend; nothing shows any more by then. API server and network never end it.
 pub async fn run(
     campaign: Campaign,
     publication: &mut dyn Publication,
     stop: impl Future<Output = ()>,
 ) -> Result<(), Error> {
     let mut driver = Driver::new(campaign, publication).await?;
-    let mut stop = std::pin::pin!(stop);
-    let mut stopping = false;
-    loop {
-        driver.act().await?;
-        if driver.finished {
-            return Ok(());
-        }
-        let wake = driver.sleep()?;
-        let retry_period = driver.election.timings().retry_period();
-        let Driver { watch, in_flight, alarm, retract_again, .. } = &mut driver;
-        let event = tokio::select! {
-            biased;
-            () = &mut stop, if !stopping => Event::Stop,
-            reply = answer(in_flight) => Event::Reply(reply),
-            seen = watch.next(retry_period) => Event::Seen(seen),
-            rung = alarm.rings(), if wake => Event::Rung(rung),
-            () = tokio::time::sleep(RETRACT_AGAIN), if *retract_again => Event::Rung(Ok(())),
-        };
-        stopping |= matches!(event, Event::Stop);
-        driver.take_in(event).await?;
+    let result = driver.contend(stop).await;
+    if result.is_err() {
+        driver.stage.retract();
     }
+    result
 }
 
 #[expect(clippy::large_enum_variant, reason = "one lives at a time, on the stack")]
@@ -135,11 +123,9 @@ async fn answer(in_flight: &mut Option<InFlight>) -> Reply {
 
 struct Driver<'a> {
     election: Election,
-    publication: &'a mut dyn Publication,
-    /// The tenure that should show, and whether it does.
-    tenure: Option<Tenure>,
-    published: bool,
-    retract_again: bool,
+    stage: Stage<'a>,
+    /// Why leadership could not be shown.
+    unshown: Option<io::Error>,
     finished: bool,
     api: LeaseApi,
     watch: LeaseWatch,
@@ -149,7 +135,8 @@ struct Driver<'a> {
     alarm: Alarm,
     troubles: Troubles,
     holder: Option<String>,
-    missing_said: bool,
+    /// Whether it was said that there is no Lease.
+    missing: bool,
     namespace: String,
     lease: String,
 }
@@ -162,10 +149,8 @@ impl<'a> Driver<'a> {
         let candidate = Candidate { identity, start, timings, predecessor };
         Ok(Driver {
             election: Election::new(candidate, clock::now()?),
-            publication,
-            tenure: None,
-            published: false,
-            retract_again: false,
+            stage: Stage::new(publication),
+            unshown: None,
             finished: false,
             watch: LeaseWatch::open(api.leases(), &lease),
             api,
@@ -174,16 +159,40 @@ impl<'a> Driver<'a> {
             alarm: Alarm::new()?,
             troubles: Troubles::new(&namespace, &lease),
             holder: None,
-            missing_said: false,
+            missing: false,
             namespace,
             lease,
         })
     }
 
+    async fn contend(&mut self, stop: impl Future<Output = ()>) -> Result<(), Error> {
+        let mut stop = std::pin::pin!(stop);
+        let mut stopping = false;
+        loop {
+            self.act()?;
+            if self.finished {
+                return self.unshown.take().map_or(Ok(()), |error| Err(Error::Publication(error)));
+            }
+            let wake = self.sleep()?;
+            let timings = self.election.timings();
+            let Driver { watch, in_flight, alarm, stage, .. } = &mut *self;
+            let event = tokio::select! {
+                biased;
+                () = &mut stop, if !stopping => Event::Stop,
+                reply = answer(in_flight) => Event::Reply(reply),
+                seen = watch.next(timings) => Event::Seen(seen),
+                rung = alarm.rings(), if wake => Event::Rung(rung),
+                () = tokio::time::sleep(RETRACT_AGAIN), if stage.is_retracting() => Event::Rung(Ok(())),
+            };
+            stopping |= matches!(event, Event::Stop);
+            self.take_in(event).await?;
+        }
+    }
+
     /// Does all that the election asks for, until it asks for nothing more.
-    async fn act(&mut self) -> Result<(), Error> {
+    fn act(&mut self) -> Result<(), Error> {
         self.election.handle_timeout(clock::now()?);
-        if self.retract_again {
+        if self.stage.is_retracting() {
             self.retract()?;
         }
         loop {
@@ -194,6 +203,9 @@ impl<'a> Driver<'a> {
             let now = clock::now()?;
             if let Some(request) = self.election.poll_request(now) {
                 let timeout = self.election.request_timeout();
+                if let Request::Create(_) = request {
+                    self.log_missing();
+                }
                 self.in_flight = Some(Box::pin(self.api.clone().send(request, self.base.clone(), timeout)));
             } else if self.election.has_actions() {
                 continue;
@@ -202,9 +214,11 @@ impl<'a> Driver<'a> {
         }
     }
 
+    /// Acts before it logs: a log can be slow.
     fn perform(&mut self, action: Action) -> Result<(), Error> {
         match action {
             Action::Acquire(tenure) => {
+                self.show(&tenure)?;
                 info!(
                     namespace = %self.namespace,
                     lease = %self.lease,
@@ -212,20 +226,16 @@ impl<'a> Driver<'a> {
                     fencing_token = tenure.fencing_token.0,
                     "acquired leadership"
                 );
-                self.tenure = Some(tenure);
-                self.show()?;
             }
             Action::Extend(tenure) => {
-                tracing::trace!(valid_until = ?tenure.validity.until_boottime(), "renewed");
-                self.tenure = Some(tenure);
-                self.show()?;
+                self.show(&tenure)?;
+                trace!(valid_until = ?tenure.validity.until_boottime(), "renewed");
             }
             Action::Retract(loss) => {
-                self.log_loss(&loss);
-                self.tenure = None;
                 self.retract()?;
+                self.log_loss(&loss);
             }
-            Action::Rewatch => self.watch = LeaseWatch::open(self.api.leases(), &self.lease),
+            Action::Rewatch => self.watch.restart(),
             Action::Finish => self.finished = true,
         }
         Ok(())
@@ -246,38 +256,18 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Publishes the tenure or its new validity, unless that has passed: then retraction is about to be asked for.
-    fn show(&mut self) -> Result<(), Error> {
-        let Some(tenure) = &self.tenure else { return Ok(()) };
-        let now = clock::now()?;
-        if tenure.validity.has_expired(now.moment) {
-            return Ok(());
-        }
-        let shown = if self.published {
-            self.publication.extend(tenure, now)
-        } else {
-            // Part of it may show already when this fails.
-            self.publication.publish(tenure, now).inspect(|()| self.published = true)
-        };
-        if let Err(error) = shown {
-            error!(namespace = %self.namespace, lease = %self.lease, %error, "failed to show leadership");
+    fn show(&mut self, tenure: &Tenure) -> Result<(), Error> {
+        if let Err(error) = self.stage.show(tenure, clock::now()?) {
+            self.election.handle_stop(clock::now()?);
+            error!(namespace = %self.namespace, lease = %self.lease, %error, "failed to show leadership: giving it up");
+            self.unshown = Some(error);
         }
         Ok(())
     }
 
     fn retract(&mut self) -> Result<(), Error> {
-        match self.publication.retract() {
-            Ok(()) => {
-                self.published = false;
-                self.retract_again = false;
-                self.election.handle_retracted(clock::now()?);
-            }
-            Err(error) => {
-                if !self.retract_again {
-                    error!(namespace = %self.namespace, lease = %self.lease, %error, "failed to retract leadership: trying until it is done");
-                }
-                self.retract_again = true;
-            }
+        if self.stage.retract() {
+            self.election.handle_retracted(clock::now()?);
         }
         Ok(())
     }
@@ -294,12 +284,9 @@ impl<'a> Driver<'a> {
             Event::Stop => self.election.handle_stop(clock::now()?),
             Event::Rung(rung) => rung?,
             Event::Reply(Reply { answer, object, trouble }) => {
-                if trouble == Some(Trouble::Unauthorized) {
-                    self.reconnect().await;
-                }
+                let trouble = self.reconnect_after(trouble).await;
                 if answer == Answer::NotFound {
-                    self.say_missing();
-                    self.troubles.of_missing_lease();
+                    self.troubles.of_absence();
                 } else {
                     self.troubles.of_requests(trouble);
                 }
@@ -308,13 +295,12 @@ impl<'a> Driver<'a> {
             }
             Event::Seen(seen) => self.take_in_seen(seen).await?,
         }
-        self.log_holder();
-        Ok(())
+        self.log_holder()
     }
 
     async fn take_in_seen(&mut self, seen: Seen) -> Result<(), Error> {
         let trouble = match seen {
-            Seen::Nothing => None,
+            Seen::Nothing => return Ok(()),
             Seen::Empty => {
                 self.election.handle_watch(WatchEvent::Empty, clock::now()?);
                 None
@@ -330,16 +316,14 @@ impl<'a> Driver<'a> {
             Seen::Deleted(object) => {
                 let uid = object.metadata.uid.unwrap_or_default();
                 self.election.handle_watch(WatchEvent::Deleted { uid }, clock::now()?);
+                self.keep(None);
                 None
             }
             Seen::Failed(trouble) => {
                 if let Trouble::Forbidden(_) = trouble {
                     self.election.handle_watch(WatchEvent::Refused, clock::now()?);
                 }
-                if trouble == Trouble::Unauthorized {
-                    self.reconnect().await;
-                }
-                Some(trouble)
+                self.reconnect_after(Some(trouble)).await
             }
         };
         self.troubles.of_watch(trouble);
@@ -357,35 +341,44 @@ impl<'a> Driver<'a> {
     }
 
     /// A token that is refused was rotated or has expired; the client would read it again only after a minute.
-    async fn reconnect(&mut self) {
+    /// What is the trouble now.
+    async fn reconnect_after(&mut self, trouble: Option<Trouble>) -> Option<Trouble> {
+        if !trouble.as_ref().is_some_and(Trouble::is_of_credentials) {
+            return trouble;
+        }
         match connect::client().await {
             Ok(client) => {
                 self.api = LeaseApi::new(client, &self.namespace, &self.lease);
-                self.watch.reopen(self.api.leases(), &self.lease);
+                self.watch.move_to(self.api.leases());
+                trouble
             }
-            Err(error) => warn!(%error, "failed to read the token again"),
+            Err(error) => Some(Trouble::Credentials(error.to_string())),
         }
     }
 
-    fn say_missing(&mut self) {
-        if std::mem::replace(&mut self.missing_said, true) {
-            return;
+    fn log_missing(&mut self) {
+        if !self.missing {
+            info!(namespace = %self.namespace, lease = %self.lease, "there is no lease: creating it, as held by somebody unknown");
         }
-        info!(
-            namespace = %self.namespace,
-            lease = %self.lease,
-            seconds = self.election.timings().lease_duration_seconds(),
-            "there is no lease: waiting out whoever may have held it"
-        );
+        self.missing = true;
     }
 
-    fn log_holder(&mut self) {
-        let holder = self.election.lease().map(|lease| lease.record.holder.clone());
-        self.missing_said &= holder.is_none();
+    fn log_holder(&mut self) -> Result<(), Error> {
+        let lease = self.election.lease();
+        self.missing &= lease.is_none();
+        let holder = lease.map(|lease| lease.record.holder.clone());
         if holder != self.holder {
-            info!(namespace = %self.namespace, lease = %self.lease, holder = holder.as_deref().unwrap_or(""), "observed holder");
+            let wait = self.election.takeover_in(clock::now()?).map(|wait| wait.as_secs_f32().ceil());
+            info!(
+                namespace = %self.namespace,
+                lease = %self.lease,
+                holder = holder.as_deref().unwrap_or(""),
+                wait_seconds = wait,
+                "observed holder"
+            );
             self.holder = holder;
         }
+        Ok(())
     }
 }
 

@@ -5,12 +5,15 @@ use std::fmt;
 
 use elector_crds::lease::Oddity;
 use kube::Error;
+use kube::client::AuthError;
 
 /// A reason why somebody should look, in the words of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Trouble {
     /// No answer, or none that says anything.
     Unreachable(String),
+    /// There is nothing to authenticate with, as far as can be read.
+    Credentials(String),
     /// 401.
     Unauthorized,
     /// 403: which verb is missing.
@@ -27,6 +30,8 @@ impl Trouble {
             Error::Api(status) if status.code == 401 => Trouble::Unauthorized,
             Error::Api(status) if status.code == 403 => Trouble::Forbidden(verb),
             Error::Api(status) if status.code < 500 => Trouble::Refused(status.message.clone()),
+            Error::Auth(error) => Trouble::Credentials(error.to_string()),
+            Error::Service(error) if error.is::<AuthError>() => Trouble::Credentials(error.to_string()),
             _ => Trouble::Unreachable(with_sources(error)),
         }
     }
@@ -34,6 +39,36 @@ impl Trouble {
     pub(crate) fn of_oddities(oddities: &[Oddity]) -> Option<Trouble> {
         let said: Vec<String> = oddities.iter().map(ToString::to_string).collect();
         (!said.is_empty()).then(|| Trouble::Garbage(said.join("; ")))
+    }
+
+    /// Whether reading the credentials again may help.
+    pub(crate) fn is_of_credentials(&self) -> bool {
+        match self {
+            Trouble::Credentials(_) | Trouble::Unauthorized => true,
+            Trouble::Unreachable(_) | Trouble::Forbidden(_) | Trouble::Refused(_) | Trouble::Garbage(_) => false,
+        }
+    }
+
+    fn reason(&self) -> &'static str {
+        match self {
+            Trouble::Unreachable(_) => "Unreachable",
+            Trouble::Credentials(_) => "Credentials",
+            Trouble::Unauthorized => "Unauthorized",
+            Trouble::Forbidden("create") => "NoLease",
+            Trouble::Forbidden(_) => "Forbidden",
+            Trouble::Refused(_) => "Refused",
+            Trouble::Garbage(_) => "OddLease",
+        }
+    }
+
+    /// Whether who was told of `self` knows of `other`: a network fails in many words, and one Role gives all verbs.
+    fn covers(&self, other: &Trouble) -> bool {
+        match (self, other) {
+            (Trouble::Refused(said), Trouble::Refused(other)) | (Trouble::Garbage(said), Trouble::Garbage(other)) => {
+                said == other
+            }
+            _ => self.reason() == other.reason(),
+        }
     }
 }
 
@@ -51,7 +86,7 @@ fn with_sources(error: &Error) -> String {
     said
 }
 
-/// Remembers what was said, so that each change is said once.
+/// Remembers what was said, so that each change is said once: requests and watch often meet the same.
 #[derive(Debug)]
 pub(crate) struct Troubles {
     namespace: String,
@@ -66,31 +101,34 @@ impl Troubles {
     }
 
     pub(crate) fn of_requests(&mut self, trouble: Option<Trouble>) {
-        if self.requests != trouble {
-            self.say(trouble.as_ref());
-            self.requests = trouble;
-        }
+        let last = std::mem::replace(&mut self.requests, trouble);
+        self.say(self.requests.as_ref(), last.as_ref(), self.watch.as_ref());
     }
 
-    /// The API server answered that there is no Lease. Whoever may not create one learns nothing new by that.
-    pub(crate) fn of_missing_lease(&mut self) {
+    pub(crate) fn of_watch(&mut self, trouble: Option<Trouble>) {
+        let last = std::mem::replace(&mut self.watch, trouble);
+        self.say(self.watch.as_ref(), last.as_ref(), self.requests.as_ref());
+    }
+
+    /// Takes in a 404: the API server answers, which says nothing about the right to create.
+    pub(crate) fn of_absence(&mut self) {
         if self.requests != Some(Trouble::Forbidden("create")) {
             self.of_requests(None);
         }
     }
 
-    pub(crate) fn of_watch(&mut self, trouble: Option<Trouble>) {
-        if self.watch != trouble {
-            self.say(trouble.as_ref());
-            self.watch = trouble;
-        }
-    }
-
-    fn say(&self, trouble: Option<&Trouble>) {
+    fn say(&self, trouble: Option<&Trouble>, last: Option<&Trouble>, other: Option<&Trouble>) {
         let (namespace, lease) = (&self.namespace, &self.lease);
-        match trouble {
-            Some(trouble) => tracing::warn!(%namespace, %lease, "{}", Said { trouble, namespace, lease }),
-            None => tracing::info!(%namespace, %lease, "API server answers again"),
+        match (trouble, last) {
+            (Some(trouble), _) if [last, other].into_iter().flatten().any(|said| said.covers(trouble)) => {}
+            (Some(trouble), _) => {
+                let said = Said { trouble, namespace, lease };
+                tracing::warn!(%namespace, %lease, reason = trouble.reason(), "{said}");
+            }
+            (None, Some(last)) if other.is_none() => {
+                tracing::info!(%namespace, %lease, reason = last.reason(), "trouble is over");
+            }
+            (None, _) => {}
         }
     }
 }
@@ -106,7 +144,8 @@ impl fmt::Display for Said<'_> {
         let Said { trouble, namespace, lease } = self;
         match trouble {
             Trouble::Unreachable(why) => write!(f, "failed to reach the API server: {why}"),
-            Trouble::Unauthorized => f.write_str("API server does not accept the token: reading it again"),
+            Trouble::Credentials(why) => write!(f, "failed to read the credentials, which are tried again: {why}"),
+            Trouble::Unauthorized => f.write_str("API server does not accept the token, which is read again"),
             Trouble::Forbidden("create") => {
                 write!(
                     f,

@@ -4,9 +4,10 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use elector_crds::StoredLease;
+use elector_election::Timings;
 use futures::{Stream, StreamExt as _};
 use kube::api::Api;
-use kube::runtime::watcher::{self, Event, watcher};
+use kube::runtime::watcher::{self, Error, Event, watcher};
 use tokio::time::Instant;
 
 use crate::trouble::Trouble;
@@ -18,37 +19,58 @@ pub(crate) enum Seen {
     Deleted(StoredLease),
     /// It began, and there was no Lease.
     Empty,
-    /// It began or goes on: nothing to see.
+    /// Nothing that tells anything.
     Nothing,
     Failed(Trouble),
 }
 
-/// Watches a Lease by name. After a failure it waits a retry period before it goes on.
+type Events = Pin<Box<dyn Stream<Item = watcher::Result<Event<StoredLease>>> + Send>>;
+
+/// Watches a Lease by name. After a failure it waits before it goes on.
 pub(crate) struct LeaseWatch {
-    stream: Pin<Box<dyn Stream<Item = watcher::Result<Event<StoredLease>>> + Send>>,
+    leases: Api<StoredLease>,
+    name: String,
+    /// Whether the server can begin a watch with what there is: those before 1.32 cannot, nor can all later ones.
+    streaming: bool,
+    events: Events,
     resume_at: Option<Instant>,
     any: bool,
 }
 
 impl LeaseWatch {
     pub(crate) fn open(leases: &Api<StoredLease>, name: &str) -> LeaseWatch {
-        let config = watcher::Config::default().fields(&format!("metadata.name={name}")).streaming_lists();
-        LeaseWatch { stream: watcher(leases.clone(), config).boxed(), resume_at: None, any: false }
+        LeaseWatch {
+            leases: leases.clone(),
+            name: name.to_owned(),
+            streaming: true,
+            events: events(leases, name, true),
+            resume_at: None,
+            any: false,
+        }
+    }
+
+    /// Begins again, at once.
+    pub(crate) fn restart(&mut self) {
+        self.events = events(&self.leases, &self.name, self.streaming);
+        self.resume_at = None;
+        self.any = false;
     }
 
     /// Begins again on another client; after a failure no sooner than it would have.
-    pub(crate) fn reopen(&mut self, leases: &Api<StoredLease>, name: &str) {
+    pub(crate) fn move_to(&mut self, leases: &Api<StoredLease>) {
         let resume_at = self.resume_at;
-        *self = LeaseWatch { resume_at, ..LeaseWatch::open(leases, name) };
+        self.leases = leases.clone();
+        self.restart();
+        self.resume_at = resume_at;
     }
 
     /// Cancel safe.
-    pub(crate) async fn next(&mut self, retry_period: Duration) -> Seen {
+    pub(crate) async fn next(&mut self, timings: Timings) -> Seen {
         if let Some(at) = self.resume_at {
             tokio::time::sleep_until(at).await;
             self.resume_at = None;
         }
-        match self.stream.next().await {
+        match self.events.next().await {
             Some(Ok(Event::Apply(lease))) => Seen::Present(lease),
             Some(Ok(Event::InitApply(lease))) => {
                 self.any = true;
@@ -61,23 +83,54 @@ impl LeaseWatch {
             }
             Some(Ok(Event::InitDone)) if self.any => Seen::Nothing,
             Some(Ok(Event::InitDone)) => Seen::Empty,
-            Some(Err(error)) => self.failed(&error, retry_period),
+            Some(Err(error)) => self.failed(&error, timings),
             // The stream never ends; if it did, waiting is what a dead watch calls for.
             None => std::future::pending().await,
         }
     }
 
-    fn failed(&mut self, error: &watcher::Error, retry_period: Duration) -> Seen {
-        self.resume_at = Some(Instant::now() + retry_period);
-        Seen::Failed(match error {
-            watcher::Error::WatchError(status) if status.code == 403 => Trouble::Forbidden("watch"),
+    fn failed(&mut self, error: &Error, timings: Timings) -> Seen {
+        match code(error) {
+            Some(422) if self.streaming => {
+                self.streaming = false;
+                self.restart();
+                return Seen::Nothing;
+            }
+            // Meanwhile it is looked for by GET: asking more often would only double that.
+            Some(403) => self.pause(timings.lease_duration()),
+            Some(_) | None => self.pause(timings.retry_period()),
+        }
+        match error {
             // The server forgot the version to resume from: a new watch begins by itself.
-            watcher::Error::WatchError(status) if status.code == 410 => return Seen::Nothing,
-            watcher::Error::WatchError(status) => Trouble::Refused(status.message.clone()),
-            watcher::Error::InitialListFailed(error)
-            | watcher::Error::WatchStartFailed(error)
-            | watcher::Error::WatchFailed(error) => Trouble::of_error(error, "watch"),
-            watcher::Error::NoResourceVersion => Trouble::Garbage(error.to_string()),
-        })
+            Error::WatchError(status) if status.code == 410 => Seen::Nothing,
+            Error::WatchError(status) => Seen::Failed(Trouble::of_error(&kube::Error::Api(status.clone()), "watch")),
+            Error::InitialListFailed(error) => Seen::Failed(Trouble::of_error(error, "list")),
+            Error::WatchStartFailed(error) | Error::WatchFailed(error) => {
+                Seen::Failed(Trouble::of_error(error, "watch"))
+            }
+            Error::NoResourceVersion => Seen::Failed(Trouble::Garbage(error.to_string())),
+        }
+    }
+
+    fn pause(&mut self, wait: Duration) {
+        self.resume_at = Some(Instant::now() + wait);
+    }
+}
+
+fn events(leases: &Api<StoredLease>, name: &str, streaming: bool) -> Events {
+    let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
+    let config = if streaming { config.streaming_lists() } else { config };
+    watcher(leases.clone(), config).boxed()
+}
+
+fn code(error: &Error) -> Option<u16> {
+    match error {
+        Error::WatchError(status) => Some(status.code),
+        Error::InitialListFailed(kube::Error::Api(status))
+        | Error::WatchStartFailed(kube::Error::Api(status))
+        | Error::WatchFailed(kube::Error::Api(status)) => Some(status.code),
+        Error::InitialListFailed(_) | Error::WatchStartFailed(_) | Error::WatchFailed(_) | Error::NoResourceVersion => {
+            None
+        }
     }
 }

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
+use elector_agent::status::Report;
 use k8s_openapi::api::core::v1::Pod;
+use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use tokio::time::{Instant, sleep};
 
 use crate::controlplane::Namespace;
@@ -42,6 +44,18 @@ impl AgentOptions {
             format!("--retry-period-seconds={retry_period}"),
         ]);
         self
+    }
+}
+
+impl AgentOptions {
+    /// Run by sh: `script` has the agent in `$0` and its arguments in `$@`, and ends with exec.
+    ///
+    /// # Errors
+    /// When the agent can't be built.
+    pub async fn in_shell(script: &str) -> Result<Self> {
+        let agent = path(&Programs::built().await?.agent)?.to_owned();
+        let arguments = vec!["-c".to_owned(), script.to_owned(), agent];
+        Ok(Self { arguments, program: Some("sh".into()), ..Self::default() })
     }
 }
 
@@ -121,6 +135,92 @@ impl Candidate {
     /// What an app sees: `[ -f leader_status ]`.
     pub fn leads(&self) -> bool {
         self.status_file().is_file()
+    }
+
+    /// What `leader_status.json` says.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn report(&self) -> Result<Report> {
+        let path = self.volume.path().join("leader_status.json");
+        let text = fs::read(&path).with_context(|| format!("failed to read {}\n{}", path.display(), self.log()))?;
+        Ok(serde_json::from_slice(&text)?)
+    }
+
+    /// The lines of its log that hold `text`.
+    pub fn said(&self, text: &str) -> Vec<String> {
+        self.log().lines().filter(|line| line.contains(text)).map(str::to_owned).collect()
+    }
+
+    /// Waits until it leads, and returns how long that took.
+    ///
+    /// # Errors
+    /// With its log, when that takes longer than `patience`.
+    pub async fn leads_within(&self, patience: Duration) -> Result<Duration> {
+        self.within(patience, "to lead", || self.leads()).await
+    }
+
+    /// Waits until its file is gone, and returns how long that took.
+    ///
+    /// # Errors
+    /// With its log, when that takes longer than `patience`.
+    pub async fn yields_within(&self, patience: Duration) -> Result<Duration> {
+        self.within(patience, "not to lead", || !self.leads()).await
+    }
+
+    /// Waits until its log holds `text`, and returns how long that took.
+    ///
+    /// # Errors
+    /// With its log, when that takes longer than `patience`.
+    pub async fn says_within(&self, text: &str, patience: Duration) -> Result<Duration> {
+        self.within(patience, text, || !self.said(text).is_empty()).await
+    }
+
+    /// Waits until the process has ended with exit code 0, and returns how long that took.
+    ///
+    /// # Errors
+    /// With its log, when it ends otherwise, or not within `patience`.
+    pub async fn ends_within(&self, patience: Duration) -> Result<Duration> {
+        let ended = || self.process.exited().is_ok_and(|status| status.is_some());
+        let took = self.within(patience, "to end", ended).await?;
+        match self.process.exited()? {
+            Some(status) if status.success() => Ok(took),
+            status => bail!("{} ended with {status:?}\n{}", self.name(), self.log()),
+        }
+    }
+
+    async fn within(&self, patience: Duration, what: &str, holds: impl Fn() -> bool) -> Result<Duration> {
+        let begun = Instant::now();
+        while !holds() {
+            if begun.elapsed() > patience {
+                bail!("{}: not in {patience:?}: {what}\n{}", self.name(), self.log());
+            }
+            sleep(Duration::from_millis(1)).await;
+        }
+        Ok(begun.elapsed())
+    }
+
+    /// From now on no file that it writes can be longer: a disk that is full. Its log is such a file too.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn limit_file_size(&self, bytes: u64) -> Result<()> {
+        let id = self.process.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)).context("not started")?;
+        prlimit(Some(id), Resource::Fsize, Rlimit { current: Some(bytes), maximum: Some(bytes) })?;
+        Ok(())
+    }
+
+    /// How long its process has been on a CPU.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn cpu_time(&self) -> Result<Duration> {
+        let id = self.process.id().context("not started")?;
+        let stat = fs::read_to_string(format!("/proc/{id}/stat"))?;
+        let fields: Vec<&str> = stat.rsplit_once(')').context("no process")?.1.split_whitespace().collect();
+        // In hundredths of a second on any Linux: in user mode, and in the kernel.
+        let ticks = fields[11].parse::<u64>()? + fields[12].parse::<u64>()?;
+        Ok(Duration::from_millis(10 * ticks))
     }
 
     /// When the status file that is there was made.

@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod controlplane;
 pub mod gobuild;
 pub mod kubectl;
+pub mod leases;
 pub mod operators;
 pub mod peer;
 pub mod process;

@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::libc::{F_WRLCK, SEEK_SET, flock};
 
-use super::Error;
+use super::{ELSEWHERE, Error};
 
 /// An open-file-description lock, held until it is dropped or the process dies. The file stays: were it
 /// removed, two processes could each lock a file of that name.
@@ -21,7 +21,7 @@ pub(super) struct Lock {
 
 impl Lock {
     pub(super) fn take(path: &Path) -> Result<Lock, Error> {
-        let failed = |doing, source| Error::Io { doing, path: path.to_owned(), source };
+        let failed = |doing, source| Error::Io { doing, path: path.to_owned(), source, advice: ELSEWHERE };
         let file = OpenOptions::new()
             .read(true)
             .write(true)

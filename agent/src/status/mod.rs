@@ -20,11 +20,13 @@ use self::lock::Lock;
 pub use self::report::{Report, boot_id};
 use crate::driver::Publication;
 
+const ELSEWHERE: &str = "name a status file in a directory that this user may write to, with room in it";
+
 /// Why a status path cannot be used. Each message says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Not a place for files.
-    #[error("{}: {reason}", path.display())]
+    #[error("status path {path:?} {reason}")]
     Unusable {
         /// What was looked at.
         path: PathBuf,
@@ -32,7 +34,7 @@ pub enum Error {
         reason: &'static str,
     },
     /// The system refused.
-    #[error("failed to {doing} {}: {source}", path.display())]
+    #[error("failed to {doing} {}: {source}; {advice}", path.display())]
     Io {
         /// What was tried.
         doing: &'static str,
@@ -40,9 +42,11 @@ pub enum Error {
         path: PathBuf,
         /// What the system said.
         source: io::Error,
+        /// What to do.
+        advice: &'static str,
     },
     /// Another agent lives.
-    #[error("{} is locked: another agent uses this status path; give each agent its own", path.display())]
+    #[error("{} is locked: another agent uses this status path; give each agent one of its own", path.display())]
     Locked {
         /// The lock file.
         path: PathBuf,
@@ -62,74 +66,84 @@ pub struct Author {
     pub lease: String,
     /// The nonce of this process.
     pub start: String,
-    /// Of the running kernel.
-    pub boot_id: String,
 }
 
-/// The status files of one agent: held from before its first candidacy until it ends.
+/// A status path of which this process is the only user, and that shows nothing: held from before its first candidacy
+/// until it ends.
 #[derive(Debug)]
-pub struct StatusFiles {
+pub struct Claim {
     status: PathBuf,
     report: PathBuf,
-    author: Author,
+    boot_id: String,
+    predecessor: Option<Predecessor>,
     _lock: Lock,
 }
 
-impl StatusFiles {
-    /// Takes the lock, then removes what an earlier process left behind. Of its tenure it returns what it finds:
-    /// whoever holds the lock may vouch for its death (rule L5).
+impl Claim {
+    /// Takes the lock, then removes what an earlier process left behind.
     ///
-    /// `path` is that of `leader_status`, or a directory that is to hold it.
+    /// `path` is that of `leader_status`, or a directory that is to hold it; `boot_id` is the running kernel's.
     ///
     /// # Errors
-    /// If the path cannot serve, with what to do about it. Nothing was asked of the API server by then.
-    pub fn open(path: &Path, author: Author) -> Result<(StatusFiles, Option<Predecessor>), Error> {
+    /// If the path cannot serve, with what to do about it.
+    pub fn take(path: &Path, boot_id: String) -> Result<Claim, Error> {
         let status = status_path(path)?;
-        let files = StatusFiles {
-            report: with_suffix(&status, ".json"),
-            _lock: Lock::take(&with_suffix(&status, ".lock"))?,
-            status,
-            author,
-        };
-        remove(&files.status).map_err(|source| files.failed("remove the stale", &files.status, source))?;
-        let predecessor = Report::read(&files.report).and_then(|report| report.predecessor(&files.author.boot_id));
-        remove(&files.report).map_err(|source| files.failed("remove the stale", &files.report, source))?;
-        files.probe()?;
-        Ok((files, predecessor))
+        let report = with_suffix(&status, ".json");
+        let lock = Lock::take(&with_suffix(&status, ".lock"))?;
+        remove_stale(&status)?;
+        let predecessor = Report::read(&report).and_then(|report| report.predecessor(&boot_id));
+        remove_stale(&report)?;
+        probe(&status)?;
+        Ok(Claim { status, report, boot_id, predecessor, _lock: lock })
     }
 
-    /// Fails now rather than at the first tenure.
-    fn probe(&self) -> Result<(), Error> {
-        let probe = with_suffix(&self.status, ".tmp");
-        write_whole(&probe, &probe, b"")
-            .and_then(|()| remove(&probe))
-            .map_err(|source| self.failed("write beside", &self.status, source))
+    /// The tenure that the earlier process had: whoever holds the lock may vouch for its death (rule L5).
+    #[must_use]
+    pub fn predecessor(&self) -> Option<Predecessor> {
+        self.predecessor.clone()
     }
 
-    fn failed(&self, doing: &'static str, path: &Path, source: io::Error) -> Error {
-        Error::Io { doing, path: path.to_owned(), source }
+    /// The files as `author` writes them.
+    #[must_use]
+    pub fn sign(self, author: Author) -> StatusFiles {
+        StatusFiles { claim: self, author }
     }
+}
 
+/// The status files of one agent.
+#[derive(Debug)]
+pub struct StatusFiles {
+    claim: Claim,
+    author: Author,
+}
+
+impl StatusFiles {
     fn write_report(&self, tenure: &Tenure, now: Now) -> io::Result<()> {
-        let report = Report::new(&self.author, tenure, now).to_json()?;
-        write_whole(&with_suffix(&self.report, ".tmp"), &self.report, &report)
+        let report = Report::new(&self.author, &self.claim.boot_id, tenure, now).to_json()?;
+        write_whole(&with_suffix(&self.claim.report, ".tmp"), &self.claim.report, &report)
+    }
+
+    fn write_status(&self) -> io::Result<()> {
+        let line = format!("{}\n", self.author.hostname);
+        write_whole(&with_suffix(&self.claim.status, ".tmp"), &self.claim.status, line.as_bytes())
     }
 }
 
 impl Publication for StatusFiles {
     fn publish(&mut self, tenure: &Tenure, now: Now) -> io::Result<()> {
         self.write_report(tenure, now)?;
-        let line = format!("{}\n", self.author.hostname);
-        write_whole(&with_suffix(&self.status, ".tmp"), &self.status, line.as_bytes())
+        self.write_status()
     }
 
     fn extend(&mut self, tenure: &Tenure, now: Now) -> io::Result<()> {
-        self.write_report(tenure, now)
+        self.write_report(tenure, now)?;
+        // Somebody else may have removed it.
+        if self.claim.status.try_exists()? { Ok(()) } else { self.write_status() }
     }
 
     fn retract(&mut self) -> io::Result<()> {
-        remove(&self.status)?;
-        remove(&self.report)
+        remove(&self.claim.status)?;
+        remove(&self.claim.report)
     }
 }
 
@@ -149,11 +163,27 @@ fn status_path(path: &Path) -> Result<PathBuf, Error> {
             } else if parent.is_dir() {
                 Ok(path.to_owned())
             } else {
-                unusable("its directory does not exist: create it, or mount a volume there")
+                unusable("lies in a directory that does not exist: create it, or mount a volume there")
             }
         }
-        Err(source) => Err(Error::Io { doing: "look at", path: path.to_owned(), source }),
+        Err(source) => Err(Error::Io { doing: "look at", path: path.to_owned(), source, advice: ELSEWHERE }),
     }
+}
+
+/// Fails now rather than at the first tenure, for which there must be room too.
+fn probe(status: &Path) -> Result<(), Error> {
+    let probe = with_suffix(status, ".tmp");
+    write_whole(&probe, &probe, &[b' '; 4096]).and_then(|()| remove(&probe)).map_err(|source| Error::Io {
+        doing: "write beside",
+        path: status.to_owned(),
+        source,
+        advice: ELSEWHERE,
+    })
+}
+
+fn remove_stale(path: &Path) -> Result<(), Error> {
+    let advice = "remove it, or name another status file";
+    remove(path).map_err(|source| Error::Io { doing: "remove the stale", path: path.to_owned(), source, advice })
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {

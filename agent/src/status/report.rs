@@ -1,15 +1,20 @@
 //! `leader_status.json`: the tenure as its holder knows it.
 
-use std::fs;
-use std::io;
+use std::fs::{self, Metadata, OpenOptions};
+use std::io::{self, Read as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
 use elector_crds::{format_timestamp, parse_timestamp};
 use elector_election::{Now, Predecessor, Tenure, Timestamp};
+use nix::fcntl::OFlag;
 use serde::{Deserialize, Serialize};
 
 use super::Author;
+
+/// In bytes: no report is longer.
+const MOST: u64 = 64 * 1024;
 
 /// What the file says. Times named `…Boottime…` are of `CLOCK_BOOTTIME` since the boot that `boot_id` names.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,7 +45,7 @@ pub struct Report {
 }
 
 impl Report {
-    pub(super) fn new(author: &Author, tenure: &Tenure, now: Now) -> Report {
+    pub(super) fn new(author: &Author, boot_id: &str, tenure: &Tenure, now: Now) -> Report {
         let remaining = i64::try_from(tenure.validity.remaining(now.moment).as_micros()).unwrap_or(i64::MAX);
         let valid_until = Timestamp::from_microseconds(now.wall.as_microseconds().saturating_add(remaining));
         Report {
@@ -50,7 +55,7 @@ impl Report {
             uid: tenure.uid.clone(),
             transitions: tenure.transitions,
             fencing_token: tenure.fencing_token.0,
-            boot_id: author.boot_id.clone(),
+            boot_id: boot_id.to_owned(),
             start: author.start.clone(),
             acquired_at: format_timestamp(tenure.acquire_time),
             valid_until_boottime_ns: nanoseconds(tenure.validity.until_boottime()),
@@ -60,7 +65,11 @@ impl Report {
 
     /// `None` if there is none, or what is there is no report.
     pub(super) fn read(path: &Path) -> Option<Report> {
-        serde_json::from_slice(&fs::read(path).ok()?).ok()
+        // Others may write to the volume: neither a pipe nor a link to somewhere else is opened and waited for.
+        let flags = (OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits();
+        let file = OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
+        file.metadata().ok().filter(Metadata::is_file)?;
+        serde_json::from_reader(file.take(MOST)).ok()
     }
 
     pub(super) fn to_json(&self) -> io::Result<Vec<u8>> {

@@ -12,8 +12,15 @@ fn author() -> Author {
         namespace: "shop".to_owned(),
         lease: "billing".to_owned(),
         start: "nonce".to_owned(),
-        boot_id: "boot".to_owned(),
     }
+}
+
+fn claim(path: &Path) -> Result<Claim, Error> {
+    Claim::take(path, "boot".to_owned())
+}
+
+fn files(path: &Path) -> StatusFiles {
+    claim(path).unwrap().sign(author())
 }
 
 fn now() -> Now {
@@ -42,8 +49,8 @@ fn names(folder: &Path) -> Vec<String> {
 fn files_appear_whole_and_disappear() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("status");
-    let (mut files, predecessor) = StatusFiles::open(&path, author()).unwrap();
-    assert_eq!(predecessor, None);
+    let mut files = files(&path);
+    assert_eq!(files.claim.predecessor(), None);
     assert_eq!(names(folder.path()), ["status.lock"]);
     files.publish(&tenure(), now()).unwrap();
     assert_eq!(names(folder.path()), ["status", "status.json", "status.lock"]);
@@ -60,7 +67,7 @@ fn files_appear_whole_and_disappear() {
 #[test]
 fn a_directory_is_filled() {
     let folder = tempfile::tempdir().unwrap();
-    let (mut files, _) = StatusFiles::open(folder.path(), author()).unwrap();
+    let mut files = files(folder.path());
     files.publish(&tenure(), now()).unwrap();
     assert_eq!(names(folder.path()), ["leader_status", "leader_status.json", "leader_status.lock"]);
 }
@@ -68,12 +75,12 @@ fn a_directory_is_filled() {
 #[test]
 fn what_a_dead_process_left_is_removed_and_its_tenure_returned() {
     let folder = tempfile::tempdir().unwrap();
-    let (mut files, _) = StatusFiles::open(folder.path(), author()).unwrap();
+    let mut files = files(folder.path());
     files.publish(&tenure(), now()).unwrap();
     drop(files);
-    let (_files, predecessor) = StatusFiles::open(folder.path(), author()).unwrap();
+    let claim = claim(folder.path()).unwrap();
     assert_eq!(names(folder.path()), ["leader_status.lock"]);
-    let predecessor = predecessor.unwrap();
+    let predecessor = claim.predecessor().unwrap();
     assert_eq!((predecessor.uid.as_str(), predecessor.start.as_str(), predecessor.transitions), ("u1", "nonce", 4));
     assert_eq!(predecessor.acquire_time, tenure().acquire_time);
 }
@@ -81,21 +88,19 @@ fn what_a_dead_process_left_is_removed_and_its_tenure_returned() {
 #[test]
 fn a_tenure_of_an_earlier_boot_is_not_returned() {
     let folder = tempfile::tempdir().unwrap();
-    let (mut files, _) = StatusFiles::open(folder.path(), author()).unwrap();
+    let mut files = files(folder.path());
     files.publish(&tenure(), now()).unwrap();
     drop(files);
-    let rebooted = Author { boot_id: "another".to_owned(), ..author() };
-    let (_files, predecessor) = StatusFiles::open(folder.path(), rebooted).unwrap();
-    assert_eq!(predecessor, None);
+    assert_eq!(Claim::take(folder.path(), "another".to_owned()).unwrap().predecessor(), None);
 }
 
 #[test]
 fn a_second_agent_on_one_path_is_refused_and_removes_nothing() {
     let folder = tempfile::tempdir().unwrap();
-    let (mut files, _) = StatusFiles::open(folder.path(), author()).unwrap();
+    let mut files = files(folder.path());
     files.publish(&tenure(), now()).unwrap();
-    let error = StatusFiles::open(folder.path(), author()).unwrap_err();
-    assert!(error.to_string().contains("give each agent its own"), "{error}");
+    let error = claim(folder.path()).unwrap_err();
+    assert!(error.to_string().contains("give each agent one of its own"), "{error}");
     assert!(folder.path().join("leader_status").exists());
 }
 
@@ -105,12 +110,11 @@ fn a_path_that_cannot_serve_is_refused() {
     let (link, target) = (folder.path().join("link"), folder.path().join("target"));
     symlink(&target, &link).unwrap();
     for path in [link, folder.path().join("missing/status"), PathBuf::from("/dev/null")] {
-        let refused = StatusFiles::open(&path, author());
-        assert!(refused.is_err(), "{}", path.display());
+        assert!(claim(&path).is_err(), "{}", path.display());
     }
     assert!(!target.exists());
     fs::create_dir_all(folder.path().join("status2.json/full")).unwrap();
-    assert!(StatusFiles::open(&folder.path().join("status2"), author()).is_err());
+    assert!(claim(&folder.path().join("status2")).is_err());
 }
 
 #[test]
@@ -118,7 +122,7 @@ fn what_lies_at_the_temporary_name_is_not_written_through() {
     let folder = tempfile::tempdir().unwrap();
     let victim = folder.path().join("victim");
     fs::write(&victim, "untouched").unwrap();
-    let (mut files, _) = StatusFiles::open(&folder.path().join("status"), author()).unwrap();
+    let mut files = files(&folder.path().join("status"));
     symlink(&victim, folder.path().join("status.tmp")).unwrap();
     files.publish(&tenure(), now()).unwrap();
     assert_eq!(fs::read_to_string(&victim).unwrap(), "untouched");
@@ -129,8 +133,27 @@ fn garbage_in_the_report_is_no_predecessor() {
     let folder = tempfile::tempdir().unwrap();
     for garbage in ["", "{", "null", "{}", r#"{"identity":1}"#] {
         fs::write(folder.path().join("leader_status.json"), garbage).unwrap();
-        let (files, predecessor) = StatusFiles::open(folder.path(), author()).unwrap();
-        assert_eq!(predecessor, None, "{garbage}");
-        drop(files);
+        assert_eq!(claim(folder.path()).unwrap().predecessor(), None, "{garbage}");
     }
+}
+
+#[test]
+fn a_report_that_would_never_end_is_not_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let report = folder.path().join("leader_status.json");
+    nix::unistd::mkfifo(&report, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    assert_eq!(claim(folder.path()).unwrap().predecessor(), None);
+    symlink("/dev/zero", &report).unwrap();
+    assert_eq!(claim(folder.path()).unwrap().predecessor(), None);
+    assert_eq!(names(folder.path()), ["leader_status.lock"]);
+}
+
+#[test]
+fn a_file_that_somebody_removed_is_back_at_the_next_renewal() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut files = files(folder.path());
+    files.publish(&tenure(), now()).unwrap();
+    fs::remove_file(folder.path().join("leader_status")).unwrap();
+    files.extend(&tenure(), now()).unwrap();
+    assert_eq!(names(folder.path()), ["leader_status", "leader_status.json", "leader_status.lock"]);
 }
