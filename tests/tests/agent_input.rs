@@ -1,160 +1,216 @@
-//! What the agent refuses: exit code 2, and one line on stderr that says what is wrong and what to do.
+//! What an agent cannot work with: exit code 2, and one line on stderr that says what is wrong and what to do.
 
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::Stdio;
+use std::time::Duration;
 
-use elector_crds::timings_cases::TIMINGS_CASES;
+use anyhow::{Context as _, Result};
+use elector_crds::timings_cases::{TIMINGS_CASES, TimingsCase};
+use elector_tests::process::Process;
 use elector_tests::programs::Programs;
 use elector_tests::scratch::Scratch;
+use tokio::process::Command;
+use tokio::time::timeout;
 
-/// No server listens there, and none is asked before the settings are found to be good.
-const KUBECONFIG: &str = "apiVersion: v1\nkind: Config\ncurrent-context: none\n\
-                          clusters: [{name: none, cluster: {server: 'https://127.0.0.1:1'}}]\n\
-                          users: [{name: none, user: {token: none}}]\n\
-                          contexts: [{name: none, context: {cluster: none, user: none}}]\n";
+const PATIENCE: Duration = Duration::from_secs(20);
 
-struct Stage {
-    scratch: Scratch,
+/// An agent that lacks nothing but an API server, and its folder.
+struct Setup {
+    folder: Scratch,
+    agent: &'static Path,
 }
 
-impl Stage {
-    fn new() -> Stage {
-        let scratch = Scratch::new().expect("a temporary folder");
-        fs::write(scratch.path().join("kubeconfig"), KUBECONFIG).expect("it can be written");
-        Stage { scratch }
+impl Setup {
+    async fn new() -> Result<Setup> {
+        let folder = Scratch::new()?;
+        let kubeconfig = r#"{
+            clusters: [{name: none, cluster: {server: "https://127.0.0.1:9"}}], users: [{name: none, user: {token: none}}],
+            contexts: [{name: none, context: {cluster: none, user: none}}], current-context: none}"#;
+        fs::write(folder.path().join("kubeconfig"), kubeconfig)?;
+        Ok(Setup { folder, agent: &Programs::built().await?.agent })
     }
 
-    fn path(&self) -> &Path {
-        self.scratch.path()
+    fn path(&self, name: &str) -> String {
+        self.folder.path().join(name).display().to_string()
     }
 
-    /// The agent with settings that would do, but for `environment`, ended when it has not refused within a second.
-    async fn run(&self, environment: &[(&str, &str)]) -> Output {
-        let agent = &Programs::built().await.expect("the programs build").agent;
-        Command::new("timeout")
-            .args(["--signal=TERM", "1"])
-            .arg(agent)
-            .env_clear()
-            .env("PATH", "/usr/bin:/bin")
-            .env("LEASE_NAME", "billing")
-            .env("NAMESPACE", "shop")
-            .env("KUBECONFIG", self.path().join("kubeconfig"))
-            .env("STATUS_FILE", self.path().join("leader_status"))
-            .envs(environment.iter().copied())
-            .stdin(Stdio::null())
-            .output()
-            .expect("timeout is there")
+    fn environment(&self) -> Vec<(String, String)> {
+        [
+            ("LEASE_NAME", "billing".to_owned()),
+            ("NAMESPACE", "shop".to_owned()),
+            ("KUBECONFIG", self.path("kubeconfig")),
+            ("STATUS_FILE", self.path("leader_status")),
+            ("HOME", self.path("")),
+        ]
+        .map(|(name, value)| (name.to_owned(), value))
+        .to_vec()
     }
 
-    async fn refuses(&self, environment: &[(&str, &str)], why: &str) {
-        let output = self.run(environment).await;
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(2), "{environment:?}: {said}");
-        assert_eq!(said.lines().count(), 1, "{said}");
-        assert!(said.contains(why), "{environment:?}: {said}");
+    fn command(&self, settings: &[(&str, &str)], arguments: &[String]) -> Command {
+        let mut command = Command::new(self.agent);
+        command.env_clear().envs(self.environment()).envs(settings.iter().copied()).args(arguments);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        command
     }
-}
 
-#[tokio::test]
-async fn settings_that_would_do_keep_it_running_though_no_server_answers() {
-    let stage = Stage::new();
-    let output = stage.run(&[]).await;
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    // `timeout` had to end it.
-    assert_eq!(output.status.code(), Some(124), "{said}");
-    assert!(said.contains("failed to reach the API server"), "{said}");
-    assert_eq!(said.matches("WARN").count(), 1, "{said}");
-    assert!(!stage.path().join("leader_status").exists());
-}
+    /// What an agent that refuses these settings says.
+    async fn refusal(&self, settings: &[(&str, &str)], arguments: &[String]) -> Result<String> {
+        let output = timeout(PATIENCE, self.command(settings, arguments).output()).await;
+        let output = output.with_context(|| format!("it runs with {settings:?} {arguments:?}"))??;
+        let said = String::from_utf8(output.stderr)?;
+        assert_eq!(output.status.code(), Some(2), "{settings:?} {arguments:?}: {said}");
+        assert_eq!((said.matches('\n').count(), output.stdout.len()), (1, 0), "{said}");
+        assert!(said.starts_with("error: "), "{said}");
+        Ok(said.trim_end().to_owned())
+    }
 
-#[tokio::test]
-async fn names() {
-    let stage = Stage::new();
-    stage.refuses(&[("LEASE_NAME", "")], "no LEASE_NAME: set it, or --lease-name").await;
-    stage.refuses(&[("NAMESPACE", "")], "no namespace found: set NAMESPACE or --namespace").await;
-    for name in ["Billing", "-billing", "billing_1", "a/b", &"a".repeat(254)] {
-        stage.refuses(&[("LEASE_NAME", name)], "is no DNS subdomain").await;
-        stage.refuses(&[("NAMESPACE", name)], "is no DNS label").await;
+    /// Asserts that an agent refuses these settings, and says so in these words.
+    async fn refuses(&self, settings: &[(&str, &str)], words: &[&str]) -> Result<()> {
+        let said = self.refusal(settings, &[]).await?;
+        for word in words {
+            assert!(said.contains(word), "{settings:?}: no {word:?} in: {said}");
+        }
+        Ok(())
     }
 }
 
 #[tokio::test]
-async fn no_configuration_of_a_cluster() {
-    let stage = Stage::new();
-    stage.refuses(&[("KUBECONFIG", "/nonexistent")], "set KUBECONFIG").await;
+async fn names_that_are_missing_or_no_names() {
+    let setup = Setup::new().await.unwrap();
+    setup.refuses(&[("LEASE_NAME", "")], &["no LEASE_NAME", "--lease-name"]).await.unwrap();
+    setup.refuses(&[("NAMESPACE", "")], &["no namespace found", "NAMESPACE", "--namespace"]).await.unwrap();
+    for name in ["Billing", "a_b", "-a", "a.", "a/b", "ü", "a\nb", " ", &"a".repeat(254)] {
+        setup.refuses(&[("LEASE_NAME", name)], &["lease name", "is no DNS", "lower-case"]).await.unwrap();
+    }
+    for name in ["Shop", "a.b", "a-", &"a".repeat(64)] {
+        setup.refuses(&[("NAMESPACE", name)], &["namespace", "is no DNS label", "lower-case"]).await.unwrap();
+    }
 }
 
 #[tokio::test]
-async fn timings_in_the_words_of_the_api_server() {
-    let stage = Stage::new();
+async fn timings_are_accepted_and_refused_in_the_words_of_the_api_server() {
+    let setup = Setup::new().await.unwrap();
     for case in TIMINGS_CASES {
-        let values = [case.lease_duration, case.renew_deadline, case.retry_period, case.release_delay];
-        let [lease_duration, renew_deadline, retry_period, release_delay] = values.map(|value| value.to_string());
-        let environment = [
-            ("LEASE_DURATION_SECONDS", lease_duration.as_str()),
-            ("RENEW_DEADLINE_SECONDS", &renew_deadline),
-            ("RETRY_PERIOD_SECONDS", &retry_period),
-            ("RELEASE_DELAY_SECONDS", &release_delay),
+        let TimingsCase { lease_duration, renew_deadline, retry_period, release_delay, refusal } = case;
+        let arguments = [
+            format!("--lease-duration-seconds={lease_duration}"),
+            format!("--renew-deadline-seconds={renew_deadline}"),
+            format!("--retry-period-seconds={retry_period}"),
+            format!("--release-delay-seconds={release_delay}"),
         ];
-        match case.refusal {
-            Some(refusal) => stage.refuses(&environment, refusal).await,
-            // As accepted as the others; each takes the second that it is given.
-            None => assert_eq!(stage.run(&environment).await.status.code(), Some(124), "{environment:?}"),
+        // What is accepted fails at the next thing.
+        let said = setup.refusal(&[("KUBECONFIG", "/none")], &arguments).await.unwrap();
+        match refusal {
+            Some(refusal) => assert_eq!(said, format!("error: {refusal}")),
+            None => assert!(said.contains("kubeconfig"), "{case:?}: {said}"),
         }
     }
-    stage.refuses(&[("LEASE_DURATION_SECONDS", "fifteen")], "invalid value 'fifteen'").await;
-    stage.refuses(&[("LEASE_DURATION_SECONDS", "2147483648")], "it can be 3600 at most").await;
 }
 
 #[tokio::test]
-async fn status_files_that_cannot_serve() {
-    let stage = Stage::new();
-    let path = |name: &str| stage.path().join(name).display().to_string();
-    stage.refuses(&[("STATUS_FILE", &path("missing/leader_status"))], "its directory does not exist").await;
-    symlink("/etc/hostname", path("link")).unwrap();
-    stage.refuses(&[("STATUS_FILE", &path("link"))], "is a symbolic link").await;
-    stage.refuses(&[("STATUS_FILE", "/dev/null")], "is no regular file").await;
-    // Not even root creates files there.
-    stage.refuses(&[("STATUS_FILE", "/proc/leader_status")], "/proc/leader_status").await;
-    // A stale report that is no file cannot be removed.
-    fs::create_dir_all(path("stale.json/full")).unwrap();
-    stage.refuses(&[("STATUS_FILE", &path("stale"))], "failed to remove the stale").await;
-    assert_eq!(fs::read_link(path("link")).unwrap(), Path::new("/etc/hostname"));
-}
-
-#[tokio::test]
-async fn a_second_agent_on_one_status_path() {
-    let stage = Stage::new();
-    let agent = Programs::built().await.unwrap().agent.clone();
-    let status_file = stage.path().join("leader_status");
-    let first = elector_tests::process::Process::new(
-        agent,
-        vec!["--lease-name=billing".to_owned(), "--namespace=shop".to_owned()],
-        stage.path().join("first.log"),
-    )
-    .with_environment(vec![
-        ("KUBECONFIG".to_owned(), stage.path().join("kubeconfig").display().to_string()),
-        ("STATUS_FILE".to_owned(), status_file.display().to_string()),
-    ]);
-    first.start().unwrap();
-    while !fs::read_to_string(stage.path().join("first.log")).is_ok_and(|log| log.contains("contending")) {
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+async fn settings_that_are_no_numbers_or_no_words_that_it_knows() {
+    let setup = Setup::new().await.unwrap();
+    setup
+        .refuses(&[("RETRY_PERIOD_SECONDS", "2147483648")], &["retryPeriodSeconds is 2147483648; it can be 3600"])
+        .await
+        .unwrap();
+    for number in ["two", "2s", "1.5", " ", "1e3", "99999999999999999999"] {
+        setup.refuses(&[("RETRY_PERIOD_SECONDS", number)], &["invalid value", "--retry-period-seconds"]).await.unwrap();
     }
-    stage.refuses(&[], "another agent uses this status path").await;
-    assert_eq!(first.exited().unwrap(), None);
-    first.stop().await.unwrap();
-    assert_eq!(first.exited().unwrap().and_then(|status| status.code()), Some(0));
+    setup.refuses(&[("LOG_FORMAT", "xml")], &["xml", "text, json"]).await.unwrap();
+    setup.refuses(&[("LOG_LEVEL", "a=b=c")], &["log level"]).await.unwrap();
+    let said = setup.refusal(&[], &["--leese-name=a".to_owned()]).await.unwrap();
+    assert!(said.contains("--leese-name") && said.contains("see --help"), "{said}");
 }
 
 #[tokio::test]
-async fn the_log_can_be_json() {
-    let output = Stage::new().run(&[("LOG_FORMAT", "json")]).await;
+async fn status_paths_that_cannot_serve() {
+    let setup = Setup::new().await.unwrap();
+    fs::write(setup.path("file"), "").unwrap();
+    symlink(setup.path("elsewhere"), setup.path("link")).unwrap();
+    fs::create_dir_all(setup.path("stale/leader_status/full")).unwrap();
+    fs::create_dir_all(setup.path("busy.json/full")).unwrap();
+    fs::create_dir_all(setup.path("locked.lock")).unwrap();
+    for (path, words) in [
+        (setup.path("missing/leader_status"), ["lies in a directory that does not exist", "create it"]),
+        (setup.path("file/leader_status"), ["Not a directory", "name a status file in a directory"]),
+        (setup.path("link"), ["is a symbolic link", "name the file itself"]),
+        (setup.path("stale"), ["failed to remove the stale", "remove it, or name another"]),
+        (setup.path("busy"), ["failed to remove the stale", "remove it, or name another"]),
+        (setup.path("locked"), ["failed to open", "name a status file in a directory"]),
+        ("/proc/leader_status".to_owned(), ["failed to open", "name a status file in a directory"]),
+        ("/dev/null".to_owned(), ["is no regular file", "name another"]),
+        ("/".to_owned() + &"a".repeat(300), ["File name too long", "name a status file"]),
+    ] {
+        setup.refuses(&[("STATUS_FILE", &path)], &words).await.unwrap();
+    }
+    assert!(!Path::new(&setup.path("elsewhere")).exists());
+}
+
+/// Charts and templates leave them behind.
+#[tokio::test]
+async fn a_variable_that_is_empty_counts_as_not_set() {
+    let setup = Setup::new().await.unwrap();
+    let settings =
+        ["LEASE_DURATION_SECONDS", "RELEASE_DELAY_SECONDS", "LOG_FORMAT", "LOG_LEVEL", "IDENTITY", "POD_UID"];
+    let empty: Vec<_> = settings.into_iter().map(|setting| (setting, "")).collect();
+    setup.refuses(&[&empty[..], &[("KUBECONFIG", "/none")]].concat(), &["kubeconfig"]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_disk_without_room() {
+    let setup = Setup::new().await.unwrap();
+    // No file may be longer than 0 bytes, which is as good as a full disk.
+    let script = r#"trap "" XFSZ; ulimit -f 0; exec "$0""#;
+    let mut command = Command::new("sh");
+    command.args(["-c", script]).arg(setup.agent).env_clear().envs(setup.environment());
+    let output = timeout(PATIENCE, command.output()).await.unwrap().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.lines().count() >= 2, "{said}");
-    for line in said.lines() {
-        let line: serde_json::Value = serde_json::from_str(line).unwrap();
-        assert!(line["message"].is_string() && line["lease"] == "billing", "{line}");
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("failed to write beside") && said.contains("with room in it"), "{said}");
+}
+
+#[tokio::test]
+async fn no_way_to_the_api_server_and_what_was_left_behind_is_removed_all_the_same() {
+    let setup = Setup::new().await.unwrap();
+    fs::write(setup.path("garbage"), "{\n\n:").unwrap();
+    fs::write(setup.path("nobody"), "{clusters: [], users: [], contexts: [], current-context: none}").unwrap();
+    for kubeconfig in ["/none".to_owned(), String::new(), setup.path("garbage"), setup.path("nobody")] {
+        fs::write(setup.path("leader_status"), "stale").unwrap();
+        fs::write(setup.path("leader_status.json"), "stale").unwrap();
+        setup
+            .refuses(&[("KUBECONFIG", &kubeconfig)], &["failed to read a kubeconfig", "set KUBECONFIG"])
+            .await
+            .unwrap();
+        assert!(!Path::new(&setup.path("leader_status")).exists());
+        assert!(!Path::new(&setup.path("leader_status.json")).exists());
     }
+}
+
+#[tokio::test]
+async fn two_agents_on_one_status_path() {
+    let setup = Setup::new().await.unwrap();
+    let first = Process::new(setup.agent.to_owned(), Vec::new(), setup.folder.path().join("log"))
+        .with_environment(setup.environment());
+    first.start().unwrap();
+    let log = || fs::read_to_string(setup.path("log")).unwrap();
+    timeout(Duration::from_secs(10), async {
+        while !log().contains("contending") {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await
+    .unwrap();
+    setup.refuses(&[], &["leader_status.lock is locked", "give each agent one of its own"]).await.unwrap();
+    assert_eq!(first.exited().unwrap(), None);
+}
+
+#[tokio::test]
+async fn the_exit_code_is_the_same_if_nobody_can_read_why() {
+    let setup = Setup::new().await.unwrap();
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let status = setup.command(&[("LEASE_NAME", "")], &[]).stderr(full).status().await.unwrap();
+    assert_eq!(status.code(), Some(2));
 }

@@ -1,107 +1,143 @@
-//! What the API server accepts as a LeaderElection, in which words it refuses, and what it explains.
+//! What the API server accepts as a LeaderElection, and in which words it refuses the rest.
 
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use anyhow::Result;
 use elector_crds::LeaderElection;
-use elector_crds::timings_cases::TIMINGS_CASES;
-use elector_tests::cluster::Namespace;
-use elector_tests::controlplane::ControlPlane;
+use elector_crds::timings_cases::{TIMINGS_CASES, TimingsCase};
+use elector_tests::controlplane::{ControlPlane, Namespace};
 use elector_tests::kubectl::kubectl;
-use kube::Api;
-use kube::api::{ApiResource, DynamicObject, PostParams};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{Api, ApiResource, DynamicObject, PostParams};
 use serde_json::{Value, json};
-use tokio::time::sleep;
+use tokio::sync::OnceCell;
+use tokio::time::{Instant, sleep};
 
-async fn namespace(prefix: &str) -> Namespace<'static> {
-    let plane = ControlPlane::shared().await.expect("a control plane");
-    let kubeconfig = plane.kubeconfig();
-    kubectl(&kubeconfig, &["apply", "--server-side", "-f", "-"], &elector_crds::manifest::manifest())
-        .await
-        .expect("it is accepted");
-    let established = ["wait", "--for=condition=Established", "crd/leaderelections.leader-elector.io"];
-    kubectl(&kubeconfig, &established, "").await.expect("it is established");
-    plane.namespace(prefix).await.expect("a namespace")
+const CRD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../crds/leaderelections.yaml");
+
+/// A namespace where the CustomResourceDefinition is served, as it lies in the repository.
+async fn namespace(name: &str) -> Result<Namespace<'static>> {
+    static INSTALLED: OnceCell<()> = OnceCell::const_new();
+    let plane = ControlPlane::shared().await?;
+    let install = async || -> Result<()> {
+        kubectl(&plane.kubeconfig(), &["apply", "-f", CRD], "").await?;
+        let established = ["wait", "--for=condition=Established", "crd/leaderelections.leader-elector.io"];
+        kubectl(&plane.kubeconfig(), &established, "").await?;
+        Ok(())
+    };
+    INSTALLED.get_or_try_init(install).await?;
+    plane.namespace(name).await
 }
 
-/// What the API server says to one of this name and spec; nothing is stored.
-async fn said_of(namespace: &Namespace<'_>, name: &str, spec: Value) -> Result<Value, String> {
-    let kind = ApiResource::erase::<LeaderElection>(&());
-    let elections: Api<DynamicObject> = Api::namespaced_with(namespace.client(), namespace.name(), &kind);
-    let election = DynamicObject::new(name, &kind).data(json!({"spec": spec}));
+/// Asks for it without storing it, and returns what would be stored.
+async fn ask(namespace: &Namespace<'_>, name: &str, spec: &Value) -> Result<DynamicObject, kube::Error> {
+    let resource = ApiResource::erase::<LeaderElection>(&());
+    let elections: Api<DynamicObject> = Api::namespaced_with(namespace.client(), namespace.name(), &resource);
+    let election = DynamicObject::new(name, &resource).data(json!({"spec": spec}));
     let dry_run = PostParams { dry_run: true, ..PostParams::default() };
-    elections
-        .create(&dry_run, &election)
-        .await
-        .map(|stored| stored.data["spec"].clone())
-        .map_err(|error| error.to_string())
+    elections.create(&dry_run, &election).await
 }
 
 #[tokio::test]
-async fn timings_are_refused_in_the_words_of_the_agent_one_at_a_time() {
-    let namespace = namespace("timings").await;
+async fn an_empty_spec_is_complete() {
+    let namespace = namespace("empty").await.unwrap();
+    let stored = ask(&namespace, "billing", &json!({})).await.unwrap();
+    let complete = json!({
+        "candidates": {"serviceAccountNames": ["default"]},
+        "leaseDurationSeconds": 15, "renewDeadlineSeconds": 10, "retryPeriodSeconds": 2, "releaseDelaySeconds": 0,
+    });
+    assert_eq!(stored.data["spec"], complete);
+}
+
+#[tokio::test]
+async fn timings_are_accepted_and_refused_in_the_words_of_the_agent() {
+    let namespace = namespace("timings").await.unwrap();
     for case in TIMINGS_CASES {
+        let TimingsCase { lease_duration, renew_deadline, retry_period, release_delay, refusal } = *case;
         let spec = json!({
-            "leaseDurationSeconds": case.lease_duration,
-            "renewDeadlineSeconds": case.renew_deadline,
-            "retryPeriodSeconds": case.retry_period,
-            "releaseDelaySeconds": case.release_delay,
+            "leaseDurationSeconds": lease_duration, "renewDeadlineSeconds": renew_deadline,
+            "retryPeriodSeconds": retry_period, "releaseDelaySeconds": release_delay,
         });
-        let said = said_of(&namespace, "a", spec).await;
-        match (case.refusal, said) {
-            (None, Ok(_)) => {}
-            (Some(refusal), Err(said)) => assert!(said.contains(refusal), "{case:?}: {said}"),
-            (_, said) => assert!(said.is_ok() == case.refusal.is_none(), "{case:?}: {said:?}"),
+        match (ask(&namespace, "billing", &spec).await, refusal) {
+            (Ok(_), None) => {}
+            (Err(said), Some(refusal)) => {
+                let said = said.to_string();
+                assert!(said.contains(refusal), "{case:?}: {said}");
+                let others = TIMINGS_CASES.iter().filter_map(|case| case.refusal).filter(|other| *other != refusal);
+                assert!(!others.into_iter().any(|other| said.contains(other)), "more than one: {said}");
+            }
+            (answer, _) => panic!("{case:?}: {answer:?}"),
         }
     }
-    let said = said_of(&namespace, "a", json!({"leaseDurationSeconds": 2_147_483_648_i64})).await.unwrap_err();
-    assert!(said.contains("int32"), "{said}");
 }
 
 #[tokio::test]
-async fn an_empty_spec_is_complete_and_odd_ones_are_refused() {
-    let namespace = namespace("specs").await;
-    let defaults = said_of(&namespace, "a", json!({})).await.unwrap();
-    assert_eq!(defaults["leaseDurationSeconds"], 15);
-    assert_eq!(defaults["renewDeadlineSeconds"], 10);
-    assert_eq!(defaults["retryPeriodSeconds"], 2);
-    assert_eq!(defaults["releaseDelaySeconds"], 0);
-    assert_eq!(defaults["candidates"]["serviceAccountNames"], json!(["default"]));
-    for (spec, why) in [
-        (json!({"candidates": {"selector": {}}}), "selector is empty"),
-        (json!({"candidates": {"serviceAccountNames": []}}), "serviceAccountNames"),
-        (json!({"candidates": {"serviceAccountNames": ["a", "a"]}}), "Duplicate"),
-        (json!({"candidates": {"serviceAccountNames": ["A"]}}), "serviceAccountNames"),
+async fn what_no_operator_could_use_is_refused() {
+    let namespace = namespace("refused").await.unwrap();
+    let selector = |selector: Value| json!({"candidates": {"selector": selector}});
+    let expression = |operator: &str, values: Value| {
+        selector(json!({"matchExpressions": [{"key": "app", "operator": operator, "values": values}]}))
+    };
+    let accounts = |names: Value| json!({"candidates": {"serviceAccountNames": names}});
+    let many: Vec<String> = (0..33).map(|number| format!("a-{number}")).collect();
+    for (spec, words) in [
+        (selector(json!({})), "selector is empty, which would select every pod"),
+        (selector(json!({"matchLabels": {}, "matchExpressions": []})), "selector is empty"),
+        (expression("In", json!([])), "In and NotIn need at least one"),
+        (expression("Exists", json!(["a"])), "Exists and DoesNotExist take none"),
+        (expression("Is", json!(["a"])), "Unsupported value"),
+        (accounts(json!([])), "should have at least 1 items"),
+        (accounts(json!(many)), "must have at most 32 items"),
+        (accounts(json!(["a", "a"])), "Duplicate value"),
+        (accounts(json!(["No"])), "should match"),
+        (json!({"leaseDurationSeconds": "15"}), "must be of type integer"),
+        (json!({"leaseDurationSeconds": 15.5}), "must be of type integer"),
+        (json!({"leaseDurationSeconds": 2_147_483_648_u64}), "int32"),
     ] {
-        let said = said_of(&namespace, "a", spec).await.unwrap_err();
-        assert!(said.contains(why), "{said}");
+        let said = ask(&namespace, "billing", &spec).await.expect_err(words).to_string();
+        assert!(said.contains(words), "{spec}: {said}");
     }
-    let said = said_of(&namespace, &"a".repeat(64), json!({})).await.unwrap_err();
+    let said = ask(&namespace, &"a".repeat(64), &json!({})).await.unwrap_err().to_string();
     assert!(said.contains("metadata.name is 64 characters long; it can be 63 at most"), "{said}");
-    said_of(&namespace, &"a".repeat(63), json!({})).await.unwrap();
+    ask(&namespace, &"a".repeat(63), &expression("In", json!(["a"]))).await.unwrap();
 }
 
-/// The description of a new kind is published a little after the kind itself.
-async fn explained(kubeconfig: &Path, field: &str) -> String {
-    let deadline = Instant::now() + Duration::from_secs(20);
-    loop {
-        match kubectl(kubeconfig, &["explain", field], "").await {
-            Ok(explained) => return explained,
-            Err(error) => assert!(Instant::now() < deadline, "{error}"),
+#[tokio::test]
+async fn every_field_is_explained() {
+    let namespace = namespace("explain").await.unwrap();
+    let kubeconfig = namespace.cluster().kubeconfig();
+    // Discovery lags behind a little.
+    let begun = Instant::now();
+    let explained = loop {
+        match kubectl(&kubeconfig, &["explain", "le.spec", "--recursive"], "").await {
+            Ok(explained) => break explained,
+            Err(error) => assert!(begun.elapsed() < Duration::from_secs(20), "{error}"),
         }
         sleep(Duration::from_millis(200)).await;
+    };
+    for field in ["candidates", "selector", "matchLabels", "serviceAccountNames", "releaseDelaySeconds"] {
+        assert!(explained.contains(field), "{explained}");
     }
+    let explained = kubectl(&kubeconfig, &["explain", "le.spec.retryPeriodSeconds"], "").await.unwrap();
+    assert!(explained.contains("How often a leader renews"), "{explained}");
+
+    let crds: Api<CustomResourceDefinition> = Api::all(namespace.client());
+    let crd = crds.get("leaderelections.leader-elector.io").await.unwrap();
+    let schema = crd.spec.versions[0].schema.clone().unwrap().open_api_v3_schema.unwrap();
+    let mut silent = Vec::new();
+    undescribed(&serde_json::to_value(schema).unwrap(), "", &mut silent);
+    assert_eq!(silent, [] as [String; 0]);
 }
 
-#[tokio::test]
-async fn every_field_is_explained_and_le_is_its_short_name() {
-    let namespace = namespace("explain").await;
-    let kubeconfig = namespace.cluster().kubeconfig();
-    for field in ["", ".spec.leaseDurationSeconds", ".spec.candidates.serviceAccountNames", ".status.holder.nodeName"] {
-        let explained = explained(&kubeconfig, &format!("leaderelections{field}")).await;
-        let described = explained.split_once("DESCRIPTION:").unwrap().1.trim_start();
-        assert!(!described.starts_with("<empty>"), "{explained}");
+fn undescribed(schema: &Value, path: &str, found: &mut Vec<String>) {
+    for (name, property) in schema["properties"].as_object().into_iter().flatten() {
+        let path = format!("{path}/{name}");
+        if property["description"].as_str().unwrap_or_default().is_empty() {
+            found.push(path.clone());
+        }
+        undescribed(property, &path, found);
     }
-    let listed = kubectl(&kubeconfig, &["-n", namespace.name(), "get", "le"], "").await.unwrap();
-    assert_eq!(listed, "");
+    if schema["items"].is_object() {
+        undescribed(&schema["items"], path, found);
+    }
 }
