@@ -19,8 +19,8 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::sync::watch;
 
-use crate::observe::Answer;
-use crate::plan::{Event, LeaseAction, Now, Plan, lease::Amendment, rbac};
+use crate::observe::{Answer, Now};
+use crate::plan::{Event, LeaseAction, Plan, lease::Amendment, rbac};
 use crate::{NAME, events, key::Key};
 
 /// Why a plan was not carried out to its end.

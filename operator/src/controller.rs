@@ -19,8 +19,8 @@ use tracing::{debug, info, warn};
 
 use crate::apply::{Applier, Error as ApplyError, Outcome, Stage};
 use crate::key::Key;
-use crate::observe::Index;
-use crate::plan::{Now, Plan, Trouble, plan};
+use crate::observe::{Index, Now, Trouble};
+use crate::plan::{Plan, plan};
 use crate::queue::{Queue, Why};
 use crate::settings::Settings;
 use crate::watches;

@@ -7,7 +7,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::{Resource, ResourceExt};
 
 use crate::NAME;
-use crate::plan::{Event, Now};
+use crate::observe::Now;
+use crate::plan::Event;
 
 /// What `event` says of `election`, reported by the replica called `reporter`.
 ///

@@ -8,7 +8,7 @@ use elector_election::{Lease, MAX_LEASE_DURATION_SECONDS, UNKNOWN_HOLDER};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::ResourceExt;
 
-use crate::plan::Now;
+use super::Now;
 use crate::{MANAGED_BY_LABEL, NAME};
 
 /// A Lease as it was last seen.

@@ -9,7 +9,9 @@
 
 mod lease;
 mod listing;
+mod observed;
 mod pod;
+mod tenure;
 #[cfg(test)]
 mod tests;
 
@@ -26,9 +28,11 @@ use kube::runtime::watcher::Event;
 
 pub use self::lease::{History, LeaseSeen};
 use self::listing::{Change, Listing};
+pub use self::observed::{Now, Observed, Trouble};
 pub use self::pod::Pod;
-use crate::key::Key;
-use crate::plan::{self, Now, Observed, Trouble, rbac};
+pub(crate) use self::tenure::was_restored;
+pub use self::tenure::{Phase, own_duration, phase};
+use crate::key::{self, Key};
 
 /// How many names are remembered. Beyond that no Lease is made as never held any more: waiting is always safe.
 const MAX_HISTORIES: usize = 200_000;
@@ -112,14 +116,14 @@ impl Index {
         self.elections.keys()
     }
 
-    /// What [`plan::plan`] needs to know of one election. `None` if there is no such election.
+    /// What [`plan`](crate::plan::plan) needs to know of one election. `None` if there is no such election.
     #[must_use]
     pub fn observed(&self, key: &Key, trouble: Option<Trouble>) -> Option<(Arc<LeaderElection>, Observed)> {
         let Election { object, selector, creation_watched, .. } = self.elections.get(key)?;
         let lease = self.leases.get(key).cloned();
         let holder_pod = lease.as_ref().and_then(|seen| self.holder_pod(&key.namespace, &seen.lease.record.holder));
         let pods = self.pods_of(&key.namespace).filter(|pod| selector.matches(&pod.labels)).cloned().collect();
-        let rbac_key = Key::new(&key.namespace, &rbac::name(&key.name));
+        let rbac_key = Key::new(&key.namespace, &key::rbac_name(&key.name));
         let observed = Observed {
             creation_watched: *creation_watched,
             name_is_new: !self.histories.contains_key(key) && !self.histories_overflowed,
@@ -287,9 +291,7 @@ impl Index {
         let changed = match (last, own_duration) {
             (_, None) => false,
             (None, Some(_)) => true,
-            (Some(last), Some(own)) => {
-                last.differs(&seen) || plan::phase(last, own, now) != plan::phase(&seen, own, now)
-            }
+            (Some(last), Some(own)) => last.differs(&seen) || phase(last, own, now) != phase(&seen, own, now),
         };
         self.remember(&key).take_in(&seen);
         self.leases.insert(key.clone(), seen);
@@ -361,7 +363,7 @@ impl Index {
     }
 
     fn own_duration(&self, key: &Key) -> Option<Duration> {
-        self.elections.get(key).map(|election| plan::own_duration(&election.object.spec))
+        self.elections.get(key).map(|election| own_duration(&election.object.spec))
     }
 
     fn is_held_by(&self, election: &Key, pod: &str) -> bool {
@@ -409,7 +411,7 @@ fn change_owned<K: ResourceExt>(known: &mut HashMap<Key, K>, change: Change<K>) 
             (key, true)
         }
     };
-    Some((Key::new(&key.namespace, rbac::election_of(&key.name)?), deleted))
+    Some((Key::new(&key.namespace, key::election_of_rbac(&key.name)?), deleted))
 }
 
 fn keep<K: ResourceExt>(known: &mut HashMap<Key, K>, mut object: K) -> Key {

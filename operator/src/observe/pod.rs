@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1 as core;
 
-use crate::plan::Now;
+use super::Now;
 
 /// A pod as it was last seen.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

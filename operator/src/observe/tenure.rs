@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
+use elector_crds::LeaderElectionSpec;
 use elector_election::{Lease, UNKNOWN_HOLDER};
 
-use super::Now;
-use crate::observe::LeaseSeen;
+use super::{LeaseSeen, Now};
 
 /// What is known of the leadership that a Lease shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,6 +22,12 @@ pub enum Phase {
     WaitingOut,
     /// It has been silent for so long that candidates may take it.
     Expired,
+}
+
+/// How long candidates wait at least: what the spec says, if that is valid.
+#[must_use]
+pub fn own_duration(spec: &LeaderElectionSpec) -> Duration {
+    spec.timings().unwrap_or_default().lease_duration()
 }
 
 /// What the Lease shows at `now`, where candidates wait at least `own`.
@@ -47,9 +53,10 @@ pub fn phase(seen: &LeaseSeen, own: Duration, now: Now) -> Phase {
 
 /// Whether the record is still the one that was written when the Lease was made again, by an operator or by an agent.
 ///
-/// Whoever knows no holder writes a name of its own for that. An operator gives both times the same value and leaves no agent's mark; a candidate of client-go's does so too, in its very
-/// first write, which the operator sees as a change unless it has just started.
-pub(super) fn was_restored(seen: &LeaseSeen) -> bool {
+/// Whoever knows no holder writes a name of its own for that. An operator gives both times the same value and leaves no
+/// agent's mark; a candidate of client-go's does so too, in its very first write, which the operator sees as a change
+/// unless it has just started.
+pub(crate) fn was_restored(seen: &LeaseSeen) -> bool {
     let Lease { record, agent, .. } = &seen.lease;
     if record.holder == UNKNOWN_HOLDER {
         return true;

@@ -6,8 +6,8 @@ use elector_crds::conditions::{ConditionType, Reason, Status, condition};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::lease::Standing;
-use super::{Phase, View, name};
-use crate::observe::Pod;
+use super::{View, name};
+use crate::observe::{Phase, Pod};
 
 /// After how many lease durations a Lease that is free, with candidates ready to take it, is said to find no taker.
 const PATIENCE: u32 = 2;

@@ -11,7 +11,8 @@ use elector_crds::{Holder, LeaderElectionStatus, identity};
 use kube::ResourceExt;
 
 use super::lease::Standing;
-use super::{View, name, tenure};
+use super::{View, name};
+use crate::observe::was_restored;
 
 /// Something that happened to an election.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -124,7 +125,7 @@ fn lease_appeared(view: &View<'_>, old: &LeaderElectionStatus) -> Option<Event> 
         let note = format!("adopted Lease {lease}");
         return Some(event(view, uid, EventReason::LeaseAdopted, note, None));
     }
-    if !tenure::was_restored(seen) {
+    if !was_restored(seen) {
         return None;
     }
     let holder = identity::display_name(&seen.lease.record.holder);

@@ -9,8 +9,7 @@ use elector_election::{Timings, UNKNOWN_HOLDER};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::{Resource, ResourceExt};
 
-use super::{Now, Observed, Phase, phase};
-use crate::observe::{LeaseSeen, Pod};
+use crate::observe::{LeaseSeen, Now, Observed, Phase, Pod, phase};
 use crate::{MANAGED_BY_LABEL, NAME};
 
 /// In namespaces of this kind Leases belong to the control plane.

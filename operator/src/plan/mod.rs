@@ -8,66 +8,19 @@ mod events;
 pub mod lease;
 pub mod rbac;
 mod status;
-mod tenure;
 #[cfg(test)]
 mod tests;
 
 use std::time::Duration;
 
-use elector_crds::conditions::Reason;
-use elector_crds::{LeaderElection, LeaderElectionSpec, LeaderElectionStatus};
-use jiff::Timestamp;
+use elector_crds::{LeaderElection, LeaderElectionStatus};
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::ResourceExt;
 
 pub use self::events::{Event, EventReason};
 pub use self::lease::LeaseAction;
 use self::lease::Standing;
-pub use self::tenure::{Phase, phase};
-use crate::observe::{History, LeaseSeen, Pod};
-
-/// One look at the clocks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Now {
-    /// Since some moment in the past, never backwards: this one decides.
-    pub at: Duration,
-    /// The wall clock: for people.
-    pub wall: Timestamp,
-}
-
-/// What is known of one election, beside itself.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Observed {
-    /// This process watched the election being created.
-    pub creation_watched: bool,
-    /// This process has seen no Lease and no earlier election of that name.
-    pub name_is_new: bool,
-    /// What is remembered of Leases of that name.
-    pub history: History,
-    /// The Lease of that name, whoever made it.
-    pub lease: Option<LeaseSeen>,
-    /// The Role, if an operator made it.
-    pub role: Option<Role>,
-    /// The RoleBinding, if an operator made it.
-    pub role_binding: Option<RoleBinding>,
-    /// All pods that match the selector, terminating and finished ones too.
-    pub pods: Vec<Pod>,
-    /// The pod that the Lease's holder names.
-    pub holder_pod: Option<Pod>,
-    /// What keeps the operator from writing.
-    pub trouble: Option<Trouble>,
-}
-
-/// Why objects could not be written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trouble {
-    /// `ObjectConflict`, `Forbidden` or `ReconcileFailed`.
-    pub reason: Reason,
-    /// For people.
-    pub message: String,
-    /// Nothing is tried before.
-    pub retry_at: Duration,
-}
+use crate::observe::{LeaseSeen, Now, Observed, Phase, Trouble, own_duration, phase};
 
 /// What to do.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -121,12 +74,6 @@ pub fn plan(election: &LeaderElection, observed: &Observed, now: Now) -> Plan {
     let events = events::events(&view, &stored, &status);
     let status = (stored != status).then_some(status);
     Plan { events, status, next_look: next_look(&view), ..Plan::default() }
-}
-
-/// How long candidates wait at least: what the spec says, if that is valid.
-#[must_use]
-pub fn own_duration(spec: &LeaderElectionSpec) -> Duration {
-    spec.timings().unwrap_or_default().lease_duration()
 }
 
 /// What status and events are made from.

@@ -4,28 +4,15 @@ use elector_crds::LeaderElection;
 use k8s_openapi::api::rbac::v1::{PolicyRule, Role, RoleBinding, RoleRef, Subject};
 use kube::ResourceExt;
 
-use super::Observed;
 use super::lease::{is_ours, metadata};
+use crate::key::rbac_name;
+use crate::observe::Observed;
 use crate::{MANAGED_BY_LABEL, NAME};
-
-const PREFIX: &str = "leader-elector-";
 
 /// All that an agent needs: no create, no patch, no delete, and no other Lease.
 const VERBS: [&str; 4] = ["get", "list", "watch", "update"];
 
 const RBAC_GROUP: &str = "rbac.authorization.k8s.io";
-
-/// The name of the Role and RoleBinding of the election called `election`.
-#[must_use]
-pub fn name(election: &str) -> String {
-    format!("{PREFIX}{election}")
-}
-
-/// The election that a Role or RoleBinding of that name belongs to.
-#[must_use]
-pub fn election_of(name: &str) -> Option<&str> {
-    name.strip_prefix(PREFIX)
-}
 
 /// Whether an operator made `object`, for `election` or an earlier one of its name.
 #[must_use]
@@ -74,11 +61,11 @@ fn role(election: &LeaderElection) -> Role {
         verbs: owned(&VERBS),
         ..PolicyRule::default()
     };
-    Role { metadata: metadata(election, name(&election.name_any())), rules: Some(vec![rule]) }
+    Role { metadata: metadata(election, rbac_name(&election.name_any())), rules: Some(vec![rule]) }
 }
 
 fn role_binding(election: &LeaderElection) -> RoleBinding {
-    let name = name(&election.name_any());
+    let name = rbac_name(&election.name_any());
     let subject = |account: &String| Subject {
         api_group: None,
         kind: "ServiceAccount".to_owned(),

@@ -5,8 +5,8 @@ use elector_crds::{Holder, LeaderElectionStatus, format_timestamp, identity};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::lease::Standing;
-use super::{Phase, View, candidates, name, rbac};
-use crate::observe::LeaseSeen;
+use super::{View, candidates, name, rbac};
+use crate::observe::{LeaseSeen, Phase};
 
 pub(super) fn status(view: &View<'_>) -> LeaderElectionStatus {
     let stored = view.election.status.clone().unwrap_or_default();

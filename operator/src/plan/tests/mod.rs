@@ -16,8 +16,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
 use kube::Resource;
 use serde_json::json;
 
-use super::{EventReason, Now, Observed, Plan, plan};
-use crate::observe::{LeaseSeen, Pod};
+use super::{EventReason, Plan, plan};
+use crate::observe::{LeaseSeen, Now, Observed, Pod};
 
 const CREATED: &str = "2026-11-23T18:00:00Z";
 const ACQUIRED: &str = "2026-11-23T18:00:05.000000Z";

@@ -1,7 +1,8 @@
 //! Role and RoleBinding, invalid specs, and trouble.
 
 use super::*;
-use crate::plan::{LeaseAction, Trouble};
+use crate::observe::Trouble;
+use crate::plan::LeaseAction;
 use elector_crds::conditions::Reason;
 
 #[test]

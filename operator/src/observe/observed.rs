@@ -1,0 +1,52 @@
+//! What a plan needs to know of one election, at one time.
+
+use std::time::Duration;
+
+use elector_crds::conditions::Reason;
+use jiff::Timestamp;
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+
+use super::{History, LeaseSeen, Pod};
+
+/// One look at the clocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// Since some moment in the past, never backwards: this one decides.
+    pub at: Duration,
+    /// The wall clock: for people.
+    pub wall: Timestamp,
+}
+
+/// What is known of one election, beside itself.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Observed {
+    /// This process watched the election being created.
+    pub creation_watched: bool,
+    /// This process has seen no Lease and no earlier election of that name.
+    pub name_is_new: bool,
+    /// What is remembered of Leases of that name.
+    pub history: History,
+    /// The Lease of that name, whoever made it.
+    pub lease: Option<LeaseSeen>,
+    /// The Role, if an operator made it.
+    pub role: Option<Role>,
+    /// The RoleBinding, if an operator made it.
+    pub role_binding: Option<RoleBinding>,
+    /// All pods that match the selector, terminating and finished ones too.
+    pub pods: Vec<Pod>,
+    /// The pod that the Lease's holder names.
+    pub holder_pod: Option<Pod>,
+    /// What keeps the operator from writing.
+    pub trouble: Option<Trouble>,
+}
+
+/// Why objects could not be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// `ObjectConflict`, `Forbidden` or `ReconcileFailed`.
+    pub reason: Reason,
+    /// For people.
+    pub message: String,
+    /// Nothing is tried before.
+    pub retry_at: Duration,
+}
