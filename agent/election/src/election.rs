@@ -72,6 +72,8 @@ pub struct Election {
     /// The watch is refused.
     polling: bool,
     looked_at: Option<Moment>,
+    /// When the last write left, if its fate was unknown.
+    failed_at: Option<Moment>,
     /// Nothing is sent before this has passed: the last request failed.
     pause: Option<(Moment, Duration)>,
     /// The last write met a conflict.
@@ -103,6 +105,7 @@ impl Election {
             look: false,
             polling: false,
             looked_at: None,
+            failed_at: None,
             pause: None,
             conflicted: false,
             overtaken: None,

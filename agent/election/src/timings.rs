@@ -6,6 +6,9 @@ use std::time::Duration;
 /// The longest lease duration that is accepted, and the most that any duration seen in a Lease counts for, in seconds.
 pub const MAX_LEASE_DURATION_SECONDS: u32 = 3600;
 
+/// Whoever waits for one request sends no other.
+const MAX_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// A set of timings that keeps two leaders apart. One that exists is valid.
 ///
 /// With D the lease duration, H the renew deadline, clocks whose rates lie within 1 ± ρ, `a` the
@@ -133,10 +136,10 @@ impl Timings {
         Duration::from_secs(self.release_delay_seconds.into())
     }
 
-    /// How long a request may take: (H − R) / 2, so that after one that hangs there is time for another.
+    /// How long a request may take: (H − R) / 2, so that after one that hangs there is time for another, and 10 s at most.
     #[must_use]
     pub fn request_timeout(&self) -> Duration {
-        (self.renew_deadline() - self.retry_period()) / 2
+        ((self.renew_deadline() - self.retry_period()) / 2).min(MAX_REQUEST_TIMEOUT)
     }
 }
 

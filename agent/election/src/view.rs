@@ -27,7 +27,8 @@ pub(crate) struct View {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Known {
     Nothing,
-    Absent,
+    /// And the version that was there before, if one was seen.
+    Absent(Option<ResourceVersion>),
     Present(Lease),
 }
 
@@ -53,19 +54,24 @@ impl View {
     pub(crate) fn lease(&self) -> Option<&Lease> {
         match &self.known {
             Known::Present(lease) => Some(lease),
-            Known::Nothing | Known::Absent => None,
+            Known::Nothing | Known::Absent(_) => None,
         }
     }
 
     pub(crate) fn is_absent(&self) -> bool {
         match self.known {
-            Known::Absent => true,
+            Known::Absent(_) => true,
             Known::Nothing | Known::Present(_) => false,
         }
     }
 
+    /// The latest version seen, of a Lease that may be gone by now.
     pub(crate) fn version(&self) -> Option<ResourceVersion> {
-        self.lease().map(|lease| lease.resource_version)
+        match &self.known {
+            Known::Nothing => None,
+            Known::Absent(last) => *last,
+            Known::Present(lease) => Some(lease.resource_version),
+        }
     }
 
     /// Whether `version` tells something that was not known yet.
@@ -84,6 +90,7 @@ impl View {
         let held = !lease.record.holder.is_empty();
         let mut next_tenure = false;
         let mut same_record = false;
+        let mut same_tenure = false;
         let mut rolled_back = false;
         if let Known::Present(last) = &self.known {
             let same_uid = last.record.uid == lease.record.uid;
@@ -96,6 +103,9 @@ impl View {
                 && lease.agent.as_ref().is_some_and(|agent| agent.transitions == lease.record.transitions);
             next_tenure = same_uid && held && begun_by_agent && lease.record.transitions > last.record.transitions;
             same_record = last.record == lease.record;
+            same_tenure = same_uid
+                && last.record.holder == lease.record.holder
+                && last.record.acquire_time == lease.record.acquire_time;
             let counted_anew = last.record.transitions == MAX_TRANSITIONS && lease.record.transitions == 1;
             rolled_back = same_uid && lease.record.transitions < last.record.transitions && !counted_anew;
         }
@@ -108,7 +118,10 @@ impl View {
         self.transitions = lease.record.transitions;
         if held {
             self.pristine = false;
-            self.last_holder = Some(if lease.is_written_by_agent() { HolderKind::Agent } else { HolderKind::Foreign });
+            // Whoever edits the mark or the transitions of an agent's record makes no other holder of it.
+            let was_agent = same_tenure && self.last_holder == Some(HolderKind::Agent);
+            let is_agent = was_agent || lease.is_written_by_agent();
+            self.last_holder = Some(if is_agent { HolderKind::Agent } else { HolderKind::Foreign });
         }
         self.known = Known::Present(lease);
     }
@@ -124,7 +137,7 @@ impl View {
 
     /// Takes in the proof that there is no such Lease.
     pub(crate) fn observe_absence(&mut self) {
-        self.known = Known::Absent;
+        self.known = Known::Absent(self.version());
         self.pristine = false;
         self.last_holder = None;
         self.rolled_back = false;

@@ -2,7 +2,7 @@
 
 mod world;
 
-use elector_election::{Action, Answer, Candidate, Lease, State, UNKNOWN_HOLDER, WatchEvent, Write};
+use elector_election::{Answer, Candidate, Lease, State, UNKNOWN_HOLDER, WatchEvent, Write};
 
 use self::world::{Versions, World, candidate, empty, held_by, milliseconds, seconds, timings};
 
@@ -351,20 +351,28 @@ fn a_candidate_that_is_told_to_stop_does_not_wait_for_its_creation() {
 }
 
 #[test]
-fn a_read_that_a_deletion_overtook_proves_no_more_than_a_wait() {
+fn a_read_that_a_deletion_overtook_does_not_bring_the_lease_back() {
     let lease = held_by("b");
     let mut world = World::showing(&lease);
     world.watch(WatchEvent::Empty);
     world.expect_get();
     world.delete(&lease);
     world.find(&lease);
-    world.expect_quiet_for(seconds(15));
-    world.expect_acquisition(&lease);
-    world.freeze(milliseconds(5));
-    world.answer(Answer::NotFound);
+    world.expect_creation_with(15, 5);
+    world.expect_nothing_else();
+}
+
+#[test]
+fn a_watch_that_lags_does_not_bring_a_deleted_lease_back() {
+    let lease = held_by("b");
+    let mut world = World::showing(&lease.labelled());
+    world.watch(WatchEvent::Empty);
     world.expect_get();
     world.answer(Answer::NotFound);
-    world.expect_action(Action::Rewatch);
     world.expect_creation_with(15, 5);
+    world.show(&lease);
+    world.answer(Answer::Refused { retry_after: None });
+    world.expect_quiet_for(seconds(15));
+    world.expect_get();
     world.expect_nothing_else();
 }

@@ -2,9 +2,9 @@
 
 mod world;
 
-use elector_election::{Action, Answer, Loss, State};
+use elector_election::{Action, Answer, Candidate, Loss, State};
 
-use self::world::{Versions, World, at, milliseconds, never_held, seconds};
+use self::world::{Versions, World, at, candidate, milliseconds, never_held, seconds, timings};
 
 #[test]
 fn what_the_watch_shows_earns_nothing_before_the_answer() {
@@ -183,4 +183,68 @@ fn an_acquisition_without_an_answer_is_looked_up() {
     assert_eq!(tenure.fencing_token, stored.resource_version);
     world.expect_renewal(&stored);
     world.expect_nothing_else();
+}
+
+#[test]
+fn one_lost_answer_costs_no_tenure_even_with_the_longest_retry_period() {
+    let lease = never_held();
+    let mut world = World::with(Candidate { timings: timings(6, 4, 2), ..candidate() });
+    world.show(&lease);
+    let lease = world.acquires(&lease);
+    world.expect_quiet_for(seconds(2));
+    let write = world.expect_renewal(&lease);
+    world.pass(seconds(1), seconds(1));
+    world.answer(Answer::Unknown);
+    world.expect_get();
+    world.find(&lease.after(&write));
+    let tenure = world.expect_extend();
+    world.expect_valid_for(&tenure, seconds(3));
+    world.expect_quiet_for(seconds(1));
+    world.expect_renewal(&lease.after(&write));
+    world.expect_nothing_else();
+}
+
+#[test]
+fn where_reading_is_refused_the_watch_will_do_for_a_look() {
+    let (mut world, lease) = World::leading();
+    world.expect_quiet_for(seconds(2));
+    let write = world.expect_renewal(&lease);
+    world.answer(Answer::Unknown);
+    let renewed = lease.after(&write);
+    world.show(&renewed);
+    world.expect_get();
+    world.refuse();
+    world.expect_quiet_for(seconds(2));
+    let write = world.expect_renewal(&renewed);
+    world.store(&renewed.after(&write));
+    let tenure = world.expect_extend();
+    world.expect_valid_for(&tenure, seconds(10));
+    world.expect_quiet_for(seconds(2));
+    world.expect_renewal(&renewed.after(&write));
+    world.expect_nothing_else();
+}
+
+#[test]
+fn a_request_is_given_up_after_ten_seconds_at_most() {
+    let long = World::with(Candidate { timings: timings(3600, 3000, 2), ..candidate() });
+    assert_eq!(long.election.request_timeout(), seconds(10));
+}
+
+#[test]
+fn writes_that_fail_at_once_where_reading_works_are_not_sent_as_fast_as_they_can_be() {
+    let (mut world, lease) = World::leading();
+    world.expect_quiet_for(seconds(2));
+    world.expect_renewal(&lease);
+    for _ in 0..3 {
+        world.answer(Answer::Unknown);
+        world.expect_get();
+        world.find(&lease);
+        world.expect_quiet_for(seconds(2));
+        world.expect_renewal(&lease);
+    }
+    world.answer(Answer::Unknown);
+    world.expect_get();
+    world.find(&lease);
+    world.expect_quiet_for(seconds(2));
+    world.expect_loss(Loss::DeadlinePassed);
 }

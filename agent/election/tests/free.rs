@@ -2,7 +2,7 @@
 
 mod world;
 
-use elector_election::{AgentMark, Answer, MAX_TRANSITIONS, WatchEvent};
+use elector_election::{AgentMark, Answer, Lease, MAX_TRANSITIONS, WatchEvent};
 
 use self::world::{
     Versions, World, at, empty, held_by, held_by_client_go, milliseconds, never_held, released_by, seconds,
@@ -331,5 +331,21 @@ fn updates_of_a_lease_that_is_and_is_not_there_are_a_retry_period_apart() {
         world.expect_quiet_for(seconds(2));
         world.expect_get();
         world.find(&lease);
+    }
+}
+
+#[test]
+fn an_agents_tenure_whose_mark_or_transitions_were_edited_is_still_an_agents() {
+    let held = held_by("b");
+    let mut counted_up = held.labelled();
+    counted_up.record.transitions += 1;
+    for edited in [Lease { agent: None, ..held.labelled() }, counted_up] {
+        let mut world = World::showing(&held);
+        world.show(&edited);
+        let emptied = edited.released_by_client_go();
+        world.show(&emptied);
+        world.expect_quiet_for(seconds(15));
+        world.expect_acquisition(&emptied);
+        world.expect_nothing_else();
     }
 }

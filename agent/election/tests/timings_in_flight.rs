@@ -144,12 +144,12 @@ fn an_earlier_write_that_is_looked_up_does_not_undo_the_shortening() {
     world.show(&renewed);
     let lowered = renewed.with_timings(short());
     world.show(&lowered);
-    world.expect_quiet_for(seconds(2));
     world.expect_get();
     world.find(&lowered);
-    // The earlier write has earned its ten seconds; the write that is due now may not leave before they are cut to three.
     let tenure = world.expect_extend();
-    world.expect_valid_for(&tenure, seconds(8));
+    world.expect_valid_for(&tenure, seconds(10));
+    world.expect_quiet_for(seconds(1));
+    // The earlier write has earned its ten seconds; the write that is due now may not leave before they are cut to three.
     assert_eq!(world.election.poll_request(world.now), None);
     let tenure = world.expect_extend();
     world.expect_valid_for(&tenure, seconds(3));

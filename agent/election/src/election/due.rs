@@ -37,7 +37,11 @@ impl Election {
             Phase::Leading { tenure, renewed_at } => {
                 // The retry period may have been raised beyond what the tenure has left.
                 let period = self.timings.retry_period().min(tenure.validity.lasting / 2);
-                after(period, now.longest_since(*renewed_at), Due::Write(Purpose::Renew))
+                let wait = period.saturating_sub(now.longest_since(*renewed_at));
+                // After a write that failed at once and a look that did not.
+                let gap = period.min(self.timings.request_timeout());
+                let wait = self.failed_at.map_or(wait, |at| wait.max(gap.saturating_sub(now.longest_since(at))));
+                after(wait, Duration::ZERO, Due::Write(Purpose::Renew))
             }
             Phase::Releasing { .. } => {
                 let since = self.retracted_at.map_or(Duration::MAX, |at| now.shortest_since(at));

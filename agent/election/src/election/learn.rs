@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::attempt::{Attempt, Own, Purpose};
 use crate::lease::{Lease, ResourceVersion};
-use crate::protocol::{Action, Answer, Loss, Tenure};
+use crate::protocol::{Action, Answer, Loss, State, Tenure};
 use crate::time::{Moment, Now, Timestamp};
 
 use super::{Election, Phase};
@@ -36,9 +36,18 @@ impl Election {
                     self.reconsider_creation(now);
                 }
             }
-            Answer::Refused { retry_after } => self.pause_after(sent_at, retry_after),
+            Answer::Refused { retry_after } => {
+                self.look &= !self.knows_without_a_look();
+                self.pause_after(sent_at, retry_after);
+            }
             Answer::Conflict | Answer::Unknown => self.pause_after(sent_at, None),
         }
+    }
+
+    /// Whether the watch has shown what came of every write: where reading is refused, that must do.
+    fn knows_without_a_look(&self) -> bool {
+        let Some(version) = self.view.version() else { return false };
+        !self.attempts.is_empty() && self.attempts.iter().all(|attempt| attempt.replaces < version)
     }
 
     /// Asks for a new watch if `answer` shows why a takeover failed and the watch, by now, still does not. A watch that works may
@@ -50,7 +59,7 @@ impl Election {
             Answer::Conflict | Answer::Refused { .. } | Answer::Unknown => return,
         };
         if let overtaken @ Some(_) = self.overtaken.take()
-            && self.view.version() == overtaken
+            && self.view.lease().map(|lease| lease.resource_version) == overtaken
             && read != overtaken
         {
             self.actions.push_back(Action::Rewatch);
@@ -106,6 +115,7 @@ impl Election {
         now: Now,
     ) {
         let conflicted = self.has_conflicted_before(&answer);
+        self.failed_at = (answer == Answer::Unknown).then_some(sent_at);
         match answer {
             Answer::Stored(lease) | Answer::Found(lease) => {
                 if self.view.is_news(lease.resource_version) {
@@ -128,7 +138,10 @@ impl Election {
             }
             Answer::Unknown => {
                 self.look = true;
-                self.pause_after(sent_at, None);
+                // A leader has no time to lose: with a renew deadline of two retry periods, a pause would be its end.
+                if self.state() != State::Leading {
+                    self.pause_after(sent_at, None);
+                }
             }
             Answer::Refused { retry_after } => {
                 self.forget(renew_time);
