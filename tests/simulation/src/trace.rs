@@ -1,0 +1,75 @@
+//! What happened in a history, for people.
+
+use elector_election::{Answer, Lease, Request, Write};
+
+use crate::clock::{SECOND, Time};
+
+/// Lines, if anybody wants them.
+#[derive(Debug, Default)]
+pub struct Trace {
+    lines: Option<Vec<String>>,
+}
+
+impl Trace {
+    /// One that keeps what it is told.
+    #[must_use]
+    pub fn kept() -> Trace {
+        Trace { lines: Some(Vec::new()) }
+    }
+
+    pub(crate) fn note(&mut self, now: Time, line: impl FnOnce() -> String) {
+        if let Some(lines) = &mut self.lines {
+            lines.push(format!("{:>11.6} {}", now as f64 / SECOND as f64, line()));
+        }
+    }
+
+    /// In order of time.
+    #[must_use]
+    pub fn lines(&self) -> &[String] {
+        self.lines.as_deref().unwrap_or_default()
+    }
+}
+
+pub(crate) fn of_request(request: &Request) -> String {
+    match request {
+        Request::Get => "get".to_owned(),
+        Request::Create(write) => format!("create {}", of_write(write)),
+        Request::Update { uid, resource_version, write } => {
+            format!("update {uid} v{} {}", resource_version.0, of_write(write))
+        }
+    }
+}
+
+pub(crate) fn of_answer(answer: &Answer) -> String {
+    match answer {
+        Answer::Found(lease) => format!("found {}", of_lease(lease)),
+        Answer::Stored(lease) => format!("stored {}", of_lease(lease)),
+        Answer::NotFound => "not found".to_owned(),
+        Answer::Conflict => "conflict".to_owned(),
+        Answer::Refused { retry_after } => format!("refused {retry_after:?}"),
+        Answer::Unknown => "no answer".to_owned(),
+    }
+}
+
+fn of_write(write: &Write) -> String {
+    let Write { holder, lease_duration_seconds, acquire_time, renew_time, transitions, agent } = write;
+    let (acquired, renewed) = (acquire_time.as_microseconds(), renew_time.as_microseconds());
+    let mark = if agent.release.is_some() { " released" } else { "" };
+    format!("{holder:?} for {lease_duration_seconds} s, tenure {transitions} since {acquired}, at {renewed}{mark}")
+}
+
+pub(crate) fn of_lease(lease: &Lease) -> String {
+    let Lease { resource_version, record, lease_duration_seconds, timings, never_held, agent } = lease;
+    let time = |time: Option<elector_election::Timestamp>| time.map(elector_election::Timestamp::as_microseconds);
+    let (acquired, renewed) = (time(record.acquire_time), time(record.renew_time));
+    let timings = timings.map(|set| set.lease_duration_seconds());
+    let agent = agent.as_ref().map(|mark| (&mark.start, mark.transitions, mark.release.is_some()));
+    format!(
+        "{} v{} {:?} for {lease_duration_seconds} s, tenure {} since {acquired:?}, at {renewed:?}; {timings:?} {agent:?}{}",
+        record.uid,
+        resource_version.0,
+        record.holder,
+        record.transitions,
+        if *never_held { " never held" } else { "" },
+    )
+}

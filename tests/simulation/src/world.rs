@@ -1,0 +1,289 @@
+//! One history: candidates, API server, operator and people, and the events between them in order of time.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use elector_election::{Answer, Request};
+
+use crate::agent::Agent;
+use crate::clock::{MILLISECOND, SECOND, Time};
+use crate::history::{Cast, History};
+use crate::judge::{Judge, Violation};
+use crate::operator::{Keeper, Operator};
+use crate::peer::Peer;
+use crate::server::Server;
+use crate::tally::Tally;
+use crate::trace::{self, Trace};
+
+/// Something that happens at a time. What a process does not live to see, its `life` tells.
+#[derive(Debug, Clone)]
+pub(crate) enum Event {
+    /// The alarm of an agent.
+    Wake {
+        who: usize,
+        wake: u64,
+    },
+    /// A request reaches the API server; its answer leaves after that time, if at all.
+    Arrive {
+        who: usize,
+        life: u64,
+        sent: u64,
+        request: Request,
+        answer_after: Option<Time>,
+    },
+    /// An answer reaches an agent.
+    Answer {
+        who: usize,
+        life: u64,
+        sent: u64,
+        answer: Answer,
+    },
+    /// The watch shows what is new.
+    Watch {
+        who: usize,
+    },
+    /// The watch begins, so many changes behind.
+    List {
+        who: usize,
+        behind: usize,
+    },
+    /// A retraction is done.
+    Retracted {
+        who: usize,
+        life: u64,
+    },
+    /// The parent removes the file of a process that died.
+    Swept {
+        who: usize,
+        life: u64,
+    },
+    /// The kernel's timer at the end of a validity.
+    Expired {
+        who: usize,
+        life: u64,
+    },
+    Start {
+        who: usize,
+    },
+    Stop {
+        who: usize,
+    },
+    Resume {
+        who: usize,
+    },
+    /// A peer looks, writes, or gives up.
+    Peer {
+        who: usize,
+    },
+    /// The operator's watch, and what it does about what it has seen.
+    Operator,
+    OperatorWatch,
+    Fault,
+    /// Somebody must lead by now.
+    Verdict,
+}
+
+#[derive(Debug)]
+struct Entry {
+    at: Time,
+    order: u64,
+    event: Event,
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Entry) -> bool {
+        (self.at, self.order) == (other.at, other.order)
+    }
+}
+
+impl Eq for Entry {}
+
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Entry) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Entry {
+    fn cmp(&self, other: &Entry) -> std::cmp::Ordering {
+        (self.at, self.order).cmp(&(other.at, other.order))
+    }
+}
+
+/// Everything in a history.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) history: History,
+    pub(crate) random: fastrand::Rng,
+    pub(crate) now: Time,
+    events: BinaryHeap<Reverse<Entry>>,
+    count: u64,
+    pub(crate) server: Server,
+    /// Ours come first.
+    pub(crate) agents: Vec<Agent>,
+    pub(crate) peers: Vec<Peer>,
+    pub(crate) operator: Option<Box<dyn Operator>>,
+    pub(crate) operator_position: usize,
+    pub(crate) down_until: Time,
+    pub(crate) judge: Judge,
+    pub(crate) trace: Trace,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, trace: Trace) -> World {
+        let mut random = fastrand::Rng::with_seed(seed);
+        let history = History::new(&mut random);
+        let timings = history.timings(&mut random);
+        let agents: Vec<Agent> =
+            (0..history.agents).map(|who| Agent::new(who, &history, timings, &mut random)).collect();
+        let peers: Vec<Peer> = (0..history.peers).map(|peer| Peer::new(history.agents + peer, timings)).collect();
+        let operator: Option<Box<dyn Operator>> = match history.cast {
+            Cast::Operated { .. } => Some(Box::new(Keeper::new(timings))),
+            Cast::Alone | Cast::AloneAtOdds | Cast::WithPeers => None,
+        };
+        let mut world = World {
+            random,
+            now: 0,
+            events: BinaryHeap::new(),
+            count: 0,
+            server: Server::new(),
+            agents,
+            peers,
+            operator,
+            operator_position: 0,
+            down_until: 0,
+            judge: Judge::new(history.agents, history.peers),
+            trace,
+            history,
+        };
+        world.begin();
+        world
+    }
+
+    fn begin(&mut self) {
+        for who in 0..self.agents.len() {
+            let after = self.random.u64(..3 * SECOND);
+            self.after(after, Event::Start { who });
+        }
+        for who in self.agents.len()..self.judge.seats.len() {
+            let after = self.random.u64(..3 * SECOND);
+            self.after(after, Event::Peer { who });
+        }
+        if self.operator.is_some() {
+            self.after(SECOND, Event::Operator);
+        }
+        self.after(self.history.gap, Event::Fault);
+        self.after(self.history.patience(), Event::Verdict);
+    }
+
+    /// What happened, up to the first thing that must not.
+    pub(crate) fn play(mut self) -> (Tally, Option<Violation>, Trace) {
+        while self.judge.verdict().is_none()
+            && let Some(Reverse(Entry { at, event, .. })) = self.events.pop()
+        {
+            self.now = at;
+            let over = matches!(event, Event::Verdict);
+            self.happen(event);
+            if over {
+                break;
+            }
+        }
+        let verdict = self.judge.verdict().cloned();
+        if let Some(violation) = &verdict {
+            self.trace.note(self.now, || format!("VIOLATION: {violation}"));
+        }
+        let mut tally = self.judge.tally;
+        (tally.histories, tally.time) = (1, self.now);
+        (tally, verdict, self.trace)
+    }
+
+    pub(crate) fn after(&mut self, time: Time, event: Event) {
+        self.at(self.now + time, event);
+    }
+
+    pub(crate) fn at(&mut self, at: Time, event: Event) {
+        self.count += 1;
+        self.events.push(Reverse(Entry { at, order: self.count, event }));
+    }
+
+    fn happen(&mut self, event: Event) {
+        match event {
+            Event::Wake { who, .. }
+            | Event::Answer { who, .. }
+            | Event::Watch { who }
+            | Event::List { who, .. }
+            | Event::Retracted { who, .. }
+            | Event::Stop { who } => self.reach(who, event),
+            Event::Arrive { who, life, sent, request, answer_after } => {
+                self.arrive(who, life, sent, &request, answer_after);
+            }
+            Event::Swept { who, life } => self.sweep(who, life),
+            Event::Expired { who, life } => self.expire(who, life),
+            Event::Start { who } => self.start(who),
+            Event::Resume { who } => self.resume(who),
+            Event::Peer { who } => self.peer(who),
+            Event::Operator => self.operate(),
+            Event::OperatorWatch => self.show_operator(),
+            Event::Fault => self.fault(),
+            Event::Verdict => self.judge_history(),
+        }
+    }
+
+    fn judge_history(&mut self) {
+        if !self.judge.somebody_leads() {
+            self.judge.accuse(Violation::NobodyLeads);
+        }
+        let most = 2 * (self.agents.len() as u64) * self.now / SECOND;
+        if self.judge.tally.requests > most {
+            self.judge.accuse(Violation::Floods);
+        }
+    }
+
+    /// Tells all watches that the server has changed since its history had that length.
+    pub(crate) fn spread(&mut self, before: usize) {
+        if self.server.position() == before {
+            return;
+        }
+        for who in 0..self.agents.len() {
+            let late = self.agents[who].watch.late_until > self.now;
+            let lag = if late { self.random.u64(..5 * SECOND) } else { self.random.u64(..40 * MILLISECOND) };
+            self.after(lag, Event::Watch { who });
+        }
+        if self.operator.is_some() {
+            let lag = self.random.u64(..100 * MILLISECOND);
+            self.after(lag, Event::OperatorWatch);
+        }
+    }
+
+    fn show_operator(&mut self) {
+        let Some(operator) = &mut self.operator else { return };
+        for event in self.server.since(self.operator_position) {
+            operator.handle_watch(event, self.now);
+        }
+        self.operator_position = self.server.position();
+        self.after(5 * MILLISECOND, Event::Operator);
+    }
+
+    fn operate(&mut self) {
+        if self.down_until > self.now {
+            return self.at(self.down_until, Event::Operator);
+        }
+        let Some(operator) = &mut self.operator else { return };
+        let Some(write) = operator.plan(self.now) else { return };
+        let before = self.server.position();
+        match write {
+            crate::operator::Write::Create(lease) => {
+                self.trace.note(self.now, || format!("operator creates {}", trace::of_lease(&lease)));
+                self.server.create(|made| *made = lease);
+            }
+            crate::operator::Write::Timings(version, timings) => {
+                let is_it = self.server.lease().is_some_and(|lease| lease.resource_version == version);
+                if is_it {
+                    self.trace.note(self.now, || format!("operator writes {timings:?}"));
+                    self.server.edit(|lease| lease.timings = Some(timings));
+                }
+            }
+        }
+        self.spread(before);
+    }
+}

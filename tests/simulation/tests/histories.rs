@@ -1,0 +1,11 @@
+//! Ten thousand histories, none of which may show what must not happen, and all of which together must show enough.
+
+use elector_simulation::search;
+
+#[test]
+fn two_never_lead() {
+    let (tally, found) = search(0, 10_000);
+    println!("{tally}");
+    assert_eq!(found, None);
+    assert_eq!(tally.is_idle(), None);
+}
