@@ -1,11 +1,13 @@
 //! The agent's settings: a flag and a variable each.
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use clap::{CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
+use clap::{Command, CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
 use elector_election::{InvalidTimings, Timings};
 
+/// Where the sidecar that this one replaces had its file.
+const STATUS_FILE: &str = "/tmp/leader_status";
 /// Where the pod's service account says in which namespace it is.
 const IN_CLUSTER_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
 
@@ -29,7 +31,7 @@ pub(crate) struct Cli {
     #[arg(long, env = "POD_UID", value_name = "UID")]
     pod_uid: Option<String>,
     /// The file that exists only while this pod leads; or a directory, for leader_status in it
-    #[arg(long, env = "STATUS_FILE", value_name = "PATH", default_value = "/tmp/leader_status")]
+    #[arg(long, env = "STATUS_FILE", value_name = "PATH", default_value = STATUS_FILE)]
     status_file: PathBuf,
     /// How long others wait for a leader that is silent; used without an operator, as the next three
     #[arg(
@@ -121,23 +123,29 @@ pub(crate) struct Settings {
     pub(crate) identity: Option<String>,
     /// Name and uid of the pod, if both are set.
     pub(crate) pod: Option<(String, String)>,
-    /// The status file, or a directory for it.
-    pub(crate) status_file: PathBuf,
     /// Used without an operator.
     pub(crate) timings: Timings,
 }
 
 impl Cli {
-    /// Reads arguments and environment. A variable that is set but empty counts as not set.
+    /// Reads arguments and environment.
     ///
     /// # Errors
     /// Whatever clap says of them, also where only help was asked for.
     pub(crate) fn read() -> Result<Cli, clap::Error> {
-        let command = Cli::command().mut_args(|argument| {
-            let value = argument.get_env().and_then(env::var_os);
-            if value.is_some_and(|value| value.is_empty()) { argument.env(None::<&str>) } else { argument }
-        });
-        Cli::from_arg_matches(&command.try_get_matches()?)
+        Cli::from_arg_matches(&command().try_get_matches()?)
+    }
+
+    /// The status file that was most likely meant, where the arguments cannot be read.
+    pub(crate) fn status_file_of_sorts() -> PathBuf {
+        let matches = command().ignore_errors(true).try_get_matches().ok();
+        let path = matches.and_then(|matches| matches.get_one::<PathBuf>("status_file").cloned());
+        path.unwrap_or_else(|| PathBuf::from(STATUS_FILE))
+    }
+
+    /// The status file, or a directory for it.
+    pub(crate) fn status_file(&self) -> &Path {
+        &self.status_file
     }
 
     /// Checks them.
@@ -155,7 +163,6 @@ impl Cli {
             namespace,
             identity: set(&self.identity),
             pod: set(&self.pod_name).zip(set(&self.pod_uid)),
-            status_file: self.status_file.clone(),
             timings: Timings::new(
                 self.lease_duration_seconds,
                 self.renew_deadline_seconds,
@@ -164,6 +171,14 @@ impl Cli {
             )?,
         })
     }
+}
+
+/// In which a variable that is set but empty counts as not set.
+fn command() -> Command {
+    Cli::command().mut_args(|argument| {
+        let value = argument.get_env().and_then(env::var_os);
+        if value.is_some_and(|value| value.is_empty()) { argument.env(None::<&str>) } else { argument }
+    })
 }
 
 fn set(value: &Option<String>) -> Option<String> {
@@ -214,7 +229,6 @@ mod tests {
     fn defaults_are_those_of_the_sidecar_that_it_replaces() {
         let settings = settings(&[]).unwrap();
         assert_eq!((settings.lease.as_str(), settings.namespace.as_str()), ("billing", "shop"));
-        assert_eq!(settings.status_file, PathBuf::from("/tmp/leader_status"));
         assert_eq!(settings.timings, Timings::DEFAULT);
         assert_eq!((settings.identity, settings.pod), (None, None));
     }

@@ -11,7 +11,7 @@
 //! | [`Alarm`] | [`Election::poll_timeout`], [`Election::handle_timeout`] |
 //! | [`Publication`] | [`Election::poll_action`], [`Election::handle_retracted`] |
 //!
-//! Everything happens in one task: nothing that is detached can die unseen.
+//! Everything happens in one task: nothing that is detached can die unseen, and nothing in it waits but the one `select!`.
 
 use std::future::Future;
 use std::io;
@@ -22,6 +22,10 @@ use elector_crds::StoredLease;
 use elector_election::{
     Action, Answer, Candidate, Election, Loss, Now, Predecessor, Request, ResourceVersion, Tenure, Timings, WatchEvent,
 };
+use kube::Client;
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tracing::{error, info, trace, warn};
 
 use crate::clock::{self, Alarm};
@@ -107,6 +111,7 @@ pub async fn run(
 #[expect(clippy::large_enum_variant, reason = "one lives at a time, on the stack")]
 enum Event {
     Stop,
+    Connected(Result<Client, Trouble>),
     Reply(Reply),
     Seen(Seen),
     Rung(io::Result<()>),
@@ -121,6 +126,19 @@ async fn answer(in_flight: &mut Option<InFlight>) -> Reply {
     reply
 }
 
+type Connecting = JoinHandle<Result<Client, connect::Error>>;
+
+async fn connected(connecting: &mut Option<Connecting>) -> Result<Client, Trouble> {
+    let Some(job) = connecting else { return std::future::pending().await };
+    let result = job.await;
+    *connecting = None;
+    match result {
+        Ok(Ok(client)) => Ok(client),
+        Ok(Err(error)) => Err(Trouble::Credentials(error.to_string())),
+        Err(error) => Err(Trouble::Credentials(error.to_string())),
+    }
+}
+
 struct Driver<'a> {
     election: Election,
     stage: Stage<'a>,
@@ -130,6 +148,11 @@ struct Driver<'a> {
     api: LeaseApi,
     watch: LeaseWatch,
     in_flight: Option<InFlight>,
+    /// Credentials that are read again, and when that last began.
+    connecting: Option<Connecting>,
+    connecting_since: Instant,
+    /// What kept them from being read.
+    unreadable: Option<Trouble>,
     /// The object of the version that the election sees, with all that the election does not.
     base: Option<StoredLease>,
     alarm: Alarm,
@@ -144,7 +167,7 @@ struct Driver<'a> {
 impl<'a> Driver<'a> {
     async fn new(campaign: Campaign, publication: &'a mut dyn Publication) -> Result<Driver<'a>, Error> {
         let Campaign { namespace, lease, identity, start, timings, predecessor } = campaign;
-        let api = LeaseApi::new(connect::client().await?, &namespace, &lease);
+        let client = connect::client().await?;
         info!(%namespace, %lease, %identity, "contending");
         let candidate = Candidate { identity, start, timings, predecessor };
         Ok(Driver {
@@ -152,9 +175,12 @@ impl<'a> Driver<'a> {
             stage: Stage::new(publication),
             unshown: None,
             finished: false,
-            watch: LeaseWatch::open(api.leases(), &lease),
-            api,
+            watch: LeaseWatch::open(client.clone(), &namespace, &lease),
+            api: LeaseApi::new(client, &namespace, &lease),
             in_flight: None,
+            connecting: None,
+            connecting_since: Instant::now(),
+            unreadable: None,
             base: None,
             alarm: Alarm::new()?,
             troubles: Troubles::new(&namespace, &lease),
@@ -175,17 +201,18 @@ impl<'a> Driver<'a> {
             }
             let wake = self.sleep()?;
             let timings = self.election.timings();
-            let Driver { watch, in_flight, alarm, stage, .. } = &mut *self;
+            let Driver { watch, in_flight, connecting, alarm, stage, .. } = &mut *self;
             let event = tokio::select! {
                 biased;
                 () = &mut stop, if !stopping => Event::Stop,
+                connected = connected(connecting) => Event::Connected(connected),
                 reply = answer(in_flight) => Event::Reply(reply),
                 seen = watch.next(timings) => Event::Seen(seen),
                 rung = alarm.rings(), if wake => Event::Rung(rung),
                 () = tokio::time::sleep(RETRACT_AGAIN), if stage.is_retracting() => Event::Rung(Ok(())),
             };
             stopping |= matches!(event, Event::Stop);
-            self.take_in(event).await?;
+            self.take_in(event)?;
         }
     }
 
@@ -279,12 +306,13 @@ impl<'a> Driver<'a> {
         Ok(wait.is_some())
     }
 
-    async fn take_in(&mut self, event: Event) -> Result<(), Error> {
+    fn take_in(&mut self, event: Event) -> Result<(), Error> {
         match event {
             Event::Stop => self.election.handle_stop(clock::now()?),
             Event::Rung(rung) => rung?,
+            Event::Connected(connected) => self.move_to(connected),
             Event::Reply(Reply { answer, object, trouble }) => {
-                let trouble = self.reconnect_after(trouble).await;
+                let trouble = self.reconnect_after(trouble);
                 if answer == Answer::NotFound {
                     self.troubles.of_absence();
                 } else {
@@ -293,12 +321,12 @@ impl<'a> Driver<'a> {
                 self.election.handle_answer(answer, clock::now()?);
                 self.keep(object);
             }
-            Event::Seen(seen) => self.take_in_seen(seen).await?,
+            Event::Seen(seen) => self.take_in_seen(seen)?,
         }
         self.log_holder()
     }
 
-    async fn take_in_seen(&mut self, seen: Seen) -> Result<(), Error> {
+    fn take_in_seen(&mut self, seen: Seen) -> Result<(), Error> {
         let trouble = match seen {
             Seen::Nothing => return Ok(()),
             Seen::Empty => {
@@ -323,7 +351,7 @@ impl<'a> Driver<'a> {
                 if let Trouble::Forbidden(_) = trouble {
                     self.election.handle_watch(WatchEvent::Refused, clock::now()?);
                 }
-                self.reconnect_after(Some(trouble)).await
+                self.reconnect_after(Some(trouble))
             }
         };
         self.troubles.of_watch(trouble);
@@ -340,19 +368,34 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// A token that is refused was rotated or has expired; the client would read it again only after a minute.
-    /// What is the trouble now.
-    async fn reconnect_after(&mut self, trouble: Option<Trouble>) -> Option<Trouble> {
-        if !trouble.as_ref().is_some_and(Trouble::is_of_credentials) {
-            return trouble;
+    /// Reads the credentials again where that may help: a token that is refused was rotated or has expired, and the client
+    /// would look only after a minute; behind a failure to connect there may be a new certificate authority.
+    /// Elsewhere, for a kubeconfig may run a program that takes its time. What the trouble is, as far as is known.
+    fn reconnect_after(&mut self, trouble: Option<Trouble>) -> Option<Trouble> {
+        let may_help = match &trouble {
+            Some(Trouble::Credentials(_) | Trouble::Unauthorized) => true,
+            Some(Trouble::Unreachable(_)) => self.connecting_since.elapsed() > self.election.timings().lease_duration(),
+            Some(Trouble::Forbidden(_) | Trouble::Refused(_) | Trouble::Garbage(_)) | None => false,
+        };
+        if may_help && self.connecting.is_none() {
+            let runtime = Handle::current();
+            self.connecting = Some(tokio::task::spawn_blocking(move || runtime.block_on(connect::client())));
+            self.connecting_since = Instant::now();
         }
-        match connect::client().await {
+        match &trouble {
+            Some(trouble) if trouble.is_of_credentials() => self.unreadable.clone().or(Some(trouble.clone())),
+            Some(_) | None => trouble,
+        }
+    }
+
+    fn move_to(&mut self, connected: Result<Client, Trouble>) {
+        match connected {
             Ok(client) => {
-                self.api = LeaseApi::new(client, &self.namespace, &self.lease);
-                self.watch.move_to(self.api.leases());
-                trouble
+                self.api = LeaseApi::new(client.clone(), &self.namespace, &self.lease);
+                self.watch.move_to(client);
+                self.unreadable = None;
             }
-            Err(error) => Some(Trouble::Credentials(error.to_string())),
+            Err(trouble) => self.unreadable = Some(trouble),
         }
     }
 

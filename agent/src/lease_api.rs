@@ -38,10 +38,6 @@ impl LeaseApi {
         LeaseApi { leases: Api::namespaced(client, namespace), name: name.to_owned() }
     }
 
-    pub(crate) fn leases(&self) -> &Api<StoredLease> {
-        &self.leases
-    }
-
     /// Sends `request`, based on `base` if it is an update: what the election does not set stays as it is there.
     pub(crate) async fn send(self, request: Request, base: Option<StoredLease>, timeout: Duration) -> Reply {
         let reading = request == Request::Get;
@@ -105,7 +101,8 @@ fn failed(error: &Error, verb: &'static str) -> Reply {
         .map(|details| Duration::from_secs(details.retry_after_seconds.into()))
         .filter(|wait| !wait.is_zero());
     match status.code {
-        404 => Reply::without_object(Answer::NotFound, None),
+        // Whatever stands in between may say 404 too; it is no proof.
+        404 if status.reason == "NotFound" => Reply::without_object(Answer::NotFound, None),
         409 => Reply::without_object(Answer::Conflict, None),
         // Each says that nothing was stored. Any other code, a 408 or a 5xx, may follow a write that was.
         400 | 401 | 403 | 405 | 413 | 415 | 422 | 429 => {

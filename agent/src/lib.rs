@@ -8,6 +8,7 @@ pub mod connect;
 pub mod driver;
 pub mod identity;
 mod lease_api;
+mod pace;
 mod stage;
 pub mod status;
 mod trouble;

@@ -6,10 +6,14 @@ use std::time::Duration;
 use elector_crds::StoredLease;
 use elector_election::Timings;
 use futures::{Stream, StreamExt as _};
+use kube::Client;
 use kube::api::Api;
+use kube::client::ClientBuilder;
 use kube::runtime::watcher::{self, Error, Event, watcher};
 use tokio::time::Instant;
+use tower::service_fn;
 
+use crate::pace::Pace;
 use crate::trouble::Trouble;
 
 /// What the watch shows.
@@ -26,10 +30,13 @@ pub(crate) enum Seen {
 
 type Events = Pin<Box<dyn Stream<Item = watcher::Result<Event<StoredLease>>> + Send>>;
 
-/// Watches a Lease by name. After a failure it waits before it goes on.
+/// Watches a Lease by name. After a failure it waits before it goes on; streams that end without one are begun again at a
+/// pace.
 pub(crate) struct LeaseWatch {
     leases: Api<StoredLease>,
+    namespace: String,
     name: String,
+    pace: Pace,
     /// Whether the server can begin a watch with what there is: those before 1.32 cannot, nor can all later ones.
     streaming: bool,
     events: Events,
@@ -38,12 +45,16 @@ pub(crate) struct LeaseWatch {
 }
 
 impl LeaseWatch {
-    pub(crate) fn open(leases: &Api<StoredLease>, name: &str) -> LeaseWatch {
+    pub(crate) fn open(client: Client, namespace: &str, name: &str) -> LeaseWatch {
+        let pace = Pace::default();
+        let leases = paced(client, &pace, namespace);
         LeaseWatch {
-            leases: leases.clone(),
+            events: events(&leases, name, true),
+            leases,
+            namespace: namespace.to_owned(),
             name: name.to_owned(),
+            pace,
             streaming: true,
-            events: events(leases, name, true),
             resume_at: None,
             any: false,
         }
@@ -57,9 +68,9 @@ impl LeaseWatch {
     }
 
     /// Begins again on another client; after a failure no sooner than it would have.
-    pub(crate) fn move_to(&mut self, leases: &Api<StoredLease>) {
+    pub(crate) fn move_to(&mut self, client: Client) {
         let resume_at = self.resume_at;
-        self.leases = leases.clone();
+        self.leases = paced(client, &self.pace, &self.namespace);
         self.restart();
         self.resume_at = resume_at;
     }
@@ -96,13 +107,16 @@ impl LeaseWatch {
                 self.restart();
                 return Seen::Nothing;
             }
+            // Too old to resume from, said before the stream began: asking again for the same would never end.
+            Some(410) => {
+                self.restart();
+                return Seen::Nothing;
+            }
             // Meanwhile it is looked for by GET: asking more often would only double that.
             Some(403) => self.pause(timings.lease_duration()),
             Some(_) | None => self.pause(timings.retry_period()),
         }
         match error {
-            // The server forgot the version to resume from: a new watch begins by itself.
-            Error::WatchError(status) if status.code == 410 => Seen::Nothing,
             Error::WatchError(status) => Seen::Failed(Trouble::of_error(&kube::Error::Api(status.clone()), "watch")),
             Error::InitialListFailed(error) => Seen::Failed(Trouble::of_error(error, "list")),
             Error::WatchStartFailed(error) | Error::WatchFailed(error) => {
@@ -115,6 +129,14 @@ impl LeaseWatch {
     fn pause(&mut self, wait: Duration) {
         self.resume_at = Some(Instant::now() + wait);
     }
+}
+
+fn paced(client: Client, pace: &Pace, namespace: &str) -> Api<StoredLease> {
+    let send = service_fn(move |request| {
+        let client = client.clone();
+        async move { client.send(request).await }
+    });
+    Api::namespaced(ClientBuilder::new(send, namespace).with_layer(pace).build(), namespace)
 }
 
 fn events(leases: &Api<StoredLease>, name: &str, streaming: bool) -> Events {

@@ -155,6 +155,46 @@ async fn a_leader_whose_token_dies_stops_in_time_and_leads_again_with_another() 
     candidate.leads_within(2 * RETRY).await.unwrap();
 }
 
+/// The options of a candidate whose token comes from a program, which hangs as soon as a file `slow` is there.
+fn token_from_program(folder: &Path, namespace: &Namespace<'_>, token: &str) -> Result<AgentOptions> {
+    let credential = serde_json::json!({
+        "apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": {"token": token},
+    });
+    fs::write(folder.join("credential"), credential.to_string())?;
+    let script = format!("cd {}; if [ -f slow ]; then exec sleep 60; fi; cat credential", folder.display());
+    let mut kubeconfig = Kubeconfig::read_from(namespace.cluster().kubeconfig())?;
+    for user in &mut kubeconfig.auth_infos {
+        user.auth_info = serde_json::from_value(serde_json::json!({"exec": {
+            "apiVersion": "client.authentication.k8s.io/v1", "command": "sh", "args": ["-c", script],
+            "interactiveMode": "Never",
+        }}))?;
+    }
+    let path = folder.join("kubeconfig");
+    fs::write(&path, serde_yaml_ng::to_string(&kubeconfig)?)?;
+    let environment = vec![("KUBECONFIG".to_owned(), path.display().to_string())];
+    Ok(AgentOptions { environment, ..short() })
+}
+
+#[tokio::test]
+async fn a_program_for_tokens_that_hangs_keeps_no_file_and_no_process() {
+    let namespace = shared("program").await.unwrap();
+    namespace.allow_leases(RIGHTS).await.unwrap();
+    namespace.create_lease("a", short_timings()).await.unwrap();
+    let folder = Scratch::new().unwrap();
+    let pod = namespace.create_pod("a-0", "default", &[]).await.unwrap();
+    let token = namespace.pod_token(&pod).await.unwrap();
+    let options = token_from_program(folder.path(), &namespace, &token).unwrap();
+    let candidate = Candidate::of_pod(&namespace, "a", pod, &options).await.unwrap();
+    candidate.process().start().unwrap();
+    candidate.leads_within(START).await.unwrap();
+    fs::write(folder.path().join("slow"), "").unwrap();
+    namespace.remove_pod("a-0").await.unwrap();
+    candidate.yields_within(Duration::from_secs(16)).await.unwrap();
+    candidate.says_within("renew deadline passed", RETRY).await.unwrap();
+    candidate.process().terminate().unwrap();
+    candidate.ends_within(Duration::from_secs(5)).await.unwrap();
+}
+
 /// Without an API server; with one; stopped; started again; stopped for good.
 #[tokio::test]
 async fn an_api_server_that_is_not_there_is_waited_for() {

@@ -189,6 +189,23 @@ async fn no_way_to_the_api_server_and_what_was_left_behind_is_removed_all_the_sa
     }
 }
 
+/// As when a container is restarted with settings that were edited meanwhile.
+#[tokio::test]
+async fn whatever_else_is_wrong_what_was_left_behind_is_removed() {
+    let setup = Setup::new().await.unwrap();
+    for (settings, arguments) in [
+        (vec![("RENEW_DEADLINE_SECONDS", "12")], vec![]),
+        (vec![("RETRY_PERIOD_SECONDS", "two")], vec![]),
+        (vec![("LEASE_NAME", "")], vec![]),
+        (vec![("LOG_LEVEL", "a=b=c")], vec![]),
+        (vec![], vec!["--leese-name=a".to_owned()]),
+    ] {
+        fs::write(setup.path("leader_status"), "stale").unwrap();
+        setup.refusal(&settings, &arguments).await.unwrap();
+        assert!(!Path::new(&setup.path("leader_status")).exists(), "{settings:?} {arguments:?}");
+    }
+}
+
 #[tokio::test]
 async fn two_agents_on_one_status_path() {
     let setup = Setup::new().await.unwrap();

@@ -74,39 +74,39 @@ pub struct Author {
 pub struct Claim {
     status: PathBuf,
     report: PathBuf,
-    boot_id: String,
-    predecessor: Option<Predecessor>,
+    left_behind: Option<Report>,
     _lock: Lock,
 }
 
 impl Claim {
     /// Takes the lock, then removes what an earlier process left behind.
     ///
-    /// `path` is that of `leader_status`, or a directory that is to hold it; `boot_id` is the running kernel's.
+    /// `path` is that of `leader_status`, or a directory that is to hold it.
     ///
     /// # Errors
     /// If the path cannot serve, with what to do about it.
-    pub fn take(path: &Path, boot_id: String) -> Result<Claim, Error> {
+    pub fn take(path: &Path) -> Result<Claim, Error> {
         let status = status_path(path)?;
         let report = with_suffix(&status, ".json");
         let lock = Lock::take(&with_suffix(&status, ".lock"))?;
         remove_stale(&status)?;
-        let predecessor = Report::read(&report).and_then(|report| report.predecessor(&boot_id));
+        let left_behind = Report::read(&report);
         remove_stale(&report)?;
         probe(&status)?;
-        Ok(Claim { status, report, boot_id, predecessor, _lock: lock })
+        Ok(Claim { status, report, left_behind, _lock: lock })
     }
 
-    /// The tenure that the earlier process had: whoever holds the lock may vouch for its death (rule L5).
+    /// The tenure that the earlier process had, if that was in this boot: whoever holds the lock may vouch for its death
+    /// (rule L5).
     #[must_use]
-    pub fn predecessor(&self) -> Option<Predecessor> {
-        self.predecessor.clone()
+    pub fn predecessor(&self, boot_id: &str) -> Option<Predecessor> {
+        self.left_behind.clone()?.predecessor(boot_id)
     }
 
-    /// The files as `author` writes them.
+    /// The files as `author` writes them; `boot_id` is the running kernel's.
     #[must_use]
-    pub fn sign(self, author: Author) -> StatusFiles {
-        StatusFiles { claim: self, author }
+    pub fn sign(self, author: Author, boot_id: String) -> StatusFiles {
+        StatusFiles { claim: self, author, boot_id }
     }
 }
 
@@ -115,11 +115,12 @@ impl Claim {
 pub struct StatusFiles {
     claim: Claim,
     author: Author,
+    boot_id: String,
 }
 
 impl StatusFiles {
     fn write_report(&self, tenure: &Tenure, now: Now) -> io::Result<()> {
-        let report = Report::new(&self.author, &self.claim.boot_id, tenure, now).to_json()?;
+        let report = Report::new(&self.author, &self.boot_id, tenure, now).to_json()?;
         write_whole(&with_suffix(&self.claim.report, ".tmp"), &self.claim.report, &report)
     }
 

@@ -16,11 +16,11 @@ fn author() -> Author {
 }
 
 fn claim(path: &Path) -> Result<Claim, Error> {
-    Claim::take(path, "boot".to_owned())
+    Claim::take(path)
 }
 
 fn files(path: &Path) -> StatusFiles {
-    claim(path).unwrap().sign(author())
+    claim(path).unwrap().sign(author(), "boot".to_owned())
 }
 
 fn now() -> Now {
@@ -50,7 +50,7 @@ fn files_appear_whole_and_disappear() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("status");
     let mut files = files(&path);
-    assert_eq!(files.claim.predecessor(), None);
+    assert_eq!(files.claim.predecessor("boot"), None);
     assert_eq!(names(folder.path()), ["status.lock"]);
     files.publish(&tenure(), now()).unwrap();
     assert_eq!(names(folder.path()), ["status", "status.json", "status.lock"]);
@@ -80,7 +80,7 @@ fn what_a_dead_process_left_is_removed_and_its_tenure_returned() {
     drop(files);
     let claim = claim(folder.path()).unwrap();
     assert_eq!(names(folder.path()), ["leader_status.lock"]);
-    let predecessor = claim.predecessor().unwrap();
+    let predecessor = claim.predecessor("boot").unwrap();
     assert_eq!((predecessor.uid.as_str(), predecessor.start.as_str(), predecessor.transitions), ("u1", "nonce", 4));
     assert_eq!(predecessor.acquire_time, tenure().acquire_time);
 }
@@ -91,7 +91,7 @@ fn a_tenure_of_an_earlier_boot_is_not_returned() {
     let mut files = files(folder.path());
     files.publish(&tenure(), now()).unwrap();
     drop(files);
-    assert_eq!(Claim::take(folder.path(), "another".to_owned()).unwrap().predecessor(), None);
+    assert_eq!(claim(folder.path()).unwrap().predecessor("another"), None);
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn garbage_in_the_report_is_no_predecessor() {
     let folder = tempfile::tempdir().unwrap();
     for garbage in ["", "{", "null", "{}", r#"{"identity":1}"#] {
         fs::write(folder.path().join("leader_status.json"), garbage).unwrap();
-        assert_eq!(claim(folder.path()).unwrap().predecessor(), None, "{garbage}");
+        assert_eq!(claim(folder.path()).unwrap().predecessor("boot"), None, "{garbage}");
     }
 }
 
@@ -142,9 +142,9 @@ fn a_report_that_would_never_end_is_not_read() {
     let folder = tempfile::tempdir().unwrap();
     let report = folder.path().join("leader_status.json");
     nix::unistd::mkfifo(&report, nix::sys::stat::Mode::S_IRWXU).unwrap();
-    assert_eq!(claim(folder.path()).unwrap().predecessor(), None);
+    assert_eq!(claim(folder.path()).unwrap().predecessor("boot"), None);
     symlink("/dev/zero", &report).unwrap();
-    assert_eq!(claim(folder.path()).unwrap().predecessor(), None);
+    assert_eq!(claim(folder.path()).unwrap().predecessor("boot"), None);
     assert_eq!(names(folder.path()), ["leader_status.lock"]);
 }
 

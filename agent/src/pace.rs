@@ -1,0 +1,101 @@
+//! Keeps a server that ends streams as soon as they begin from being asked as fast as it can answer.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+use tower::{Layer, Service};
+
+/// So many requests may begin …
+const BURST: usize = 3;
+/// … within this time.
+const PERIOD: Duration = Duration::from_secs(3);
+
+/// When the last requests began; clones share it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Pace {
+    begun: Arc<Mutex<VecDeque<Instant>>>,
+}
+
+impl Pace {
+    /// When the next request may begin, which it then does.
+    fn next(&self, now: Instant) -> Instant {
+        let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
+        let earliest = (begun.len() == BURST).then(|| begun.pop_front()).flatten();
+        // Those that were given up before they began do not push the next ones off.
+        let next = earliest.map_or(now, |earliest| now.max(earliest + PERIOD).min(now + PERIOD));
+        begun.push_back(next);
+        next
+    }
+}
+
+impl<S> Layer<S> for Pace {
+    type Service = Paced<S>;
+
+    fn layer(&self, inner: S) -> Paced<S> {
+        Paced { inner, pace: self.clone() }
+    }
+}
+
+/// A service whose requests wait for their turn.
+#[derive(Debug, Clone)]
+pub(crate) struct Paced<S> {
+    inner: S,
+    pace: Pace,
+}
+
+impl<S, R> Service<R> for Paced<S>
+where
+    S: Service<R> + Clone + Send + 'static,
+    S::Future: Send,
+    R: Send + 'static,
+{
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<S::Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(context)
+    }
+
+    fn call(&mut self, request: R) -> Self::Future {
+        let clone = self.inner.clone();
+        // The one that was polled is the one that is ready.
+        let mut ready = std::mem::replace(&mut self.inner, clone);
+        let turn = self.pace.next(Instant::now());
+        Box::pin(async move {
+            sleep_until(turn).await;
+            ready.call(request).await
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn three_begin_at_once_and_the_fourth_three_seconds_after_the_first() {
+        let pace = Pace::default();
+        let now = Instant::now();
+        let later = now + Duration::from_secs(1);
+        assert_eq!([pace.next(now), pace.next(now), pace.next(later)], [now, now, later]);
+        assert_eq!(pace.next(later), now + PERIOD);
+        assert_eq!(pace.next(later), now + PERIOD);
+        assert_eq!(pace.next(later), later + PERIOD);
+        let much_later = later + 10 * PERIOD;
+        assert_eq!(pace.next(much_later), much_later);
+    }
+
+    #[test]
+    fn those_that_never_began_do_not_push_the_next_off_for_ever() {
+        let pace = Pace::default();
+        let now = Instant::now();
+        for _ in 0..100 {
+            assert!(pace.next(now) <= now + PERIOD);
+        }
+    }
+}
