@@ -109,6 +109,13 @@ impl World {
                     operator.handle_spec(timings);
                     self.after(0, Event::Operator);
                 }
+                // Just when somebody leads who will not hear of it, or hears and is not heard; and somebody begins who has not seen
+                // what was before.
+                if self.random.bool() {
+                    let soon = self.now + self.random.u64(..2 * SECOND);
+                    self.agents[who].network.loses_answers_until = until;
+                    self.at(soon, Event::Deafen { who, until });
+                }
             }
             Fault::OperatorRestart => {
                 let listed = self.server.listed(self.server.position());
@@ -128,6 +135,13 @@ impl World {
             | Fault::Delete
             | Fault::Recreate => self.edit(fault),
         }
+    }
+
+    /// The watch of `who` falls silent, and another agent is started anew.
+    pub(crate) fn deafen(&mut self, who: usize, until: Time) {
+        self.silence(who, until.saturating_sub(self.now));
+        let next = (who + 1) % self.agents.len();
+        self.kill_container(next);
     }
 
     /// What somebody with all rights does to the Lease by hand.

@@ -79,6 +79,11 @@ pub(crate) enum Event {
     Operator,
     OperatorWatch,
     Fault,
+    /// A part of a fault that comes a little later.
+    Deafen {
+        who: usize,
+        until: Time,
+    },
     /// Somebody must lead by now.
     Verdict,
 }
@@ -225,6 +230,7 @@ impl World {
             Event::Operator => self.operate(),
             Event::OperatorWatch => self.show_operator(),
             Event::Fault => self.fault(),
+            Event::Deafen { who, until } => self.deafen(who, until),
             Event::Verdict => self.judge_history(),
         }
     }

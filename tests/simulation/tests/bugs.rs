@@ -1,0 +1,89 @@
+//! The net must catch known bugs: each patch in `tests/bugs` is applied to a copy of the core, and the simulation of that copy
+//! must find something within ten thousand histories.
+
+use std::env;
+use std::ffi::OsStr;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// What a copy consists of.
+const CRATES: [&str; 2] = ["agent/election", "tests/simulation"];
+const HISTORIES: &str = "10000";
+/// What this does with files and programs is expected to.
+const WORKS: &str = "files can be copied, and programs run";
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect(WORKS)
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).expect(WORKS);
+    for entry in fs::read_dir(from).expect(WORKS) {
+        let entry = entry.expect(WORKS);
+        let target = to.join(entry.file_name());
+        if entry.file_type().expect(WORKS).is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).expect(WORKS);
+        }
+    }
+}
+
+/// The workspace with nothing in it but what is simulated and what simulates it.
+fn manifest() -> String {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).expect(WORKS);
+    let members = manifest.lines().find(|line| line.starts_with("members = ")).expect(WORKS);
+    manifest.replace(members, &format!("members = {CRATES:?}"))
+}
+
+/// A copy into which the bug was put.
+fn infested(bug: &Path) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(bug.file_stem().expect(WORKS));
+    // What did not change keeps its time, so that nothing is built twice.
+    let _ = fs::remove_dir_all(&folder);
+    for part in CRATES {
+        copy(&root().join(part).join("src"), &folder.join(part).join("src"));
+        fs::copy(root().join(part).join("Cargo.toml"), folder.join(part).join("Cargo.toml")).expect(WORKS);
+    }
+    fs::write(folder.join("Cargo.toml"), manifest()).expect(WORKS);
+    fs::copy(root().join("Cargo.lock"), folder.join("Cargo.lock")).expect(WORKS);
+    let mut git = Command::new("git");
+    // As if there were no repository around it.
+    git.env("GIT_CEILING_DIRECTORIES", folder.parent().expect(WORKS)).current_dir(&folder).arg("apply").arg(bug);
+    let output = git.output().expect(WORKS);
+    assert!(output.status.success(), "{} no longer applies: {}", bug.display(), text(&output.stderr));
+    folder
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+fn simulate(folder: &Path) -> Output {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["run", "--quiet", "--offline", "--bin", "sim", "--", "--histories", HISTORIES]);
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("target");
+    cargo.current_dir(folder).env("CARGO_TARGET_DIR", target).output().expect(WORKS)
+}
+
+#[test]
+fn every_known_bug_is_caught() {
+    let mut bugs: Vec<PathBuf> =
+        fs::read_dir(root().join("tests/bugs")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    bugs.retain(|path| path.extension() == Some(OsStr::new("patch")));
+    bugs.sort();
+    let mut escaped = Vec::new();
+    for bug in &bugs {
+        let name = bug.file_stem().unwrap().to_string_lossy();
+        let output = simulate(&infested(bug));
+        let said = text(&output.stdout);
+        let found = said.lines().find(|line| line.starts_with("history "));
+        assert!(found.is_some() || output.status.success(), "{name}: {said}{}", text(&output.stderr));
+        println!("{name:<32} {}", found.unwrap_or("ESCAPED"));
+        if found.is_none() {
+            escaped.push(name.into_owned());
+        }
+    }
+    assert_eq!(escaped, [] as [String; 0]);
+}
