@@ -32,6 +32,7 @@ fn wall() -> Timestamp {
 }
 
 /// Wakes its task after a time on `CLOCK_BOOTTIME`: tokio's own timers stop while the machine is suspended.
+#[derive(Debug)]
 pub struct Alarm {
     timer: AsyncFd<Timer>,
 }
@@ -80,6 +81,7 @@ impl Alarm {
     }
 }
 
+#[derive(Debug)]
 struct Timer(TimerFd);
 
 impl AsRawFd for Timer {

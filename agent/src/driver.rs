@@ -16,7 +16,6 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::time::Duration;
 
 use elector_crds::StoredLease;
 use elector_election::{
@@ -34,9 +33,6 @@ use crate::lease_api::{LeaseApi, Reply};
 use crate::stage::Stage;
 use crate::trouble::{Trouble, Troubles};
 use crate::watch::{LeaseWatch, Seen};
-
-/// How long after a failed retraction it is tried again.
-const RETRACT_AGAIN: Duration = Duration::from_millis(100);
 
 /// Where leadership shows. Each call returns only when it is done, whatever it costs: the election waits for it.
 pub trait Publication {
@@ -56,7 +52,7 @@ pub trait Publication {
     /// again until it succeeds; the Lease is not released before.
     ///
     /// # Errors
-    /// What kept it from being taken back.
+    /// What kept it from being taken back; `WouldBlock` if that only takes time, as for work that has to end.
     fn retract(&mut self) -> io::Result<()>;
 }
 
@@ -102,8 +98,8 @@ pub async fn run(
 ) -> Result<(), Error> {
     let mut driver = Driver::new(campaign, publication).await?;
     let result = driver.contend(stop).await;
-    if result.is_err() {
-        driver.stage.retract();
+    if result.is_err() && !driver.stage.retract() {
+        driver.retract_what_takes_time().await;
     }
     result
 }
@@ -201,7 +197,8 @@ impl<'a> Driver<'a> {
             }
             let wake = self.sleep()?;
             let timings = self.election.timings();
-            let Driver { watch, in_flight, connecting, alarm, stage, .. } = &mut *self;
+            let retract_again = self.stage.retract_again();
+            let Driver { watch, in_flight, connecting, alarm, .. } = &mut *self;
             let event = tokio::select! {
                 biased;
                 () = &mut stop, if !stopping => Event::Stop,
@@ -209,7 +206,9 @@ impl<'a> Driver<'a> {
                 reply = answer(in_flight) => Event::Reply(reply),
                 seen = watch.next(timings) => Event::Seen(seen),
                 rung = alarm.rings(), if wake => Event::Rung(rung),
-                () = tokio::time::sleep(RETRACT_AGAIN), if stage.is_retracting() => Event::Rung(Ok(())),
+                () = tokio::time::sleep(retract_again.unwrap_or_default()), if retract_again.is_some() => {
+                    Event::Rung(Ok(()))
+                }
             };
             stopping |= matches!(event, Event::Stop);
             self.take_in(event)?;
@@ -219,7 +218,7 @@ impl<'a> Driver<'a> {
     /// Does all that the election asks for, until it asks for nothing more.
     fn act(&mut self) -> Result<(), Error> {
         self.election.handle_timeout(clock::now()?);
-        if self.stage.is_retracting() {
+        if self.stage.retract_again().is_some() {
             self.retract()?;
         }
         loop {
@@ -297,6 +296,14 @@ impl<'a> Driver<'a> {
             self.election.handle_retracted(clock::now()?);
         }
         Ok(())
+    }
+
+    /// For a campaign that cannot go on: what was refused once stays, what only takes time is waited for.
+    async fn retract_what_takes_time(&mut self) {
+        while let Some(wait) = self.stage.pending() {
+            tokio::time::sleep(wait).await;
+            self.stage.retract();
+        }
     }
 
     /// Sets the alarm for when the election wants to be woken. Whether it does.

@@ -1,6 +1,7 @@
 //! What shows of a tenure, and what follows where it can be neither shown nor taken back.
 
 use std::io;
+use std::time::Duration;
 
 use elector_election::{Now, Tenure, Validity};
 use tracing::{error, info};
@@ -12,12 +13,21 @@ pub(crate) struct Stage<'a> {
     publication: &'a mut dyn Publication,
     shown: Option<Validity>,
     failing: bool,
-    retracting: bool,
+    retracting: Option<Retracting>,
+}
+
+/// Why a retraction is not done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Retracting {
+    /// It takes its time.
+    Pending,
+    /// It was refused, which was said.
+    Failing,
 }
 
 impl<'a> Stage<'a> {
     pub(crate) fn new(publication: &'a mut dyn Publication) -> Stage<'a> {
-        Stage { publication, shown: None, failing: false, retracting: false }
+        Stage { publication, shown: None, failing: false, retracting: None }
     }
 
     /// Publishes the tenure or its new validity, unless that has passed: then retraction is about to be asked for.
@@ -55,25 +65,36 @@ impl<'a> Stage<'a> {
     pub(crate) fn retract(&mut self) -> bool {
         match self.publication.retract() {
             Ok(()) => {
-                if self.retracting {
+                if self.retracting == Some(Retracting::Failing) {
                     info!("retracted leadership at last");
                 }
                 self.shown = None;
                 self.failing = false;
-                self.retracting = false;
+                self.retracting = None;
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.retracting = self.retracting.or(Some(Retracting::Pending));
             }
             Err(error) => {
-                if !self.retracting {
+                if self.retracting != Some(Retracting::Failing) {
                     error!(%error, "failed to retract leadership: trying until it is done");
                 }
-                self.retracting = true;
+                self.retracting = Some(Retracting::Failing);
             }
         }
-        !self.retracting
+        self.retracting.is_none()
     }
 
-    /// Whether [`Stage::retract`] has been called in vain.
-    pub(crate) fn is_retracting(&self) -> bool {
-        self.retracting
+    /// After how long to look again, if retraction only takes its time.
+    pub(crate) fn pending(&self) -> Option<Duration> {
+        self.retract_again().filter(|_| self.retracting == Some(Retracting::Pending))
+    }
+
+    /// After how long [`Stage::retract`], which has been called in vain, is to be called again.
+    pub(crate) fn retract_again(&self) -> Option<Duration> {
+        self.retracting.map(|retracting| match retracting {
+            Retracting::Pending => Duration::from_millis(5),
+            Retracting::Failing => Duration::from_millis(100),
+        })
     }
 }

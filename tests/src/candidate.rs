@@ -117,7 +117,27 @@ impl Candidate {
         format!("{}_{}", self.name(), self.pod.metadata.uid.as_deref().unwrap_or_default())
     }
 
-    /// The agent's process.
+    /// The process that contends: the only child of the one that was started.
+    ///
+    /// # Errors
+    /// When there is none, as before a start and after a crash.
+    pub fn electing(&self) -> Result<Pid> {
+        let id = self.process.id().context("not started")?;
+        let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children"))?;
+        let child = children.split_whitespace().next().and_then(|child| Pid::from_raw(child.parse().ok()?));
+        child.with_context(|| format!("{} has no electing process\n{}", self.name(), self.log()))
+    }
+
+    /// The process that was started, alone.
+    ///
+    /// # Errors
+    /// When it was not.
+    pub fn supervisor(&self) -> Result<Pid> {
+        let id = self.process.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?));
+        id.context("not started")
+    }
+
+    /// The agent: the process that was started, with all that it has started in turn.
     pub fn process(&self) -> &Process {
         &self.process
     }
@@ -205,24 +225,17 @@ impl Candidate {
     /// # Errors
     /// When it does not run.
     pub fn limit_file_size(&self, bytes: u64) -> Result<()> {
-        let id = self.process.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)).context("not started")?;
-        prlimit(Some(id), Resource::Fsize, Rlimit { current: Some(bytes), maximum: Some(bytes) })?;
+        prlimit(Some(self.electing()?), Resource::Fsize, Rlimit { current: Some(bytes), maximum: Some(bytes) })?;
         Ok(())
     }
 
-    /// How long its process has been on a CPU.
+    /// How long its processes have been on a CPU.
     ///
     /// # Errors
     /// When it does not run.
     pub fn cpu_time(&self) -> Result<Duration> {
-        let id = self.process.id().context("not started")?;
-        let stat = fs::read_to_string(format!("/proc/{id}/stat"))?;
-        let fields: Vec<&str> = stat.rsplit_once(')').context("no process")?.1.split_whitespace().collect();
-        // In hundredths of a second on any Linux: in user mode, and in the kernel.
-        let ticks = fields[11].parse::<u64>()? + fields[12].parse::<u64>()?;
-        Ok(Duration::from_millis(10 * ticks))
+        Ok(cpu_time(self.supervisor()?)? + cpu_time(self.electing()?)?)
     }
-
     /// When the status file that is there was made.
     ///
     /// # Errors
@@ -230,6 +243,14 @@ impl Candidate {
     pub fn leads_since(&self) -> Result<SystemTime> {
         Ok(fs::metadata(self.status_file())?.modified()?)
     }
+}
+
+fn cpu_time(id: Pid) -> Result<Duration> {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", id.as_raw_nonzero()))?;
+    let fields: Vec<&str> = stat.rsplit_once(')').context("no process")?.1.split_whitespace().collect();
+    // In hundredths of a second on any Linux: in user mode, and in the kernel.
+    let ticks = fields[11].parse::<u64>()? + fields[12].parse::<u64>()?;
+    Ok(Duration::from_millis(10 * ticks))
 }
 
 fn path(path: &Path) -> Result<&str> {

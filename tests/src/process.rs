@@ -26,7 +26,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::time::{Instant, sleep};
 
 /// Run by sh in the child: becomes the program only if its parent, this process, still lives.
@@ -179,12 +179,18 @@ impl Process {
         Ok(())
     }
 
-    /// SIGKILL, as a crash or the OOM killer. It is gone on return.
+    /// SIGKILL to it and all of its group in the same moment, as when a container is killed. They are gone on return.
     pub fn kill(&self) {
         if let Some(mut child) = self.child().take() {
-            // Both fail only for a child that was waited for already.
+            let group = Pid::from_child(&child);
+            // All fail only for a child that was waited for already.
+            let _ = kill_process_group(group, Signal::KILL);
             let _ = child.kill();
             let _ = child.wait();
+            let begun = Instant::now();
+            while lives(group) && begun.elapsed() < Duration::from_secs(5) {
+                thread::sleep(Duration::from_millis(1));
+            }
         }
     }
 
@@ -233,6 +239,17 @@ impl Process {
     fn child(&self) -> MutexGuard<'_, Option<Child>> {
         self.child.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether a process of this group does anything; those that nobody has waited for yet have let go of all they had.
+fn lives(group: Pid) -> bool {
+    let group = group.as_raw_nonzero().to_string();
+    std::fs::read_dir("/proc").into_iter().flatten().flatten().any(|entry| {
+        // It may be gone by now; state, parent and group follow the name, which is in brackets.
+        let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+        let mut fields = stat.rsplit_once(')').map_or("", |(_, fields)| fields).split_whitespace();
+        fields.next().is_some_and(|state| state != "Z" && state != "X") && fields.nth(1) == Some(&group)
+    })
 }
 
 impl Drop for Process {

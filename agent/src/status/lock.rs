@@ -1,27 +1,32 @@
 //! The lock file: whoever can lock it knows that no other electing process uses the same status files.
+//!
+//! | bytes | locked by | says |
+//! |---|---|---|
+//! | the first | an electing process, all its life | whose the status files are |
+//! | one chosen by its nonce | the same | that the process that signs with this nonce lives |
 
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::libc::{F_WRLCK, SEEK_SET, flock};
+use nix::libc::{F_UNLCK, F_WRLCK, SEEK_SET, flock};
 
 use super::{ELSEWHERE, Error};
 
-/// An open-file-description lock, held until it is dropped or the process dies. The file stays: were it
+/// Open-file-description locks, held until this is dropped or the process dies. The file stays: were it
 /// removed, two processes could each lock a file of that name.
 #[derive(Debug)]
 pub(super) struct Lock {
+    path: PathBuf,
     // Opened close-on-exec: a descriptor that a child inherits would keep the lock alive.
-    _file: File,
+    file: File,
 }
 
 impl Lock {
     pub(super) fn take(path: &Path) -> Result<Lock, Error> {
-        let failed = |doing, source| Error::Io { doing, path: path.to_owned(), source, advice: ELSEWHERE };
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -30,15 +35,55 @@ impl Lock {
             .mode(0o644)
             .custom_flags(OFlag::O_NOFOLLOW.bits())
             .open(path)
-            .map_err(|source| failed("open", source))?;
-        match fcntl(&file, FcntlArg::F_OFD_SETLK(&whole_file())) {
-            Ok(_) => Ok(Lock { _file: file }),
-            Err(Errno::EAGAIN | Errno::EACCES) => Err(Error::Locked { path: path.to_owned() }),
-            Err(error) => Err(failed("lock", io::Error::from(error))),
+            .map_err(|source| Error::Io { doing: "open", path: path.to_owned(), source, advice: ELSEWHERE })?;
+        let lock = Lock { path: path.to_owned(), file };
+        lock.set(0)?;
+        Ok(lock)
+    }
+
+    /// Lets others see that the process of this nonce lives.
+    pub(super) fn sign(&self, start: &str) -> Result<(), Error> {
+        self.set(byte_of(start))
+    }
+
+    fn set(&self, byte: i64) -> Result<(), Error> {
+        match fcntl(&self.file, FcntlArg::F_OFD_SETLK(&one_byte(byte))) {
+            Ok(_) => Ok(()),
+            Err(Errno::EAGAIN | Errno::EACCES) => Err(Error::Locked { path: self.path.clone() }),
+            Err(error) => {
+                let source = io::Error::from(error);
+                Err(Error::Io { doing: "lock", path: self.path.clone(), source, advice: ELSEWHERE })
+            }
         }
     }
 }
 
-fn whole_file() -> flock {
-    flock { l_type: F_WRLCK as i16, l_whence: SEEK_SET as i16, l_start: 0, l_len: 0, l_pid: 0 }
+/// Somebody else's lock file, to look at.
+#[derive(Debug)]
+pub(super) struct LockFile(File);
+
+impl LockFile {
+    pub(super) fn open(path: &Path) -> io::Result<LockFile> {
+        let flags = (OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits();
+        Ok(LockFile(OpenOptions::new().read(true).custom_flags(flags).open(path)?))
+    }
+
+    /// Whether the process of this nonce lives.
+    pub(super) fn is_signed(&self, start: &str) -> io::Result<bool> {
+        let mut found = one_byte(byte_of(start));
+        fcntl(&self.0, FcntlArg::F_OFD_GETLK(&mut found))?;
+        Ok(found.l_type != F_UNLCK as i16)
+    }
+}
+
+fn one_byte(start: i64) -> flock {
+    flock { l_type: F_WRLCK as i16, l_whence: SEEK_SET as i16, l_start: start, l_len: 1, l_pid: 0 }
+}
+
+/// Any but the first, the same in each version: FNV-1a, of which 62 bits fit beside the first byte.
+fn byte_of(start: &str) -> i64 {
+    let hash = start
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    i64::try_from(hash >> 2).unwrap_or(0) + 1
 }

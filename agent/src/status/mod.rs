@@ -6,6 +6,7 @@
 //! | `leader_status.json` | the tenure, for readers that want to know how long it is valid | before, and after |
 //! | `leader_status.lock` | nothing; held by the electing process for as long as it lives | always |
 
+mod check;
 mod lock;
 mod report;
 
@@ -16,6 +17,7 @@ use std::path::{Path, PathBuf};
 
 use elector_election::{Now, Predecessor, Tenure};
 
+pub use self::check::{NotLeading, Standing, Unknown, check};
 use self::lock::Lock;
 pub use self::report::{Report, boot_id};
 use crate::driver::Publication;
@@ -75,7 +77,7 @@ pub struct Claim {
     status: PathBuf,
     report: PathBuf,
     left_behind: Option<Report>,
-    _lock: Lock,
+    lock: Lock,
 }
 
 impl Claim {
@@ -90,10 +92,10 @@ impl Claim {
         let report = with_suffix(&status, ".json");
         let lock = Lock::take(&with_suffix(&status, ".lock"))?;
         remove_stale(&status)?;
-        let left_behind = Report::read(&report);
+        let left_behind = Report::read(&report).ok();
         remove_stale(&report)?;
         probe(&status)?;
-        Ok(Claim { status, report, left_behind, _lock: lock })
+        Ok(Claim { status, report, left_behind, lock })
     }
 
     /// The tenure that the earlier process had, if that was in this boot: whoever holds the lock may vouch for its death
@@ -104,9 +106,30 @@ impl Claim {
     }
 
     /// The files as `author` writes them; `boot_id` is the running kernel's.
-    #[must_use]
-    pub fn sign(self, author: Author, boot_id: String) -> StatusFiles {
-        StatusFiles { claim: self, author, boot_id }
+    ///
+    /// # Errors
+    /// If the lock file cannot say that the process of this nonce lives.
+    pub fn sign(self, author: Author, boot_id: String) -> Result<StatusFiles, Error> {
+        self.lock.sign(&author.start)?;
+        Ok(StatusFiles { claim: self, author, boot_id })
+    }
+}
+
+/// Removes the `leader_status` that a dead electing process left. What another one that lives shows stays, and so does
+/// the report: it ends the wait of whoever comes next on this path (rule L5), and whoever reads it sees its time.
+///
+/// # Errors
+/// If the file is there and cannot be removed.
+pub fn clear(path: &Path) -> Result<(), Error> {
+    let status = status_path(path)?;
+    if !fs::symlink_metadata(&status).is_ok_and(|found| found.is_file()) {
+        return Ok(());
+    }
+    match Lock::take(&with_suffix(&status, ".lock")) {
+        Ok(_lock) => remove_stale(&status),
+        Err(Error::Locked { .. }) => Ok(()),
+        // A lock file that nobody can open keeps nobody alive.
+        Err(Error::Io { .. } | Error::Unusable { .. }) => remove_stale(&status),
     }
 }
 

@@ -1,6 +1,6 @@
 //! `leader_status.json`: the tenure as its holder knows it.
 
-use std::fs::{self, Metadata, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
@@ -63,13 +63,17 @@ impl Report {
         }
     }
 
-    /// `None` if there is none, or what is there is no report.
-    pub(super) fn read(path: &Path) -> Option<Report> {
+    /// Fails with `NotFound` if there is none, with `InvalidData` if what is there is no report.
+    pub(super) fn read(path: &Path) -> io::Result<Report> {
         // Others may write to the volume: neither a pipe nor a link to somewhere else is opened and waited for.
         let flags = (OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits();
-        let file = OpenOptions::new().read(true).custom_flags(flags).open(path).ok()?;
-        file.metadata().ok().filter(Metadata::is_file)?;
-        serde_json::from_reader(file.take(MOST)).ok()
+        let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+        if !file.metadata()?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "it is no regular file"));
+        }
+        let mut text = Vec::new();
+        file.take(MOST).read_to_end(&mut text)?;
+        Ok(serde_json::from_slice(&text)?)
     }
 
     pub(super) fn to_json(&self) -> io::Result<Vec<u8>> {

@@ -20,7 +20,7 @@ fn claim(path: &Path) -> Result<Claim, Error> {
 }
 
 fn files(path: &Path) -> StatusFiles {
-    claim(path).unwrap().sign(author(), "boot".to_owned())
+    claim(path).unwrap().sign(author(), "boot".to_owned()).unwrap()
 }
 
 fn now() -> Now {
@@ -156,4 +156,80 @@ fn a_file_that_somebody_removed_is_back_at_the_next_renewal() {
     fs::remove_file(folder.path().join("leader_status")).unwrap();
     files.extend(&tenure(), now()).unwrap();
     assert_eq!(names(folder.path()), ["leader_status", "leader_status.json", "leader_status.lock"]);
+}
+
+/// A tenure that began now, of a process that lives, as [`check`] finds it.
+fn leading(path: &Path, lasting: Duration) -> (StatusFiles, Now) {
+    let now = crate::clock::now().unwrap();
+    let mut files = claim(path).unwrap().sign(author(), boot_id().unwrap()).unwrap();
+    files.publish(&Tenure { validity: Validity { since: now.moment, lasting }, ..tenure() }, now).unwrap();
+    (files, now)
+}
+
+fn why(path: &Path) -> Option<NotLeading> {
+    match check(path).unwrap() {
+        Standing::Leads { .. } => None,
+        Standing::DoesNot(why) => Some(why),
+    }
+}
+
+#[test]
+fn a_check_believes_a_report_of_a_process_that_lives_while_it_is_valid() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(matches!(check(folder.path()), Err(Unknown::NoAgent(_))));
+    let (mut files, now) = leading(folder.path(), Duration::from_secs(60));
+    let Standing::Leads { report, remaining } = check(folder.path()).unwrap() else { panic!("it leads") };
+    assert_eq!(report.fencing_token, 17);
+    assert!(remaining > Duration::from_secs(50) && remaining <= Duration::from_secs(60), "{remaining:?}");
+    // Of the kernel's two clocks the report knows one.
+    files
+        .publish(&Tenure { validity: Validity { since: now.moment, lasting: Duration::ZERO }, ..tenure() }, now)
+        .unwrap();
+    assert_eq!(why(folder.path()), Some(NotLeading::Expired));
+    files.retract().unwrap();
+    assert_eq!(why(folder.path()), Some(NotLeading::NoReport));
+}
+
+#[test]
+fn a_check_does_not_believe_what_the_dead_and_earlier_boots_left() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(leading(folder.path(), Duration::from_secs(60)));
+    assert_eq!(why(folder.path()), Some(NotLeading::WriterDead));
+    // The next process has its lock, and has not yet removed the report.
+    let lock = Lock::take(&folder.path().join("leader_status.lock")).unwrap();
+    lock.sign("another nonce").unwrap();
+    assert_eq!(why(folder.path()), Some(NotLeading::WriterDead));
+    drop(lock);
+    let mut files = files(folder.path());
+    files.publish(&tenure(), now()).unwrap();
+    assert_eq!(why(folder.path()), Some(NotLeading::EarlierBoot));
+}
+
+#[test]
+fn a_check_that_cannot_tell_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_files, _) = leading(folder.path(), Duration::from_secs(60));
+    let report = folder.path().join("leader_status.json");
+    for garbage in ["", "{", "null", "{}"] {
+        fs::write(&report, garbage).unwrap();
+        assert!(matches!(check(folder.path()), Err(Unknown::Unreadable { .. })), "{garbage}");
+    }
+    fs::remove_file(&report).unwrap();
+    nix::unistd::mkfifo(&report, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    assert!(matches!(check(folder.path()), Err(Unknown::Unreadable { .. })));
+    assert!(matches!(check(&folder.path().join("none/leader_status")), Err(Unknown::Path(_))));
+}
+
+#[test]
+fn the_file_of_the_dead_is_cleared_and_that_of_the_living_stays() {
+    let folder = tempfile::tempdir().unwrap();
+    let (files, _) = leading(folder.path(), Duration::from_secs(60));
+    clear(folder.path()).unwrap();
+    assert_eq!(names(folder.path()), ["leader_status", "leader_status.json", "leader_status.lock"]);
+    drop(files);
+    clear(folder.path()).unwrap();
+    assert_eq!(names(folder.path()), ["leader_status.json", "leader_status.lock"]);
+    clear(folder.path()).unwrap();
+    clear(&folder.path().join("another")).unwrap();
+    assert_eq!(names(folder.path()), ["leader_status.json", "leader_status.lock"]);
 }

@@ -1,20 +1,18 @@
-//! The agent's settings: a flag and a variable each.
+//! The settings of whoever contends.
 
-use std::env;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use clap::{Command, CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
+use clap::{Args, ValueEnum};
 use elector_election::{InvalidTimings, Timings};
 
-/// Where the sidecar that this one replaces had its file.
-const STATUS_FILE: &str = "/tmp/leader_status";
+use super::StatusFile;
+
 /// Where the pod's service account says in which namespace it is.
 const IN_CLUSTER_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
 
-/// Contends for a Lease and keeps a file that exists only while this pod leads.
-#[derive(Debug, Parser)]
-#[command(name = "elector-agent", version, about)]
-pub(crate) struct Cli {
+/// Of whoever contends.
+#[derive(Debug, Args)]
+pub(crate) struct Options {
     /// Name of the LeaderElection, and of its Lease
     #[arg(long, env = "LEASE_NAME", value_name = "NAME")]
     lease_name: Option<String>,
@@ -30,9 +28,8 @@ pub(crate) struct Cli {
     /// Pod uid, for the identity where there is no pod-bound token
     #[arg(long, env = "POD_UID", value_name = "UID")]
     pod_uid: Option<String>,
-    /// The file that exists only while this pod leads; or a directory, for leader_status in it
-    #[arg(long, env = "STATUS_FILE", value_name = "PATH", default_value = STATUS_FILE)]
-    status_file: PathBuf,
+    #[command(flatten)]
+    status: StatusFile,
     /// How long others wait for a leader that is silent; used without an operator, as the next three
     #[arg(
         long,
@@ -127,25 +124,15 @@ pub(crate) struct Settings {
     pub(crate) timings: Timings,
 }
 
-impl Cli {
-    /// Reads arguments and environment.
-    ///
-    /// # Errors
-    /// Whatever clap says of them, also where only help was asked for.
-    pub(crate) fn read() -> Result<Cli, clap::Error> {
-        Cli::from_arg_matches(&command().try_get_matches()?)
-    }
-
-    /// The status file that was most likely meant, where the arguments cannot be read.
-    pub(crate) fn status_file_of_sorts() -> PathBuf {
-        let matches = command().ignore_errors(true).try_get_matches().ok();
-        let path = matches.and_then(|matches| matches.get_one::<PathBuf>("status_file").cloned());
-        path.unwrap_or_else(|| PathBuf::from(STATUS_FILE))
-    }
-
-    /// The status file, or a directory for it.
+impl Options {
+    /// As given.
     pub(crate) fn status_file(&self) -> &Path {
-        &self.status_file
+        &self.status.path
+    }
+
+    /// As given.
+    pub(crate) fn lease_name(&self) -> Option<&str> {
+        self.lease_name.as_deref()
     }
 
     /// Checks them.
@@ -171,14 +158,6 @@ impl Cli {
             )?,
         })
     }
-}
-
-/// In which a variable that is set but empty counts as not set.
-fn command() -> Command {
-    Cli::command().mut_args(|argument| {
-        let value = argument.get_env().and_then(env::var_os);
-        if value.is_some_and(|value| value.is_empty()) { argument.env(None::<&str>) } else { argument }
-    })
 }
 
 fn set(value: &Option<String>) -> Option<String> {
@@ -218,11 +197,14 @@ fn is_label(label: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
     use super::*;
+    use crate::cli::Cli;
 
     fn settings(arguments: &[&str]) -> Result<Settings, Error> {
         let common = ["elector-agent", "--namespace=shop", "--lease-name=billing"];
-        Cli::try_parse_from(common.iter().chain(arguments)).unwrap().settings()
+        Cli::try_parse_from(common.iter().chain(arguments)).unwrap().options().settings()
     }
 
     #[test]
@@ -238,10 +220,10 @@ mod tests {
         for name in ["Billing", "-a", "a-", "a_b", "a/b", "..", &"a".repeat(64)] {
             let arguments =
                 Cli::try_parse_from(["elector-agent", "--namespace", "shop", &format!("--lease-name={name}")]);
-            assert!(matches!(arguments.unwrap().settings(), Err(Error::Name { .. })), "{name}");
+            assert!(matches!(arguments.unwrap().options().settings(), Err(Error::Name { .. })), "{name}");
         }
         let empty = Cli::try_parse_from(["elector-agent", "--namespace=shop", "--lease-name="]).unwrap();
-        assert!(matches!(empty.settings(), Err(Error::NoLeaseName)));
+        assert!(matches!(empty.options().settings(), Err(Error::NoLeaseName)));
     }
 
     #[test]

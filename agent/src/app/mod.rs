@@ -1,0 +1,103 @@
+//! `exec`: an app that runs only while this pod leads.
+//!
+//! ```text
+//!             publish                        ends by itself, or of a signal passed on
+//!   resting ───────────▶ running ───────────────────────────────────────────────────────▶ the agent ends with its code
+//!      ▲                    │ retract, or renewed too late
+//!      │    nothing left    ▼
+//!      └───────────────── ending: SIGTERM, then SIGKILL while the tenure still lasts       (--once: the agent ends)
+//! ```
+
+mod shim;
+mod work;
+
+use std::future::poll_fn;
+use std::io;
+use std::rc::Rc;
+use std::task::Poll;
+
+use elector_agent::clock;
+use elector_agent::driver::Publication;
+use elector_election::{Now, Tenure};
+use nix::sys::signal::Signal as Number;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+pub(crate) use self::shim::become_command;
+pub(crate) use self::work::Work;
+use crate::role::Parent;
+
+/// A publication that includes a command: shown before it starts, taken back when nothing of it is left.
+#[derive(Debug)]
+pub(crate) struct App<P> {
+    pub(crate) work: Rc<Work>,
+    pub(crate) publication: P,
+}
+
+impl<P: Publication> Publication for App<P> {
+    fn publish(&mut self, tenure: &Tenure, now: Now) -> io::Result<()> {
+        self.publication.publish(tenure, now)?;
+        self.work.lead(tenure, now)
+    }
+
+    fn extend(&mut self, tenure: &Tenure, now: Now) -> io::Result<()> {
+        self.publication.extend(tenure, now)?;
+        self.work.lead(tenure, now)
+    }
+
+    fn retract(&mut self) -> io::Result<()> {
+        let retracted = self.publication.retract();
+        // Whether or not the file could be removed.
+        self.work.end(clock::now()?)?;
+        retracted?;
+        if self.work.is_resting() { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
+    }
+}
+
+/// The signals that an app can be sent, and the one that tells of its end.
+#[derive(Debug)]
+pub(crate) struct Signals(Vec<(Number, Signal)>);
+
+impl Signals {
+    /// From now on none is lost.
+    ///
+    /// # Errors
+    /// If a handler cannot be set.
+    pub(crate) fn take() -> io::Result<Signals> {
+        let all = [
+            (Number::SIGCHLD, SignalKind::child()),
+            (Number::SIGTERM, SignalKind::terminate()),
+            (Number::SIGINT, SignalKind::interrupt()),
+            (Number::SIGQUIT, SignalKind::quit()),
+            (Number::SIGHUP, SignalKind::hangup()),
+            (Number::SIGUSR1, SignalKind::user_defined1()),
+            (Number::SIGUSR2, SignalKind::user_defined2()),
+        ];
+        let taken: io::Result<_> = all.into_iter().map(|(number, kind)| Ok((number, signal(kind)?))).collect();
+        Ok(Signals(taken?))
+    }
+
+    async fn next(&mut self) -> Number {
+        poll_fn(|context| {
+            let came =
+                |(number, signal): &mut (Number, Signal)| signal.poll_recv(context).is_ready().then_some(*number);
+            self.0.iter_mut().find_map(came).map_or(Poll::Pending, Poll::Ready)
+        })
+        .await
+    }
+}
+
+/// Looks after the command for as long as it is polled.
+///
+/// # Errors
+/// Whatever the kernel refuses; the command then ends with this process.
+pub(crate) async fn tend(work: &Work, mut signals: Signals, parent: Parent) -> io::Error {
+    loop {
+        let tended = tokio::select! {
+            signal = signals.next() => work.take(signal, parent),
+            rung = work.alarm().rings() => rung,
+        };
+        if let Err(error) = tended.and_then(|()| work.look(clock::now()?)) {
+            return error;
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! The command's life, told by its leader and by the kernel.
+
+use std::cell::{RefCell, RefMut};
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::process::CommandExt as _;
+use std::time::Duration;
+
+use elector_agent::clock::Alarm;
+use elector_election::{Now, Tenure, Validity};
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::Pid;
+use tokio::sync::Notify;
+use tracing::{info, warn};
+
+use crate::children::{self, End, Reaped};
+use crate::role::{self, Parent, Role};
+
+/// How long a command has between SIGTERM and SIGKILL, both before its tenure ends: this, or a quarter of the tenure.
+const GRACE: Duration = Duration::from_secs(3);
+/// From SIGKILL to the end of a tenure, so that it is gone by then.
+const TO_DIE: Duration = Duration::from_millis(50);
+/// Between two looks at what should be dead.
+const AGAIN: Duration = Duration::from_millis(10);
+
+/// What to run while leading.
+#[derive(Debug)]
+pub(crate) struct Work {
+    command: Vec<OsString>,
+    once: bool,
+    holder: String,
+    state: RefCell<State>,
+    alarm: Alarm,
+    stop: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// While leading.
+    validity: Option<Validity>,
+    job: Option<Job>,
+    told_to_end: bool,
+    exit_code: Option<u8>,
+}
+
+#[derive(Debug)]
+struct Job {
+    /// The command itself, also the id of its process group; none once it was waited for.
+    main: Option<Pid>,
+    /// What became of it.
+    end: Option<End>,
+    /// Set once it was told to end because of its tenure: how long it may take.
+    grace: Option<Validity>,
+}
+
+impl Work {
+    /// `command` is not empty; `holder` is what it is told of its leader.
+    ///
+    /// # Errors
+    /// If there is no timer to be had.
+    pub(crate) fn new(command: Vec<OsString>, once: bool, holder: String) -> io::Result<Work> {
+        let (state, alarm, stop) = (RefCell::default(), Alarm::new()?, Notify::new());
+        Ok(Work { command, once, holder, state, alarm, stop })
+    }
+
+    /// Rings when [`Work::look`] is due.
+    pub(crate) fn alarm(&self) -> &Alarm {
+        &self.alarm
+    }
+
+    /// Completes when the campaign should end.
+    pub(crate) async fn stopped(&self) {
+        self.stop.notified().await;
+    }
+
+    /// That of the command, if it has ended for good.
+    pub(crate) fn exit_code(&self) -> Option<u8> {
+        self.state.borrow().exit_code
+    }
+
+    /// Whether nothing of it runs.
+    pub(crate) fn is_resting(&self) -> bool {
+        self.state.borrow().job.is_none()
+    }
+
+    /// This process leads, for that long: the command starts, if it does not run.
+    pub(crate) fn lead(&self, tenure: &Tenure, now: Now) -> io::Result<()> {
+        let mut state = self.state.borrow_mut();
+        state.validity = Some(tenure.validity);
+        // A command that was told to end because renewals came late starts again at the next one, in the same tenure.
+        let in_time = tenure.validity.remaining(now.moment) > grace(tenure.validity);
+        if state.job.is_none() && state.exit_code.is_none() && in_time {
+            let id = self.spawn(tenure)?;
+            state.job = Some(Job { main: Some(id), end: None, grace: None });
+            info!(process = id.as_raw(), "started the command");
+        }
+        drop(state);
+        self.look(now)
+    }
+
+    fn spawn(&self, tenure: &Tenure) -> io::Result<Pid> {
+        let child = role::command(Role::Become)?
+            .args(&self.command)
+            .env("LEADER_ELECTION_FENCING_TOKEN", tenure.fencing_token.0.to_string())
+            .env("LEADER_ELECTION_HOLDER", &self.holder)
+            .process_group(0)
+            .spawn()?;
+        Ok(Pid::from_raw(i32::try_from(child.id()).map_err(io::Error::other)?))
+    }
+
+    /// This process does not lead any more.
+    pub(crate) fn end(&self, now: Now) -> io::Result<()> {
+        let mut state = self.state.borrow_mut();
+        let validity = state.validity.take();
+        if let Some(job) = &mut state.job {
+            job.tell_to_end(validity, now);
+        }
+        drop(state);
+        self.look(now)
+    }
+
+    /// Does what is due.
+    pub(crate) fn look(&self, now: Now) -> io::Result<()> {
+        let mut state = self.state.borrow_mut();
+        let State { validity, job, .. } = &mut *state;
+        let Some(job) = job else { return self.alarm.set(None) };
+        if let Some(validity) = validity
+            && validity.remaining(now.moment) <= grace(*validity)
+            && job.grace.is_none()
+        {
+            warn!("told the command to end: its leader was not renewed in time");
+            job.tell_to_end(Some(*validity), now);
+        }
+        let wait = match (job.grace, *validity) {
+            (Some(grace), _) if !grace.has_expired(now.moment) && job.main.is_some() => grace.remaining(now.moment),
+            (None, Some(validity)) if job.main.is_some() => {
+                validity.remaining(now.moment).saturating_sub(grace(validity))
+            }
+            (Some(_), _) | (None, Some(_) | None) => {
+                job.kill()?;
+                AGAIN
+            }
+        };
+        self.alarm.set(Some(wait))
+    }
+
+    /// A signal came.
+    pub(crate) fn take(&self, signal: Signal, parent: Parent) -> io::Result<()> {
+        if signal == Signal::SIGCHLD {
+            return self.reap();
+        }
+        let ends = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT].contains(&signal);
+        if ends && !parent.lives() {
+            warn!("the supervisor is dead");
+            self.stop.notify_one();
+            return Ok(());
+        }
+        let mut state = self.state.borrow_mut();
+        state.told_to_end |= ends;
+        match &state.job {
+            Some(Job { main: Some(id), grace: None, .. }) => {
+                // It is ours until it is waited for; that it has ended is about to be seen.
+                let _ = kill(*id, signal);
+            }
+            // It is on its way.
+            Some(_) => {}
+            None if ends => self.stop.notify_one(),
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn reap(&self) -> io::Result<()> {
+        let mut state = self.state.borrow_mut();
+        loop {
+            match children::reap()? {
+                Reaped::One(id, end) => {
+                    if let Some(job) = state.job.as_mut().filter(|job| job.main == Some(id)) {
+                        job.main = None;
+                        job.end = Some(end);
+                    }
+                }
+                // What the command leaves behind does not outlive it.
+                Reaped::NoneNow => return Ok(()),
+                Reaped::NoneLeft => {
+                    self.over(&mut state);
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn over(&self, state: &mut RefMut<'_, State>) {
+        let Some(Job { end: Some(end), grace, .. }) = state.job.take() else { return };
+        let code = end.exit_code();
+        info!(code, "the command has ended");
+        if grace.is_none() || self.once || state.told_to_end {
+            state.exit_code = Some(code);
+            self.stop.notify_one();
+        }
+    }
+}
+
+impl Job {
+    fn tell_to_end(&mut self, validity: Option<Validity>, now: Now) {
+        let (None, Some(main)) = (self.grace, self.main) else { return };
+        let lasting = validity.map_or(Duration::ZERO, |validity| validity.remaining(now.moment).min(grace(validity)));
+        self.grace = Some(Validity { since: now.moment, lasting: lasting.saturating_sub(TO_DIE) });
+        // All of it, as there is little time: a shell passes nothing on before its own command has ended.
+        let _ = killpg(main, Signal::SIGTERM);
+    }
+
+    fn kill(&self) -> io::Result<()> {
+        if let Some(main) = self.main {
+            // It is ours until it is waited for, and so is its group.
+            let _ = killpg(main, Signal::SIGKILL);
+        }
+        // What left the group became ours when its parent died.
+        children::kill_all()
+    }
+}
+
+fn grace(validity: Validity) -> Duration {
+    GRACE.min(validity.lasting / 4)
+}

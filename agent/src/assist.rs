@@ -1,0 +1,97 @@
+//! What the app asks of the agent's program, beside the agent that contends.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use elector_agent::status::{Standing, Unknown, check};
+use serde_json::{Value, json};
+
+use crate::{Failure, configuration};
+
+const LEADS: u8 = 0;
+const DOES_NOT: u8 = 1;
+const UNKNOWN: u8 = 2;
+/// As timeout(1) has it.
+const TIMED_OUT: u8 = 124;
+/// Between two looks, each of which takes some 50 µs.
+const PERIOD: Duration = Duration::from_millis(50);
+
+/// Whether this pod leads, as an exit code.
+pub(crate) fn tell(status_file: &Path, in_json: bool) -> Result<u8, Failure> {
+    let found = check(status_file);
+    if in_json {
+        // The exit code must come through, whether anybody reads this or not.
+        let _ = writeln!(io::stdout(), "{}", json_of(&found));
+    }
+    match found {
+        Ok(Standing::Leads { .. }) => Ok(LEADS),
+        Ok(Standing::DoesNot(_)) => Ok(DOES_NOT),
+        Err(error) => Err(Failure { code: UNKNOWN, said: format!("error: {error}") }),
+    }
+}
+
+fn json_of(found: &Result<Standing, Unknown>) -> Value {
+    match found {
+        Ok(Standing::Leads { report, remaining }) => {
+            json!({"leads": true, "remainingSeconds": remaining.as_secs_f64(), "report": report})
+        }
+        Ok(Standing::DoesNot(why)) => json!({"leads": false, "reason": why.to_string()}),
+        Err(error) => json!({"leads": null, "reason": error.to_string()}),
+    }
+}
+
+/// Returns once this pod leads, or `timeout` has passed.
+pub(crate) fn wait(status_file: &Path, timeout: Option<u64>) -> u8 {
+    let timeout = timeout.map(Duration::from_secs);
+    let begun = Instant::now();
+    let mut said = false;
+    loop {
+        match check(status_file) {
+            Ok(Standing::Leads { remaining, .. }) => {
+                say(&format!(
+                    "this pod leads, for {:.1} s if it is not renewed; nothing stops what you do now when it no longer leads: \
+                     use exec for that, or check again",
+                    remaining.as_secs_f64()
+                ));
+                return LEADS;
+            }
+            Ok(Standing::DoesNot(_)) => {}
+            // The agent may not have started yet.
+            Err(error) if !said => {
+                say(&format!("waiting, although it cannot be told who leads: {error}"));
+                said = true;
+            }
+            Err(_) => {}
+        }
+        let left = timeout.map_or(PERIOD, |timeout| timeout.saturating_sub(begun.elapsed()));
+        if left.is_zero() {
+            return TIMED_OUT;
+        }
+        sleep(PERIOD.min(left));
+    }
+}
+
+fn say(line: &str) {
+    // As above.
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// Copies this program into `directory`, whole or not at all.
+pub(crate) fn install(directory: &Path) -> Result<u8, Failure> {
+    let (path, temporary) = (directory.join("elector-agent"), directory.join("elector-agent.tmp"));
+    let copied = fs::copy("/proc/self/exe", &temporary)
+        .and_then(|_| fs::set_permissions(&temporary, fs::Permissions::from_mode(0o755)))
+        .and_then(|()| fs::rename(&temporary, &path));
+    copied.map(|()| 0).map_err(|error| {
+        // Half a program helps nobody; that it was never there is no matter.
+        let _ = fs::remove_file(&temporary);
+        configuration(format!(
+            "failed to copy this program to {}: {error}; name a directory that this user may write to, with room in it",
+            path.display()
+        ))
+    })
+}

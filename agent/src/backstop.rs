@@ -1,0 +1,106 @@
+//! What ends this process when it should have stopped leading and did not: a timer of the kernel, which kills it even
+//! while it is stopped. The supervisor then removes the file.
+//!
+//! The kernel spares the first process of a PID namespace, forgets the timer at exec and never hands it to a child: the
+//! process that leads makes it for itself, and is never the one that a container starts.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use elector_agent::driver::Publication;
+use elector_election::{Now, Tenure};
+use nix::sys::signal::{SigEvent, SigevNotify, Signal, raise};
+use nix::sys::time::TimeSpec;
+use nix::sys::timer::{Expiration, Timer, TimerSetTimeFlags};
+use nix::time::ClockId;
+use tracing::error;
+
+use crate::role::{self, Role};
+
+/// From the end of a tenure until the kernel steps in. A process that runs retracts by itself at the end: killing it in
+/// the same moment would make a restart of each loss. The safety margin of a second (SAFETY.md, `w`) holds it.
+const LEEWAY: Duration = Duration::from_millis(50);
+
+/// To be killed by its timer, a probe needs 20 ms; a machine that is busy needs more.
+const PROBE: Duration = Duration::from_millis(20);
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A publication of which nothing shows for longer than it may, as long as somebody looks after what this process leaves.
+#[derive(Debug)]
+pub(crate) struct Backstop<P> {
+    timer: Timer,
+    publication: P,
+}
+
+impl<P: Publication> Backstop<P> {
+    /// Made once, before the first candidacy: a leader has no use for one that it cannot make.
+    pub(crate) fn new(publication: P) -> io::Result<Backstop<P>> {
+        Ok(Backstop { timer: deadly_timer()?, publication })
+    }
+
+    fn arm(&mut self, tenure: &Tenure) -> io::Result<()> {
+        let at = TimeSpec::from_duration(tenure.validity.until_boottime() + LEEWAY);
+        Ok(self.timer.set(Expiration::OneShot(at), TimerSetTimeFlags::TFD_TIMER_ABSTIME)?)
+    }
+}
+
+impl<P: Publication> Publication for Backstop<P> {
+    fn publish(&mut self, tenure: &Tenure, now: Now) -> io::Result<()> {
+        self.arm(tenure)?;
+        self.publication.publish(tenure, now)
+    }
+
+    fn extend(&mut self, tenure: &Tenure, now: Now) -> io::Result<()> {
+        self.arm(tenure)?;
+        self.publication.extend(tenure, now)
+    }
+
+    fn retract(&mut self) -> io::Result<()> {
+        self.publication.retract()?;
+        let never = TimeSpec::from_duration(Duration::ZERO);
+        if let Err(error) = self.timer.set(Expiration::OneShot(never), TimerSetTimeFlags::empty()) {
+            error!(%error, "failed to take back the timer: this process will be killed, and started again");
+        }
+        Ok(())
+    }
+}
+
+fn deadly_timer() -> nix::Result<Timer> {
+    let notify = SigevNotify::SigevSignal { signal: Signal::SIGKILL, si_value: 0 };
+    Timer::new(ClockId::CLOCK_BOOTTIME, SigEvent::new(notify))
+}
+
+/// Makes sure that the kernel does as this module says, which not every sandbox does: a stopped child with such a timer
+/// must die of it.
+///
+/// # Errors
+/// If it does not, or cannot be made.
+pub(crate) fn probe() -> io::Result<()> {
+    use std::os::unix::process::ExitStatusExt as _;
+
+    let begun = Instant::now();
+    let mut child = role::command(Role::Probe)?.spawn()?;
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break status;
+        }
+        if begun.elapsed() > PATIENCE {
+            child.kill()?;
+            child.wait()?;
+            return Err(io::Error::other("a stopped process outlives its timer"));
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    };
+    match status.signal() {
+        Some(signal) if signal == Signal::SIGKILL as i32 => Ok(()),
+        Some(_) | None => Err(io::Error::other(format!("a stopped process with a timer ended with {status}"))),
+    }
+}
+
+/// The child that [`probe`] starts. Returns only if the kernel fails it.
+pub(crate) fn probed() -> io::Result<()> {
+    let mut timer = deadly_timer()?;
+    timer.set(Expiration::OneShot(TimeSpec::from_duration(PROBE)), TimerSetTimeFlags::empty())?;
+    raise(Signal::SIGSTOP)?;
+    Err(io::Error::other("a stopped process goes on"))
+}

@@ -1,0 +1,134 @@
+//! The agent's commands, and its settings: a flag and a variable each.
+
+mod settings;
+
+use std::env;
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Arg, ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+pub(crate) use self::settings::{LogFormat, Options, Settings};
+
+/// Where the sidecar that this one replaces had its file.
+const STATUS_FILE: &str = "/tmp/leader_status";
+
+/// Contends for a Lease and keeps a file that exists only while this pod leads.
+#[derive(Debug, Parser)]
+#[command(name = "elector-agent", version, about, args_conflicts_with_subcommands = true)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+    #[command(flatten)]
+    options: Options,
+}
+
+/// What else it does.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Contends, and runs a command while this pod leads, and only then
+    Exec(Exec),
+    /// Exits with 0 if this pod leads, with 1 if it does not, with 2 if that cannot be told
+    Check {
+        /// Says on standard output what was found
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        status: StatusFile,
+    },
+    /// Returns once this pod leads; that protects nothing afterwards
+    Wait {
+        /// After this many seconds it gives up and exits with 124
+        #[arg(long, value_name = "SECONDS")]
+        timeout: Option<u64>,
+        #[command(flatten)]
+        status: StatusFile,
+    },
+    /// Copies this program into a directory, for an image that lacks it
+    Install {
+        /// A volume that the other container mounts too
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+    },
+}
+
+/// A command that only a leader runs.
+#[derive(Debug, Args)]
+pub(crate) struct Exec {
+    #[command(flatten)]
+    options: Box<Options>,
+    /// Ends with the command instead of contending again after a loss
+    #[arg(long)]
+    pub(crate) once: bool,
+    /// What to run, without a shell
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<OsString>,
+}
+
+/// Where the file is.
+#[derive(Debug, Args)]
+pub(crate) struct StatusFile {
+    /// The file that exists only while this pod leads; or a directory, for leader_status in it
+    #[arg(long = "status-file", env = "STATUS_FILE", value_name = "PATH", default_value = STATUS_FILE)]
+    pub(crate) path: PathBuf,
+}
+
+impl Cli {
+    /// Reads arguments and environment.
+    ///
+    /// # Errors
+    /// Whatever clap says of them, also where only help was asked for.
+    pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+        Cli::from_arg_matches(&command().try_get_matches_from(arguments)?)
+    }
+
+    /// The status file that was most likely meant, where the arguments cannot be read.
+    pub(crate) fn status_file_of_sorts(arguments: impl IntoIterator<Item = OsString>) -> PathBuf {
+        let matches = command().ignore_errors(true).try_get_matches_from(arguments).ok();
+        let path = matches.and_then(|matches| {
+            let of_command = matches.subcommand().and_then(|(_, matches)| path_in(matches));
+            of_command.or_else(|| path_in(&matches))
+        });
+        path.unwrap_or_else(|| PathBuf::from(STATUS_FILE))
+    }
+
+    /// Those of whoever contends.
+    pub(crate) fn options(&self) -> &Options {
+        match &self.command {
+            Some(Command::Exec(exec)) => &exec.options,
+            Some(Command::Check { .. } | Command::Wait { .. } | Command::Install { .. }) | None => &self.options,
+        }
+    }
+}
+
+fn path_in(matches: &ArgMatches) -> Option<PathBuf> {
+    matches.try_get_one::<PathBuf>("path").ok().flatten().cloned()
+}
+
+/// In which a variable that is set but empty counts as not set.
+fn command() -> clap::Command {
+    fn without_empty(argument: Arg) -> Arg {
+        let value = argument.get_env().and_then(env::var_os);
+        if value.is_some_and(|value| value.is_empty()) { argument.env(None::<&str>) } else { argument }
+    }
+    let command = Cli::command().mut_args(without_empty);
+    command.mut_subcommands(|command| command.mut_args(without_empty))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_comes_after_two_dashes_with_all_that_it_is_given() {
+        let arguments = ["elector-agent", "exec", "--once", "--lease-name=billing", "--", "run", "--once", "-x"];
+        let cli = Cli::try_parse_from(arguments).unwrap();
+        assert_eq!(cli.options().lease_name(), Some("billing"));
+        let Some(Command::Exec(exec)) = cli.command else { panic!("{:?}", cli.command) };
+        assert!(exec.once);
+        assert_eq!(exec.command, ["run", "--once", "-x"]);
+        for arguments in [&["exec"][..], &["exec", "run"], &["exec", "--"], &["--lease-name=a", "exec", "--", "run"]] {
+            assert!(Cli::try_parse_from(["elector-agent"].iter().chain(arguments)).is_err(), "{arguments:?}");
+        }
+    }
+}

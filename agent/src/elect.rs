@@ -1,0 +1,125 @@
+//! The process that contends, and shows whether it leads. It follows its supervisor, which clears up after it.
+
+use std::ffi::OsString;
+use std::rc::Rc;
+
+use elector_agent::driver::{self, Campaign};
+use elector_agent::identity::{self, Sources};
+use elector_agent::status::{self, Author, Claim, StatusFiles};
+use elector_agent::{connect, nonce};
+use nix::sys::prctl;
+use nix::sys::signal::Signal;
+use nix::unistd::gethostname;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::app::{App, Signals, Work, tend};
+use crate::backstop::{self, Backstop};
+use crate::cli::{Cli, Command, Exec, Settings};
+use crate::role::{Given, Parent};
+use crate::supervise::awaited;
+use crate::{CONFIGURATION, Failure, configuration, internal};
+
+/// The exit code.
+pub(crate) fn run(Given { parent, rest }: Given) -> Result<u8, Failure> {
+    // At its death, an orderly end: nobody would remove the file of one that is killed.
+    parent.follow(Signal::SIGTERM).map_err(internal)?;
+    // Else it is named after the link that it was started by.
+    prctl::set_name(c"elector-agent").map_err(internal)?;
+    let mut rest = rest.into_iter();
+    let again = rest.next().is_some_and(|starts| starts != "0");
+    let arguments: Vec<OsString> = ["elector-agent".into()].into_iter().chain(rest).collect();
+    let cli = crate::read(arguments.clone()).inspect_err(|failure| {
+        if failure.code == CONFIGURATION {
+            // There is a better reason to end than this one's.
+            drop(Claim::take(&Cli::status_file_of_sorts(arguments)));
+        }
+    })?;
+    // Whatever else is wrong, what an earlier process left behind must go.
+    let claim = Claim::take(cli.options().status_file()).map_err(configuration)?;
+    let _log = crate::start_logging(&cli)?;
+    let settings = cli.options().settings().map_err(configuration)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(internal)?;
+    let result = runtime.block_on(async {
+        match &cli.command {
+            Some(Command::Exec(exec)) => run_app(settings, claim, exec, parent, again).await,
+            // The others are none of its business.
+            Some(Command::Check { .. } | Command::Wait { .. } | Command::Install { .. }) | None => {
+                show(settings, claim).await
+            }
+        }
+    });
+    // A lookup of the API server's name may still be under way, and takes its time.
+    runtime.shutdown_background();
+    result
+}
+
+/// The files are all that shows.
+async fn show(settings: Settings, claim: Claim) -> Result<u8, Failure> {
+    // From here on a signal is answered by an orderly end, even before there is anything to end.
+    let mut terminate = signal(SignalKind::terminate()).map_err(internal)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(internal)?;
+    awaited(false).thread_unblock().map_err(internal)?;
+    let (campaign, files) = prepare(settings, claim).await?;
+    let mut files = Backstop::new(files).map_err(internal)?;
+    let stop = async {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    driver::run(campaign, &mut files, stop).await.map_err(failure).map(|()| 0)
+}
+
+/// A command runs, too.
+async fn run_app(settings: Settings, claim: Claim, exec: &Exec, parent: Parent, again: bool) -> Result<u8, Failure> {
+    let signals = Signals::take().map_err(internal)?;
+    awaited(true).thread_unblock().map_err(internal)?;
+    let (mut campaign, files) = prepare(settings, claim).await?;
+    // Of the files alone, a lock says that their user is dead. Of what a command has left behind, only a supervisor
+    // that has looked, or the end of its container.
+    campaign.predecessor = campaign.predecessor.filter(|_| again || parent.is_init());
+    prctl::set_child_subreaper(true).map_err(internal)?;
+    let work = Work::new(exec.command.clone(), exec.once, campaign.identity.clone()).map_err(internal)?;
+    let work = Rc::new(work);
+    let app = App { work: Rc::clone(&work), publication: files };
+    let mut app = Backstop::new(app).map_err(internal)?;
+    tokio::select! {
+        result = driver::run(campaign, &mut app, work.stopped()) => {
+            result.map_err(failure).map(|()| work.exit_code().unwrap_or(0))
+        }
+        error = tend(&work, signals, parent) => Err(internal(format!("failed to look after the command: {error}"))),
+    }
+}
+
+/// All that precedes the first request.
+async fn prepare(settings: Settings, claim: Claim) -> Result<(Campaign, StatusFiles), Failure> {
+    let Settings { lease, namespace, identity, pod, timings } = settings;
+    let hostname = gethostname().map_err(internal)?.to_string_lossy().into_owned();
+    let boot_id = status::boot_id().map_err(internal)?;
+    let predecessor = claim.predecessor(&boot_id);
+    let config = connect::config().await.map_err(configuration)?;
+    backstop::probe().map_err(|error| {
+        configuration(format!(
+            "nothing here can stop a leader that hangs: {error}; use a sandbox whose timers do as Linux's"
+        ))
+    })?;
+    let sources = Sources { set: identity, token: identity::token(&config), pod, hostname: hostname.clone() };
+    let identity = sources.identity();
+    let start = nonce().map_err(internal)?;
+    let author = Author {
+        hostname,
+        identity: identity.clone(),
+        namespace: namespace.clone(),
+        lease: lease.clone(),
+        start: start.clone(),
+    };
+    let files = claim.sign(author, boot_id).map_err(configuration)?;
+    Ok((Campaign { namespace, lease, identity, start, timings, predecessor }, files))
+}
+
+fn failure(error: driver::Error) -> Failure {
+    match error {
+        driver::Error::Connect(error) => configuration(error),
+        error @ (driver::Error::Clock(_) | driver::Error::Publication(_)) => internal(error),
+    }
+}

@@ -1,0 +1,186 @@
+//! The process that a user starts: it starts the one that contends, removes the file when that one dies, whatever it died
+//! of, and ends what it leaves behind.
+//!
+//! It stays as small as it can: until the day of a crash it neither reads settings nor logs.
+
+use std::env;
+use std::io;
+use std::os::fd::AsFd as _;
+use std::time::{Duration, Instant};
+
+use elector_agent::status;
+use nix::errno::Errno;
+use nix::libc::SI_KERNEL;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::prctl;
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::unistd::Pid;
+use tracing::{error, warn};
+use tracing_appender::non_blocking::WorkerGuard;
+
+use crate::children::{self, End, Reaped};
+use crate::cli::{Cli, Command, Exec};
+use crate::role::{self, Role};
+use crate::{CONFIGURATION, INTERNAL};
+
+/// Told to whoever contends, which sets its own handlers before it unblocks them: none is lost at the start.
+const END: [Signal; 2] = [Signal::SIGTERM, Signal::SIGINT];
+/// The same, where there is a command to tell.
+const FOR_THE_COMMAND: [Signal; 4] = [Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGUSR1, Signal::SIGUSR2];
+
+/// Between a crash and the next start; doubled at each crash that follows soon.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// A process that ran for this long has not crashed at its start.
+const SOON: Duration = Duration::from_secs(60);
+/// Between two attempts at what cannot wait and cannot be waited for.
+const AGAIN: Duration = Duration::from_millis(100);
+
+/// Runs until there is nothing more to supervise. The exit code.
+///
+/// # Errors
+/// Whatever the kernel refuses.
+pub(crate) fn run() -> io::Result<u8> {
+    let with_command = env::args_os().nth(1).is_some_and(|first| first == "exec");
+    let mut supervisor = Supervisor::new(with_command)?;
+    let mut pause = FIRST_PAUSE;
+    for starts in 0.. {
+        let begun = Instant::now();
+        let end = supervisor.supervise(electing(starts)?)?;
+        let in_order = [End::Code(0), End::Code(CONFIGURATION.into())].contains(&end);
+        // It ends in order only when nothing shows any more, and with settings that say nothing it showed nothing.
+        let Some(cli) = Cli::read(env::args_os()).ok().filter(|_| !in_order) else {
+            supervisor.end_descendants()?;
+            return Ok(end.exit_code());
+        };
+        supervisor.clear_up(&cli)?;
+        let End::Signal(signal) = end else { return Ok(end.exit_code()) };
+        supervisor.start_logging(&cli);
+        warn!(lease = cli.options().lease_name(), %signal, "the electing process was killed");
+        if let Some(Command::Exec(Exec { once: true, .. })) = cli.command {
+            return Ok(end.exit_code());
+        }
+        if begun.elapsed() > SOON {
+            pause = FIRST_PAUSE;
+        }
+        supervisor.wait_for(pause)?;
+        if supervisor.told_to_end {
+            return Ok(INTERNAL);
+        }
+        pause = (2 * pause).min(LONGEST_PAUSE);
+    }
+    Ok(INTERNAL)
+}
+
+fn electing(starts: u64) -> io::Result<Pid> {
+    let child = role::command(Role::Elect)?.arg(starts.to_string()).args(env::args_os().skip(1)).spawn()?;
+    Ok(Pid::from_raw(i32::try_from(child.id()).map_err(io::Error::other)?))
+}
+
+struct Supervisor {
+    /// All that it waits for.
+    signals: SignalFd,
+    child: Option<Pid>,
+    told_to_end: bool,
+    log: Option<WorkerGuard>,
+}
+
+impl Supervisor {
+    fn new(with_command: bool) -> io::Result<Supervisor> {
+        let awaited = awaited(with_command);
+        awaited.thread_block()?;
+        let signals = SignalFd::with_flags(&awaited, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
+        prctl::set_child_subreaper(true)?;
+        Ok(Supervisor { signals, child: None, told_to_end: false, log: None })
+    }
+
+    /// Passes signals on to `child` until it has ended.
+    fn supervise(&mut self, child: Pid) -> io::Result<End> {
+        self.child = Some(child);
+        loop {
+            match children::reap()? {
+                Reaped::One(id, end) if id == child => {
+                    self.child = None;
+                    return Ok(end);
+                }
+                Reaped::One(..) => {}
+                Reaped::NoneNow => self.wait(PollTimeout::NONE)?,
+                Reaped::NoneLeft => return Err(io::Error::other("the end of the electing process was never told")),
+            }
+        }
+    }
+
+    /// Removes the file, whatever it takes, and ends all that the electing process has left.
+    fn clear_up(&mut self, cli: &Cli) -> io::Result<()> {
+        let mut cleared = status::clear(cli.options().status_file());
+        self.end_descendants()?;
+        if let Err(error) = &cleared {
+            self.start_logging(cli);
+            error!(lease = cli.options().lease_name(), %error, "failed to retract leadership: trying until it is done");
+        }
+        while cleared.is_err() && !self.told_to_end {
+            self.wait_for(AGAIN)?;
+            cleared = status::clear(cli.options().status_file());
+        }
+        Ok(())
+    }
+
+    /// Kills all descendants, and waits until they are gone: another tenure may only begin then.
+    fn end_descendants(&mut self) -> io::Result<()> {
+        loop {
+            match children::reap()? {
+                Reaped::One(..) => {}
+                Reaped::NoneNow => {
+                    children::kill_all()?;
+                    self.wait(PollTimeout::from(10_u8))?;
+                }
+                Reaped::NoneLeft => return Ok(()),
+            }
+        }
+    }
+
+    fn start_logging(&mut self, cli: &Cli) {
+        if self.log.is_none() {
+            // The electing process could, with the same settings.
+            self.log = crate::start_logging(cli).ok();
+        }
+    }
+
+    /// Waits for as long, or until told to end.
+    fn wait_for(&mut self, time: Duration) -> io::Result<()> {
+        let begun = Instant::now();
+        while !self.told_to_end && begun.elapsed() < time {
+            let left = time.saturating_sub(begun.elapsed());
+            self.wait(PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX))?;
+        }
+        Ok(())
+    }
+
+    /// Waits for a signal, and passes on all that came.
+    fn wait(&mut self, timeout: PollTimeout) -> io::Result<()> {
+        match poll(&mut [PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)], timeout) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        while let Some(info) = self.signals.read_signal()? {
+            let signal = Signal::try_from(i32::try_from(info.ssi_signo).map_err(io::Error::other)?)?;
+            if signal == Signal::SIGCHLD {
+                continue;
+            }
+            self.told_to_end |= END.contains(&signal);
+            // A terminal tells the whole process group.
+            if let Some(child) = self.child.filter(|_| info.ssi_code != SI_KERNEL) {
+                // It is ours until it is waited for; that it has ended is about to be seen.
+                let _ = kill(child, signal);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What a supervisor waits for. The electing process begins with these blocked, and unblocks them once it can take them.
+pub(crate) fn awaited(with_command: bool) -> SigSet {
+    let more: &[Signal] = if with_command { &FOR_THE_COMMAND } else { &[] };
+    END.iter().chain(more).chain(&[Signal::SIGCHLD]).copied().collect()
+}
