@@ -1,5 +1,7 @@
-//! The children of this process, adopted ones included: a process that asked for it (`PR_SET_CHILD_SUBREAPER`) inherits
-//! all that its descendants leave behind.
+//! The children of this process's first thread, adopted ones included: a process that asked for it
+//! (`PR_SET_CHILD_SUBREAPER`) inherits all that its descendants leave behind.
+//!
+//! What another thread has started is waited for there, as the program that a kubeconfig names for a token.
 
 use std::fs;
 use std::io;
@@ -7,7 +9,7 @@ use std::io;
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, getpid};
 
 /// What became of a child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +47,7 @@ pub(crate) enum Reaped {
 /// As `waitpid`.
 pub(crate) fn reap() -> io::Result<Reaped> {
     loop {
-        match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+        match waitpid(None, Some(WaitPidFlag::WNOHANG | WaitPidFlag::__WNOTHREAD)) {
             Ok(WaitStatus::Exited(id, code)) => return Ok(Reaped::One(id, End::Code(code))),
             Ok(WaitStatus::Signaled(id, signal, _)) => return Ok(Reaped::One(id, End::Signal(signal))),
             Ok(WaitStatus::StillAlive) => return Ok(Reaped::NoneNow),
@@ -68,12 +70,11 @@ pub(crate) fn reap() -> io::Result<Reaped> {
 /// # Errors
 /// If they cannot be found.
 pub(crate) fn kill_all() -> io::Result<()> {
-    for task in fs::read_dir("/proc/self/task")? {
-        let children = fs::read_to_string(task?.path().join("children"))?;
-        for id in children.split_whitespace().filter_map(|id| id.parse().ok()) {
-            // It is ours until it is waited for, so it cannot be another's id. Only one of another user can refuse.
-            let _ = kill(Pid::from_raw(id), Signal::SIGKILL);
-        }
+    let first_thread = getpid();
+    let children = fs::read_to_string(format!("/proc/self/task/{first_thread}/children"))?;
+    for id in children.split_whitespace().filter_map(|id| id.parse().ok()) {
+        // It is ours until it is waited for, so it cannot be another's id. Only one of another user can refuse.
+        let _ = kill(Pid::from_raw(id), Signal::SIGKILL);
     }
     Ok(())
 }
