@@ -8,6 +8,8 @@ pub mod connect;
 pub mod driver;
 pub mod identity;
 mod lease_api;
+#[cfg(feature = "logging")]
+pub mod logging;
 mod pace;
 mod stage;
 pub mod status;

@@ -16,10 +16,9 @@ use std::sync::mpsc;
 use std::time::Duration;
 use std::{env, thread};
 
-use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::EnvFilter;
+use tracing_appender::non_blocking::WorkerGuard;
 
-use crate::cli::{Cli, Command, LogFormat};
+use crate::cli::{Cli, Command};
 use crate::role::{Given, Role};
 
 /// Something inside went wrong; a restart may help.
@@ -29,8 +28,6 @@ const CONFIGURATION: u8 = 2;
 
 /// How long a last line is waited for, if nobody reads it.
 const LAST_WORD: Duration = Duration::from_secs(1);
-/// So many lines of the log wait for a reader; more are dropped.
-const MOST_LINES: usize = 1024;
 
 fn main() -> ExitCode {
     let first = env::args_os().nth(1);
@@ -110,19 +107,6 @@ fn internal(error: impl std::fmt::Display) -> Failure {
     Failure { code: INTERNAL, said: format!("error: {error}") }
 }
 
-/// Lines are written by a thread of their own, and dropped where it cannot keep up: a leader that waited for a reader of its
-/// log could not stop leading in time.
 fn start_logging(cli: &Cli) -> Result<WorkerGuard, Failure> {
-    let options = cli.options();
-    // The libraries repeat at each attempt what the agent says once.
-    let filter = EnvFilter::try_new(format!("kube=off,kube_client=off,kube_runtime=off,{}", options.log_level))
-        .map_err(|error| configuration(format!("log level {:?}: {error}", options.log_level)))?;
-    let (lines, guard) =
-        NonBlockingBuilder::default().lossy(true).buffered_lines_limit(MOST_LINES).finish(io::stderr());
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(lines);
-    match options.log_format {
-        LogFormat::Text => log.with_ansi(false).init(),
-        LogFormat::Json => log.json().flatten_event(true).init(),
-    }
-    Ok(guard)
+    cli.options().log.start().map_err(configuration)
 }

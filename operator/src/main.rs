@@ -7,12 +7,11 @@ use elector_agent::driver::{self, Campaign};
 use elector_agent::identity::{self, Sources};
 use elector_agent::{connect, nonce};
 use elector_operator::leadership::Leadership;
-use elector_operator::settings::{Cli, LogFormat, OwnElection, Settings};
+use elector_operator::settings::{Cli, OwnElection, Settings};
 use elector_operator::{controller, health, watches};
 use kube::Client;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tracing_subscriber::EnvFilter;
 
 /// Something inside went wrong; a restart may help.
 const INTERNAL: u8 = 1;
@@ -21,7 +20,7 @@ const CONFIGURATION: u8 = 2;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    match start_logging(&cli).and_then(|()| run(&cli)) {
+    match run(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure { code, said }) => {
             eprintln!("error: {said}");
@@ -43,19 +42,8 @@ fn internal(error: impl std::fmt::Display) -> Failure {
     Failure { code: INTERNAL, said: error.to_string() }
 }
 
-fn start_logging(cli: &Cli) -> Result<(), Failure> {
-    // The libraries repeat at each attempt what the operator says once.
-    let filter = EnvFilter::try_new(format!("kube=off,kube_client=off,kube_runtime=off,{}", cli.log_level))
-        .map_err(|error| configuration(format!("log level {:?}: {error}", cli.log_level)))?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    match cli.log_format {
-        LogFormat::Text => log.with_ansi(false).init(),
-        LogFormat::Json => log.json().flatten_event(true).init(),
-    }
-    Ok(())
-}
-
 fn run(cli: &Cli) -> Result<(), Failure> {
+    let _log = cli.log.start().map_err(configuration)?;
     let own = cli.own_election().map_err(configuration)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(internal)?;
     runtime.block_on(operate(cli, own))

@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use clap::{Parser, ValueEnum};
+use clap::Parser;
+use elector_agent::logging::LogOptions;
 use elector_election::{InvalidTimings, Timings};
 
 /// Where the pod's service account says in which namespace it is.
@@ -55,21 +56,9 @@ pub struct Cli {
         allow_negative_numbers = true
     )]
     retry_period_seconds: i64,
-    /// Form of the log
-    #[arg(long, env = "LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
-    pub log_format: LogFormat,
-    /// What to log: error, warn, info, debug, trace, or a filter of the tracing crate
-    #[arg(long, env = "LOG_LEVEL", value_name = "FILTER", default_value = "info")]
-    pub log_level: String,
-}
-
-/// Form of the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// For machines: a JSON object a line.
-    Json,
+    /// The log
+    #[command(flatten)]
+    pub log: LogOptions,
 }
 
 /// What is wrong with the settings, and what to do.

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use clap::{Arg, ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-pub(crate) use self::settings::{LogFormat, Options, Settings};
+pub(crate) use self::settings::{Options, Settings};
 
 /// Where the sidecar that this one replaces had its file.
 const STATUS_FILE: &str = "/tmp/leader_status";

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
+use elector_agent::logging::LogOptions;
 use elector_election::{InvalidTimings, Timings};
 
 use super::StatusFile;
@@ -66,21 +67,9 @@ pub(crate) struct Options {
         allow_negative_numbers = true
     )]
     release_delay_seconds: i64,
-    /// Form of the log
-    #[arg(long, env = "LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
-    pub(crate) log_format: LogFormat,
-    /// What to log: error, warn, info, debug, trace, or a filter of the tracing crate
-    #[arg(long, env = "LOG_LEVEL", value_name = "FILTER", default_value = "info")]
-    pub(crate) log_level: String,
-}
-
-/// Form of the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum LogFormat {
-    /// For people.
-    Text,
-    /// For machines: a JSON object a line.
-    Json,
+    /// The log
+    #[command(flatten)]
+    pub(crate) log: LogOptions,
 }
 
 /// What is wrong with the settings, and what to do.

@@ -1,0 +1,68 @@
+//! The log, of agent and operator alike.
+
+use std::io;
+
+use clap::{Args, ValueEnum};
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+/// What the libraries say, the programs say too: once, and not at each attempt.
+const LIBRARIES: &str = "kube=off,kube_client=off,kube_runtime=off";
+
+/// So many lines wait for a reader; more are dropped.
+const MOST_LINES: usize = 1024;
+
+/// What the log looks like, and what is in it.
+#[derive(Debug, Args)]
+pub struct LogOptions {
+    /// Form of the log
+    #[arg(long, env = "LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
+    log_format: LogFormat,
+    /// What to log: error, warn, info, debug, trace, or a list of target=level
+    #[arg(long, env = "LOG_LEVEL", value_name = "FILTER", default_value = "info")]
+    log_level: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    /// For people.
+    Text,
+    /// For machines: a JSON object a line.
+    Json,
+}
+
+/// A level or filter that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("log level {level:?}: {reason}")]
+pub struct InvalidLevel {
+    level: String,
+    reason: String,
+}
+
+impl LogOptions {
+    /// From now on there is a log on stderr, until the guard is dropped; the last lines are written by then.
+    ///
+    /// Lines are written by a thread of their own, and dropped where it cannot keep up: a leader that waited for a reader of
+    /// its log could not stop leading in time.
+    ///
+    /// # Errors
+    /// If the level is none.
+    pub fn start(&self) -> Result<WorkerGuard, InvalidLevel> {
+        let level = &self.log_level;
+        let filter: Targets = format!("{LIBRARIES},{level}")
+            .parse()
+            .map_err(|error| InvalidLevel { level: level.clone(), reason: format!("{error}") })?;
+        let (lines, guard) =
+            NonBlockingBuilder::default().lossy(true).buffered_lines_limit(MOST_LINES).finish(io::stderr());
+        let layer = tracing_subscriber::fmt::layer().with_writer(lines);
+        let layer = match self.log_format {
+            LogFormat::Text => layer.with_ansi(false).boxed(),
+            LogFormat::Json => layer.json().flatten_event(true).boxed(),
+        };
+        tracing_subscriber::registry().with(filter).with(layer).init();
+        Ok(guard)
+    }
+}
