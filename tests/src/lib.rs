@@ -13,4 +13,5 @@ pub mod process;
 pub mod programs;
 mod rights;
 pub mod scratch;
+pub mod simulated;
 pub mod witness;

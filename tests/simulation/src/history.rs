@@ -32,6 +32,8 @@ pub(crate) struct History {
     pub(crate) cast: Cast,
     pub(crate) agents: usize,
     pub(crate) peers: usize,
+    /// Whether something labels the Lease all the time.
+    pub(crate) is_labelled: bool,
     /// The mean time between two faults.
     pub(crate) gap: Time,
     faults: Vec<Fault>,
@@ -48,7 +50,8 @@ impl History {
         };
         let (agents, peers) = if cast == Cast::WithPeers { (2, 1) } else { (3 + usize::from(random.u8(..4) == 0), 0) };
         let faults = Fault::ALL.iter().copied().filter(|fault| cast.knows(*fault)).collect();
-        History { cast, agents, peers, gap: random.u64(4 * SECOND..=30 * SECOND), faults }
+        let is_labelled = random.u8(..8) == 0;
+        History { cast, agents, peers, is_labelled, gap: random.u64(4 * SECOND..=30 * SECOND), faults }
     }
 
     pub(crate) fn pick(&self, random: &mut fastrand::Rng) -> Fault {
@@ -61,6 +64,13 @@ impl History {
             Cast::Operated { .. } | Cast::Alone | Cast::AloneAtOdds => SETS[random.usize(..SETS.len())],
         };
         timings(set)
+    }
+
+    /// The shortest and the longest.
+    pub(crate) fn extreme_timings(&self) -> [Timings; 2] {
+        let mut sets = SETS.map(timings);
+        sets.sort_by_key(|set| set.lease_duration_seconds());
+        [sets[0], sets[sets.len() - 1]]
     }
 
     pub(crate) fn longest_duration_seconds(&self) -> u32 {

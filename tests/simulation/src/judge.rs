@@ -307,9 +307,11 @@ impl Judge {
             self.accuse(Violation::TookEarly { who });
         }
         if let (Some(holding), Handover::Expired) = (&self.holding, handover) {
-            let end = self.seats[holding.who].valid_until;
-            if end > 0 && !self.seats[holding.who].is_peer {
-                self.tally.margin(now.saturating_sub(end));
+            let last = &self.seats[holding.who];
+            // What was taken back early, because somebody edited the Lease, did not last until its end.
+            let lasted = last.valid_until > 0 && last.valid_until <= now;
+            if lasted && !last.is_peer && !self.seats[who].is_peer {
+                self.tally.margin(now - last.valid_until);
             }
         }
         self.tally.tenure(handover);

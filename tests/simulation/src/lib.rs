@@ -6,11 +6,13 @@
 //! Each history has three or more candidates and 600 s of faults, then fine weather for as long as it may take somebody to lead.
 
 mod agent;
+pub mod cli;
 pub mod clock;
 pub mod fault;
 mod history;
 mod judge;
 mod network;
+mod operations;
 pub mod operator;
 mod peer;
 mod server;
@@ -23,6 +25,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 pub use self::judge::Violation;
+use self::operator::NewOperator;
 use self::tally::Tally;
 use self::trace::Trace;
 use self::world::World;
@@ -38,14 +41,14 @@ pub struct Found {
 
 /// Plays one history.
 #[must_use]
-pub fn play(seed: u64, trace: Trace) -> (Tally, Option<Violation>, Trace) {
-    World::new(seed, trace).play()
+pub fn play(seed: u64, operator: NewOperator, trace: Trace) -> (Tally, Option<Violation>, Trace) {
+    World::new(seed, operator, trace).play()
 }
 
 /// Plays histories on all CPUs, from seed `first` on, up to the first in which something is found; of several that are under
 /// way the one with the lowest seed counts.
 #[must_use]
-pub fn search(first: u64, histories: u64) -> (Tally, Option<Found>) {
+pub fn search(first: u64, histories: u64, operator: NewOperator) -> (Tally, Option<Found>) {
     let next = AtomicU64::new(first);
     let end = AtomicU64::new(first.saturating_add(histories));
     let threads = thread::available_parallelism().map_or(1, usize::from);
@@ -57,7 +60,7 @@ pub fn search(first: u64, histories: u64) -> (Tally, Option<Found>) {
             if seed >= end.load(Ordering::Relaxed) {
                 return (tally, found);
             }
-            let (one, violation, _) = play(seed, Trace::default());
+            let (one, violation, _) = play(seed, operator, Trace::default());
             tally.add(&one);
             if let Some(violation) = violation {
                 end.fetch_min(seed, Ordering::Relaxed);

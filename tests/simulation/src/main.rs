@@ -1,59 +1,10 @@
-//! `cargo sim`: plays histories, and says what happened in them.
+//! Plays histories with the smallest operator that there can be: all that is built is the core and what simulates it.
 
 use std::process::ExitCode;
-use std::time::Instant;
 
-use clap::Parser;
-use elector_simulation::clock::SECOND;
-use elector_simulation::trace::Trace;
-use elector_simulation::{Found, play, search};
-
-/// Plays elections in virtual time, in bad weather, and exits with 1 if two ever lead
-#[derive(Debug, Parser)]
-#[command(name = "sim")]
-struct Cli {
-    /// Play this history alone, and print all that happens in it
-    #[arg(long, value_name = "SEED", conflicts_with_all = ["histories", "first"])]
-    seed: Option<u64>,
-    /// How many histories to play
-    #[arg(long, value_name = "NUMBER", default_value_t = 10_000)]
-    histories: u64,
-    /// The seed of the first of them
-    #[arg(long, value_name = "SEED", default_value_t = 0)]
-    first: u64,
-}
+use elector_simulation::cli;
+use elector_simulation::operator::Keeper;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match cli.seed {
-        Some(seed) => replay(seed),
-        None => explore(cli.first, cli.histories),
-    }
-}
-
-fn replay(seed: u64) -> ExitCode {
-    let (tally, violation, trace) = play(seed, Trace::kept());
-    for line in trace.lines() {
-        println!("{line}");
-    }
-    println!("{tally}");
-    if violation.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
-}
-
-fn explore(first: u64, histories: u64) -> ExitCode {
-    let began = Instant::now();
-    let (tally, found) = search(first, histories);
-    let took = began.elapsed();
-    println!("{tally}");
-    let speed = tally.time as f64 / SECOND as f64 / took.as_secs_f64();
-    println!("in {:.1} s: {speed:.0} times as fast as time passes", took.as_secs_f64());
-    if let Some(Found { seed, violation }) = found {
-        println!("history {seed}: {violation}\nits trace: cargo sim --seed {seed}");
-        return ExitCode::FAILURE;
-    }
-    if let Some(idle) = tally.is_idle() {
-        println!("this proves nothing: {idle}");
-        return ExitCode::FAILURE;
-    }
-    ExitCode::SUCCESS
+    cli::run(Keeper::boxed)
 }

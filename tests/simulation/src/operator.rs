@@ -2,17 +2,35 @@
 
 use std::fmt;
 
-use elector_election::{Lease, ResourceVersion, Timestamp, Timings, UNKNOWN_HOLDER, WatchEvent};
+use elector_election::{Lease, Timestamp, Timings, UNKNOWN_HOLDER, WatchEvent};
 
 use crate::clock::Time;
 
-/// A write to the Lease.
+/// What an operator asks of the API server.
 #[derive(Debug, Clone)]
-pub enum Write {
+pub enum Step {
     /// A Lease with this content; its uid and version are the API server's.
-    Create(Lease),
-    /// In place of this version.
-    Timings(ResourceVersion, Timings),
+    Create(Box<Lease>),
+    /// Other metadata for the Lease of this uid, whatever its version.
+    Amend {
+        /// Of the Lease that is meant.
+        uid: String,
+        /// For its annotation.
+        timings: Timings,
+        /// For the same.
+        never_held: bool,
+    },
+    /// To read it.
+    Look,
+}
+
+/// What to do about what was taken in.
+#[derive(Debug, Clone, Default)]
+pub struct Plan {
+    /// At once.
+    pub step: Option<Step>,
+    /// When to plan again, even if nothing is seen.
+    pub next_look: Option<Time>,
 }
 
 /// Whoever looks after the Lease. It may be late, and it forgets when it is restarted.
@@ -21,14 +39,23 @@ pub trait Operator: fmt::Debug {
     fn handle_watch(&mut self, event: &WatchEvent, now: Time);
 
     /// Takes in what the user asks for.
-    fn handle_spec(&mut self, timings: Timings);
+    fn handle_spec(&mut self, timings: Timings, now: Time);
 
-    /// What to write, given all that was taken in.
-    fn plan(&mut self, now: Time) -> Option<Write>;
+    /// Plans, given all that was taken in. It is not called again before the answer to its last step.
+    fn plan(&mut self, now: Time) -> Plan;
+
+    /// Takes in what the Lease is after a step.
+    fn handle_answer(&mut self, lease: Option<&Lease>, now: Time);
+
+    /// A step came to nothing: it is to be planned again.
+    fn handle_failure(&mut self);
 
     /// Begins anew with nothing but what a list shows.
     fn restart(&mut self, listed: &WatchEvent, now: Time);
 }
+
+/// Makes the operator of an election whose creation it sees.
+pub type NewOperator = fn(Timings, Time) -> Box<dyn Operator>;
 
 /// The rules O1 and O2 in their smallest form, for a core that is looked at alone.
 #[derive(Debug)]
@@ -42,9 +69,13 @@ pub struct Keeper {
 }
 
 impl Keeper {
-    /// Of an election whose creation it sees.
+    /// As [`NewOperator`].
     #[must_use]
-    pub fn new(timings: Timings) -> Keeper {
+    pub fn boxed(timings: Timings, _: Time) -> Box<dyn Operator> {
+        Box::new(Keeper::new(timings))
+    }
+
+    fn new(timings: Timings) -> Keeper {
         Keeper { timings, lease: None, is_new: true, holder: None, longest_duration_seconds: 0, transitions: 0 }
     }
 }
@@ -66,17 +97,30 @@ impl Operator for Keeper {
         }
     }
 
-    fn handle_spec(&mut self, timings: Timings) {
+    fn handle_spec(&mut self, timings: Timings, _: Time) {
         self.timings = timings;
     }
 
-    fn plan(&mut self, now: Time) -> Option<Write> {
-        match &self.lease {
-            Some(lease) if lease.timings == Some(self.timings) => None,
-            Some(lease) => Some(Write::Timings(lease.resource_version, self.timings)),
-            None => Some(Write::Create(self.create(now))),
+    fn plan(&mut self, now: Time) -> Plan {
+        let timings = self.timings;
+        let step = match &self.lease {
+            Some(lease) if lease.timings == Some(timings) => None,
+            Some(Lease { record, never_held, .. }) => {
+                Some(Step::Amend { uid: record.uid.clone(), timings, never_held: *never_held })
+            }
+            None => Some(Step::Create(Box::new(self.create(now)))),
+        };
+        Plan { step, next_look: None }
+    }
+
+    fn handle_answer(&mut self, lease: Option<&Lease>, now: Time) {
+        match lease {
+            Some(lease) => self.handle_watch(&WatchEvent::Present(lease.clone()), now),
+            None => self.lease = None,
         }
     }
+
+    fn handle_failure(&mut self) {}
 
     fn restart(&mut self, listed: &WatchEvent, now: Time) {
         *self = Keeper { is_new: false, ..Keeper::new(self.timings) };

@@ -2,7 +2,7 @@
 
 use elector_election::{ReleaseMark, Timestamp};
 
-use crate::clock::{SECOND, Time};
+use crate::clock::{MILLISECOND, SECOND, Time};
 use crate::fault::Fault;
 use crate::history::{LONGEST_FAULT, RAISED_BY, STORM};
 use crate::world::{Event, World};
@@ -58,10 +58,7 @@ impl World {
                 let by = self.random.i64(-TEN_YEARS..TEN_YEARS);
                 self.agents[who].clock.jump(by);
             }
-            Fault::CutOff => {
-                self.agents[who].network.cut_off_until = until;
-                self.silence(who, lasting);
-            }
+            Fault::CutOff => self.cut_off(who, until),
             Fault::LoseRequests => self.agents[who].network.loses_requests_until = until,
             Fault::LoseAnswers => {
                 self.agents[who].network.loses_answers_until = until;
@@ -103,28 +100,8 @@ impl World {
                 watch.position = watch.position.saturating_sub(again);
                 self.after(0, Event::Watch { who });
             }
-            Fault::Timings => {
-                let timings = self.history.timings(&mut self.random);
-                if let Some(operator) = &mut self.operator {
-                    operator.handle_spec(timings);
-                    self.after(0, Event::Operator);
-                }
-                // Just when somebody leads who will not hear of it, or hears and is not heard; and somebody begins who has not seen
-                // what was before.
-                if self.random.bool() {
-                    let soon = self.now + self.random.u64(..2 * SECOND);
-                    self.agents[who].network.loses_answers_until = until;
-                    self.at(soon, Event::Deafen { who, until });
-                }
-            }
-            Fault::OperatorRestart => {
-                let listed = self.server.listed(self.server.position());
-                if let Some(operator) = &mut self.operator {
-                    operator.restart(&listed, self.now);
-                    self.operator_position = self.server.position();
-                    self.after(0, Event::Operator);
-                }
-            }
+            Fault::Timings => self.change_timings(who, until),
+            Fault::OperatorRestart => self.restart_operator(),
             Fault::EditLabel
             | Fault::EditHolder
             | Fault::EditEmpty
@@ -135,6 +112,48 @@ impl World {
             | Fault::Delete
             | Fault::Recreate => self.edit(fault),
         }
+    }
+
+    /// Another set of timings; sometimes just when somebody leads who will not hear of it, or hears and is not heard.
+    fn change_timings(&mut self, who: usize, until: Time) {
+        let soon = self.now + self.random.u64(..2 * SECOND);
+        match self.random.u8(..4) {
+            // The longest set comes before the answer to what was sent under the last one, and its end is never heard of.
+            0 => {
+                let [shortest, longest] = self.history.extreme_timings();
+                let later = soon + self.random.u64(..2 * SECOND);
+                self.agents[who].network.slow_until = later;
+                self.at(soon, Event::Timings { timings: longest });
+                self.at(later, Event::CutOff { who, until: until.max(later) });
+                self.at(later, Event::Timings { timings: shortest });
+            }
+            // And somebody begins who has not seen what was before.
+            1 | 2 => {
+                let timings = self.history.timings(&mut self.random);
+                self.ask_operator(timings);
+                self.agents[who].network.loses_answers_until = until;
+                self.at(soon, Event::Deafen { who, until });
+            }
+            _ => {
+                let timings = self.history.timings(&mut self.random);
+                self.ask_operator(timings);
+            }
+        }
+    }
+
+    /// Nothing arrives any more, in either direction.
+    pub(crate) fn cut_off(&mut self, who: usize, until: Time) {
+        self.agents[who].network.cut_off_until = until;
+        self.silence(who, until.saturating_sub(self.now));
+    }
+
+    /// Somebody who labels the Lease again and again.
+    pub(crate) fn label_again(&mut self) {
+        let position = self.server.position();
+        self.server.touch();
+        self.spread(position);
+        let next = self.random.u64(300 * MILLISECOND..3 * SECOND);
+        self.after(next, Event::LabelAgain);
     }
 
     /// The watch of `who` falls silent, and another agent is started anew.

@@ -3,17 +3,18 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-use elector_election::{Answer, Request};
+use elector_election::{Answer, Request, Timings};
 
 use crate::agent::Agent;
 use crate::clock::{MILLISECOND, SECOND, Time};
 use crate::history::{Cast, History};
 use crate::judge::{Judge, Violation};
-use crate::operator::{Keeper, Operator};
+use crate::operations::Operations;
+use crate::operator::{NewOperator, Step};
 use crate::peer::Peer;
 use crate::server::Server;
 use crate::tally::Tally;
-use crate::trace::{self, Trace};
+use crate::trace::Trace;
 
 /// Something that happens at a time. What a process does not live to see, its `life` tells.
 #[derive(Debug, Clone)]
@@ -75,15 +76,29 @@ pub(crate) enum Event {
     Peer {
         who: usize,
     },
-    /// The operator's watch, and what it does about what it has seen.
+    /// The operator plans.
     Operator,
     OperatorWatch,
+    /// A request of the operator's reaches the API server.
+    OperatorStep {
+        life: u64,
+        step: Step,
+    },
     Fault,
-    /// A part of a fault that comes a little later.
+    /// Parts of a fault that come a little later.
     Deafen {
         who: usize,
         until: Time,
     },
+    CutOff {
+        who: usize,
+        until: Time,
+    },
+    Timings {
+        timings: Timings,
+    },
+    /// All through a history, in some.
+    LabelAgain,
     /// Somebody must lead by now.
     Verdict,
 }
@@ -127,23 +142,22 @@ pub(crate) struct World {
     /// Ours come first.
     pub(crate) agents: Vec<Agent>,
     pub(crate) peers: Vec<Peer>,
-    pub(crate) operator: Option<Box<dyn Operator>>,
-    pub(crate) operator_position: usize,
+    pub(crate) operations: Option<Operations>,
     pub(crate) down_until: Time,
     pub(crate) judge: Judge,
     pub(crate) trace: Trace,
 }
 
 impl World {
-    pub(crate) fn new(seed: u64, trace: Trace) -> World {
+    pub(crate) fn new(seed: u64, operator: NewOperator, trace: Trace) -> World {
         let mut random = fastrand::Rng::with_seed(seed);
         let history = History::new(&mut random);
         let timings = history.timings(&mut random);
         let agents: Vec<Agent> =
             (0..history.agents).map(|who| Agent::new(who, &history, timings, &mut random)).collect();
         let peers: Vec<Peer> = (0..history.peers).map(|peer| Peer::new(history.agents + peer, timings)).collect();
-        let operator: Option<Box<dyn Operator>> = match history.cast {
-            Cast::Operated { .. } => Some(Box::new(Keeper::new(timings))),
+        let operations = match history.cast {
+            Cast::Operated { .. } => Some(Operations::new(operator(timings, 0))),
             Cast::Alone | Cast::AloneAtOdds | Cast::WithPeers => None,
         };
         let mut world = World {
@@ -154,8 +168,7 @@ impl World {
             server: Server::new(),
             agents,
             peers,
-            operator,
-            operator_position: 0,
+            operations,
             down_until: 0,
             judge: Judge::new(history.agents, history.peers),
             trace,
@@ -174,8 +187,11 @@ impl World {
             let after = self.random.u64(..3 * SECOND);
             self.after(after, Event::Peer { who });
         }
-        if self.operator.is_some() {
+        if self.operations.is_some() {
             self.after(SECOND, Event::Operator);
+        }
+        if self.history.is_labelled {
+            self.after(SECOND, Event::LabelAgain);
         }
         self.after(self.history.gap, Event::Fault);
         self.after(self.history.patience(), Event::Verdict);
@@ -229,8 +245,12 @@ impl World {
             Event::Peer { who } => self.peer(who),
             Event::Operator => self.operate(),
             Event::OperatorWatch => self.show_operator(),
+            Event::OperatorStep { life, step } => self.carry_out(life, step),
             Event::Fault => self.fault(),
             Event::Deafen { who, until } => self.deafen(who, until),
+            Event::CutOff { who, until } => self.cut_off(who, until),
+            Event::Timings { timings } => self.ask_operator(timings),
+            Event::LabelAgain => self.label_again(),
             Event::Verdict => self.judge_history(),
         }
     }
@@ -255,41 +275,6 @@ impl World {
             let lag = if late { self.random.u64(..5 * SECOND) } else { self.random.u64(..40 * MILLISECOND) };
             self.after(lag, Event::Watch { who });
         }
-        if self.operator.is_some() {
-            let lag = self.random.u64(..100 * MILLISECOND);
-            self.after(lag, Event::OperatorWatch);
-        }
-    }
-
-    fn show_operator(&mut self) {
-        let Some(operator) = &mut self.operator else { return };
-        for event in self.server.since(self.operator_position) {
-            operator.handle_watch(event, self.now);
-        }
-        self.operator_position = self.server.position();
-        self.after(5 * MILLISECOND, Event::Operator);
-    }
-
-    fn operate(&mut self) {
-        if self.down_until > self.now {
-            return self.at(self.down_until, Event::Operator);
-        }
-        let Some(operator) = &mut self.operator else { return };
-        let Some(write) = operator.plan(self.now) else { return };
-        let before = self.server.position();
-        match write {
-            crate::operator::Write::Create(lease) => {
-                self.trace.note(self.now, || format!("operator creates {}", trace::of_lease(&lease)));
-                self.server.create(|made| *made = lease);
-            }
-            crate::operator::Write::Timings(version, timings) => {
-                let is_it = self.server.lease().is_some_and(|lease| lease.resource_version == version);
-                if is_it {
-                    self.trace.note(self.now, || format!("operator writes {timings:?}"));
-                    self.server.edit(|lease| lease.timings = Some(timings));
-                }
-            }
-        }
-        self.spread(before);
+        self.spread_to_operator();
     }
 }

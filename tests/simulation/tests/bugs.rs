@@ -62,17 +62,34 @@ fn text(bytes: &[u8]) -> String {
 
 fn simulate(folder: &Path) -> Output {
     let mut cargo = Command::new(env!("CARGO"));
-    cargo.args(["run", "--quiet", "--offline", "--bin", "sim", "--", "--histories", HISTORIES]);
+    cargo.args(["run", "--quiet", "--offline", "--bin", "sim-core", "--", "--histories", HISTORIES]);
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("target");
     cargo.current_dir(folder).env("CARGO_TARGET_DIR", target).output().expect(WORKS)
 }
 
-#[test]
-fn every_known_bug_is_caught() {
-    let mut bugs: Vec<PathBuf> =
-        fs::read_dir(root().join("tests/bugs")).unwrap().map(|entry| entry.unwrap().path()).collect();
+fn bugs() -> Vec<PathBuf> {
+    let folder = fs::read_dir(root().join("tests/bugs")).expect(WORKS);
+    let mut bugs: Vec<PathBuf> = folder.map(|entry| entry.expect(WORKS).path()).collect();
     bugs.retain(|path| path.extension() == Some(OsStr::new("patch")));
     bugs.sort();
+    bugs
+}
+
+#[test]
+fn safety_md_names_each() {
+    let safety = fs::read_to_string(root().join("SAFETY.md")).unwrap();
+    for bug in bugs() {
+        let patch = fs::read_to_string(&bug).unwrap();
+        let (head, _) = patch.split_once("\n\n").unwrap();
+        let (what, seen) = head.split_once("\nSeen in public: ").unwrap_or((head, ""));
+        let row = format!("| `{}` | {what} | {seen} |", bug.file_stem().unwrap().to_string_lossy());
+        assert!(safety.contains(&row), "SAFETY.md lacks {row}");
+    }
+}
+
+#[test]
+fn every_known_bug_is_caught() {
+    let bugs = bugs();
     let mut escaped = Vec::new();
     for bug in &bugs {
         let name = bug.file_stem().unwrap().to_string_lossy();

@@ -1,0 +1,251 @@
+//! The operator as it ships, in a simulation: its index and its plan. What its queue does, which is to plan only what has
+//! changed or fallen silent, is said again here; its other objects are written at once.
+
+use std::time::Duration;
+
+use elector_crds::annotations::{TimingsAnnotation, agent_to_json};
+use elector_crds::{
+    AGENT_ANNOTATION, LeaderElection, LeaderElectionSpec, StoredLease, TIMINGS_ANNOTATION, format_timestamp, lease,
+};
+use elector_election::{Lease, Timestamp, Timings, WatchEvent};
+use elector_operator::key::Key;
+use elector_operator::observe::{Answer, Index, Now, Seen};
+use elector_operator::plan::{LeaseAction, plan};
+use elector_operator::{MANAGED_BY_LABEL, NAME};
+use elector_simulation::clock::{Time, micros};
+use elector_simulation::operator::{Operator, Plan, Step};
+use kube::runtime::watcher::Event;
+use kube::{Resource, ResourceExt};
+use serde_json::{Map, Value, json};
+
+const NAMESPACE: &str = "shop";
+const ELECTION: &str = "billing";
+/// Of plans that only say what was found.
+const MOST_REPORTS: usize = 10;
+
+/// The shipped operator.
+#[derive(Debug)]
+pub struct Shipped {
+    /// As stored.
+    election: LeaderElection,
+    version: u64,
+    index: Index,
+    /// When this process began.
+    began: Time,
+    /// When its last plan was made.
+    deletions: Option<u64>,
+    /// Something has changed that the plan depends on.
+    changed: bool,
+    /// When to plan even if nothing has changed.
+    next_look: Option<Time>,
+}
+
+impl Shipped {
+    /// As [`NewOperator`](elector_simulation::operator::NewOperator).
+    #[must_use]
+    pub fn boxed(timings: Timings, now: Time) -> Box<dyn Operator> {
+        let mut election = LeaderElection::new(ELECTION, spec(timings));
+        election.metadata.namespace = Some(NAMESPACE.to_owned());
+        election.metadata.uid = Some("e-1".to_owned());
+        let mut operator = Shipped {
+            election,
+            version: 0,
+            index: Index::default(),
+            began: now,
+            deletions: None,
+            changed: true,
+            next_look: None,
+        };
+        operator.list(None, None, now);
+        operator.store();
+        operator.show(Seen::Election(Event::Apply(operator.election.clone())), now);
+        Box::new(operator)
+    }
+
+    fn now(&self, now: Time) -> Now {
+        let wall = jiff::Timestamp::from_microsecond(i64::try_from(now).unwrap_or(i64::MAX)).unwrap_or_default();
+        Now { at: Duration::from_micros(now - self.began), wall }
+    }
+
+    fn store(&mut self) {
+        self.version += 1;
+        self.election.metadata.resource_version = Some(self.version.to_string());
+    }
+
+    fn show(&mut self, seen: Seen, now: Time) {
+        let changed = self.index.handle_seen(seen, self.now(now));
+        self.changed |= !changed.is_empty();
+    }
+
+    /// Whether the time has come to plan. The expiry moves with each renewal, and wakes nobody before.
+    fn is_due(&mut self, now: Time) -> bool {
+        if self.changed {
+            return true;
+        }
+        let Some(at) = self.next_look.filter(|at| *at <= now) else { return false };
+        let expires_at = self.index.expires_at(&key()).map(|at| self.began + micros(at));
+        self.next_look = Some(expires_at.unwrap_or_default().max(at));
+        self.next_look == Some(at)
+    }
+
+    fn list(&mut self, election: Option<LeaderElection>, lease: Option<StoredLease>, now: Time) {
+        for seen in listing(election, Seen::Election) {
+            self.show(seen, now);
+        }
+        for seen in listing(lease, Seen::Lease) {
+            self.show(seen, now);
+        }
+        let others = [listing(None, Seen::Pod), listing(None, Seen::Role), listing(None, Seen::RoleBinding)];
+        for seen in others.into_iter().flatten() {
+            self.show(seen, now);
+        }
+    }
+
+    fn answer(&mut self, answers: Vec<Answer>, now: Time) {
+        let deletions = self.index.deletions(&key());
+        self.index.handle_answers(&key(), answers, deletions, self.now(now));
+    }
+}
+
+impl Operator for Shipped {
+    fn handle_watch(&mut self, event: &WatchEvent, now: Time) {
+        let event = match event {
+            WatchEvent::Present(lease) => Event::Apply(stored(lease, &self.election)),
+            WatchEvent::Deleted { uid } => Event::Delete(named(uid)),
+            // Neither is an event of a watch that goes on.
+            WatchEvent::Empty | WatchEvent::Refused => return,
+        };
+        self.show(Seen::Lease(event), now);
+    }
+
+    fn handle_spec(&mut self, timings: Timings, now: Time) {
+        self.election.spec = spec(timings);
+        self.store();
+        self.show(Seen::Election(Event::Apply(self.election.clone())), now);
+    }
+
+    fn plan(&mut self, now: Time) -> Plan {
+        if !self.is_due(now) {
+            return Plan { step: None, next_look: self.next_look };
+        }
+        self.changed = false;
+        for _ in 0..MOST_REPORTS {
+            let Some((election, observed)) = self.index.observed(&key(), None) else { break };
+            let elector_operator::plan::Plan { lease, role, role_binding, status, next_look, .. } =
+                plan(&election, &observed, self.now(now));
+            self.deletions = self.index.deletions(&key());
+            let step = match lease {
+                LeaseAction::None => None,
+                LeaseAction::Create(lease) => Some(Step::Create(Box::new(read(*lease)))),
+                LeaseAction::Amend(amendment) => {
+                    let mut amended = named(&amendment.uid);
+                    amendment.apply(&mut amended);
+                    let Lease { record, timings, never_held, .. } = read(amended);
+                    timings.map(|timings| Step::Amend { uid: record.uid, timings, never_held })
+                }
+                LeaseAction::Look => Some(Step::Look),
+            };
+            let mut answers = Vec::new();
+            answers.extend(role.map(Box::new).map(Answer::Role));
+            answers.extend(role_binding.map(Box::new).map(Answer::RoleBinding));
+            if let Some(status) = status {
+                self.election.status = Some(status);
+                self.store();
+                answers.push(Answer::Election(Box::new(self.election.clone())));
+            }
+            if step.is_some() || answers.is_empty() {
+                self.answer(answers, now);
+                self.next_look = next_look.map(|at| self.began + micros(at));
+                return Plan { step, next_look: self.next_look };
+            }
+            self.answer(answers, now);
+        }
+        Plan::default()
+    }
+
+    fn handle_answer(&mut self, lease: Option<&Lease>, now: Time) {
+        let answer = match lease {
+            Some(lease) => Answer::LeaseRead(Box::new(stored(lease, &self.election))),
+            None => Answer::NoLease(key()),
+        };
+        self.index.handle_answers(&key(), vec![answer], self.deletions, self.now(now));
+        self.changed = true;
+    }
+
+    fn handle_failure(&mut self) {
+        self.changed = true;
+    }
+
+    fn restart(&mut self, listed: &WatchEvent, now: Time) {
+        (self.index, self.began, self.deletions) = (Index::default(), now, None);
+        (self.changed, self.next_look) = (true, None);
+        let lease = match listed {
+            WatchEvent::Present(lease) => Some(stored(lease, &self.election)),
+            WatchEvent::Deleted { .. } | WatchEvent::Empty | WatchEvent::Refused => None,
+        };
+        self.list(Some(self.election.clone()), lease, now);
+    }
+}
+
+fn key() -> Key {
+    Key::new(NAMESPACE, ELECTION)
+}
+
+fn spec(timings: Timings) -> LeaderElectionSpec {
+    let seconds = |duration: Duration| i64::try_from(duration.as_secs()).unwrap_or(i64::MAX);
+    LeaderElectionSpec {
+        lease_duration_seconds: seconds(timings.lease_duration()),
+        renew_deadline_seconds: seconds(timings.renew_deadline()),
+        retry_period_seconds: seconds(timings.retry_period()),
+        release_delay_seconds: seconds(timings.release_delay()),
+        ..LeaderElectionSpec::default()
+    }
+}
+
+fn listing<K>(object: Option<K>, seen: fn(Event<K>) -> Seen) -> Vec<Seen> {
+    [Event::Init].into_iter().chain(object.map(Event::InitApply)).chain([Event::InitDone]).map(seen).collect()
+}
+
+fn named(uid: &str) -> StoredLease {
+    let mut lease = StoredLease::new(Default::default());
+    lease.metadata.name = Some(ELECTION.to_owned());
+    lease.metadata.namespace = Some(NAMESPACE.to_owned());
+    lease.metadata.uid = Some(uid.to_owned());
+    lease.metadata.resource_version = Some("0".to_owned());
+    lease
+}
+
+/// As the API server keeps one that the operator made for `election`.
+fn stored(lease: &Lease, election: &LeaderElection) -> StoredLease {
+    let mut stored = named(&lease.record.uid);
+    stored.metadata.owner_references = election.controller_owner_ref(&()).map(|owner| vec![owner]);
+    stored.metadata.resource_version = Some(lease.resource_version.0.to_string());
+    stored.labels_mut().insert(MANAGED_BY_LABEL.to_owned(), NAME.to_owned());
+    let Lease { timings, never_held, .. } = *lease;
+    stored.set_annotation(TIMINGS_ANNOTATION, TimingsAnnotation { timings, never_held }.to_json());
+    if let Some(agent) = &lease.agent {
+        stored.set_annotation(AGENT_ANNOTATION, agent_to_json(agent));
+    }
+    let time = |time: Option<Timestamp>| time.map(format_timestamp);
+    let spec = json!({
+        "holderIdentity": (!lease.record.holder.is_empty()).then_some(&lease.record.holder),
+        "leaseDurationSeconds": lease.lease_duration_seconds,
+        "acquireTime": time(lease.record.acquire_time),
+        "renewTime": time(lease.record.renew_time),
+        "leaseTransitions": lease.record.transitions,
+    });
+    stored.spec = match spec {
+        Value::Object(spec) => spec,
+        _ => Map::new(),
+    };
+    stored
+}
+
+fn read(mut stored: StoredLease) -> Lease {
+    let unnamed = named("");
+    let metadata = &mut stored.metadata;
+    metadata.uid = metadata.uid.take().or_else(|| Some("to be given".to_owned()));
+    metadata.resource_version = metadata.resource_version.take().or(unnamed.metadata.resource_version);
+    let (lease, _) = lease::read(&stored).expect("it has a uid and a version");
+    lease
+}
