@@ -83,6 +83,7 @@ fn forker() -> &'static mpsc::Sender<Fork> {
 #[derive(Debug)]
 pub struct Process {
     program: PathBuf,
+    wrapper: Vec<String>,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     log: PathBuf,
@@ -92,13 +93,21 @@ pub struct Process {
 impl Process {
     /// A process that isn't started yet. What it writes is appended to `log`.
     pub fn new(program: PathBuf, arguments: Vec<String>, log: PathBuf) -> Self {
-        Self { program, arguments, environment: Vec::new(), log, child: Mutex::new(None) }
+        Self { program, wrapper: Vec::new(), arguments, environment: Vec::new(), log, child: Mutex::new(None) }
     }
 
     /// Sets variables beside those of this process.
     #[must_use]
     pub fn with_environment(mut self, environment: Vec<(String, String)>) -> Self {
         self.environment = environment;
+        self
+    }
+
+    /// Has it run by another program, which gets it and its arguments after its own.
+    /// Signals reach that one only; it must take the program with it when it ends.
+    #[must_use]
+    pub fn wrapped(mut self, wrapper: Vec<String>) -> Self {
+        self.wrapper = wrapper;
         self
     }
 
@@ -115,7 +124,11 @@ impl Process {
         }
         let log = File::options().create(true).append(true).open(&self.log)?;
         let stderr = log.try_clone()?;
-        let started = spawn(&self.program, |command| {
+        let first = self.wrapper.first().map_or(self.program.as_path(), Path::new);
+        let started = spawn(first, |command| {
+            if let [_, rest @ ..] = self.wrapper.as_slice() {
+                command.args(rest).arg(&self.program);
+            }
             command.args(&self.arguments).envs(self.environment.iter().cloned()).stdin(Stdio::null());
             command.stdout(log).stderr(stderr);
         })

@@ -2,6 +2,7 @@
 
 use std::{
     env,
+    ffi::OsStr,
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -9,9 +10,43 @@ use std::{
 
 use anyhow::{Context, Result};
 
-/// Reads until the pipe's other end is closed, which the kernel does for a dead process too.
 /// Processes that get SIGKILL in the same moment may still add a file or two: hence the repetition.
-const REMOVE_AT_EOF: &str = r#"read -r _; for _ in 1 2 3 4 5 6 7 8 9 10; do rm -rf "$0" && exit; sleep 0.2; done"#;
+const REMOVE: &str = r#"for _ in 1 2 3 4 5 6 7 8 9 10; do rm -rf "$0" && exit; sleep 0.2; done"#;
+
+/// A script that sh runs when this is dropped, and when this process ends, whatever ends it.
+#[derive(Debug)]
+pub(crate) struct AtEnd {
+    shell: Child,
+}
+
+impl AtEnd {
+    /// `argument` is the script's `$0`.
+    ///
+    /// # Errors
+    /// When there is no sh.
+    pub(crate) fn run(script: &str, argument: &OsStr) -> Result<Self> {
+        let shell = Command::new("sh")
+            // Until the pipe's other end is closed, which the kernel does for a dead process too.
+            .args(["-c", &format!("read -r _; {script}")])
+            .arg(argument)
+            .stdin(Stdio::piped())
+            // Whoever reads our output until its end must not wait for this shell.
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .process_group(0)
+            .spawn()
+            .context("failed to run sh")?;
+        Ok(Self { shell })
+    }
+}
+
+impl Drop for AtEnd {
+    fn drop(&mut self) {
+        drop(self.shell.stdin.take());
+        // Scripts give up by themselves.
+        let _ = self.shell.wait();
+    }
+}
 
 /// A folder of mode 0700 below `$TMPDIR`. `LEADER_ELECTOR_KEEP=1` keeps it, to read the logs in it.
 ///
@@ -20,7 +55,7 @@ const REMOVE_AT_EOF: &str = r#"read -r _; for _ in 1 2 3 4 5 6 7 8 9 10; do rm -
 #[derive(Debug)]
 pub struct Scratch {
     path: PathBuf,
-    remover: Option<Child>,
+    _remover: Option<AtEnd>,
 }
 
 impl Scratch {
@@ -39,35 +74,14 @@ impl Scratch {
                 eprintln!("kept: {}", path.display());
                 None
             }
-            None => Some(
-                Command::new("sh")
-                    .args(["-c", REMOVE_AT_EOF])
-                    .arg(&path)
-                    .stdin(Stdio::piped())
-                    // Whoever reads our output until its end must not wait for this shell.
-                    .stdout(Stdio::null())
-                    .stderr(Stdio::null())
-                    .process_group(0)
-                    .spawn()
-                    .context("failed to run sh")?,
-            ),
+            None => Some(AtEnd::run(REMOVE, path.as_os_str())?),
         };
-        Ok(Self { path, remover })
+        Ok(Self { path, _remover: remover })
     }
 
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        if let Some(mut remover) = self.remover.take() {
-            drop(remover.stdin.take());
-            // It gives up by itself after 2 s; what it leaves is a folder.
-            let _ = remover.wait();
-        }
     }
 }
 
