@@ -26,6 +26,8 @@ pub struct GoProgram {
     pub key: String,
     /// For the linker, as in `go build -ldflags`.
     pub ldflags: String,
+    /// As in `go build -tags`.
+    pub tags: String,
     /// Whether a binary that is in the cache can be old.
     pub origin: Origin,
 }
@@ -88,7 +90,7 @@ impl GoProgram {
         // What someone's environment asks of their own builds must not change these.
         let status = go()
             .args(["build", "-v", "-mod=readonly", "-trimpath", "-buildvcs=false"])
-            .args(["-ldflags", &self.ldflags, "-o"])
+            .args(["-tags", &self.tags, "-ldflags", &self.ldflags, "-o"])
             .args([partial.as_os_str(), self.package.as_ref()])
             .current_dir(&self.module)
             .env("CGO_ENABLED", "0")
@@ -120,7 +122,7 @@ pub fn required_version<'a>(go_mod: &'a str, module: &str) -> Option<&'a str> {
 }
 
 /// `$LEADER_ELECTOR_CACHE`, else the user's cache folder.
-fn cache() -> Result<PathBuf> {
+pub(crate) fn cache() -> Result<PathBuf> {
     let set = |name| env::var_os(name).filter(|value: &OsString| !value.is_empty());
     set("LEADER_ELECTOR_CACHE")
         .map(PathBuf::from)
@@ -130,7 +132,7 @@ fn cache() -> Result<PathBuf> {
 }
 
 /// One build at a time in a folder: two would only take each other's processors.
-fn lock(folder: &Path) -> Result<File> {
+pub(crate) fn lock(folder: &Path) -> Result<File> {
     let file = File::create(folder.join(".lock"))?;
     match file.try_lock() {
         Ok(()) => {}
@@ -184,7 +186,7 @@ fn version(text: &str) -> Option<(u32, u32, u32)> {
 
 /// libtest swallows what the print macros write, but not this: nobody should
 /// wait five minutes before a silent test.
-fn say(text: &str) {
+pub(crate) fn say(text: &str) {
     // Whoever closed stderr doesn't want to know.
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
@@ -222,6 +224,7 @@ mod tests {
             package: ".".to_owned(),
             key: "key/of/versions".to_owned(),
             ldflags: String::new(),
+            tags: String::new(),
             origin,
         };
         let cache = folder.path().join("cache");

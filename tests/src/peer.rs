@@ -37,6 +37,7 @@ impl Peer {
                 package: ".".to_owned(),
                 key,
                 ldflags: "-s -w".to_owned(),
+                tags: String::new(),
                 origin: Origin::Pinned,
             };
             Ok(Peer { program: program.path()?, version })

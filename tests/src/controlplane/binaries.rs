@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow};
 
 use crate::gobuild::{GoProgram, Origin, required_version};
 
-/// A program of the control plane.
+/// A program of the control plane, or of Kubernetes on a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Binary {
     /// etcd
@@ -19,8 +19,12 @@ pub enum Binary {
     KubeApiserver,
     /// kube-controller-manager
     KubeControllerManager,
+    /// kube-scheduler
+    KubeScheduler,
     /// kubectl
     Kubectl,
+    /// kubelet
+    Kubelet,
 }
 
 impl Binary {
@@ -30,7 +34,9 @@ impl Binary {
             Self::Etcd => "etcd",
             Self::KubeApiserver => "kube-apiserver",
             Self::KubeControllerManager => "kube-controller-manager",
+            Self::KubeScheduler => "kube-scheduler",
             Self::Kubectl => "kubectl",
+            Self::Kubelet => "kubelet",
         }
     }
 
@@ -66,6 +72,7 @@ impl Binary {
             package: self.package().to_owned(),
             key: versions.key(),
             ldflags: versions.ldflags(),
+            tags: String::new(),
             origin: Origin::Pinned,
         }
         .path()
@@ -76,7 +83,9 @@ impl Binary {
             Self::Etcd => "go.etcd.io/etcd/server/v3",
             Self::KubeApiserver => "k8s.io/kubernetes/cmd/kube-apiserver",
             Self::KubeControllerManager => "k8s.io/kubernetes/cmd/kube-controller-manager",
+            Self::KubeScheduler => "k8s.io/kubernetes/cmd/kube-scheduler",
             Self::Kubectl => "k8s.io/kubernetes/cmd/kubectl",
+            Self::Kubelet => "k8s.io/kubernetes/cmd/kubelet",
         }
     }
 }
