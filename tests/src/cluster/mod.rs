@@ -88,7 +88,27 @@ impl Cluster {
         for user in &mut kubeconfig.auth_infos {
             user.auth_info = Some(from_value(json!({"token": token}))?);
         }
-        let text = serde_yaml_ng::to_string(&kubeconfig)?;
+        self.write(&kubeconfig)
+    }
+
+    /// Writes a kubeconfig of any user, with the rights of that user only, for someone who reaches the API server at `url`.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn kubeconfig_as(&self, user: &str, groups: &[&str], url: &str) -> Result<PathBuf> {
+        let mut kubeconfig = Kubeconfig::read_from(&self.kubeconfig)?;
+        for info in kubeconfig.auth_infos.iter_mut().filter_map(|user| user.auth_info.as_mut()) {
+            info.impersonate = Some(user.to_owned());
+            info.impersonate_groups = Some(groups.iter().map(|group| (*group).to_owned()).collect());
+        }
+        for cluster in kubeconfig.clusters.iter_mut().filter_map(|cluster| cluster.cluster.as_mut()) {
+            cluster.server = Some(url.to_owned());
+        }
+        self.write(&kubeconfig)
+    }
+
+    fn write(&self, kubeconfig: &Kubeconfig) -> Result<PathBuf> {
+        let text = serde_yaml_ng::to_string(kubeconfig)?;
         let path = self.others.path().join(format!("kubeconfig-{}", self.made.fetch_add(1, Ordering::Relaxed)));
         let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
         file.and_then(|mut file| file.write_all(text.as_bytes()))

@@ -3,6 +3,7 @@
 use std::{
     fs::{self, OpenOptions},
     io::Write,
+    net::Ipv4Addr,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
 };
@@ -10,9 +11,11 @@ use std::{
 use anyhow::{Context, Result};
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair,
-    KeyUsagePurpose,
+    KeyUsagePurpose, SanType,
 };
 use serde_json::json;
+
+use super::flags::SERVICE;
 
 /// The files, all in one folder, and the tokens of the two users that exist from the start.
 #[derive(Debug)]
@@ -79,7 +82,8 @@ fn authority() -> CertificateParams {
 
 fn server() -> CertificateParams {
     let mut params = named("kube-apiserver");
-    params.subject_alt_names = vec![rcgen::SanType::IpAddress(std::net::Ipv4Addr::LOCALHOST.into())];
+    // Pods know the second address: that of the service `kubernetes`.
+    params.subject_alt_names = [Ipv4Addr::LOCALHOST, SERVICE].map(|address| SanType::IpAddress(address.into())).into();
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
     params.use_authority_key_identifier_extension = true;
     params

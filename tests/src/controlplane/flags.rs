@@ -1,6 +1,19 @@
 //! How the servers are run.
 
-use std::path::{Path, PathBuf};
+use std::{
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+};
+
+/// Of the service `kubernetes`: the first of the service addresses.
+pub(super) const SERVICE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
+
+/// What pods that nobody runs can live with: no one judges their node, and no one replaces them.
+const CONTROLLERS: &str = "garbage-collector-controller,namespace-controller,serviceaccount-controller";
+
+/// What real ones need beside.
+const NODE_CONTROLLERS: &str = "deployment-controller,replicaset-controller,root-ca-certificate-publisher-controller,\
+                                node-lifecycle-controller,taint-eviction-controller,pod-garbage-collector-controller";
 
 /// On a Unix socket: no port to be taken, and none but us to connect.
 pub(super) fn etcd(folder: &Path, fsync: bool) -> Vec<String> {
@@ -48,13 +61,21 @@ pub(super) fn api_server(folder: &Path, port: u16) -> Vec<String> {
     ]
 }
 
-pub(super) fn controller_manager(folder: &Path, kubeconfig: &Path) -> Vec<String> {
+pub(super) fn controller_manager(folder: &Path, kubeconfig: &Path, nodes: bool) -> Vec<String> {
     let file = |name: &str| folder.join(name).display().to_string();
     vec![
         format!("--kubeconfig={}", kubeconfig.display()),
-        "--controllers=garbage-collector-controller,namespace-controller,serviceaccount-controller".to_owned(),
+        format!("--controllers={CONTROLLERS}{}", if nodes { format!(",{NODE_CONTROLLERS}") } else { String::new() }),
         format!("--service-account-private-key-file={}", file("accounts.key")),
         format!("--root-ca-file={}", file("ca.crt")),
+        "--leader-elect=false".to_owned(),
+        "--secure-port=0".to_owned(),
+    ]
+}
+
+pub(super) fn scheduler(kubeconfig: &Path) -> Vec<String> {
+    vec![
+        format!("--kubeconfig={}", kubeconfig.display()),
         "--leader-elect=false".to_owned(),
         "--secure-port=0".to_owned(),
     ]

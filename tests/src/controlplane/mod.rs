@@ -1,7 +1,7 @@
 //! A Kubernetes control plane on loopback: etcd and kube-apiserver, nothing mocked.
 //!
-//! What is not there unless a test plays it: a scheduler, a kubelet, and (until
-//! [`ControlPlane::controller_manager`]) any controller. Pods are objects that nobody runs.
+//! What is not there unless a test plays it or starts it: a scheduler, any controller, and a kubelet: until there is a
+//! [`Node`](crate::node::Node), pods are objects that nobody runs.
 
 mod audit;
 mod binaries;
@@ -10,7 +10,7 @@ mod flags;
 
 use std::{
     fs,
-    net::{Ipv4Addr, TcpListener},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     ops::Deref,
     path::{Path, PathBuf},
     time::Duration,
@@ -42,11 +42,13 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub struct ControlPlane {
     // In the order of drop: nobody writes to the folder when it goes.
     controller_manager: OnceCell<Process>,
+    scheduler: OnceCell<Process>,
     api_server: Process,
     etcd: Process,
     credentials: Credentials,
     cluster: Cluster,
     port: u16,
+    nodes: bool,
     scratch: Scratch,
 }
 
@@ -65,6 +67,9 @@ pub struct Options {
     /// Whether etcd waits for the disk. Without, a write survives the death of etcd, but not of the
     /// machine, which no test outlives; and no test is slow or fast by what else uses the disk.
     pub fsync: bool,
+    /// Whether there are to be real nodes: then kube-controller-manager also runs Deployments, and judges nodes and
+    /// what is on them.
+    pub nodes: bool,
     /// More arguments for kube-apiserver.
     pub api_server_arguments: Vec<String>,
 }
@@ -149,13 +154,39 @@ impl ControlPlane {
                 let kubeconfig = self.kubeconfig_for(&self.credentials.controller_manager)?;
                 let process = Process::new(
                     program,
-                    flags::controller_manager(self.scratch.path(), &kubeconfig),
+                    flags::controller_manager(self.scratch.path(), &kubeconfig, self.nodes),
                     self.file("kube-controller-manager.log"),
                 );
                 process.start()?;
                 Ok(process)
             })
             .await
+    }
+
+    /// kube-scheduler's process, started by the first call.
+    ///
+    /// # Errors
+    /// As [`ControlPlane::controller_manager`].
+    pub async fn scheduler(&self) -> Result<&Process> {
+        self.scheduler
+            .get_or_try_init(|| async {
+                let program = Binary::KubeScheduler.ready().await?;
+                let kubeconfig = self.kubeconfig_as("system:kube-scheduler", &[], &self.url())?;
+                let process = Process::new(program, flags::scheduler(&kubeconfig), self.file("kube-scheduler.log"));
+                process.start()?;
+                Ok(process)
+            })
+            .await
+    }
+
+    /// The address of service `kubernetes`, at which a pod looks for the API server.
+    pub fn service(&self) -> SocketAddr {
+        SocketAddr::from((flags::SERVICE, 443))
+    }
+
+    /// Where the API server listens.
+    pub fn address(&self) -> SocketAddr {
+        SocketAddr::from((Ipv4Addr::LOCALHOST, self.port))
     }
 
     /// Where the API server listens.
@@ -188,11 +219,13 @@ impl ControlPlane {
         api_server.start()?;
         Ok(Self {
             controller_manager: OnceCell::new(),
+            scheduler: OnceCell::new(),
             api_server,
             etcd,
             credentials,
             cluster: Cluster::new(file("kubeconfig"))?,
             port,
+            nodes: options.nodes,
             scratch,
         })
     }
