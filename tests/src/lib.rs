@@ -7,6 +7,7 @@ pub mod controlplane;
 pub mod gobuild;
 pub mod kubectl;
 pub mod leases;
+pub mod node;
 pub mod operators;
 pub mod peer;
 pub mod process;

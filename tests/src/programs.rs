@@ -36,17 +36,31 @@ impl Programs {
         let agent = build(&["--release", "-p", "elector-agent"]);
         agent.await
     }
+
+    /// The agent with the release profile and all libraries in it, as an image without any needs it.
+    ///
+    /// # Errors
+    /// As [`Programs::built`].
+    pub async fn static_agent() -> Result<PathBuf> {
+        // With a target named, the flags are not those of build scripts and macros, which can't be static.
+        let target = format!("{}-unknown-linux-gnu", env::consts::ARCH);
+        let arguments = ["--release", "-p", "elector-agent", "--target", &target].map(str::to_owned);
+        let flags = ("RUSTFLAGS", "-C target-feature=+crt-static");
+        let built = tokio::task::spawn_blocking(move || cargo_build(&arguments, Some(flags))).await??;
+        Ok(find(&built, "elector-agent"))
+    }
 }
 
 async fn build(arguments: &'static [&'static str]) -> Result<Programs> {
-    let executables = tokio::task::spawn_blocking(move || cargo_build(arguments)).await??;
-    let find = |name: &str| {
-        executables.iter().find(|path| path.file_name().is_some_and(|file| file == name)).cloned().unwrap_or_default()
-    };
-    Ok(Programs { agent: find("elector-agent"), operator: find("elector-operator") })
+    let executables = tokio::task::spawn_blocking(move || cargo_build(arguments, None)).await??;
+    Ok(Programs { agent: find(&executables, "elector-agent"), operator: find(&executables, "elector-operator") })
 }
 
-fn cargo_build(arguments: &[&str]) -> Result<Vec<PathBuf>> {
+fn find(executables: &[PathBuf], name: &str) -> PathBuf {
+    executables.iter().find(|path| path.file_name().is_some_and(|file| file == name)).cloned().unwrap_or_default()
+}
+
+fn cargo_build<A: AsRef<str>>(arguments: &[A], variable: Option<(&str, &str)>) -> Result<Vec<PathBuf>> {
     /// A line that cargo prints for each thing that it has built or found fresh.
     #[derive(Deserialize)]
     struct Message {
@@ -55,13 +69,15 @@ fn cargo_build(arguments: &[&str]) -> Result<Vec<PathBuf>> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
         .args(["build", "--quiet", "--locked", "--message-format=json-render-diagnostics"])
-        .args(arguments)
+        .args(arguments.iter().map(AsRef::as_ref))
+        .envs(variable)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()
         .context("failed to run cargo")?;
     if !output.status.success() {
+        let arguments: Vec<&str> = arguments.iter().map(AsRef::as_ref).collect();
         bail!("cargo build {} failed", arguments.join(" "));
     }
     let lines = String::from_utf8(output.stdout)?;

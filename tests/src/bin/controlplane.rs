@@ -3,6 +3,7 @@
 use anyhow::Result;
 use clap::Parser;
 use elector_tests::controlplane::{ControlPlane, Options};
+use elector_tests::node::Node;
 use tokio::signal::unix::{SignalKind, signal};
 
 /// etcd and kube-apiserver on loopback, built from source when needed. Ends, and leaves nothing, at Ctrl-C.
@@ -11,6 +12,9 @@ struct Arguments {
     /// Run kube-controller-manager too, for garbage collection
     #[arg(long)]
     controller_manager: bool,
+    /// Run a node too, with kubelet, containerd and an image `busybox`; takes root
+    #[arg(long)]
+    node: bool,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -25,10 +29,15 @@ async fn main() -> Result<()> {
 }
 
 async fn serve(arguments: &Arguments) -> Result<()> {
-    let plane = ControlPlane::start(Options::default()).await?;
+    let plane = ControlPlane::start(Options { nodes: arguments.node, ..Options::default() }).await?;
     let mut processes = vec![plane.etcd(), plane.api_server()];
     if arguments.controller_manager {
         processes.push(plane.controller_manager().await?);
+    }
+    let node = if arguments.node { Some(Node::start(&plane, "node").await?) } else { None };
+    if let Some(node) = &node {
+        node.import(&node.busybox()).await?;
+        processes.extend([node.machine(), node.containerd(), node.kubelet()]);
     }
     for process in processes {
         println!("# {} is process {}", process.name(), process.id().unwrap_or_default());

@@ -1,0 +1,67 @@
+//! What Debian has built already, taken from its packages without installing them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::gobuild::{cache, lock, say};
+
+/// A file of a package.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Packaged {
+    /// The package's name.
+    pub(super) package: &'static str,
+    /// Where it puts the file, or the folder.
+    pub(super) path: &'static str,
+}
+
+impl Packaged {
+    /// Where it is: in its place if it is installed, else in the cache, fetched first if need be. Blocks.
+    ///
+    /// # Errors
+    /// Where there is no apt, or the package can't be had; the message says what to install.
+    pub(super) fn path(self) -> Result<PathBuf> {
+        // Packages may share a path: busybox can be another's, and dynamic.
+        let installed = Path::new(self.path);
+        if installed.exists() && Path::new("/usr/share/doc").join(self.package).exists() {
+            return Ok(installed.to_owned());
+        }
+        let folder = cache()?.join("debian").join(self.package);
+        let file = folder.join(self.path.trim_start_matches('/'));
+        if file.exists() {
+            return Ok(file);
+        }
+        self.fetch(&folder).with_context(|| format!("there is no {}: install package {}", self.path, self.package))?;
+        ensure!(file.exists(), "package {} has no {}", self.package, self.path);
+        Ok(file)
+    }
+
+    fn fetch(self, folder: &Path) -> Result<()> {
+        let parent = folder.parent().context("it is below the cache")?;
+        fs::create_dir_all(parent)?;
+        let _lock = lock(parent)?;
+        if folder.exists() {
+            return Ok(());
+        }
+        say(&format!("fetching Debian's package {} to {}", self.package, folder.display()));
+        let partial = tempfile::Builder::new().prefix(".partial-").tempdir_in(parent)?;
+        // Root's apt would drop its rights, and then not write here.
+        let download = ["-qq", "-o", "APT::Sandbox::User=root", "download", self.package];
+        run(Command::new("apt-get").args(download).current_dir(partial.path()))?;
+        let archive = fs::read_dir(partial.path())?.next().context("apt-get downloaded nothing")??.path();
+        let content = partial.path().join("content");
+        run(Command::new("dpkg-deb").arg("-x").arg(archive).arg(&content))?;
+        fs::rename(content, folder)?;
+        Ok(())
+    }
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let output = command.output().with_context(|| format!("failed to run {command:?}"))?;
+    if !output.status.success() {
+        bail!("{command:?} ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(())
+}

@@ -1,0 +1,61 @@
+//! What is to be seen of a pod on its node, from outside: its volumes, its processes, its logs.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
+use kube::ResourceExt as _;
+
+use super::Node;
+use super::world::hierarchies;
+
+impl Node {
+    /// An emptyDir of the pod, as its containers have it now.
+    pub fn empty_dir(&self, pod: &Pod, volume: &str) -> PathBuf {
+        let uid = pod.uid().unwrap_or_default();
+        let pods = self.scratch.path().join("kubelet/pods");
+        self.world.path(&pods.join(uid).join("volumes/kubernetes.io~empty-dir").join(volume))
+    }
+
+    /// What its container wrote, since the first start that kubelet remembers.
+    pub fn log(&self, pod: &Pod, container: &str) -> String {
+        let (namespace, name, uid) = (pod.namespace(), pod.name_any(), pod.uid());
+        let folder = format!("{}_{name}_{}", namespace.unwrap_or_default(), uid.unwrap_or_default());
+        let folder = self.scratch.path().join("logs").join(folder).join(container);
+        let mut files: Vec<PathBuf> =
+            fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+        files.sort();
+        files.iter().map(|file| fs::read_to_string(file).unwrap_or_default()).collect()
+    }
+
+    /// The processes of a container as `pod` names it, by our own ids, the first one first.
+    ///
+    /// # Errors
+    /// When it has not started yet, or is gone.
+    pub fn processes(&self, pod: &Pod, container: &str) -> Result<Vec<u32>> {
+        let status = container_status(pod, container).context("no status of that container")?;
+        let id = status.container_id.as_deref().and_then(|id| id.split_once("://")).context("no container yet")?.1;
+        let of_node = hierarchies()?.into_iter().map(|hierarchy| hierarchy.join(self.world.cgroup()));
+        let cgroup = of_node.filter_map(|folder| below(&folder, id)).next();
+        let file = cgroup.with_context(|| format!("container {id} has no cgroup"))?.join("cgroup.procs");
+        let processes = fs::read_to_string(file)?;
+        let mut processes = processes.lines().map(str::parse).collect::<Result<Vec<u32>, _>>()?;
+        processes.sort_unstable();
+        Ok(processes)
+    }
+}
+
+/// The folder of that name, at any depth.
+fn below(folder: &Path, name: &str) -> Option<PathBuf> {
+    let folders = fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path()).filter(|path| path.is_dir());
+    let found = folders.map(|path| if path.ends_with(name) { Some(path) } else { below(&path, name) });
+    found.flatten().next()
+}
+
+/// What kubelet says of a container, sidecars included.
+pub fn container_status<'a>(pod: &'a Pod, container: &str) -> Option<&'a ContainerStatus> {
+    let status = pod.status.as_ref()?;
+    let all = status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
+    all.into_iter().find(|status| status.name == container)
+}

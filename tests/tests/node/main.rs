@@ -1,0 +1,4 @@
+//! The agent in real pods, on a real node. Takes root.
+
+mod deployment;
+mod stage;
