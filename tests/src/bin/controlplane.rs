@@ -42,6 +42,9 @@ async fn serve(arguments: &Arguments) -> Result<()> {
     for process in processes {
         println!("# {} is process {}", process.name(), process.id().unwrap_or_default());
     }
+    if let Some(node) = &node {
+        println!("# {} has its files in {}", node.name(), node.folder().display());
+    }
     println!("export KUBECONFIG={}", plane.kubeconfig().display());
     std::future::pending().await
 }

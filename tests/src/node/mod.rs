@@ -83,6 +83,11 @@ impl Node {
         &self.name
     }
 
+    /// Where its logs and volumes are; its cgroups have the folder's name.
+    pub fn folder(&self) -> &Path {
+        self.scratch.path()
+    }
+
     /// The process that takes kubelet along when it is killed. Containers live on; started again, kubelet finds them.
     pub fn kubelet(&self) -> &Process {
         &self.kubelet

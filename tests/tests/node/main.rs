@@ -1,4 +1,5 @@
 //! The agent in real pods, on a real node. Takes root.
 
 mod deployment;
+mod leftovers;
 mod stage;
