@@ -47,15 +47,30 @@ impl Packaged {
         }
         say(&format!("fetching Debian's package {} to {}", self.package, folder.display()));
         let partial = tempfile::Builder::new().prefix(".partial-").tempdir_in(parent)?;
-        // Root's apt would drop its rights, and then not write here.
-        let download = ["-qq", "-o", "APT::Sandbox::User=root", "download", self.package];
-        run(Command::new("apt-get").args(download).current_dir(partial.path()))?;
-        let archive = fs::read_dir(partial.path())?.next().context("apt-get downloaded nothing")??.path();
+        let apt = |arguments: &[&str]| {
+            // Root's apt would drop its rights, and then not write here.
+            let options = ["-qq", "-o", "APT::Sandbox::User=root"];
+            run(Command::new("apt-get").args(options).args(arguments).current_dir(partial.path()))
+        };
+        if apt(&["download", self.package]).is_err() {
+            // A machine that has just been made knows no packages, and one that has not been updated for long knows old ones.
+            let folder = parent.join("lists");
+            fs::create_dir_all(folder.join("partial"))?;
+            let lists = format!("Dir::State::Lists={}", folder.display());
+            apt(&["-o", &lists, "update"])?;
+            apt(&["-o", &lists, "download", self.package])?;
+        }
+        let archive = downloaded(partial.path())?.context("apt-get downloaded nothing")?;
         let content = partial.path().join("content");
         run(Command::new("dpkg-deb").arg("-x").arg(archive).arg(&content))?;
         fs::rename(content, folder)?;
         Ok(())
     }
+}
+
+fn downloaded(folder: &Path) -> Result<Option<PathBuf>> {
+    let files = fs::read_dir(folder)?.collect::<Result<Vec<_>, _>>()?;
+    Ok(files.into_iter().map(|file| file.path()).find(|path| path.extension().is_some_and(|end| end == "deb")))
 }
 
 fn run(command: &mut Command) -> Result<()> {
