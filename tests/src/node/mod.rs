@@ -17,9 +17,10 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use k8s_openapi::api::core::v1 as core;
 use kube::Api;
+use rustix::process::geteuid;
 use tokio::time::{Instant, sleep};
 
 use self::binaries::Binaries;
@@ -50,18 +51,29 @@ pub struct Node {
 }
 
 impl Node {
+    /// Whether there can be one here, to be asked before minutes go into building it.
+    ///
+    /// # Errors
+    /// When there can't; it says what to do.
+    pub fn possible() -> Result<()> {
+        ensure!(geteuid().is_root(), "a node takes root, for namespaces, mounts and cgroups: run this as root");
+        ensure!(fs::exists("/sys/fs/cgroup")?, "a node takes cgroups: mount them at /sys/fs/cgroup");
+        Ok(())
+    }
+
     /// Starts one and waits until pods can run on it; with it the scheduler, and the controllers of pods and nodes.
     ///
     /// # Errors
     /// Without root, when a program is missing and can't be had, or when the node isn't ready in two minutes; with the end
     /// of a log.
     pub async fn start(plane: &ControlPlane, name: &str) -> Result<Node> {
+        Self::possible()?;
         let binaries = Binaries::ready().await?;
         plane.controller_manager().await?;
         plane.scheduler().await?;
         let scratch = Scratch::new()?;
         let service = plane.service();
-        let world = World::create(scratch.path(), &service.ip().to_string()).await?;
+        let world = World::create(scratch.path(), &service.ip().to_string(), &binaries.busybox).await?;
         let link = Link::open(&world.network(), service, plane.address())?;
         let user = format!("system:node:{name}");
         let kubeconfig = plane.kubeconfig_as(&user, &["system:nodes"], &format!("https://{service}"))?;

@@ -15,21 +15,20 @@ use tokio::time::{Instant, sleep};
 use crate::process::Process;
 use crate::scratch::AtEnd;
 
-/// `$0` is a folder for what would lie on the machine, `$1` the address of the service `kubernetes`.
-/// A veth pair stands in for a network card: kubelet wants a default route. Then: reap the orphans, for ever.
+/// `$0` is a folder for what would lie on the machine, `$1` the address of the service `kubernetes`, `$2` a busybox.
+/// An empty bridge stands in for a network card: kubelet wants a default route. Then: reap the orphans, for ever.
 const INIT: &str = r#"set -e
 mkdir "$0/lib" "$0/work"
 mount -t overlay -o "lowerdir=/var/lib,upperdir=$0/lib,workdir=$0/work" overlay /var/lib
 mount -t tmpfs -o mode=755 tmpfs /var/log
 mount -t tmpfs -o mode=755 tmpfs /run
 mkdir /run/netns
-ip link set lo up
-ip address add "$1/32" dev lo
-ip link add node0 type veth peer name node0p
-ip address add 10.0.1.1/24 dev node0
-ip link set node0 up
-ip link set node0p up
-ip route add default dev node0
+"$2" ip link set lo up
+"$2" ip address add "$1/32" dev lo
+"$2" ip link add node0 type bridge
+"$2" ip address add 10.0.1.1/24 dev node0
+"$2" ip link set node0 up
+"$2" ip route add default dev node0
 echo 1 > /proc/sys/net/ipv4/ip_forward
 touch "$0/up"
 while :; do sleep 3600; done"#;
@@ -54,24 +53,24 @@ pub(super) struct World {
 
 impl World {
     /// `folder` takes what the machine's own folders are not to have; its name is that of the cgroup too.
-    pub(super) async fn create(folder: &Path, service: &str) -> Result<World> {
+    pub(super) async fn create(folder: &Path, service: &str, busybox: &Path) -> Result<World> {
         let cgroup = folder.file_name().and_then(OsStr::to_str).context("the folder has no name")?.to_owned();
         let machine = folder.join("machine");
         fs::create_dir(&machine)?;
         let cgroups = AtEnd::run(REMOVE_CGROUPS, cgroup.as_ref())?;
         for hierarchy in hierarchies()? {
-            fs::create_dir(hierarchy.join(&cgroup)).context("failed to make a cgroup, which takes root")?;
+            fs::create_dir(hierarchy.join(&cgroup)).context("failed to make a cgroup")?;
         }
         let mut arguments: Vec<String> =
             ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"].map(str::to_owned).to_vec();
         arguments.extend(["sh", "-c", INIT].map(str::to_owned));
-        arguments.extend([machine.display().to_string(), service.to_owned()]);
+        arguments.extend([machine.display().to_string(), service.to_owned(), busybox.display().to_string()]);
         let init = Process::new("unshare".into(), arguments, folder.join("init.log"));
         init.start()?;
         let deadline = Instant::now() + Duration::from_secs(10);
         while !machine.join("up").exists() {
             if init.exited()?.is_some() || Instant::now() > deadline {
-                bail!("failed to make namespaces, which takes root:\n{}", init.log_tail());
+                bail!("failed to make namespaces (does this machine allow root to?):\n{}", init.log_tail());
             }
             sleep(Duration::from_millis(10)).await;
         }
