@@ -47,7 +47,7 @@ pub struct Witness {
 
 #[derive(Debug)]
 struct Seen {
-    files: Vec<File>,
+    files: Mutex<Vec<Arc<File>>>,
     history: Mutex<History>,
     ended: AtomicBool,
 }
@@ -69,10 +69,19 @@ struct History {
 impl Witness {
     /// Looks at `files`, by name, from now on. `tell` is called with each change.
     pub fn new(files: Vec<(String, PathBuf)>, tell: impl Fn(&str, bool) + Send + 'static) -> Witness {
-        let files = files.into_iter().map(|(name, path)| File { name, path, dead: AtomicBool::new(false) }).collect();
+        let files = Mutex::new(files.into_iter().map(File::new).collect());
         let seen = Arc::new(Seen { files, history: Mutex::default(), ended: AtomicBool::new(false) });
         let looking = Arc::clone(&seen);
         Witness { seen, thread: Some(thread::spawn(move || looking.look(&tell))) }
+    }
+
+    /// Looks at one more from now on, unless it does already; its index.
+    pub fn add(&self, name: &str, path: PathBuf) -> usize {
+        let mut files = lock(&self.seen.files);
+        files.iter().position(|file| file.name == name).unwrap_or_else(|| {
+            files.push(File::new((name.to_owned(), path)));
+            files.len() - 1
+        })
     }
 
     /// Everything seen since `since`, in order.
@@ -87,7 +96,7 @@ impl Witness {
 
     /// Says that the agent of this file is about to be killed, or (`false`) counts again.
     pub fn set_dead(&self, file: usize, dead: bool) {
-        self.seen.files[file].dead.store(dead, Ordering::SeqCst);
+        lock(&self.seen.files)[file].dead.store(dead, Ordering::SeqCst);
     }
 }
 
@@ -103,10 +112,12 @@ impl Drop for Witness {
 
 impl Seen {
     fn look(&self, tell: &dyn Fn(&str, bool)) {
-        let mut known: Vec<Option<u64>> = vec![None; self.files.len()];
+        let mut known: Vec<Option<u64>> = Vec::new();
         let mut overlapping = false;
         while !self.ended.load(Ordering::SeqCst) {
-            for (index, file) in self.files.iter().enumerate() {
+            let files = lock(&self.files).clone();
+            known.resize(files.len(), None);
+            for (index, file) in files.iter().enumerate() {
                 let inode = inode(&file.path);
                 if inode == known[index] {
                     continue;
@@ -122,7 +133,7 @@ impl Seen {
                 }
                 known[index] = inode;
             }
-            overlapping = self.judge(&known, overlapping);
+            overlapping = self.judge(&files, &known, overlapping);
             thread::sleep(PERIOD);
         }
     }
@@ -131,9 +142,9 @@ impl Seen {
         self.history().sightings.push(Sighting { file, there, at: Instant::now() });
     }
 
-    fn judge(&self, known: &[Option<u64>], before: bool) -> bool {
-        let living = |(file, inode): &(&File, &Option<u64>)| inode.is_some() && !file.dead.load(Ordering::SeqCst);
-        let there: Vec<&File> = self.files.iter().zip(known).filter(living).map(|(file, _)| file).collect();
+    fn judge(&self, files: &[Arc<File>], known: &[Option<u64>], before: bool) -> bool {
+        let living = |(file, inode): &(&Arc<File>, &Option<u64>)| inode.is_some() && !file.dead.load(Ordering::SeqCst);
+        let there: Vec<&Arc<File>> = files.iter().zip(known).filter(living).map(|(file, _)| file).collect();
         // One file may have gone while the other came: only what is still there at a second look counts.
         let overlapping = there.len() > 1 && there.iter().filter(|file| inode(&file.path).is_some()).count() > 1;
         if overlapping && !before {
@@ -144,8 +155,18 @@ impl Seen {
     }
 
     fn history(&self) -> MutexGuard<'_, History> {
-        self.history.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.history)
     }
+}
+
+impl File {
+    fn new((name, path): (String, PathBuf)) -> Arc<File> {
+        Arc::new(File { name, path, dead: AtomicBool::new(false) })
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn inode(path: &PathBuf) -> Option<u64> {
@@ -170,11 +191,12 @@ mod tests {
         let scratch = Scratch::new().unwrap();
         let paths = ["a", "b"].map(|name| (name.to_owned(), scratch.path().join(name)));
         let [a, b] = paths.clone().map(|(_, path)| path);
-        let witness = Witness::new(paths.to_vec(), |_, _| {});
+        let witness = Witness::new(paths[..1].to_vec(), |_, _| {});
         let start = Instant::now();
         fs::write(&a, "").unwrap();
         until(|| witness.sightings(start).len() == 1);
         witness.set_dead(0, true);
+        assert_eq!([witness.add("b", b.clone()), witness.add("a", a.clone())], [1, 0]);
         fs::write(&b, "").unwrap();
         until(|| witness.sightings(start).len() == 2);
         assert_eq!(witness.overlaps(), []);
