@@ -1,6 +1,7 @@
 //! The harness: a real control plane, its pods and processes, and what every
 //! test of the project needs around them.
 
+pub mod acts;
 pub mod candidate;
 pub mod cluster;
 pub mod controlplane;
