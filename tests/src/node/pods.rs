@@ -29,7 +29,7 @@ impl Node {
         files.iter().map(|file| fs::read_to_string(file).unwrap_or_default()).collect()
     }
 
-    /// The processes of a container as `pod` names it, by our own ids, the first one first.
+    /// The processes of a container as `pod` names it, by our own ids, in the order of those that they have in there.
     ///
     /// # Errors
     /// When it has not started yet, or is gone.
@@ -41,9 +41,15 @@ impl Node {
         let file = cgroup.with_context(|| format!("container {id} has no cgroup"))?.join("cgroup.procs");
         let processes = fs::read_to_string(file)?;
         let mut processes = processes.lines().map(str::parse).collect::<Result<Vec<u32>, _>>()?;
-        processes.sort_unstable();
+        processes.sort_by_key(|process| inner_id(*process));
         Ok(processes)
     }
+}
+
+/// As the process itself sees it, in the innermost of its namespaces.
+fn inner_id(process: u32) -> Option<u32> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+    status.lines().find_map(|line| line.strip_prefix("NSpid:"))?.split_whitespace().last()?.parse().ok()
 }
 
 /// The folder of that name, at any depth.

@@ -1,90 +1,151 @@
-//! One real node for all tests of this program, and on it the Deployment that the README shows.
+//! One real node for all tests of this program, and on it the README's Deployment in its variants.
 
-use std::path::PathBuf;
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
+use elector_agent::status::{Standing, Unknown, check};
+use elector_tests::acts::Acts;
 use elector_tests::cluster::Namespace;
 use elector_tests::controlplane::{ControlPlane, Options};
 use elector_tests::kubectl::kubectl;
 use elector_tests::node::{Image, Node, container_status};
 use elector_tests::operators::{Election, Operator, Operators, short_timings};
 use elector_tests::programs::Programs;
-use elector_tests::witness::Witness;
+use elector_tests::witness::{Sighting, Witness};
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
-use kube::api::ListParams;
-use serde_json::{Value, json};
+use kube::api::{DeleteParams, ListParams};
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::json;
 use tokio::sync::OnceCell;
 use tokio::time::{Instant, sleep};
 
-const README: &str = include_str!("../../../README.md");
+use crate::manifest::App;
 
 /// How long anything may take that real containers have to be started for.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What all tests share.
 pub(crate) struct Stage {
-    plane: ControlPlane,
+    pub(crate) plane: ControlPlane,
     pub(crate) node: Node,
 }
 
-/// The stage, set by the first call, and an operator at work.
+/// The stage, set by the first call, and an operator at work. What fails once is not tried again.
 pub(crate) async fn stage() -> Result<&'static Stage> {
-    static STAGE: OnceCell<Stage> = OnceCell::const_new();
-    static OPERATOR: OnceCell<(Operators<'static>, Operator)> = OnceCell::const_new();
-    let stage = STAGE.get_or_try_init(Stage::set).await?;
+    static STAGE: OnceCell<Result<Stage, String>> = OnceCell::const_new();
+    static OPERATOR: OnceCell<Result<(Operators<'static>, Operator), String>> = OnceCell::const_new();
+    let set = async || Stage::set().await.map_err(|error| format!("{error:#}"));
+    let stage = STAGE.get_or_init(set).await.as_ref().map_err(|error| anyhow::anyhow!("{error}"))?;
     let start = async || {
         let operators = Operators::install(&stage.plane).await?;
         let operator = operators.leader("node").await?;
         anyhow::Ok((operators, operator))
     };
-    OPERATOR.get_or_try_init(start).await?;
+    let start = async || start().await.map_err(|error| format!("{error:#}"));
+    OPERATOR.get_or_init(start).await.as_ref().map_err(|error| anyhow::anyhow!("{error}"))?;
     Ok(stage)
 }
 
 impl Stage {
     async fn set() -> Result<Stage> {
+        Node::possible()?;
+        let begun = Instant::now();
         let agent = Programs::static_agent().await?;
+        let built = begun.elapsed();
         let plane = ControlPlane::start(Options { nodes: true, ..Options::default() }).await?;
+        let controlled = begun.elapsed();
         let node = Node::start(&plane, "node").await?;
         node.import(&node.busybox()).await?;
         node.import(&Image::of("leader-elector/agent:0.1.0", &agent)).await?;
+        let ready = begun.elapsed();
+        println!(
+            "the agent took {built:.1?}, the control plane {:.1?}, the node {:.1?}",
+            controlled - built,
+            ready - controlled
+        );
         Ok(Stage { plane, node })
     }
 }
 
-/// The README's Deployment and its election, in a namespace of their own.
+/// The README's Deployment in a namespace of its own, with its election, and all that is watched.
 pub(crate) struct Billing {
     pub(crate) node: &'static Node,
     pub(crate) election: Election<'static>,
+    pub(crate) witness: Witness,
+    app: App,
+    acts: PathBuf,
     namespace: Namespace<'static>,
+    kubeconfig: PathBuf,
 }
 
 impl Billing {
-    /// With three pods that are ready.
-    pub(crate) async fn deployed(prefix: &str) -> Result<Billing> {
+    /// With three pods that run.
+    pub(crate) async fn deployed(prefix: &str, app: App) -> Result<Billing> {
         let stage = stage().await?;
         let namespace = stage.plane.namespace(prefix).await?;
         let election = Election::create(&namespace, "billing", short_timings()).await?;
-        let apply = ["-n", namespace.name(), "apply", "-f", "-"];
-        kubectl(&stage.plane.kubeconfig(), &apply, &manifest()?.to_string()).await?;
-        let billing = Billing { node: &stage.node, election, namespace };
-        billing.until("three pods are ready", async || Ok(billing.ready_pods().await?.len() == 3)).await?;
+        let folder = stage.node.folder().join(namespace.name());
+        fs::create_dir(&folder)?;
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o777))?;
+        let billing = Billing {
+            node: &stage.node,
+            election,
+            witness: Witness::new(Vec::new(), |_, _| {}),
+            app,
+            acts: folder.join("log"),
+            namespace,
+            kubeconfig: stage.plane.kubeconfig(),
+        };
+        let begun = Instant::now();
+        let deployment = app.deployment(folder.to_str().context("a folder whose name is no text")?)?;
+        billing.kubectl(&["apply", "-f", "-"], &deployment.to_string()).await?;
+        billing.until_there().await?;
+        println!("{prefix}: deployed in {:.1?}", begun.elapsed());
         Ok(billing)
     }
 
-    /// Those that are ready and not about to go, by name.
-    pub(crate) async fn ready_pods(&self) -> Result<Vec<Pod>> {
+    /// Waits until all is as it should be after whatever was done.
+    pub(crate) async fn until_there(&self) -> Result<()> {
+        self.until("three pods run, and those are ready that should be", async || {
+            let pods = self.pods().await?;
+            let run = pods
+                .iter()
+                .all(|pod| pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running"));
+            Ok(pods.len() == 3 && run && self.ready().await?.len() == self.app.ready())
+        })
+        .await
+    }
+
+    /// Runs kubectl in the namespace.
+    pub(crate) async fn kubectl(&self, arguments: &[&str], input: &str) -> Result<String> {
+        kubectl(&self.kubeconfig, &[&["-n", self.namespace.name()], arguments].concat(), input).await
+    }
+
+    /// Those that are not about to go, by name; their files are watched from now on.
+    pub(crate) async fn pods(&self) -> Result<Vec<Pod>> {
         let pods = self.namespace.api::<Pod>().list(&ListParams::default().labels("app=billing")).await?;
-        let mut pods: Vec<Pod> = pods.into_iter().filter(is_ready).collect();
+        let mut pods: Vec<Pod> = pods.into_iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()).collect();
         pods.sort_by_key(|pod| pod.name_any());
+        for pod in &pods {
+            self.watch(pod);
+        }
         Ok(pods)
     }
 
+    /// The names of those that are ready.
+    pub(crate) async fn ready(&self) -> Result<Vec<String>> {
+        let pods = self.pods().await?;
+        Ok(pods.iter().filter(|pod| is(pod, "Ready")).map(|pod| pod.name_any()).collect())
+    }
+
     /// As it is now.
-    pub(crate) async fn pod(&self, name: &str) -> Result<Pod> {
-        Ok(self.namespace.api().get(name).await?)
+    async fn pod(&self, pod: &Pod) -> Result<Pod> {
+        Ok(self.namespace.api().get(&pod.name_any()).await?)
     }
 
     /// Deletes it as a user does; containers get their time.
@@ -97,33 +158,116 @@ impl Billing {
         self.node.empty_dir(pod, "leader-election").join("leader_status")
     }
 
-    /// The one pod that has the file, once there is one.
+    /// What `elector-agent check` finds in the pod.
+    pub(crate) fn leads(&self, pod: &Pod) -> Result<bool, Unknown> {
+        check(&self.status_file(pod)).map(|standing| matches!(standing, Standing::Leads { .. }))
+    }
+
+    /// The number of the pod's file, for the witness.
+    pub(crate) fn watch(&self, pod: &Pod) -> usize {
+        self.witness.add(&pod.name_any(), self.status_file(pod))
+    }
+
+    /// What the witness saw of the pod's file since.
+    pub(crate) fn sightings(&self, pod: &Pod, since: std::time::Instant) -> Vec<Sighting> {
+        let file = self.watch(pod);
+        self.witness.sightings(since).into_iter().filter(|sighting| sighting.file == file).collect()
+    }
+
+    /// The one pod that leads, once there is one.
     ///
     /// # Errors
     /// When there are two, or none in time.
     pub(crate) async fn leader(&self) -> Result<Pod> {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let pods = self.ready_pods().await?;
-            let mut leaders: Vec<Pod> = pods.into_iter().filter(|pod| self.status_file(pod).exists()).collect();
-            ensure!(leaders.len() < 2, "{} pods have the file", leaders.len());
-            if let Some(leader) = leaders.pop() {
-                return Ok(leader);
-            }
-            ensure!(Instant::now() < deadline, "no pod has the file after {PATIENCE:?}");
-            sleep(Duration::from_millis(20)).await;
-        }
+        let mut leader = None;
+        self.until("a pod leads", async || {
+            leader = self.leaders().await?.pop();
+            Ok(leader.is_some())
+        })
+        .await?;
+        leader.context("it was found")
     }
 
-    /// Looks at the files of `pods` from now on.
-    pub(crate) fn witness(&self, pods: &[Pod]) -> Witness {
-        Witness::new(pods.iter().map(|pod| (pod.name_any(), self.status_file(pod))).collect(), |_, _| {})
+    /// The same, once it is another than `old`.
+    pub(crate) async fn next_leader(&self, old: &Pod) -> Result<Pod> {
+        let mut next = None;
+        self.until("another pod leads", async || {
+            next = self.leaders().await?.pop().filter(|pod| pod.uid() != old.uid());
+            Ok(next.is_some())
+        })
+        .await?;
+        next.context("it was found")
+    }
+
+    /// Those that lead now by what `elector-agent check` finds: one, or none.
+    ///
+    /// # Errors
+    /// When there are two.
+    pub(crate) async fn leaders(&self) -> Result<Vec<Pod>> {
+        let look = |pods: Vec<Pod>| -> Vec<Pod> {
+            pods.into_iter().filter(|pod| self.leads(pod).is_ok_and(|leads| leads)).collect()
+        };
+        let mut leaders = look(self.pods().await?);
+        if leaders.len() > 1 {
+            // They were looked at one after the other: who lost it meanwhile does not lead at a second look.
+            leaders = look(leaders);
+        }
+        ensure!(leaders.len() < 2, "{} pods lead", leaders.len());
+        Ok(leaders)
+    }
+
+    /// Kills the first process of the agent's container, and so the container: the file stays.
+    pub(crate) async fn kill_supervisor(&self, pod: &Pod) -> Result<Killed> {
+        kill(self.supervisor(pod).await?)
+    }
+
+    /// Kills the process that contends, alone.
+    pub(crate) async fn kill_electing(&self, pod: &Pod) -> Result<Killed> {
+        let id = self.supervisor(pod).await?;
+        let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children"))?;
+        kill(children.split_whitespace().next().context("it supervises nobody")?.parse()?)
+    }
+
+    /// Once kubelet has told which container it is.
+    async fn supervisor(&self, pod: &Pod) -> Result<u32> {
+        let mut first = None;
+        self.until("the agent's container has a process", async || {
+            let processes = self.node.processes(&self.pod(pod).await?, self.app.agent());
+            first = processes.ok().and_then(|processes| processes.first().copied());
+            Ok(first.is_some())
+        })
+        .await?;
+        first.context("it was found")
     }
 
     /// How often the agent's container was started anew.
     pub(crate) async fn restarts(&self, pod: &Pod) -> Result<i32> {
-        let pod = self.pod(&pod.name_any()).await?;
-        Ok(container_status(&pod, "leader-elector").context("no status of the agent")?.restart_count)
+        let pod = self.pod(pod).await?;
+        Ok(container_status(&pod, self.app.agent()).context("no status of the agent")?.restart_count)
+    }
+
+    /// What the agent in the pod has logged.
+    pub(crate) fn log(&self, pod: &Pod) -> String {
+        self.node.log(pod, self.app.agent())
+    }
+
+    /// What apps did so far.
+    pub(crate) fn acts(&self) -> Result<Acts> {
+        if self.acts.exists() { Acts::read(&self.acts) } else { Ok(Acts::default()) }
+    }
+
+    /// Waits until the app of this pod has acted in its present tenure.
+    pub(crate) async fn until_acting(&self, pod: &Pod) -> Result<()> {
+        let report = with_suffix(&self.status_file(pod), ".json");
+        self.until("the app acts", async || {
+            let Ok(report) = fs::read(&report) else { return Ok(false) };
+            let report: elector_agent::status::Report = serde_json::from_slice(&report)?;
+            let acted = |run: &elector_tests::acts::Run| {
+                run.by == pod.name_any() && run.fencing_token == report.fencing_token && run.acts >= 3
+            };
+            Ok(self.acts()?.runs().iter().any(acted))
+        })
+        .await
     }
 
     /// Waits until it is so.
@@ -133,30 +277,58 @@ impl Billing {
             if Instant::now() > deadline {
                 let pods = self.namespace.api::<Pod>().list(&ListParams::default()).await?;
                 let states: Vec<_> = pods.iter().map(|pod| (pod.name_any(), &pod.status)).collect();
-                bail!("not in {PATIENCE:?}: {what}\n{}", serde_json::to_string_pretty(&states)?);
+                let logs: String =
+                    pods.iter().map(|pod| format!("--- {}\n{}", pod.name_any(), self.log(pod))).collect();
+                bail!("not in {PATIENCE:?}: {what}\n{}\n{logs}", serde_json::to_string_pretty(&states)?);
             }
             sleep(Duration::from_millis(20)).await;
         }
         Ok(())
     }
+
+    /// The end of a test: nobody ever acted beside another, nor were there two files of agents that lived at once.
+    pub(crate) async fn end(self) -> Result<Acts> {
+        let acts = self.acts()?;
+        let clashes: Vec<String> = acts.clashes().iter().map(ToString::to_string).collect();
+        ensure!(clashes.is_empty(), "{} clashes in {} acts: {clashes:?}", clashes.len(), acts.len());
+        let overlaps = self.witness.overlaps();
+        ensure!(overlaps.is_empty(), "{overlaps:?}");
+        self.namespace.api::<Deployment>().delete("billing", &DeleteParams::default()).await?;
+        Ok(acts)
+    }
+
+    /// Patches the Deployment's pods, so that all are replaced, one after the other; and waits for that.
+    pub(crate) async fn roll(&self) -> Result<()> {
+        let annotation = json!({"spec": {"template": {"metadata": {"annotations": {"rolled": "once"}}}}}).to_string();
+        let before: Vec<_> = self.pods().await?.iter().map(Pod::uid).collect();
+        self.kubectl(&["patch", "deployment", "billing", "--patch", &annotation], "").await?;
+        self.until("all pods are others", async || {
+            let pods = self.pods().await?;
+            let all = self.namespace.api::<Pod>().list(&ListParams::default()).await?.items.len();
+            Ok(all == 3 && pods.len() == 3 && pods.iter().all(|pod| !before.contains(&pod.uid())))
+        })
+        .await?;
+        self.until_there().await
+    }
 }
 
-fn is_ready(pod: &Pod) -> bool {
+/// When a process was.
+pub(crate) type Killed = std::time::Instant;
+
+fn kill(id: u32) -> Result<Killed> {
+    let id = i32::try_from(id).ok().and_then(Pid::from_raw).context("no process id")?;
+    let at = Killed::now();
+    kill_process(id, Signal::KILL)?;
+    Ok(at)
+}
+
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+fn is(pod: &Pod, condition: &str) -> bool {
     let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_deref()).unwrap_or_default();
-    pod.metadata.deletion_timestamp.is_none()
-        && conditions.iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
-}
-
-/// As the README shows it, but nothing is pulled, and the app ends when it is told to: sh as a container's first process
-/// would use up the grace period.
-fn manifest() -> Result<Value> {
-    let (_, rest) = README.split_once("<!-- manifest:").context("the README has a manifest")?;
-    let (_, rest) = rest.split_once("```yaml\n").context("it is a block of YAML")?;
-    let (text, _) = rest.split_once("```").context("the block ends")?;
-    let mut manifest: Value = serde_yaml_ng::from_str(text)?;
-    let app = &mut manifest["spec"]["template"]["spec"]["containers"][0];
-    app["imagePullPolicy"] = json!("Never");
-    let script = app["command"][2].as_str().context("the app is a script")?;
-    app["command"][2] = json!(format!("trap exit TERM; {}", script.replace("sleep 1;", "sleep 1 & wait $!;")));
-    Ok(manifest)
+    conditions.iter().any(|found| found.type_ == condition && found.status == "True")
 }

@@ -1,0 +1,89 @@
+//! An app in its own container, run by the agent's program that an init container has left there.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use kube::ResourceExt as _;
+
+use crate::manifest::App;
+use crate::stage::Billing;
+
+#[tokio::test]
+async fn a_deleted_leader_hands_over_when_its_command_has_ended() {
+    let billing = Billing::deployed("exec-deletion", App::Exec).await.unwrap();
+    for _ in 0..3 {
+        let leader = billing.leader().await.unwrap();
+        billing.until_acting(&leader).await.unwrap();
+        let begun = Instant::now();
+        billing.delete(&leader).await.unwrap();
+        let next = billing.next_leader(&leader).await.unwrap();
+        let (gone, came) = (billing.sightings(&leader, begun)[0].clone(), billing.sightings(&next, begun)[0].clone());
+        println!(
+            "the file went {:?} after the deletion, and the next came {:?} later",
+            gone.at - begun,
+            came.at - gone.at
+        );
+        billing.until_acting(&next).await.unwrap();
+        billing.until_there().await.unwrap();
+    }
+    let acts = billing.end().await.unwrap();
+    println!("between the acts of two commands: {:?}", acts.pauses());
+    assert_eq!(acts.runs().len(), 4);
+}
+
+#[tokio::test]
+async fn the_command_dies_with_either_process_and_runs_again() {
+    let billing = Billing::deployed("exec-killed", App::Exec).await.unwrap();
+    let leader = billing.leader().await.unwrap();
+    billing.until_acting(&leader).await.unwrap();
+    let processes = billing.node.processes(&leader, "app").unwrap();
+    assert!(processes.len() >= 3, "{processes:?}");
+    let begun = billing.kill_electing(&leader).await.unwrap();
+    // All but the supervisor.
+    billing.until("they end", async || Ok(processes[1..].iter().all(|id| !lives(*id)))).await.unwrap();
+    println!("all that it had started was gone {:?} after the kill", begun.elapsed());
+    assert!(lives(processes[0]));
+    let again = billing.leader().await.unwrap();
+    assert_eq!((again.uid(), billing.restarts(&again).await.unwrap()), (leader.uid(), 0));
+    billing.until_acting(&leader).await.unwrap();
+
+    let processes = billing.node.processes(&leader, "app").unwrap();
+    billing.witness.set_dead(billing.watch(&leader), true);
+    let begun = billing.kill_supervisor(&leader).await.unwrap();
+    billing.until("they end", async || Ok(processes.iter().all(|id| !lives(*id)))).await.unwrap();
+    billing.until("its container is back", async || Ok(billing.restarts(&leader).await? == 1)).await.unwrap();
+    let next = billing.leader().await.unwrap();
+    println!("{} led {:?} after the kill", if next.uid() == leader.uid() { "it" } else { "another" }, begun.elapsed());
+    billing
+        .until(
+            "its old file is gone",
+            async || Ok(next.uid() == leader.uid() || !billing.status_file(&leader).exists()),
+        )
+        .await
+        .unwrap();
+    billing.witness.set_dead(billing.watch(&leader), false);
+    billing.until_acting(&next).await.unwrap();
+    billing.until_there().await.unwrap();
+    let acts = billing.end().await.unwrap();
+    println!("between the acts of two tenures: {:?}", acts.pauses());
+    assert_eq!(acts.runs().len(), 3);
+}
+
+#[tokio::test]
+async fn a_rolling_update_hands_over_from_command_to_command() {
+    let billing = Billing::deployed("exec-rolling", App::Exec).await.unwrap();
+    let leader = billing.leader().await.unwrap();
+    billing.until_acting(&leader).await.unwrap();
+    let begun = Instant::now();
+    billing.roll().await.unwrap();
+    println!("three pods were replaced in {:?}", begun.elapsed());
+    let leader = billing.leader().await.unwrap();
+    billing.until_acting(&leader).await.unwrap();
+    let acts = billing.end().await.unwrap();
+    println!("{} tenures; between the acts of two commands: {:?}", acts.runs().len(), acts.pauses());
+    assert!(acts.pauses().iter().all(|pause| *pause < Duration::from_secs(3)));
+}
+
+fn lives(id: u32) -> bool {
+    fs::read_to_string(format!("/proc/{id}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+}

@@ -1,0 +1,131 @@
+//! The README's Deployment, and what else its user makes of it.
+
+use anyhow::{Context as _, Result};
+use elector_tests::acts::ACT;
+use serde_json::{Value, json};
+
+const README: &str = include_str!("../../../README.md");
+
+/// Where the README's containers have the status files.
+const STATUS: &str = "/run/leader-election";
+/// Where a container has the program of another's image.
+const TOOLS: &str = "/run/elector";
+
+/// How an app knows that its pod leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum App {
+    /// It does what the README's does, and nothing else.
+    Readme,
+    /// It tests for the file, and then acts.
+    File,
+    /// It asks `elector-agent check`, and then acts.
+    Check,
+    /// It is run by `elector-agent exec`, in its own container, without a sidecar; and acts.
+    Exec,
+    /// As the README's, and the sidecar is ready only while its pod leads.
+    Probed,
+}
+
+impl App {
+    /// The container in which the agent is.
+    pub(crate) fn agent(self) -> &'static str {
+        match self {
+            App::Readme | App::File | App::Check | App::Probed => "leader-elector",
+            App::Exec => "app",
+        }
+    }
+
+    /// How many of its pods are ready when all is well.
+    pub(crate) fn ready(self) -> usize {
+        match self {
+            App::Readme | App::File | App::Check | App::Exec => 3,
+            App::Probed => 1,
+        }
+    }
+
+    /// The Deployment; apps that act do so in the log of `folder`, a path of the node. Nothing is pulled.
+    pub(crate) fn deployment(self, folder: &str) -> Result<Value> {
+        let mut manifest = readme()?;
+        let pod = &mut manifest["spec"]["template"]["spec"];
+        pod["containers"][0]["imagePullPolicy"] = json!("Never");
+        match self {
+            App::Readme => return Ok(manifest),
+            App::Probed => {
+                let probe = json!({"exec": {"command": ["/elector-agent", "check"]}, "periodSeconds": 1});
+                pod["initContainers"][0]["readinessProbe"] = probe;
+                return Ok(manifest);
+            }
+            App::File => act_when(pod, &format!("[ -f {STATUS}/leader_status ]"))?,
+            App::Check => {
+                install(pod)?;
+                act_when(pod, &format!("{TOOLS}/elector-agent check 2>/dev/null"))?;
+            }
+            App::Exec => {
+                install(pod)?;
+                exec(pod)?;
+            }
+        }
+        push(&mut pod["volumes"], json!({"name": "acts", "hostPath": {"path": folder}}))?;
+        let app = &mut pod["containers"][0];
+        push(&mut app["volumeMounts"], json!({"name": "acts", "mountPath": "/acts"}))?;
+        push(&mut app["env"], json!({"name": "ACTS", "value": "/acts/log"}))?;
+        if self == App::Check {
+            push(&mut app["env"], json!({"name": "STATUS_FILE", "value": format!("{STATUS}/leader_status")}))?;
+        }
+        Ok(manifest)
+    }
+}
+
+fn readme() -> Result<Value> {
+    let (_, rest) = README.split_once("<!-- manifest:").context("the README has a manifest")?;
+    let (_, rest) = rest.split_once("```yaml\n").context("it is a block of YAML")?;
+    let (text, _) = rest.split_once("```").context("the block ends")?;
+    Ok(serde_yaml_ng::from_str(text)?)
+}
+
+/// The app is a loop that looks, finds out its fencing token, and acts.
+fn act_when(pod: &mut Value, leads: &str) -> Result<()> {
+    let token = format!(r#"json=$(cat {STATUS}/leader_status.json 2>/dev/null) && token=${{json#*\"fencingToken\":}}"#);
+    let script = format!(
+        "{ACT}\ntrap exit TERM; while sleep 0.05; do if {leads}; then {token} && act \"${{token%%,*}}\"; fi; done"
+    );
+    pod["containers"][0]["command"] = json!(["sh", "-c", script]);
+    Ok(())
+}
+
+/// An init container leaves the agent's program where the app finds it.
+fn install(pod: &mut Value) -> Result<()> {
+    let agent = &pod["initContainers"][0];
+    let mount = json!({"name": "tools", "mountPath": TOOLS});
+    let init = json!({
+        "name": "install",
+        "image": agent["image"],
+        "args": ["install", TOOLS],
+        "securityContext": agent["securityContext"],
+        "volumeMounts": [mount],
+    });
+    pod["initContainers"].as_array_mut().context("no init containers")?.insert(0, init);
+    push(&mut pod["volumes"], json!({"name": "tools", "emptyDir": {}}))?;
+    push(&mut pod["containers"][0]["volumeMounts"], mount)
+}
+
+/// The app's container is the agent's too, and has no more rights than that.
+fn exec(pod: &mut Value) -> Result<()> {
+    let agent = pod["initContainers"].as_array_mut().and_then(Vec::pop).context("no init containers")?;
+    let app = &mut pod["containers"][0];
+    let script = format!("{ACT}\ntrap exit TERM; while sleep 0.05; do act \"$LEADER_ELECTION_FENCING_TOKEN\"; done");
+    app["command"] = json!([format!("{TOOLS}/elector-agent"), "exec", "--", "sh", "-c", script]);
+    for setting in ["env", "securityContext"] {
+        app[setting] = agent[setting].clone();
+    }
+    app["volumeMounts"][0]["readOnly"] = json!(false);
+    Ok(())
+}
+
+fn push(list: &mut Value, item: Value) -> Result<()> {
+    if list.is_null() {
+        *list = json!([]);
+    }
+    list.as_array_mut().context("no list")?.push(item);
+    Ok(())
+}
