@@ -40,9 +40,12 @@ impl Node {
         let cgroup = of_node.filter_map(|folder| below(&folder, id)).next();
         let file = cgroup.with_context(|| format!("container {id} has no cgroup"))?.join("cgroup.procs");
         let processes = fs::read_to_string(file)?;
-        let mut processes = processes.lines().map(str::parse).collect::<Result<Vec<u32>, _>>()?;
-        processes.sort_by_key(|process| inner_id(*process));
-        Ok(processes)
+        let processes = processes.lines().map(str::parse).collect::<Result<Vec<u32>, _>>()?;
+        // Those that have ended meanwhile have none.
+        let mut processes: Vec<(u32, u32)> =
+            processes.into_iter().filter_map(|process| Some((inner_id(process)?, process))).collect();
+        processes.sort_unstable();
+        Ok(processes.into_iter().map(|(_, process)| process).collect())
     }
 }
 

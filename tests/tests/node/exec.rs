@@ -8,6 +8,9 @@ use kube::ResourceExt as _;
 use crate::manifest::App;
 use crate::stage::Billing;
 
+/// As a shell says it: by SIGKILL.
+const KILLED: i32 = 128 + 9;
+
 #[tokio::test]
 async fn a_deleted_leader_hands_over_when_its_command_has_ended() {
     let billing = Billing::deployed("exec-deletion", App::Exec).await.unwrap();
@@ -52,6 +55,7 @@ async fn the_command_dies_with_either_process_and_runs_again() {
     let begun = billing.kill_supervisor(&leader).await.unwrap();
     billing.until("they end", async || Ok(processes.iter().all(|id| !lives(*id)))).await.unwrap();
     billing.until("its container is back", async || Ok(billing.restarts(&leader).await? == 1)).await.unwrap();
+    assert_eq!(billing.last_exit_code(&leader).await.unwrap(), Some(KILLED), "{}", billing.log(&leader));
     let next = billing.leader().await.unwrap();
     println!("{} led {:?} after the kill", if next.uid() == leader.uid() { "it" } else { "another" }, begun.elapsed());
     billing

@@ -54,7 +54,7 @@ async fn a_container_that_is_started_again_removes_the_stale_file_and_leads_on_a
     println!("the file was stale for {:?}, and the pod led again {:?} later", gone.at - begun, back.at - gone.at);
     billing.witness.set_dead(billing.watch(&leader), false);
     assert_eq!(billing.leader().await.unwrap().uid(), leader.uid());
-    assert_eq!(billing.restarts(&leader).await.unwrap(), 1);
+    billing.until("kubelet tells of it", async || Ok(billing.restarts(&leader).await? == 1)).await.unwrap();
     let after = billing.election.lease().await.unwrap();
     assert_eq!(after.spec["holderIdentity"], before.spec["holderIdentity"]);
     assert!(after.spec["leaseTransitions"].as_i64() > before.spec["leaseTransitions"].as_i64());

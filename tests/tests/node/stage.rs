@@ -237,13 +237,24 @@ impl Billing {
             Ok(first.is_some())
         })
         .await?;
-        first.context("it was found")
+        let first = first.context("it was found")?;
+        let name = fs::read_to_string(format!("/proc/{first}/comm"))?;
+        ensure!(name.starts_with("elector-agent"), "the first process is {name}");
+        Ok(first)
     }
 
     /// How often the agent's container was started anew.
     pub(crate) async fn restarts(&self, pod: &Pod) -> Result<i32> {
         let pod = self.pod(pod).await?;
         Ok(container_status(&pod, self.app.agent()).context("no status of the agent")?.restart_count)
+    }
+
+    /// The code with which the agent's container ended before it was started anew.
+    pub(crate) async fn last_exit_code(&self, pod: &Pod) -> Result<Option<i32>> {
+        let pod = self.pod(pod).await?;
+        let status = container_status(&pod, self.app.agent()).context("no status of the agent")?;
+        let last = status.last_state.as_ref().and_then(|state| state.terminated.as_ref());
+        Ok(last.map(|ended| ended.exit_code))
     }
 
     /// What the agent in the pod has logged.
