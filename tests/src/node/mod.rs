@@ -203,7 +203,9 @@ fn configure(folder: &Path, binaries: &Binaries, cgroup: &str) -> Result<()> {
 
 fn containerd(folder: &Path, binaries: &Binaries) -> Process {
     let arguments = vec![format!("--config={}", folder.join("containerd.toml").display())];
-    Process::new(binaries.containerd.clone(), arguments, folder.join("containerd.log"))
+    // It runs runc by files that lie there until runc has ended; a machine that is gone at once leaves some.
+    let temporary = vec![("TMPDIR".to_owned(), folder.display().to_string())];
+    Process::new(binaries.containerd.clone(), arguments, folder.join("containerd.log")).with_environment(temporary)
 }
 
 fn kubelet(folder: &Path, binaries: &Binaries, name: &str, kubeconfig: &Path) -> Process {
