@@ -32,6 +32,8 @@ pub struct AgentOptions {
     pub program: Option<PathBuf>,
     /// More variables.
     pub environment: Vec<(String, String)>,
+    /// Where it finds the API server, if not where everybody does.
+    pub server: Option<String>,
 }
 
 impl AgentOptions {
@@ -87,7 +89,7 @@ impl Candidate {
         pod: Pod,
         options: &AgentOptions,
     ) -> Result<Candidate> {
-        let kubeconfig = namespace.pod_kubeconfig(&pod).await?;
+        let kubeconfig = namespace.pod_kubeconfig_at(&pod, options.server.as_deref()).await?;
         let volume = Scratch::new()?;
         let program = match &options.program {
             Some(program) => program.clone(),

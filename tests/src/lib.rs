@@ -2,6 +2,7 @@
 //! test of the project needs around them.
 
 pub mod acts;
+pub mod attack;
 pub mod candidate;
 pub mod cluster;
 pub mod controlplane;

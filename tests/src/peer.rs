@@ -67,18 +67,30 @@ impl Peer {
         pod: &str,
         timings: [u32; 3],
     ) -> Result<Candidate> {
+        let options = AgentOptions::default().with_timings(timings);
+        let candidate = self.candidate(namespace, election, pod, options).await?;
+        candidate.process().start()?;
+        Ok(candidate)
+    }
+
+    /// Makes the pod, and the program in it in place of our agent; not started.
+    ///
+    /// # Errors
+    /// When the API server refuses the pod.
+    pub async fn candidate(
+        &self,
+        namespace: &Namespace<'_>,
+        election: &str,
+        pod: &str,
+        mut options: AgentOptions,
+    ) -> Result<Candidate> {
         let pod = namespace.create_pod(pod, "default", &[("leader-elector.io/election", election)]).await?;
         // client-go knows nothing of the token's claims, so it is told who it is.
         let name = pod.metadata.name.clone().unwrap_or_default();
         let uid = pod.metadata.uid.clone().unwrap_or_default();
-        let options = AgentOptions {
-            program: Some(self.program.clone()),
-            environment: vec![("IDENTITY".to_owned(), format!("{name}_{uid}"))],
-            ..AgentOptions::default()
-        };
-        let candidate = Candidate::of_pod(namespace, election, pod, &options.with_timings(timings)).await?;
-        candidate.process().start()?;
-        Ok(candidate)
+        options.program = Some(self.program.clone());
+        options.environment.push(("IDENTITY".to_owned(), format!("{name}_{uid}")));
+        Candidate::of_pod(namespace, election, pod, &options).await
     }
 }
 

@@ -66,7 +66,7 @@ async fn a_pods_token_is_bound_to_it() {
     assert_eq!(claim("pod-name"), "pod-1");
     assert_eq!(claim("pod-uid"), pod.metadata.uid.clone().unwrap());
 
-    let kubeconfig = namespace.pod_kubeconfig(&pod).await.unwrap();
+    let kubeconfig = namespace.pod_kubeconfig_at(&pod, None).await.unwrap();
     let mode = fs::metadata(&kubeconfig).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
 

@@ -84,7 +84,20 @@ impl Cluster {
     /// # Errors
     /// When it can't be written.
     pub fn kubeconfig_for(&self, token: &str) -> Result<PathBuf> {
+        self.kubeconfig_at(token, None)
+    }
+
+    /// The same for what stands in front of the API server at `server`, a URL.
+    ///
+    /// # Errors
+    /// When it can't be written.
+    pub fn kubeconfig_at(&self, token: &str, server: Option<&str>) -> Result<PathBuf> {
         let mut kubeconfig = Kubeconfig::read_from(&self.kubeconfig)?;
+        if let Some(server) = server {
+            for cluster in kubeconfig.clusters.iter_mut().filter_map(|named| named.cluster.as_mut()) {
+                cluster.server = Some(server.to_owned());
+            }
+        }
         for user in &mut kubeconfig.auth_infos {
             user.auth_info = Some(from_value(json!({"token": token}))?);
         }

@@ -87,12 +87,12 @@ impl Namespace<'_> {
         self.cluster().service_account_token(self.name(), account, Some(pod)).await
     }
 
-    /// A kubeconfig with [`Namespace::pod_token`].
+    /// A kubeconfig with [`Namespace::pod_token`], for the API server or what stands in front of it at `server`, a URL.
     ///
     /// # Errors
     /// When the pod is gone.
-    pub async fn pod_kubeconfig(&self, pod: &Pod) -> Result<PathBuf> {
+    pub async fn pod_kubeconfig_at(&self, pod: &Pod, server: Option<&str>) -> Result<PathBuf> {
         let token = self.pod_token(pod).await?;
-        self.cluster().kubeconfig_for(&token)
+        self.cluster().kubeconfig_at(&token, server)
     }
 }
