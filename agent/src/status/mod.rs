@@ -115,14 +115,19 @@ impl Claim {
     }
 }
 
-/// Removes the `leader_status` that a dead electing process left. What another one that lives shows stays, and so does
+/// Removes the `leader_status` that a dead electing process left, or what is there in its place. What another one that lives shows stays, and so does
 /// the report: it ends the wait of whoever comes next on this path (rule L5), and whoever reads it sees its time.
 ///
 /// # Errors
 /// If the file is there and cannot be removed.
 pub fn clear(path: &Path) -> Result<(), Error> {
-    let status = status_path(path)?;
-    if !fs::symlink_metadata(&status).is_ok_and(|found| found.is_file()) {
+    let status = match status_path(path) {
+        // No agent starts with such a thing in the file's place: it was put there since, and who tests for a file may
+        // find one behind a link.
+        Err(Error::Unusable { .. }) => path.to_owned(),
+        status => status?,
+    };
+    if !fs::symlink_metadata(&status).is_ok_and(|found| !found.is_dir()) {
         return Ok(());
     }
     match Lock::take(&with_suffix(&status, ".lock")) {

@@ -233,3 +233,23 @@ fn the_file_of_the_dead_is_cleared_and_that_of_the_living_stays() {
     clear(&folder.path().join("another")).unwrap();
     assert_eq!(names(folder.path()), ["leader_status.json", "leader_status.lock"]);
 }
+
+#[test]
+fn what_was_put_in_place_of_the_file_of_the_dead_is_cleared_but_for_directories() {
+    let folder = tempfile::tempdir().unwrap();
+    let (status, victim) = (folder.path().join("leader_status"), folder.path().join("victim"));
+    fs::write(&victim, "untouched").unwrap();
+    for path in [status.as_path(), folder.path()] {
+        symlink(&victim, &status).unwrap();
+        clear(path).unwrap();
+        assert!(!status.is_symlink());
+        nix::unistd::mkfifo(&status, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        clear(path).unwrap();
+        assert!(!status.exists());
+    }
+    assert_eq!(fs::read_to_string(&victim).unwrap(), "untouched");
+    fs::create_dir(&status).unwrap();
+    clear(&status).unwrap();
+    assert!(status.is_dir());
+    clear(&folder.path().join("none/leader_status")).unwrap();
+}
