@@ -231,6 +231,16 @@ impl Candidate {
         Ok(())
     }
 
+    /// From now on its electing process has no more descriptors than these, but those that it has already.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn limit_descriptors(&self, number: u64) -> Result<()> {
+        let limit = Rlimit { current: Some(number), maximum: Some(number) };
+        prlimit(Some(self.electing().or_else(|_| self.supervisor())?), Resource::Nofile, limit)?;
+        Ok(())
+    }
+
     /// How long its processes have been on a CPU.
     ///
     /// # Errors

@@ -1,6 +1,8 @@
 //! Attacks on real candidates at a real API server: an election whose network and processes fail on command, while
 //! somebody looks all the time who leads.
 
+mod fault;
+mod front;
 mod judge;
 mod looks;
 mod relay;
@@ -13,6 +15,8 @@ use anyhow::{Context as _, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::{Instant, sleep};
 
+pub use self::fault::{Edit, Fault, Span, Tampering};
+pub use self::front::{Front, Manners};
 pub use self::judge::{Belief, Overlap, Tenure, Verdict};
 pub use self::looks::{Look, Looks};
 pub use self::relay::{Cut, Direction, Flow, Relay};
@@ -59,12 +63,21 @@ pub struct Setup {
     pub options: AgentOptions,
     /// Whether `elector-agent check` is run all the time, too.
     pub program: bool,
+    /// Whether each has a [`Front`] behind its relay.
+    pub front: bool,
 }
 
 impl Setup {
     /// Three agents.
     pub fn ours(timings: [u32; 3]) -> Setup {
-        Setup { kind: Kind::Ours, timings, candidates: 3, options: AgentOptions::default(), program: false }
+        Setup {
+            kind: Kind::Ours,
+            timings,
+            candidates: 3,
+            options: AgentOptions::default(),
+            program: false,
+            front: false,
+        }
     }
 }
 
@@ -92,6 +105,7 @@ pub struct Member {
     pub candidate: Candidate,
     /// Its network.
     pub relay: Relay,
+    front: Option<Front>,
 }
 
 /// What is stopped or killed of a candidate.
@@ -116,10 +130,9 @@ impl<'a> Arena<'a> {
         let [lease_duration, renew_deadline, retry_period] = setup.timings.map(i64::from);
         let timings = Timings::new(lease_duration, renew_deadline, retry_period, 0)?;
         namespace.create_lease(ELECTION, timings).await?;
-        let server = address_of(plane)?;
         let mut members = Vec::new();
         for number in 0..setup.candidates {
-            members.push(Member::make(&namespace, &format!("pod-{number}"), server, setup).await?);
+            members.push(Member::make(&namespace, &format!("pod-{number}"), plane, setup).await?);
         }
         let paths = members.iter().map(|member| member.candidate.status_file()).collect();
         let program = if setup.program { Some(Programs::built().await?.agent.clone()) } else { None };
@@ -140,6 +153,23 @@ impl<'a> Arena<'a> {
     /// H.
     pub fn renew_deadline(&self) -> Duration {
         self.timings.renew_deadline()
+    }
+
+    /// How long a request may take.
+    pub fn request_timeout(&self) -> Duration {
+        ((self.renew_deadline() - self.timings.retry_period()) / 2).min(Duration::from_secs(10))
+    }
+
+    /// A part of it, another one each time.
+    pub fn some_of(&self, time: Duration) -> Duration {
+        time.mul_f64(f64::from(getrandom::u32().unwrap_or_default() % 1000) / 1000.0)
+    }
+
+    /// Everything arrives again, for all.
+    pub fn heal(&self) {
+        for member in &self.members {
+            member.relay.heal();
+        }
     }
 
     /// Who contends.
@@ -196,7 +226,7 @@ impl<'a> Arena<'a> {
     pub async fn settled_leader(&self) -> Result<usize> {
         self.leader().await?;
         let retry_period = self.timings.retry_period();
-        sleep(retry_period + retry_period.mul_f64(f64::from(getrandom::u32()? % 1000) / 1000.0)).await;
+        sleep(retry_period + self.some_of(retry_period)).await;
         self.leader().await
     }
 
@@ -228,10 +258,15 @@ impl<'a> Arena<'a> {
 }
 
 impl Member {
-    async fn make(namespace: &Namespace<'_>, pod: &str, server: SocketAddr, setup: &Setup) -> Result<Member> {
+    async fn make(namespace: &Namespace<'_>, pod: &str, plane: &ControlPlane, setup: &Setup) -> Result<Member> {
+        let front = if setup.front { Some(Front::before(&plane.kubeconfig()).await?) } else { None };
+        let (scheme, server) = match &front {
+            Some(front) => ("http", front.address()),
+            None => ("https", address_of(plane)?),
+        };
         let relay = Relay::to(server).await?;
         let mut options = setup.options.clone().with_timings(setup.timings);
-        options.server = Some(format!("https://{}", relay.address()));
+        options.server = Some(format!("{scheme}://{}", relay.address()));
         let candidate = match setup.kind {
             Kind::Ours => {
                 let label = [("leader-elector.io/election", ELECTION)];
@@ -240,7 +275,15 @@ impl Member {
             }
             Kind::ClientGo => Peer::built().await?.candidate(namespace, ELECTION, pod, options).await?,
         };
-        Ok(Member { candidate, relay })
+        Ok(Member { candidate, relay, front })
+    }
+
+    /// What answers it.
+    ///
+    /// # Errors
+    /// When nothing was set up.
+    pub fn front(&self) -> Result<&Front> {
+        self.front.as_ref().context("this arena has no fronts")
     }
 
     /// Its processes; of a candidate of client-go's there is but one.

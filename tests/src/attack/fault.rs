@@ -1,0 +1,448 @@
+//! What can be done to an election, each fault whole: it begins at the leader in a random moment, lasts, and is over.
+
+use std::fmt;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use elector_crds::StoredLease;
+use kube::api::{DeleteParams, ObjectMeta, PostParams};
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use super::{Arena, Cut, Direction, ELECTION, Flow, Kind, Manners, Part};
+
+/// A time, as far as timings say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Span {
+    /// Nine tenths of what a request may take.
+    Bearable,
+    /// Half a renew deadline.
+    HalfDeadline,
+    /// A renew deadline.
+    Deadline,
+    /// A lease duration.
+    Lease,
+    /// A lease duration and ten seconds.
+    Longer,
+}
+
+/// What somebody does to the Lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Edit {
+    /// Writes another holder.
+    Holder,
+    /// Removes the holder.
+    Empty,
+    /// Makes it look released as client-go does it.
+    Released,
+    /// Writes this duration.
+    Duration(i32),
+    /// Writes this time for both times.
+    Times(&'static str),
+    /// Takes the times away.
+    NoTimes,
+    /// Lowers the transitions.
+    Transitions,
+    /// Deletes it.
+    Delete,
+    /// Deletes it and makes an empty one.
+    Recreate,
+}
+
+/// What somebody does to the files of the leader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Tampering {
+    /// Removes `leader_status`.
+    Removed,
+    /// Puts a link to another file there.
+    Link,
+    /// Puts a directory there.
+    Directory,
+    /// Puts a directory in place of the report.
+    ReportDirectory,
+    /// Puts garbage in place of the report.
+    ReportGarbage,
+    /// Removes the lock file.
+    Lock,
+}
+
+/// A fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// SIGSTOP, then SIGCONT.
+    Stop(Part, Span),
+    /// SIGSTOP for 99 of each 100 milliseconds.
+    Throttle,
+    /// SIGKILL; what does not start again by itself is started again once another leads.
+    Kill(Part),
+    /// SIGTERM, and a start soon after.
+    Terminate,
+    /// The same while nothing of what the leader says arrives.
+    TerminateUnheard,
+    /// No more descriptors, and all connections reset.
+    NoDescriptors,
+    /// In both directions, until the next leader has led for a while.
+    Network(Flow),
+    /// In one direction, just as long.
+    OneWay(Direction, Flow),
+    /// Everything arrives late.
+    Late(Direction, Span),
+    /// Again and again.
+    Cuts(Cut),
+    /// Connections are reset and refused.
+    Refusal,
+    /// The same for three seconds, and then not for three seconds, again and again.
+    Flapping,
+    /// All candidates are cut off at once, and what they said arrives afterwards.
+    EveryoneHeld,
+    /// Each leader in turn; what the one before has said arrives when the next is cut off.
+    Relayed,
+    /// Answers to the leader.
+    Answers(Manners),
+    /// By hand.
+    Edit(Edit),
+    /// By hand, right after the leader was cut off.
+    EditUnseen(Edit),
+    /// By hand, right before the leader is cut off.
+    Tampering(Tampering),
+    /// By hand, right before the electing process is killed and, when it is back, cut off.
+    TamperingAndKill(Tampering),
+}
+
+impl fmt::Display for Fault {
+    /// As a part of names.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let debug = format!("{self:?}").to_lowercase();
+        let words = debug.split(|letter: char| !letter.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+        f.pad(&words.collect::<Vec<_>>().join("-"))
+    }
+}
+
+impl Fault {
+    /// Whether those who only test for the file may be wrong: nobody who could run was left to remove it.
+    pub fn leaves_files(self) -> bool {
+        match self {
+            Fault::Stop(part, _) | Fault::Kill(part) => part == Part::Both,
+            Fault::Throttle
+            | Fault::Terminate
+            | Fault::TerminateUnheard
+            | Fault::NoDescriptors
+            | Fault::Network(_)
+            | Fault::OneWay(..)
+            | Fault::Late(..)
+            | Fault::Cuts(_)
+            | Fault::Refusal
+            | Fault::Flapping
+            | Fault::EveryoneHeld
+            | Fault::Relayed
+            | Fault::Answers(_)
+            | Fault::Edit(_)
+            | Fault::EditUnseen(_)
+            | Fault::Tampering(_)
+            | Fault::TamperingAndKill(_) => false,
+        }
+    }
+
+    /// Whether it needs somebody who understands requests.
+    pub fn needs_front(self) -> bool {
+        matches!(self, Fault::Answers(_))
+    }
+
+    /// Does it to the leader, waits until it is over, and until somebody leads.
+    ///
+    /// # Errors
+    /// When it cannot be done, or nobody leads afterwards.
+    pub async fn play(self, arena: &Arena<'_>) -> Result<()> {
+        let leader = arena.settled_leader().await?;
+        self.inflict(arena, leader).await?;
+        arena.settled_leader().await.map(drop)
+    }
+
+    async fn inflict(self, arena: &Arena<'_>, leader: usize) -> Result<()> {
+        let member = &arena.members[leader];
+        match self {
+            Fault::Stop(part, span) => member.stop_for(part, span.of(arena)).await,
+            Fault::Throttle => throttle(arena, leader).await,
+            Fault::Kill(part) => kill(arena, leader, part).await,
+            Fault::Terminate => {
+                member.candidate.process().stop().await?;
+                arena.leader_beside(leader).await?;
+                member.candidate.process().start()
+            }
+            Fault::TerminateUnheard => {
+                member.relay.set(Direction::ToServer, Flow::Hold);
+                member.candidate.process().stop().await?;
+                arena.leader_beside(leader).await?;
+                member.relay.heal();
+                member.candidate.process().start()
+            }
+            Fault::NoDescriptors => {
+                member.candidate.limit_descriptors(4)?;
+                member.relay.cut(Cut::Reset);
+                arena.leader_beside(leader).await?;
+                // A process of the same limit would not come far.
+                member.candidate.process().kill();
+                member.candidate.process().start()
+            }
+            Fault::Network(flow) => {
+                member.relay.set_both(flow);
+                outlast(arena).await;
+                member.relay.heal();
+                Ok(())
+            }
+            Fault::OneWay(direction, flow) => {
+                member.relay.set(direction, flow);
+                outlast(arena).await;
+                member.relay.heal();
+                Ok(())
+            }
+            Fault::Late(direction, span) => {
+                member.relay.set(direction, Flow::Delay(span.of(arena)));
+                outlast(arena).await;
+                member.relay.heal();
+                Ok(())
+            }
+            Fault::Cuts(cut) => {
+                repeat(arena, Duration::from_millis(700), || member.relay.cut(cut)).await;
+                Ok(())
+            }
+            Fault::Refusal => {
+                member.relay.refuse(true);
+                member.relay.cut(Cut::Reset);
+                outlast(arena).await;
+                member.relay.heal();
+                Ok(())
+            }
+            Fault::Flapping => {
+                for _ in 0..3 {
+                    for member in &arena.members {
+                        member.relay.refuse(true);
+                        member.relay.cut(Cut::Reset);
+                    }
+                    sleep(Duration::from_secs(3)).await;
+                    arena.heal();
+                    sleep(Duration::from_secs(3)).await;
+                }
+                Ok(())
+            }
+            Fault::EveryoneHeld => {
+                for member in &arena.members {
+                    member.relay.set_both(Flow::Hold);
+                }
+                outlast(arena).await;
+                arena.heal();
+                Ok(())
+            }
+            Fault::Relayed => {
+                let mut last = leader;
+                arena.members[last].relay.set_both(Flow::Hold);
+                for _ in 0..2 {
+                    let next = arena.leader_beside(last).await?;
+                    sleep(arena.some_of(arena.renew_deadline())).await;
+                    arena.members[next].relay.set_both(Flow::Hold);
+                    arena.members[last].relay.heal();
+                    last = next;
+                }
+                arena.leader_beside(last).await?;
+                arena.heal();
+                Ok(())
+            }
+            Fault::Answers(manners) => {
+                let front = member.front()?;
+                front.set(manners);
+                outlast(arena).await;
+                front.set(Manners::Good);
+                Ok(())
+            }
+            Fault::Edit(edit) => {
+                edit.apply(arena).await?;
+                sleep(arena.lease_duration()).await;
+                // Whatever duration was written would be waited for now.
+                edit.undo(arena).await
+            }
+            Fault::EditUnseen(edit) => {
+                member.relay.set_both(Flow::Hold);
+                edit.apply(arena).await?;
+                outlast(arena).await;
+                edit.undo(arena).await?;
+                member.relay.heal();
+                Ok(())
+            }
+            Fault::Tampering(tampering) => {
+                tampering.apply(arena, leader)?;
+                member.relay.set_both(Flow::Hold);
+                outlast(arena).await;
+                tampering.undo(arena, leader)?;
+                member.relay.heal();
+                Ok(())
+            }
+            Fault::TamperingAndKill(tampering) => {
+                tampering.apply(arena, leader)?;
+                member.signal(Part::Electing, Signal::KILL)?;
+                // Whether it is back by then or not.
+                sleep(Duration::from_millis(400)).await;
+                member.relay.set_both(Flow::Hold);
+                outlast(arena).await;
+                tampering.undo(arena, leader)?;
+                member.relay.heal();
+                member.candidate.process().start()
+            }
+        }
+    }
+}
+
+/// Longer than any leader may outlive its last renewal, and a bit that differs each time.
+async fn outlast(arena: &Arena<'_>) {
+    sleep(arena.lease_duration() + arena.renew_deadline() + arena.some_of(arena.renew_deadline())).await;
+}
+
+/// As long, and does it all the time.
+async fn repeat(arena: &Arena<'_>, every: Duration, act: impl Fn()) {
+    let until = Instant::now() + arena.lease_duration() + arena.renew_deadline();
+    while Instant::now() < until {
+        act();
+        sleep(every).await;
+    }
+}
+
+async fn throttle(arena: &Arena<'_>, leader: usize) -> Result<()> {
+    let until = Instant::now() + 2 * arena.lease_duration();
+    while Instant::now() < until {
+        // The electing process may be another one each time.
+        arena.members[leader].stop_for(Part::Both, Duration::from_millis(99)).await?;
+        sleep(Duration::from_millis(1)).await;
+    }
+    Ok(())
+}
+
+async fn kill(arena: &Arena<'_>, leader: usize, part: Part) -> Result<()> {
+    let member = &arena.members[leader];
+    if part == Part::Electing && arena.kind() == Kind::Ours {
+        for _ in 0..3 {
+            member.signal(part, Signal::KILL)?;
+            sleep(arena.some_of(arena.renew_deadline())).await;
+            arena.leader_of(|who| who == leader).await?;
+        }
+        return Ok(());
+    }
+    if part == Part::Both {
+        member.candidate.process().kill();
+    } else {
+        member.signal(part, Signal::KILL)?;
+    }
+    arena.leader_beside(leader).await?;
+    sleep(arena.some_of(arena.renew_deadline())).await;
+    member.candidate.process().start()
+}
+
+impl Span {
+    fn of(self, arena: &Arena<'_>) -> Duration {
+        match self {
+            Span::Bearable => arena.request_timeout().mul_f32(0.9),
+            Span::HalfDeadline => arena.renew_deadline() / 2,
+            Span::Deadline => arena.renew_deadline(),
+            Span::Lease => arena.lease_duration(),
+            Span::Longer => arena.lease_duration() + Duration::from_secs(10),
+        }
+    }
+}
+
+impl Edit {
+    async fn apply(self, arena: &Arena<'_>) -> Result<()> {
+        match self {
+            Edit::Delete => Self::delete(arena).await,
+            Edit::Recreate => {
+                Self::delete(arena).await?;
+                let empty = StoredLease::new(ObjectMeta { name: Some(ELECTION.to_owned()), ..ObjectMeta::default() });
+                // A candidate may have been faster.
+                match arena.namespace.api().create(&PostParams::default(), &empty).await {
+                    Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
+                    Ok(_) => Ok(()),
+                    Err(error) => Err(error.into()),
+                }
+            }
+            Edit::Holder => Self::write(arena, json!({"holderIdentity": "somebody"})).await,
+            Edit::Empty => Self::write(arena, json!({"holderIdentity": ""})).await,
+            Edit::Released => Self::write(arena, json!({"holderIdentity": "", "leaseDurationSeconds": 1})).await,
+            Edit::Duration(seconds) => Self::write(arena, json!({"leaseDurationSeconds": seconds})).await,
+            Edit::Times(time) => Self::write(arena, json!({"acquireTime": time, "renewTime": time})).await,
+            Edit::NoTimes => Self::write(arena, json!({"acquireTime": null, "renewTime": null})).await,
+            Edit::Transitions => Self::write(arena, json!({"leaseTransitions": 0})).await,
+        }
+    }
+
+    async fn delete(arena: &Arena<'_>) -> Result<()> {
+        arena.namespace.api::<StoredLease>().delete(ELECTION, &DeleteParams::default()).await?;
+        Ok(())
+    }
+
+    async fn write(arena: &Arena<'_>, spec: Value) -> Result<()> {
+        arena.namespace.edit_lease(ELECTION, json!({"spec": spec})).await
+    }
+
+    /// A duration that was seen once is waited for by all who saw it: who leads has to end its tenure for the next to
+    /// come soon.
+    async fn undo(self, arena: &Arena<'_>) -> Result<()> {
+        if matches!(self, Edit::Duration(_)) {
+            let leader = arena.leader().await?;
+            arena.members[leader].candidate.process().stop().await?;
+            arena.leader_beside(leader).await?;
+            arena.members[leader].candidate.process().start()?;
+        }
+        Ok(())
+    }
+}
+
+impl Tampering {
+    fn apply(self, arena: &Arena<'_>, leader: usize) -> Result<()> {
+        let status = arena.members[leader].candidate.status_file();
+        let (report, lock) = (status.with_extension("json"), status.with_extension("lock"));
+        match self {
+            Tampering::Removed => fs::remove_file(&status)?,
+            Tampering::Link => {
+                fs::remove_file(&status)?;
+                // To a file, so that who tests for one finds it.
+                symlink("/etc/passwd", &status)?;
+            }
+            Tampering::Directory => {
+                fs::remove_file(&status)?;
+                fs::create_dir(&status)?;
+            }
+            Tampering::ReportDirectory => {
+                fs::remove_file(&report)?;
+                fs::create_dir(&report)?;
+            }
+            Tampering::ReportGarbage => fs::write(&report, "{\"leads\": true}")?,
+            Tampering::Lock => fs::remove_file(&lock)?,
+        }
+        Ok(())
+    }
+
+    /// Directories stand in the way for ever; the rest should mend by itself.
+    fn undo(self, arena: &Arena<'_>, leader: usize) -> Result<()> {
+        let status = arena.members[leader].candidate.status_file();
+        for path in [status.clone(), status.with_extension("json")] {
+            if path.is_dir() {
+                fs::remove_dir_all(path)?;
+            }
+        }
+        let link = fs::symlink_metadata(&status).is_ok_and(|found| found.is_symlink());
+        ensure!(!link, "the link at {} is still there\n{}", status.display(), arena.logs());
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn its_name_can_be_a_namespaces() {
+        assert_eq!(Fault::Stop(Part::Both, Span::HalfDeadline).to_string(), "stop-both-halfdeadline");
+        assert_eq!(Fault::Edit(Edit::Duration(-1)).to_string(), "edit-duration-1");
+        assert_eq!(Fault::Answers(Manners::Refuses(429, Some(1))).to_string(), "answers-refuses-429-some-1");
+    }
+}
