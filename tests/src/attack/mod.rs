@@ -1,6 +1,7 @@
 //! Attacks on real candidates at a real API server: an election whose network and processes fail on command, while
 //! somebody looks all the time who leads.
 
+mod beside;
 mod fault;
 mod front;
 mod judge;
@@ -15,6 +16,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::{Instant, sleep};
 
+pub use self::beside::Comparison;
 pub use self::fault::{Edit, Fault, Span, Tampering};
 pub use self::front::{Front, Manners};
 pub use self::judge::{Belief, Overlap, Tenure, Verdict};
@@ -70,14 +72,13 @@ pub struct Setup {
 impl Setup {
     /// Three agents.
     pub fn ours(timings: [u32; 3]) -> Setup {
-        Setup {
-            kind: Kind::Ours,
-            timings,
-            candidates: 3,
-            options: AgentOptions::default(),
-            program: false,
-            front: false,
-        }
+        Setup::of(Kind::Ours, timings)
+    }
+
+    /// Three candidates.
+    pub fn of(kind: Kind, timings: [u32; 3]) -> Setup {
+        let options = AgentOptions::default();
+        Setup { kind, timings, candidates: 3, options, program: false, front: false }
     }
 }
 
@@ -241,19 +242,33 @@ impl<'a> Arena<'a> {
         self.members.iter().map(log).collect()
     }
 
-    /// Says what was seen, and fails if ever two of our agents were believed in at once. With `but_file`, `test -f` is
-    /// only measured.
+    /// Says what was seen, and fails as [`Arena::ensure_safe`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn judge(&self, name: &str, but_file: bool) -> Result<()> {
+        for (look, verdict) in self.verdicts() {
+            println!("{name}, {}, {look}: {verdict}", self.kind);
+        }
+        self.ensure_safe(name, but_file)
+    }
+
+    /// Fails if ever two of our agents were believed in at once. With `but_file`, `test -f` is only measured, as all is
+    /// of client-go's candidates.
     ///
     /// # Errors
     /// When there was an overlap; with all logs.
-    pub fn judge(&self, name: &str, but_file: bool) -> Result<()> {
-        let looks = [Look::File, Look::Check, Look::Program].map(|look| (look, self.verdict(look)));
-        for (look, verdict) in looks.into_iter().filter(|(_, verdict)| verdict.tenures > 0) {
-            println!("{name}, {}, {look}: {verdict}", self.kind);
+    pub fn ensure_safe(&self, name: &str, but_file: bool) -> Result<()> {
+        for (look, verdict) in self.verdicts() {
             let counts = self.kind == Kind::Ours && !(but_file && look == Look::File);
             ensure!(verdict.is_safe() || !counts, "{name}, {look}: {verdict}: {:?}\n{}", verdict.overlaps, self.logs());
         }
         Ok(())
+    }
+
+    fn verdicts(&self) -> impl Iterator<Item = (Look, Verdict)> {
+        let looks = [Look::File, Look::Check, Look::Program].into_iter();
+        looks.map(|look| (look, self.verdict(look))).filter(|(_, verdict)| verdict.tenures > 0)
     }
 }
 

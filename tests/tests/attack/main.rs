@@ -3,6 +3,7 @@
 //! They mostly wait, so as many run at once as there are test threads. `-- --nocapture` shows what was seen.
 
 mod answers;
+mod beside_client_go;
 mod control_plane;
 mod crowds;
 mod default_timings;
