@@ -80,8 +80,10 @@ pub enum Fault {
     Kill(Part),
     /// SIGTERM, and a start soon after.
     Terminate,
-    /// The same while nothing of what the leader says arrives.
-    TerminateUnheard,
+    /// The same while nothing of what the leader says, or hears, arrives.
+    TerminateCutOff(Direction),
+    /// SIGTERM; whoever takes the Lease next is stopped when that is stored and before it knows.
+    StopWinner(Span),
     /// No more descriptors, and all connections reset.
     NoDescriptors,
     /// In both directions, until the next leader has led for a while.
@@ -136,7 +138,11 @@ impl Fault {
         Fault::Kill(Part::Supervisor),
         Fault::Kill(Part::Both),
         Fault::Terminate,
-        Fault::TerminateUnheard,
+        Fault::TerminateCutOff(Direction::ToServer),
+        Fault::TerminateCutOff(Direction::ToAgent),
+        Fault::StopWinner(Span::HalfDeadline),
+        Fault::StopWinner(Span::Deadline),
+        Fault::StopWinner(Span::Longer),
         Fault::NoDescriptors,
         Fault::Network(Flow::Hold),
         Fault::Network(Flow::Freeze),
@@ -199,7 +205,8 @@ impl Fault {
             Fault::Stop(part, _) | Fault::Kill(part) => part == Part::Both,
             Fault::Throttle
             | Fault::Terminate
-            | Fault::TerminateUnheard
+            | Fault::TerminateCutOff(_)
+            | Fault::StopWinner(_)
             | Fault::NoDescriptors
             | Fault::Network(_)
             | Fault::OneWay(..)
@@ -243,11 +250,22 @@ impl Fault {
                 arena.leader_beside(leader).await?;
                 member.candidate.process().start()
             }
-            Fault::TerminateUnheard => {
-                member.relay.set(Direction::ToServer, Flow::Hold);
+            Fault::TerminateCutOff(direction) => {
+                member.relay.set(direction, Flow::Hold);
                 member.candidate.process().stop().await?;
                 arena.leader_beside(leader).await?;
                 member.relay.heal();
+                member.candidate.process().start()
+            }
+            Fault::StopWinner(span) => {
+                for other in arena.members.iter().filter(|other| other.candidate.name() != member.candidate.name()) {
+                    other.relay.set(Direction::ToAgent, Flow::Delay(ANSWERED_LATE));
+                }
+                member.candidate.process().terminate()?;
+                let winner = next_holder(arena, leader).await?;
+                arena.members[winner].stop_for(Part::Electing, span.of(arena)).await?;
+                arena.heal();
+                member.candidate.process().ended().await?;
                 member.candidate.process().start()
             }
             Fault::NoDescriptors => {
@@ -362,6 +380,22 @@ impl Fault {
                 member.candidate.process().start()
             }
         }
+    }
+}
+
+/// Long enough to see what was stored before it is answered.
+const ANSWERED_LATE: Duration = Duration::from_millis(300);
+
+/// Waits until the Lease names another one than `leader`; whom.
+async fn next_holder(arena: &Arena<'_>, leader: usize) -> Result<usize> {
+    let begun = Instant::now();
+    loop {
+        let holder = arena.namespace.lease(ELECTION).await?.record.holder;
+        let named = arena.members.iter().position(|member| member.candidate.identity() == holder);
+        if let Some(named) = named.filter(|named| *named != leader) {
+            return Ok(named);
+        }
+        ensure!(begun.elapsed() < 2 * arena.lease_duration(), "nobody takes the lease\n{}", arena.logs());
     }
 }
 

@@ -1,6 +1,6 @@
 //! Processes that stop, die and crawl.
 
-use elector_tests::attack::{Fault, Part, SHORT, Setup, Span};
+use elector_tests::attack::{Direction, Fault, Part, SHORT, Setup, Span};
 
 use crate::{faults, play_one};
 
@@ -27,7 +27,15 @@ faults! { SHORT;
     the_supervisor_is_killed: [Fault::Kill(Part::Supervisor)];
     the_container_is_killed: [Fault::Kill(Part::Both)];
     the_leader_is_told_to_stop: [Fault::Terminate];
-    the_leader_is_told_to_stop_and_nothing_that_it_says_arrives: [Fault::TerminateUnheard];
+    the_leader_is_told_to_stop_while_it_is_cut_off: [
+        Fault::TerminateCutOff(Direction::ToServer),
+        Fault::TerminateCutOff(Direction::ToAgent),
+    ];
+    who_wins_is_stopped_before_it_knows: [
+        Fault::StopWinner(Span::HalfDeadline),
+        Fault::StopWinner(Span::Deadline),
+        Fault::StopWinner(Span::Longer),
+    ];
     both_run_for_one_of_a_hundred_milliseconds: [Fault::Throttle];
     there_are_no_descriptors_any_more: [Fault::NoDescriptors];
 }
