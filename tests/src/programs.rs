@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 use tokio::sync::OnceCell;
+use tokio::task::spawn_blocking;
 
 /// Paths of the programs.
 #[derive(Debug, Clone)]
@@ -25,19 +26,17 @@ impl Programs {
     pub async fn built() -> Result<&'static Programs> {
         static BUILT: OnceCell<Programs> = OnceCell::const_new();
         // All packages at once: the same features, and so the same dependencies, as in `cargo test`.
-        BUILT.get_or_try_init(|| build(&["--workspace", "--bins"])).await
+        let build = async || {
+            let executables = spawn_blocking(|| cargo_build(&["--workspace", "--bins"], None)).await??;
+            anyhow::Ok(Programs {
+                agent: find(&executables, "elector-agent"),
+                operator: find(&executables, "elector-operator"),
+            })
+        };
+        BUILT.get_or_try_init(build).await
     }
 
-    /// The same with the release profile, each as small as it is when it is shipped.
-    ///
-    /// # Errors
-    /// As [`Programs::built`].
-    pub async fn released() -> Result<Programs> {
-        let agent = build(&["--release", "-p", "elector-agent"]);
-        agent.await
-    }
-
-    /// The agent with the release profile and all libraries in it, as an image without any needs it.
+    /// The agent as it is shipped: with the release profile and all libraries in it, as an image without any needs it.
     ///
     /// # Errors
     /// As [`Programs::built`].
@@ -46,14 +45,9 @@ impl Programs {
         let target = format!("{}-unknown-linux-gnu", env::consts::ARCH);
         let arguments = ["--release", "-p", "elector-agent", "--target", &target].map(str::to_owned);
         let flags = ("RUSTFLAGS", "-C target-feature=+crt-static");
-        let built = tokio::task::spawn_blocking(move || cargo_build(&arguments, Some(flags))).await??;
+        let built = spawn_blocking(move || cargo_build(&arguments, Some(flags))).await??;
         Ok(find(&built, "elector-agent"))
     }
-}
-
-async fn build(arguments: &'static [&'static str]) -> Result<Programs> {
-    let executables = tokio::task::spawn_blocking(move || cargo_build(arguments, None)).await??;
-    Ok(Programs { agent: find(&executables, "elector-agent"), operator: find(&executables, "elector-operator") })
 }
 
 fn find(executables: &[PathBuf], name: &str) -> PathBuf {
