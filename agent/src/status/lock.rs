@@ -5,9 +5,9 @@
 //! | the first | an electing process, all its life | whose the status files are |
 //! | one chosen by its nonce | the same | that the process that signs with this nonce lives |
 
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -44,6 +44,18 @@ impl Lock {
     /// Lets others see that the process of this nonce lives.
     pub(super) fn sign(&self, start: &str) -> Result<(), Error> {
         self.set(byte_of(start))
+    }
+
+    /// Takes and signs it again where somebody has removed or replaced the file: others see only what stands at its path.
+    pub(super) fn keep(&mut self, start: &str) -> Result<(), Error> {
+        let ours = self.file.metadata().map(|file| (file.dev(), file.ino()));
+        let there = fs::symlink_metadata(&self.path).map(|file| (file.dev(), file.ino()));
+        if !matches!((ours, there), (Ok(ours), Ok(there)) if ours == there) {
+            let lock = Lock::take(&self.path)?;
+            lock.sign(start)?;
+            *self = lock;
+        }
+        Ok(())
     }
 
     fn set(&self, byte: i64) -> Result<(), Error> {

@@ -147,7 +147,8 @@ pub struct StatusFiles {
 }
 
 impl StatusFiles {
-    fn write_report(&self, tenure: &Tenure, now: Now) -> io::Result<()> {
+    fn write_report(&mut self, tenure: &Tenure, now: Now) -> io::Result<()> {
+        self.claim.lock.keep(&self.author.start).map_err(io::Error::other)?;
         let report = Report::new(&self.author, &self.boot_id, tenure, now).to_json()?;
         write_whole(&with_suffix(&self.claim.report, ".tmp"), &self.claim.report, &report)
     }

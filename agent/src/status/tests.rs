@@ -158,6 +158,38 @@ fn a_file_that_somebody_removed_is_back_at_the_next_renewal() {
     assert_eq!(names(folder.path()), ["leader_status", "leader_status.json", "leader_status.lock"]);
 }
 
+#[test]
+fn a_lock_file_that_somebody_removed_is_back_at_the_next_renewal() {
+    let folder = tempfile::tempdir().unwrap();
+    let lock = folder.path().join("leader_status.lock");
+    let (mut files, now) = leading(folder.path(), Duration::from_secs(60));
+    let removals: [&dyn Fn(); 3] =
+        [&|| fs::remove_file(&lock).unwrap(), &|| fs::rename(&lock, folder.path().join("elsewhere")).unwrap(), &|| {
+            fs::write(folder.path().join("another"), "").unwrap();
+            fs::rename(folder.path().join("another"), &lock).unwrap();
+        }];
+    for remove in removals {
+        remove();
+        assert!(!matches!(check(folder.path()), Ok(Standing::Leads { .. })));
+        let validity = Validity { since: now.moment, lasting: Duration::from_secs(60) };
+        files.extend(&Tenure { validity, ..tenure() }, now).unwrap();
+        assert!(matches!(check(folder.path()), Ok(Standing::Leads { .. })));
+        assert!(matches!(claim(folder.path()), Err(Error::Locked { .. })));
+    }
+}
+
+#[test]
+fn who_finds_another_at_its_lock_file_writes_nothing_more() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut files = files(folder.path());
+    files.publish(&tenure(), now()).unwrap();
+    fs::remove_file(folder.path().join("leader_status.lock")).unwrap();
+    let _another = claim(folder.path()).unwrap();
+    let error = files.extend(&tenure(), now()).unwrap_err();
+    assert!(error.to_string().contains("give each agent one of its own"), "{error}");
+    assert_eq!(names(folder.path()), ["leader_status.lock"]);
+}
+
 /// A tenure that began now, of a process that lives, as [`check`] finds it.
 fn leading(path: &Path, lasting: Duration) -> (StatusFiles, Now) {
     let now = crate::clock::now().unwrap();
