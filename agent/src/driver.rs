@@ -1,4 +1,4 @@
-//! Drives an [`Election`]: clocks, API server, watch and publication on one side, the state machine on the other.
+//! Drives an [`Election`](elector_election::Election): clocks, API server, watch and publication on one side, the state machine on the other.
 //!
 //! The driver decides nothing that the election cannot see. What stands between the two, and what a simulation of the
 //! shipped core therefore replaces:
@@ -6,10 +6,10 @@
 //! | here | there |
 //! |---|---|
 //! | [`clock::now`], read right before each call | `now` |
-//! | [`LeaseApi::send`], with a timeout | [`Election::poll_request`], [`Election::handle_answer`] |
-//! | [`LeaseWatch`] | [`Election::handle_watch`] |
-//! | [`Alarm`] | [`Election::poll_timeout`], [`Election::handle_timeout`] |
-//! | [`Publication`] | [`Election::poll_action`], [`Election::handle_retracted`] |
+//! | [`LeaseApi::send`], with a timeout | [`Recorder::poll_request`], [`Recorder::handle_answer`] |
+//! | [`LeaseWatch`] | [`Recorder::handle_watch`] |
+//! | [`Alarm`] | [`Recorder::poll_timeout`], [`Recorder::handle_timeout`] |
+//! | [`Publication`] | [`Recorder::poll_action`], [`Recorder::handle_retracted`] |
 //!
 //! Everything happens in one task: nothing that is detached can die unseen, and nothing in it waits but the one `select!`.
 
@@ -19,7 +19,8 @@ use std::pin::Pin;
 
 use elector_crds::StoredLease;
 use elector_election::{
-    Action, Answer, Candidate, Election, Loss, Now, Predecessor, Request, ResourceVersion, Tenure, Timings, WatchEvent,
+    Action, Answer, Candidate, Loss, Now, Predecessor, Recorder, Recording, Request, ResourceVersion, Tenure, Timings,
+    WatchEvent,
 };
 use kube::Client;
 use tokio::runtime::Handle;
@@ -96,12 +97,20 @@ pub async fn run(
     publication: &mut dyn Publication,
     stop: impl Future<Output = ()>,
 ) -> Result<(), Error> {
-    let mut driver = Driver::new(campaign, publication).await?;
-    let result = driver.contend(stop).await;
-    if result.is_err() && !driver.stage.retract() {
-        driver.retract_what_takes_time().await;
-    }
-    result
+    Driver::new(campaign, publication, Recorder::silent).await?.run(stop).await.map(|_| ())
+}
+
+/// The same, and says how: for tests of this module, since what it remembers only grows.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_recorded(
+    campaign: Campaign,
+    publication: &mut dyn Publication,
+    stop: impl Future<Output = ()>,
+) -> Result<Recording, Error> {
+    let election = Driver::new(campaign, publication, Recorder::recording).await?.run(stop).await?;
+    Ok(election.into_recording())
 }
 
 #[expect(clippy::large_enum_variant, reason = "one lives at a time, on the stack")]
@@ -136,7 +145,7 @@ async fn connected(connecting: &mut Option<Connecting>) -> Result<Client, Troubl
 }
 
 struct Driver<'a> {
-    election: Election,
+    election: Recorder,
     stage: Stage<'a>,
     /// Why leadership could not be shown.
     unshown: Option<io::Error>,
@@ -161,13 +170,17 @@ struct Driver<'a> {
 }
 
 impl<'a> Driver<'a> {
-    async fn new(campaign: Campaign, publication: &'a mut dyn Publication) -> Result<Driver<'a>, Error> {
+    async fn new(
+        campaign: Campaign,
+        publication: &'a mut dyn Publication,
+        election: fn(Candidate, Now) -> Recorder,
+    ) -> Result<Driver<'a>, Error> {
         let Campaign { namespace, lease, identity, start, timings, predecessor } = campaign;
         let client = connect::client().await?;
         info!(%namespace, %lease, %identity, "contending");
         let candidate = Candidate { identity, start, timings, predecessor };
         Ok(Driver {
-            election: Election::new(candidate, clock::now()?),
+            election: election(candidate, clock::now()?),
             stage: Stage::new(publication),
             unshown: None,
             finished: false,
@@ -185,6 +198,14 @@ impl<'a> Driver<'a> {
             namespace,
             lease,
         })
+    }
+
+    async fn run(mut self, stop: impl Future<Output = ()>) -> Result<Recorder, Error> {
+        let result = self.contend(stop).await;
+        if result.is_err() && !self.stage.retract() {
+            self.retract_what_takes_time().await;
+        }
+        result.map(|()| self.election)
     }
 
     async fn contend(&mut self, stop: impl Future<Output = ()>) -> Result<(), Error> {
@@ -307,7 +328,7 @@ impl<'a> Driver<'a> {
     }
 
     /// Sets the alarm for when the election wants to be woken. Whether it does.
-    fn sleep(&self) -> Result<bool, Error> {
+    fn sleep(&mut self) -> Result<bool, Error> {
         let wait = self.election.poll_timeout(clock::now()?);
         self.alarm.set(wait)?;
         Ok(wait.is_some())

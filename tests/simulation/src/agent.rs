@@ -1,6 +1,6 @@
 //! A pod with an agent: what the driver, the status file and the parent process are in real life.
 
-use elector_election::{Action, Candidate, Election, Loss, Predecessor, Request, Tenure, Timings};
+use elector_election::{Action, Candidate, Loss, Predecessor, Recorder, Request, Tenure, Timings};
 
 use crate::clock::{Clock, MILLISECOND, SECOND, Time, micros};
 use crate::fault::Fault;
@@ -42,7 +42,7 @@ pub(crate) struct Network {
 #[derive(Debug)]
 pub(crate) struct Agent {
     pub(crate) identity: String,
-    pub(crate) election: Option<Election>,
+    pub(crate) election: Option<Recorder>,
     /// Counts its processes.
     pub(crate) life: u64,
     pub(crate) clock: Clock,
@@ -114,7 +114,8 @@ impl World {
         agent.life += 1;
         let start = agent.start_nonce(agent.life);
         let candidate = Candidate { identity, start, timings: agent.timings, predecessor };
-        agent.election = Some(Election::new(candidate, agent.clock.at(self.now)));
+        let begin = if self.trace.is_kept() { Recorder::recording } else { Recorder::silent };
+        agent.election = Some(begin(candidate, agent.clock.at(self.now)));
         agent.watch.broken = true;
         self.trace.note(self.now, || format!("{who} starts"));
         // Its first act is to remove what an earlier process left behind.
@@ -189,7 +190,7 @@ impl World {
             }
         }
         let agent = &mut self.agents[who];
-        let Some(wait) = agent.election.as_ref().and_then(|election| election.poll_timeout(now)) else { return };
+        let Some(wait) = agent.election.as_mut().and_then(|election| election.poll_timeout(now)) else { return };
         agent.wake += 1;
         let wake = agent.wake;
         let late = if self.random.u8(..5) == 0 { self.random.u64(..LATE) } else { 0 };
@@ -234,7 +235,7 @@ impl World {
             Action::Rewatch => self.after(10 * MILLISECOND, Event::List { who, behind: 0 }),
             Action::Finish => {
                 self.trace.note(self.now, || format!("{who} has finished"));
-                self.agents[who].election = None;
+                self.end(who);
                 self.judge.died(who, self.now);
                 if self.judge.has_file(who) {
                     self.judge.accuse(Violation::Overstayed { who });
@@ -260,12 +261,20 @@ impl World {
         self.after(time, Event::Retracted { who, life });
     }
 
+    /// Nothing more is called of its process, if there is one.
+    pub(crate) fn end(&mut self, who: usize) -> bool {
+        let election = self.agents[who].election.take();
+        let was_there = election.is_some();
+        self.trace.keep(election);
+        was_there
+    }
+
     /// The electing process dies at once; its parent sees that.
     pub(crate) fn kill(&mut self, who: usize) {
-        let agent = &mut self.agents[who];
-        if agent.election.take().is_none() {
+        if !self.end(who) {
             return;
         }
+        let agent = &mut self.agents[who];
         agent.tenure = None;
         agent.stopped_until = 0;
         let life = agent.life;
@@ -284,8 +293,8 @@ impl World {
 
     /// The container with all that runs in it. Its volume stays.
     pub(crate) fn kill_container(&mut self, who: usize) {
+        self.end(who);
         let agent = &mut self.agents[who];
-        agent.election = None;
         agent.tenure = None;
         agent.stopped_until = 0;
         // Nobody is left to do what was under way.

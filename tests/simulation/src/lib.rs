@@ -15,6 +15,7 @@ mod network;
 mod operations;
 pub mod operator;
 mod peer;
+pub mod replay;
 mod server;
 pub mod tally;
 pub mod trace;

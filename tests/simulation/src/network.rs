@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use elector_election::{Answer, Election, Request, WatchEvent};
+use elector_election::{Answer, Request, WatchEvent};
 
 use crate::agent::{Agent, Network};
 use crate::clock::{MILLISECOND, SECOND, Time, micros};
@@ -22,7 +22,7 @@ impl World {
         let agent = &mut self.agents[who];
         agent.sent += 1;
         let Agent { life, sent, .. } = *agent;
-        let timeout = agent.election.as_ref().map_or(Duration::ZERO, Election::request_timeout);
+        let timeout = agent.election.as_ref().map_or(Duration::ZERO, |election| election.request_timeout());
         let timeout = agent.clock.takes(timeout);
         let answer = |answer| Event::Answer { who, life, sent, answer };
         self.after(timeout, answer(Answer::Unknown));

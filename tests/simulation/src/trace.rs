@@ -1,20 +1,31 @@
-//! What happened in a history, for people.
+//! What happened in a history: for people, and to be played again.
 
-use elector_election::{Answer, Lease, Request, Write};
+use elector_election::{Answer, Lease, Recorder, Recording, Request, Write};
 
 use crate::clock::{SECOND, Time};
 
-/// Lines, if anybody wants them.
+/// Lines and recordings, if anybody wants them.
 #[derive(Debug, Default)]
 pub struct Trace {
     lines: Option<Vec<String>>,
+    recordings: Vec<Recording>,
 }
 
 impl Trace {
     /// One that keeps what it is told.
     #[must_use]
     pub fn kept() -> Trace {
-        Trace { lines: Some(Vec::new()) }
+        Trace { lines: Some(Vec::new()), recordings: Vec::new() }
+    }
+
+    pub(crate) fn is_kept(&self) -> bool {
+        self.lines.is_some()
+    }
+
+    pub(crate) fn keep(&mut self, election: Option<Recorder>) {
+        if self.is_kept() {
+            self.recordings.extend(election.map(Recorder::into_recording));
+        }
     }
 
     pub(crate) fn note(&mut self, now: Time, line: impl FnOnce() -> String) {
@@ -27,6 +38,12 @@ impl Trace {
     #[must_use]
     pub fn lines(&self) -> &[String] {
         self.lines.as_deref().unwrap_or_default()
+    }
+
+    /// What each process of an agent was told, and said.
+    #[must_use]
+    pub fn recordings(&self) -> &[Recording] {
+        &self.recordings
     }
 }
 

@@ -213,6 +213,9 @@ impl World {
         if let Some(violation) = &verdict {
             self.trace.note(self.now, || format!("VIOLATION: {violation}"));
         }
+        for who in 0..self.agents.len() {
+            self.end(who);
+        }
         let mut tally = self.judge.tally;
         (tally.histories, tally.time) = (1, self.now);
         (tally, verdict, self.trace)

@@ -11,6 +11,7 @@ mod edits;
 mod files;
 mod network;
 mod processes;
+mod recorded;
 
 use anyhow::Result;
 use elector_tests::attack::{Arena, Fault, Setup};
