@@ -61,7 +61,17 @@ fn cargo_build<A: AsRef<str>>(arguments: &[A], variable: Option<(&str, &str)>) -
         executable: Option<PathBuf>,
     }
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
+    // What cargo tells a program about its package is left out: build scripts that look at it, as ring's does, would
+    // run again with all that depends on them, here and at the next build from a shell.
+    let of_this_package = env::vars_os().map(|(name, _)| name).filter(|name| {
+        let name = name.as_encoded_bytes();
+        name.starts_with(b"CARGO_PKG_") || name.starts_with(b"CARGO_MANIFEST_")
+    });
+    let mut command = Command::new(cargo);
+    for name in of_this_package {
+        command.env_remove(name);
+    }
+    let output = command
         .args(["build", "--quiet", "--locked", "--message-format=json-render-diagnostics"])
         .args(arguments.iter().map(AsRef::as_ref))
         .envs(variable)
