@@ -7,7 +7,7 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use elector_agent::driver::Publication;
+use elector_agent::publication::Publication;
 use elector_election::{Now, Tenure};
 use nix::sys::signal::{SigEvent, SigevNotify, Signal, raise};
 use nix::sys::time::TimeSpec;

@@ -31,31 +31,10 @@ use tracing::{error, info, trace, warn};
 use crate::clock::{self, Alarm};
 use crate::connect;
 use crate::lease_api::{LeaseApi, Reply};
+use crate::publication::Publication;
 use crate::stage::Stage;
 use crate::trouble::{Trouble, Troubles};
 use crate::watch::{LeaseWatch, Seen};
-
-/// Where leadership shows. Each call returns only when it is done, whatever it costs: the election waits for it.
-pub trait Publication {
-    /// A tenure began. It is not called for one that has expired.
-    ///
-    /// # Errors
-    /// What kept it from being shown: the campaign then ends, and somebody else can lead.
-    fn publish(&mut self, tenure: &Tenure, now: Now) -> io::Result<()>;
-
-    /// Its validity moved.
-    ///
-    /// # Errors
-    /// What kept it from being shown. It is tried again at each renewal until what shows has expired; then the campaign ends.
-    fn extend(&mut self, tenure: &Tenure, now: Now) -> io::Result<()>;
-
-    /// It is over: nothing of it shows when this returns `Ok`, and the work that relies on it has been told. Called
-    /// again until it succeeds; the Lease is not released before.
-    ///
-    /// # Errors
-    /// What kept it from being taken back; `WouldBlock` if that only takes time, as for work that has to end.
-    fn retract(&mut self) -> io::Result<()>;
-}
 
 /// For what to contend, and as whom.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Contends for one Lease and says, by files or in any other way, whether this process leads.
 //!
 //! [`driver::run`] drives the state machine of [`elector_election`] on a real API server; what leadership means is up to a
-//! [`driver::Publication`], of which [`status::StatusFiles`] is the agent's.
+//! [`publication::Publication`], of which [`status::StatusFiles`] is the agent's.
 
 pub mod clock;
 pub mod connect;
@@ -11,6 +11,7 @@ mod lease_api;
 #[cfg(feature = "logging")]
 pub mod logging;
 mod pace;
+pub mod publication;
 mod stage;
 pub mod status;
 mod trouble;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use elector_election::{Now, Tenure, Validity};
 use tracing::{error, info};
 
-use crate::driver::Publication;
+use crate::publication::Publication;
 
 /// A publication and what it shows.
 pub(crate) struct Stage<'a> {

@@ -3,7 +3,7 @@
 use std::error::Error as _;
 use std::fmt;
 
-use elector_crds::lease::Oddity;
+use elector_crds::Oddity;
 use kube::Error;
 use kube::client::AuthError;
 

@@ -7,7 +7,7 @@ use elector_election::{AgentMark, MAX_TRANSITIONS, ReleaseMark, Timings};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::lease::Oddity;
+use crate::oddity::Oddity;
 use crate::timestamp::{format_timestamp, parse_timestamp};
 
 /// On a pod: the election that it is a candidate of, unless the election has a selector of its own.

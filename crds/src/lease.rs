@@ -7,7 +7,6 @@
 mod tests;
 
 use std::borrow::Cow;
-use std::fmt;
 
 use elector_election::{Lease, MAX_LEASE_DURATION_SECONDS, MAX_TRANSITIONS, Record, ResourceVersion, Timestamp, Write};
 use k8s_openapi::api::coordination;
@@ -17,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::annotations::{AGENT_ANNOTATION, TIMINGS_ANNOTATION, TimingsAnnotation, agent_to_json, parse_agent};
+use crate::oddity::Oddity;
 use crate::timestamp::{format_timestamp, parse_timestamp};
 
 const HOLDER_IDENTITY: &str = "holderIdentity";
@@ -24,9 +24,6 @@ const LEASE_DURATION_SECONDS: &str = "leaseDurationSeconds";
 const ACQUIRE_TIME: &str = "acquireTime";
 const RENEW_TIME: &str = "renewTime";
 const LEASE_TRANSITIONS: &str = "leaseTransitions";
-
-/// How much of an odd value is repeated in a log line, in characters.
-const SHOWN: usize = 80;
 
 /// A `coordination.k8s.io/v1` Lease: for `kube::Api`, and to be sent back whole.
 #[derive(Resource, Serialize, Deserialize, Debug, Clone, PartialEq)]
@@ -54,29 +51,6 @@ pub enum UnusableLease {
     /// Its resourceVersion is no number, so that nothing tells which of two versions is later.
     #[error("the Lease's resourceVersion {0:?} is not a number")]
     ResourceVersion(String),
-}
-
-/// A value that was not read as it stands. `Display` is for the log.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Oddity {
-    /// The field, or the annotation's key.
-    pub field: &'static str,
-    /// What is there, shortened.
-    pub found: String,
-    /// What it was taken for.
-    pub taken_for: String,
-}
-
-impl Oddity {
-    pub(crate) fn new(field: &'static str, found: &str, taken_for: impl Into<String>) -> Oddity {
-        Oddity { field, found: found.chars().take(SHOWN).collect(), taken_for: taken_for.into() }
-    }
-}
-
-impl fmt::Display for Oddity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is {:?}; taken for {}", self.field, self.found, self.taken_for)
-    }
 }
 
 impl StoredLease {

@@ -19,6 +19,7 @@ pub mod identity;
 mod leader_election;
 pub mod lease;
 pub mod manifest;
+mod oddity;
 mod selector;
 mod timestamp;
 pub mod timings_cases;
@@ -29,6 +30,7 @@ pub use leader_election::{
     Candidates, DEFAULT_SERVICE_ACCOUNT, Holder, LeaderElection, LeaderElectionSpec, LeaderElectionStatus,
 };
 pub use lease::StoredLease;
+pub use oddity::Oddity;
 pub use selector::{CandidateSelector, SelectorOperator, SelectorRequirement};
 pub use timestamp::{format_timestamp, parse_timestamp};
 

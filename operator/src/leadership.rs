@@ -2,7 +2,7 @@
 
 use std::io;
 
-use elector_agent::driver::Publication;
+use elector_agent::publication::Publication;
 use elector_election::{Now, Tenure};
 use tokio::sync::watch;
 

@@ -17,7 +17,7 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use elector_agent::clock;
-use elector_agent::driver::Publication;
+use elector_agent::publication::Publication;
 use elector_election::{Now, Tenure};
 use nix::sys::signal::Signal as Number;
 use tokio::signal::unix::{Signal, SignalKind, signal};

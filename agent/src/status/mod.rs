@@ -20,7 +20,7 @@ use elector_election::{Now, Predecessor, Tenure};
 pub use self::check::{NotLeading, Standing, Unknown, check};
 use self::lock::Lock;
 pub use self::report::{Report, boot_id};
-use crate::driver::Publication;
+use crate::publication::Publication;
 
 const ELSEWHERE: &str = "name a status file in a directory that this user may write to, with room in it";
 

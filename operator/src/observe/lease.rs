@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use elector_crds::lease::{self, Oddity, UnusableLease};
-use elector_crds::{ADOPT_ANNOTATION, StoredLease};
+use elector_crds::lease::{self, UnusableLease};
+use elector_crds::{ADOPT_ANNOTATION, Oddity, StoredLease};
 use elector_election::{Lease, MAX_LEASE_DURATION_SECONDS, UNKNOWN_HOLDER};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::ResourceExt;

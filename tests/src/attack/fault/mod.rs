@@ -1,17 +1,17 @@
 //! What can be done to an election, each fault whole: it begins at the leader in a random moment, lasts, and is over.
 
+mod edit;
+mod tampering;
+
 use std::fmt;
-use std::fs;
-use std::os::unix::fs::symlink;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use elector_crds::StoredLease;
-use kube::api::{DeleteParams, ObjectMeta, PostParams};
 use rustix::process::Signal;
-use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
+pub use self::edit::Edit;
+pub use self::tampering::Tampering;
 use super::{Arena, Cut, Direction, ELECTION, Flow, Kind, Manners, Part};
 
 /// A time, as far as timings say.
@@ -27,46 +27,6 @@ pub enum Span {
     Lease,
     /// A lease duration and ten seconds.
     Longer,
-}
-
-/// What somebody does to the Lease.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Edit {
-    /// Writes another holder.
-    Holder,
-    /// Removes the holder.
-    Empty,
-    /// Makes it look released as client-go does it.
-    Released,
-    /// Writes this duration.
-    Duration(i32),
-    /// Writes this time for both times.
-    Times(&'static str),
-    /// Takes the times away.
-    NoTimes,
-    /// Lowers the transitions.
-    Transitions,
-    /// Deletes it.
-    Delete,
-    /// Deletes it and makes an empty one.
-    Recreate,
-}
-
-/// What somebody does to the files of the leader.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tampering {
-    /// Removes `leader_status`.
-    Removed,
-    /// Puts a link to another file there.
-    Link,
-    /// Puts a directory there.
-    Directory,
-    /// Puts a directory in place of the report.
-    ReportDirectory,
-    /// Puts garbage in place of the report.
-    ReportGarbage,
-    /// Removes the lock file.
-    Lock,
 }
 
 /// A fault.
@@ -452,91 +412,6 @@ impl Span {
             Span::Lease => arena.lease_duration(),
             Span::Longer => arena.lease_duration() + Duration::from_secs(10),
         }
-    }
-}
-
-impl Edit {
-    async fn apply(self, arena: &Arena<'_>) -> Result<()> {
-        match self {
-            Edit::Delete => Self::delete(arena).await,
-            Edit::Recreate => {
-                Self::delete(arena).await?;
-                let empty = StoredLease::new(ObjectMeta { name: Some(ELECTION.to_owned()), ..ObjectMeta::default() });
-                // A candidate may have been faster.
-                match arena.namespace.api().create(&PostParams::default(), &empty).await {
-                    Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
-                    Ok(_) => Ok(()),
-                    Err(error) => Err(error.into()),
-                }
-            }
-            Edit::Holder => Self::write(arena, json!({"holderIdentity": "somebody"})).await,
-            Edit::Empty => Self::write(arena, json!({"holderIdentity": ""})).await,
-            Edit::Released => Self::write(arena, json!({"holderIdentity": "", "leaseDurationSeconds": 1})).await,
-            Edit::Duration(seconds) => Self::write(arena, json!({"leaseDurationSeconds": seconds})).await,
-            Edit::Times(time) => Self::write(arena, json!({"acquireTime": time, "renewTime": time})).await,
-            Edit::NoTimes => Self::write(arena, json!({"acquireTime": null, "renewTime": null})).await,
-            Edit::Transitions => Self::write(arena, json!({"leaseTransitions": 0})).await,
-        }
-    }
-
-    async fn delete(arena: &Arena<'_>) -> Result<()> {
-        arena.namespace.api::<StoredLease>().delete(ELECTION, &DeleteParams::default()).await?;
-        Ok(())
-    }
-
-    async fn write(arena: &Arena<'_>, spec: Value) -> Result<()> {
-        arena.namespace.edit_lease(ELECTION, json!({"spec": spec})).await
-    }
-
-    /// A duration that was seen once is waited for by all who saw it: who leads has to end its tenure for the next to
-    /// come soon.
-    async fn undo(self, arena: &Arena<'_>) -> Result<()> {
-        if matches!(self, Edit::Duration(_)) {
-            let leader = arena.leader().await?;
-            arena.members[leader].candidate.process().stop().await?;
-            arena.leader_beside(leader).await?;
-            arena.members[leader].candidate.process().start()?;
-        }
-        Ok(())
-    }
-}
-
-impl Tampering {
-    fn apply(self, arena: &Arena<'_>, leader: usize) -> Result<()> {
-        let status = arena.members[leader].candidate.status_file();
-        let (report, lock) = (status.with_extension("json"), status.with_extension("lock"));
-        match self {
-            Tampering::Removed => fs::remove_file(&status)?,
-            Tampering::Link => {
-                fs::remove_file(&status)?;
-                // To a file, so that who tests for one finds it.
-                symlink("/etc/passwd", &status)?;
-            }
-            Tampering::Directory => {
-                fs::remove_file(&status)?;
-                fs::create_dir(&status)?;
-            }
-            Tampering::ReportDirectory => {
-                fs::remove_file(&report)?;
-                fs::create_dir(&report)?;
-            }
-            Tampering::ReportGarbage => fs::write(&report, "{\"leads\": true}")?,
-            Tampering::Lock => fs::remove_file(&lock)?,
-        }
-        Ok(())
-    }
-
-    /// Directories stand in the way for ever; the rest should mend by itself.
-    fn undo(self, arena: &Arena<'_>, leader: usize) -> Result<()> {
-        let status = arena.members[leader].candidate.status_file();
-        for path in [status.clone(), status.with_extension("json")] {
-            if path.is_dir() {
-                fs::remove_dir_all(path)?;
-            }
-        }
-        let link = fs::symlink_metadata(&status).is_ok_and(|found| found.is_symlink());
-        ensure!(!link, "the link at {} is still there\n{}", status.display(), arena.logs());
-        Ok(())
     }
 }
 
