@@ -14,7 +14,7 @@ use tokio::sync::watch;
 ///
 /// # Errors
 /// If the address cannot be listened on.
-pub async fn serve(address: SocketAddr, ready: watch::Receiver<bool>) -> io::Result<()> {
+pub async fn serve(address: SocketAddr, ready: Vec<watch::Receiver<bool>>) -> io::Result<()> {
     let listener = TcpListener::bind(address).await?;
     tracing::info!(address = %listener.local_addr()?, "serving /healthz and /readyz");
     let router =
@@ -23,6 +23,10 @@ pub async fn serve(address: SocketAddr, ready: watch::Receiver<bool>) -> io::Res
 }
 
 /// Ready is a replica that has seen everything once, whether it writes or stands by.
-async fn readyz(State(ready): State<watch::Receiver<bool>>) -> (StatusCode, &'static str) {
-    if *ready.borrow() { (StatusCode::OK, "ok") } else { (StatusCode::SERVICE_UNAVAILABLE, "still listing") }
+async fn readyz(State(ready): State<Vec<watch::Receiver<bool>>>) -> (StatusCode, &'static str) {
+    if ready.iter().all(|ready| *ready.borrow()) {
+        (StatusCode::OK, "ok")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "still listing")
+    }
 }

@@ -9,6 +9,7 @@ use elector_agent::{connect, nonce};
 use elector_operator::leadership::Leadership;
 use elector_operator::settings::{Cli, OwnElection, Settings};
 use elector_operator::{controller, health, watches};
+use futures::future::try_join_all;
 use kube::Client;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -58,26 +59,27 @@ async fn operate(cli: &Cli, own: OwnElection) -> Result<(), Failure> {
     let client = Client::try_from(config).map_err(configuration)?;
 
     let (mut leadership, leading) = Leadership::new();
-    let (ready, is_ready) = watch::channel(false);
+    let watched = cli.watched();
+    let (ready, are_ready): (Vec<_>, Vec<_>) = watched.iter().map(|_| watch::channel(false)).unzip();
     let OwnElection { lease, namespace, timings } = own;
     let start = nonce().map_err(internal)?;
     let campaign = Campaign { namespace, lease, identity: identity.clone(), start, timings, predecessor: None };
 
-    // The controller goes on until the election has retracted and released. Whatever else ends first ends the process.
+    // Elections of different namespaces have nothing to do with each other.
+    let controllers = watched.into_iter().zip(ready).map(|(namespace, ready)| {
+        let settings = Settings::new(identity.clone(), namespace);
+        controller::run(client.clone(), settings, leading.clone(), ready, std::future::pending())
+    });
+
+    // The controllers go on until the election has retracted and released. Whatever else ends first ends the process.
     tokio::select! {
         elected = driver::run(campaign, &mut leadership, stop) => elected.map_err(internal),
-        served = health::serve(cli.health_address, is_ready) => {
+        served = health::serve(cli.health_address, are_ready) => {
             let why = served.err().map_or_else(|| "ended".to_owned(), |error| error.to_string());
             Err(configuration(format!("failed to serve {}: {why}", cli.health_address)))
         }
-        controlled = controller::run(client, Settings::new(identity, watched(cli)), leading, ready, std::future::pending()) => {
-            controlled.map_err(internal)
-        }
+        controlled = try_join_all(controllers) => controlled.map(drop).map_err(internal),
     }
-}
-
-fn watched(cli: &Cli) -> Option<String> {
-    cli.watch_namespace.clone().filter(|namespace| !namespace.is_empty())
 }
 
 fn identity(cli: &Cli, token: Option<String>) -> String {

@@ -1,5 +1,6 @@
 //! What the operator can be told.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -17,9 +18,9 @@ pub struct Cli {
     /// Where /healthz and /readyz are served
     #[arg(long, env = "HEALTH_ADDRESS", value_name = "ADDRESS:PORT", default_value = "0.0.0.0:8080")]
     pub health_address: SocketAddr,
-    /// Look after the elections of this namespace only [default: of all]
-    #[arg(long, env = "WATCH_NAMESPACE", value_name = "NAMESPACE")]
-    pub watch_namespace: Option<String>,
+    /// Look after the elections of these namespaces only, separated by commas [default: of all]
+    #[arg(long, env = "WATCH_NAMESPACES", value_name = "NAMESPACES", value_delimiter = ',')]
+    watch_namespaces: Vec<String>,
     /// The Lease by which replicas of the operator elect the one that writes
     #[arg(long, env = "LEASE_NAME", value_name = "NAME", default_value = crate::NAME)]
     lease_name: String,
@@ -107,6 +108,14 @@ impl Settings {
 }
 
 impl Cli {
+    /// What to look after, one controller each: `None` is every namespace.
+    #[must_use]
+    pub fn watched(&self) -> Vec<Option<String>> {
+        let named = self.watch_namespaces.iter().map(|namespace| namespace.trim()).filter(|name| !name.is_empty());
+        let named: BTreeSet<&str> = named.collect();
+        if named.is_empty() { vec![None] } else { named.into_iter().map(|name| Some(name.to_owned())).collect() }
+    }
+
     /// The operator's own election, checked.
     ///
     /// # Errors
@@ -126,4 +135,18 @@ impl Cli {
 fn in_cluster_namespace() -> Option<String> {
     let namespace = std::fs::read_to_string(IN_CLUSTER_NAMESPACE).ok()?.trim().to_owned();
     (!namespace.is_empty()).then_some(namespace)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn namespaces_are_separated_by_commas_and_none_means_all() {
+        let watched = |argument: &str| Cli::parse_from(["elector-operator", argument]).watched();
+        let named = |names: &[&str]| names.iter().map(|name| Some((*name).to_owned())).collect::<Vec<_>>();
+        assert_eq!(watched("--watch-namespaces="), [None]);
+        assert_eq!(watched("--watch-namespaces=shop"), named(&["shop"]));
+        assert_eq!(watched("--watch-namespaces=shop, bank,shop,"), named(&["bank", "shop"]));
+    }
 }

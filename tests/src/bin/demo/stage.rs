@@ -175,7 +175,7 @@ fn operator(programs: &Programs, kubeconfig: &Path, namespace: &str, folder: &Pa
     let mut arguments: Vec<String> = arguments.map(str::to_owned).to_vec();
     arguments.push(format!("--lease-namespace={namespace}"));
     // On somebody's cluster, the elections of others are not ours to reconcile.
-    arguments.push(format!("--watch-namespace={namespace}"));
+    arguments.push(format!("--watch-namespaces={namespace}"));
     let environment = vec![("KUBECONFIG".to_owned(), kubeconfig.display().to_string())];
     Process::new(programs.operator.clone(), arguments, folder.join("operator.log")).with_environment(environment)
 }
