@@ -7,7 +7,7 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use elector_agent::status::{Standing, Unknown, check};
+use elector_agent::status::{Health, Standing, Unknown, check, check_health};
 use serde_json::{Value, json};
 
 use crate::{Failure, configuration};
@@ -15,10 +15,16 @@ use crate::{Failure, configuration};
 const LEADS: u8 = 0;
 const DOES_NOT: u8 = 1;
 const UNKNOWN: u8 = 2;
+const WORKS: u8 = 0;
+const AILS: u8 = 1;
 /// As timeout(1) has it.
 const TIMED_OUT: u8 = 124;
 /// Between two looks, each of which takes some 50 µs.
 const PERIOD: Duration = Duration::from_millis(50);
+/// The same file as the chart's.
+const SIDECAR: &str = include_str!("sidecar.yaml");
+/// As it is named in that file.
+const DEFAULT_IMAGE: &str = concat!("leader-elector/agent:", env!("CARGO_PKG_VERSION"));
 
 /// Whether this pod leads, as an exit code.
 pub(crate) fn tell(status_file: &Path, in_json: bool) -> Result<u8, Failure> {
@@ -30,6 +36,17 @@ pub(crate) fn tell(status_file: &Path, in_json: bool) -> Result<u8, Failure> {
     match found {
         Ok(Standing::Leads { .. }) => Ok(LEADS),
         Ok(Standing::DoesNot(_)) => Ok(DOES_NOT),
+        Err(error) => Err(Failure { code: UNKNOWN, said: format!("error: {error}") }),
+    }
+}
+
+/// Whether the agent works, as an exit code.
+pub(crate) fn tell_health(status_file: &Path) -> Result<u8, Failure> {
+    let ails = |said: &str| Err(Failure { code: AILS, said: format!("error: {said}") });
+    match check_health(status_file) {
+        Ok(Health::Works) => Ok(WORKS),
+        Ok(Health::Hangs) => ails("the electing process has done nothing for long: restart it"),
+        Ok(Health::Dead) => ails("there is no electing process"),
         Err(error) => Err(Failure { code: UNKNOWN, said: format!("error: {error}") }),
     }
 }
@@ -80,6 +97,14 @@ fn say(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
+/// Prints the agent as a sidecar, as the policy of the Helm chart adds it.
+pub(crate) fn manifest(image: &str) -> u8 {
+    let (before, after) = SIDECAR.split_once(DEFAULT_IMAGE).unwrap_or((SIDECAR, ""));
+    // As above.
+    let _ = write!(io::stdout(), "{before}{image}{after}");
+    0
+}
+
 /// Copies this program into `directory`, whole or not at all.
 pub(crate) fn install(directory: &Path) -> Result<u8, Failure> {
     let (path, temporary) = (directory.join("elector-agent"), directory.join("elector-agent.tmp"));
@@ -94,4 +119,15 @@ pub(crate) fn install(directory: &Path) -> Result<u8, Failure> {
             path.display()
         ))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sidecar_names_this_version_and_is_the_charts() {
+        assert_eq!(SIDECAR.matches(DEFAULT_IMAGE).count(), 1);
+        assert_eq!(SIDECAR, include_str!("../../charts/leader-elector/files/sidecar.yaml"));
+    }
 }

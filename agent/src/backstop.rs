@@ -63,6 +63,10 @@ impl<P: Publication> Publication for Backstop<P> {
         }
         Ok(())
     }
+
+    fn turned(&mut self, now: Now) {
+        self.publication.turned(now);
+    }
 }
 
 fn deadly_timer() -> nix::Result<Timer> {

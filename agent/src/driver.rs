@@ -16,6 +16,7 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::time::Duration;
 
 use elector_crds::StoredLease;
 use elector_election::{
@@ -100,6 +101,9 @@ enum Event {
     Seen(Seen),
     Rung(io::Result<()>),
 }
+
+/// The longest that the loop rests: whoever watches over it can tell one that hangs from one that has nothing to do.
+pub const TURN: Duration = Duration::from_secs(10);
 
 type InFlight = Pin<Box<dyn Future<Output = Reply> + Send>>;
 
@@ -195,7 +199,8 @@ impl<'a> Driver<'a> {
             if self.finished {
                 return self.unshown.take().map_or(Ok(()), |error| Err(Error::Publication(error)));
             }
-            let wake = self.sleep()?;
+            self.stage.turned(clock::now()?);
+            self.sleep()?;
             let timings = self.election.timings();
             let retract_again = self.stage.retract_again();
             let Driver { watch, in_flight, connecting, alarm, .. } = &mut *self;
@@ -205,7 +210,7 @@ impl<'a> Driver<'a> {
                 connected = connected(connecting) => Event::Connected(connected),
                 reply = answer(in_flight) => Event::Reply(reply),
                 seen = watch.next(timings) => Event::Seen(seen),
-                rung = alarm.rings(), if wake => Event::Rung(rung),
+                rung = alarm.rings() => Event::Rung(rung),
                 () = tokio::time::sleep(retract_again.unwrap_or_default()), if retract_again.is_some() => {
                     Event::Rung(Ok(()))
                 }
@@ -306,11 +311,11 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Sets the alarm for when the election wants to be woken. Whether it does.
-    fn sleep(&mut self) -> Result<bool, Error> {
+    /// Sets the alarm for when the election wants to be woken, if that is before the next turn is due.
+    fn sleep(&mut self) -> Result<(), Error> {
         let wait = self.election.poll_timeout(clock::now()?);
-        self.alarm.set(wait)?;
-        Ok(wait.is_some())
+        self.alarm.set(Some(wait.map_or(TURN, |wait| wait.min(TURN))))?;
+        Ok(())
     }
 
     fn take_in(&mut self, event: Event) -> Result<(), Error> {

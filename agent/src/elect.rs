@@ -43,9 +43,8 @@ pub(crate) fn run(Given { parent, rest }: Given) -> Result<u8, Failure> {
         match &cli.command {
             Some(Command::Exec(exec)) => run_app(settings, claim, exec, parent, again).await,
             // The others are none of its business.
-            Some(Command::Check { .. } | Command::Wait { .. } | Command::Install { .. }) | None => {
-                show(settings, claim).await
-            }
+            Some(Command::Check { .. } | Command::Wait { .. } | Command::Manifest { .. } | Command::Install { .. })
+            | None => show(settings, claim).await,
         }
     });
     // A lookup of the API server's name may still be under way, and takes its time.

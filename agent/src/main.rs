@@ -34,7 +34,7 @@ fn main() -> ExitCode {
     let result = match Role::of(first.as_deref()) {
         Some(role) => play(role),
         None => match first.as_deref().and_then(|first| first.to_str()) {
-            Some("check" | "wait" | "install" | "help" | "--help" | "-h" | "--version" | "-V") => {
+            Some("check" | "wait" | "manifest" | "install" | "help" | "--help" | "-h" | "--version" | "-V") => {
                 read(env::args_os()).and_then(|cli| assist(&cli))
             }
             Some(_) | None => supervise::run().map_err(|error| internal(format!("failed to supervise: {error}"))),
@@ -57,8 +57,10 @@ fn play(role: Role) -> Result<u8, Failure> {
 
 fn assist(cli: &Cli) -> Result<u8, Failure> {
     match &cli.command {
-        Some(Command::Check { json, status }) => assist::tell(&status.path, *json),
+        Some(Command::Check { alive: true, status, .. }) => assist::tell_health(&status.path),
+        Some(Command::Check { json, status, .. }) => assist::tell(&status.path, *json),
         Some(Command::Wait { timeout, status }) => Ok(assist::wait(&status.path, *timeout)),
+        Some(Command::Manifest { image }) => Ok(assist::manifest(image)),
         Some(Command::Install { directory }) => assist::install(directory),
         Some(Command::Exec(_)) | None => Err(internal("what is supervised is read by the electing process")),
     }

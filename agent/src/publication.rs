@@ -24,4 +24,7 @@ pub trait Publication {
     /// # Errors
     /// What kept it from being taken back; `WouldBlock` if that only takes time, as for work that has to end.
     fn retract(&mut self) -> io::Result<()>;
+
+    /// The campaign's loop has turned: said at least every [`TURN`](crate::driver::TURN), whoever leads.
+    fn turned(&mut self, _now: Now) {}
 }

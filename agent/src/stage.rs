@@ -61,6 +61,11 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
+    /// Passes on that the loop goes on.
+    pub(crate) fn turned(&mut self, now: Now) {
+        self.publication.turned(now);
+    }
+
     /// Takes back what shows. Whether it is done.
     pub(crate) fn retract(&mut self) -> bool {
         match self.publication.retract() {

@@ -7,6 +7,7 @@ use elector_agent::clock;
 use elector_tests::candidate::{AgentOptions, Candidate};
 use elector_tests::controlplane::{ControlPlane, Namespace};
 use elector_tests::leases::short_timings;
+use elector_tests::programs::Programs;
 use rustix::process::{Signal, kill_process, test_kill_process};
 use tokio::time::{Instant, sleep};
 
@@ -68,6 +69,44 @@ async fn the_file_of_a_stopped_process_goes_in_time() {
     assert!(test_kill_process(electing).is_err());
     leader.leads_within(Duration::from_secs(8)).await.unwrap();
     assert_ne!(leader.electing().unwrap(), electing);
+}
+
+#[tokio::test]
+async fn a_standby_that_hangs_is_found_by_its_liveness_probe_and_one_that_has_no_lease_is_not() {
+    let namespace = namespace("alive").await.unwrap();
+    let leader = leader(&namespace).await.unwrap();
+    // There is no such Lease, and it may make none.
+    let standby = Candidate::start(&namespace, "b", "b-0", &AgentOptions::default()).await.unwrap();
+    let alive = async |candidate: &Candidate| {
+        let agent = &Programs::built().await.unwrap().agent;
+        let mut check = std::process::Command::new(agent);
+        check.args(["check", "--alive", "--status-file"]).arg(candidate.status_file());
+        check.output().unwrap().status.code()
+    };
+    let turns = async |patience| {
+        let begun = Instant::now();
+        while alive(&standby).await != Some(0) {
+            assert!(begun.elapsed() < patience, "{}", standby.log());
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    turns(START).await;
+    sleep(Duration::from_secs(12)).await;
+    assert_eq!(alive(&standby).await, Some(0));
+    kill_process(standby.electing().unwrap(), Signal::STOP).unwrap();
+    let begun = Instant::now();
+    while alive(&standby).await == Some(0) {
+        assert!(begun.elapsed() < Duration::from_secs(45), "{}", standby.log());
+        assert_eq!(alive(&leader).await, Some(0));
+        sleep(Duration::from_millis(500)).await;
+    }
+    println!("found after {:?}", begun.elapsed());
+    assert!(begun.elapsed() > Duration::from_secs(20), "{:?}", begun.elapsed());
+    assert_eq!(alive(&standby).await, Some(1));
+    kill_process(standby.electing().unwrap(), Signal::CONT).unwrap();
+    turns(START).await;
+    standby.process().kill();
+    assert_eq!(alive(&standby).await, Some(1));
 }
 
 #[tokio::test]

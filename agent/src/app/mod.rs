@@ -51,6 +51,10 @@ impl<P: Publication> Publication for App<P> {
         retracted?;
         if self.work.is_resting() { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
     }
+
+    fn turned(&mut self, now: Now) {
+        self.publication.turned(now);
+    }
 }
 
 /// The signals that an app can be sent, and the one that tells of its end.

@@ -30,6 +30,9 @@ pub(crate) enum Command {
     Exec(Exec),
     /// Exits with 0 if this pod leads, with 1 if it does not, with 2 if that cannot be told
     Check {
+        /// Asks instead whether the agent works, whoever leads: for a liveness probe
+        #[arg(long, conflicts_with = "json")]
+        alive: bool,
         /// Says on standard output what was found
         #[arg(long)]
         json: bool,
@@ -43,6 +46,12 @@ pub(crate) enum Command {
         timeout: Option<u64>,
         #[command(flatten)]
         status: StatusFile,
+    },
+    /// Prints what to add to a pod where nothing adds it by itself: the agent as a sidecar, and its volumes
+    Manifest {
+        /// The agent's image
+        #[arg(long, value_name = "IMAGE", default_value = concat!("leader-elector/agent:", env!("CARGO_PKG_VERSION")))]
+        image: String,
     },
     /// Copies this program into a directory, for an image that lacks it
     Install {
@@ -96,7 +105,8 @@ impl Cli {
     pub(crate) fn options(&self) -> &Options {
         match &self.command {
             Some(Command::Exec(exec)) => &exec.options,
-            Some(Command::Check { .. } | Command::Wait { .. } | Command::Install { .. }) | None => &self.options,
+            Some(Command::Check { .. } | Command::Wait { .. } | Command::Manifest { .. } | Command::Install { .. })
+            | None => &self.options,
         }
     }
 }

@@ -69,12 +69,8 @@ pub enum Unknown {
 /// If it cannot be told.
 pub fn check(path: &Path) -> Result<Standing, Unknown> {
     let status = status_path(path)?;
-    let (lock_path, report_path) = (with_suffix(&status, ".lock"), with_suffix(&status, ".json"));
-    let unreadable = |path: &Path, source| Unknown::Unreadable { path: path.to_owned(), source };
-    let lock = LockFile::open(&lock_path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => Unknown::NoAgent(lock_path.clone()),
-        _ => unreadable(&lock_path, error),
-    })?;
+    let report_path = with_suffix(&status, ".json");
+    let (lock, lock_path) = lock_file(&status)?;
     let report = match Report::read(&report_path) {
         Ok(report) => Box::new(report),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Standing::DoesNot(NotLeading::NoReport)),
@@ -87,10 +83,54 @@ pub fn check(path: &Path) -> Result<Standing, Unknown> {
         return Ok(Standing::DoesNot(NotLeading::WriterDead));
     }
     // Last, so that all that was found above held at this time or before.
-    let now = clock_gettime(ClockId::CLOCK_BOOTTIME).map_err(|error| Unknown::Kernel(error.into()))?;
-    let remaining = Duration::from_nanos(report.valid_until_boottime_ns).saturating_sub(now.into());
+    let remaining = Duration::from_nanos(report.valid_until_boottime_ns).saturating_sub(boottime()?);
     if remaining.is_zero() {
         return Ok(Standing::DoesNot(NotLeading::Expired));
     }
     Ok(Standing::Leads { report, remaining })
+}
+
+/// What a look for a process that works found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Health {
+    /// The electing process works, whether it leads or not, and whether it is heard by an API server or not.
+    Works,
+    /// It lives, and its loop has not turned for long.
+    Hangs,
+    /// There is none.
+    Dead,
+}
+
+/// Looks whether the agent of this status path works: if not, a restart helps.
+///
+/// # Errors
+/// If it cannot be told.
+pub fn check_health(path: &Path) -> Result<Health, Unknown> {
+    let (lock, lock_path) = lock_file(&status_path(path)?)?;
+    if !lock.is_taken().map_err(|error| unreadable(&lock_path, error))? {
+        return Ok(Health::Dead);
+    }
+    let pulse = lock.pulse().map_err(|error| unreadable(&lock_path, error))?;
+    let boot_id = boot_id().map_err(Unknown::Kernel)?;
+    let now = boottime()?;
+    let works = pulse.is_some_and(|pulse| pulse.boot_id == boot_id && now < pulse.until);
+    Ok(if works { Health::Works } else { Health::Hangs })
+}
+
+fn lock_file(status: &Path) -> Result<(LockFile, PathBuf), Unknown> {
+    let path = with_suffix(status, ".lock");
+    match LockFile::open(&path) {
+        Ok(lock) => Ok((lock, path)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Unknown::NoAgent(path)),
+        Err(error) => Err(unreadable(&path, error)),
+    }
+}
+
+fn unreadable(path: &Path, source: io::Error) -> Unknown {
+    Unknown::Unreadable { path: path.to_owned(), source }
+}
+
+fn boottime() -> Result<Duration, Unknown> {
+    let now = clock_gettime(ClockId::CLOCK_BOOTTIME).map_err(|error| Unknown::Kernel(error.into()))?;
+    Ok(now.into())
 }

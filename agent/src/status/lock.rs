@@ -4,11 +4,14 @@
 //! |---|---|---|
 //! | the first | an electing process, all its life | whose the status files are |
 //! | one chosen by its nonce | the same | that the process that signs with this nonce lives |
+//!
+//! What is written in it is a [`Pulse`]: a process that holds its locks may hang all the same.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -58,6 +61,11 @@ impl Lock {
         Ok(())
     }
 
+    /// Replaces what is written in it.
+    pub(super) fn write(&self, pulse: &Pulse) -> io::Result<()> {
+        self.file.write_all_at(pulse.to_line().as_bytes(), 0)
+    }
+
     fn set(&self, byte: i64) -> Result<(), Error> {
         match fcntl(&self.file, FcntlArg::F_OFD_SETLK(&one_byte(byte))) {
             Ok(_) => Ok(()),
@@ -82,9 +90,54 @@ impl LockFile {
 
     /// Whether the process of this nonce lives.
     pub(super) fn is_signed(&self, start: &str) -> io::Result<bool> {
-        let mut found = one_byte(byte_of(start));
+        self.is_locked(byte_of(start))
+    }
+
+    /// Whether any process uses the status files.
+    pub(super) fn is_taken(&self) -> io::Result<bool> {
+        self.is_locked(0)
+    }
+
+    /// The last one written; `None` if there is none.
+    pub(super) fn pulse(&self) -> io::Result<Option<Pulse>> {
+        let mut line = [0; Pulse::LENGTH];
+        match self.0.read_exact_at(&mut line, 0) {
+            Ok(()) => Ok(Pulse::of_line(&line)),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn is_locked(&self, byte: i64) -> io::Result<bool> {
+        let mut found = one_byte(byte);
         fcntl(&self.0, FcntlArg::F_OFD_GETLK(&mut found))?;
         Ok(found.l_type != F_UNLCK as i16)
+    }
+}
+
+/// Until when whoever reads it may take the electing process for one that works.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Pulse {
+    /// Of the kernel that counts the time.
+    pub(super) boot_id: String,
+    /// In `CLOCK_BOOTTIME`, to whole milliseconds.
+    pub(super) until: Duration,
+}
+
+impl Pulse {
+    /// In characters.
+    const BOOT_ID: usize = 36;
+    /// The boot id, a space, 20 digits of milliseconds, a line feed: one write replaces the other whole.
+    const LENGTH: usize = Self::BOOT_ID + 22;
+
+    fn to_line(&self) -> String {
+        format!("{:width$.width$} {:020}\n", self.boot_id, self.until.as_millis(), width = Self::BOOT_ID)
+    }
+
+    fn of_line(line: &[u8]) -> Option<Pulse> {
+        let (boot_id, until) = std::str::from_utf8(line).ok()?.split_at_checked(Self::BOOT_ID)?;
+        let until = Duration::from_millis(until.strip_prefix(' ')?.strip_suffix('\n')?.parse().ok()?);
+        Some(Pulse { boot_id: boot_id.trim_end().to_owned(), until })
     }
 }
 

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `leader_status` | the hostname, for `if [ -f … ]` | appears last, disappears first |
 //! | `leader_status.json` | the tenure, for readers that want to know how long it is valid | before, and after |
-//! | `leader_status.lock` | nothing; held by the electing process for as long as it lives | always |
+//! | `leader_status.lock` | until when the electing process may be taken for one that works; locked by it for as long as it lives | always |
 
 mod check;
 mod lock;
@@ -14,12 +14,14 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use elector_election::{Now, Predecessor, Tenure};
 
-pub use self::check::{NotLeading, Standing, Unknown, check};
-use self::lock::Lock;
+pub use self::check::{Health, NotLeading, Standing, Unknown, check, check_health};
+use self::lock::{Lock, Pulse};
 pub use self::report::{Report, boot_id};
+use crate::driver::TURN;
 use crate::publication::Publication;
 
 const ELSEWHERE: &str = "name a status file in a directory that this user may write to, with room in it";
@@ -111,7 +113,7 @@ impl Claim {
     /// If the lock file cannot say that the process of this nonce lives.
     pub fn sign(self, author: Author, boot_id: String) -> Result<StatusFiles, Error> {
         self.lock.sign(&author.start)?;
-        Ok(StatusFiles { claim: self, author, boot_id })
+        Ok(StatusFiles { claim: self, author, boot_id, pulse_at: None })
     }
 }
 
@@ -138,12 +140,19 @@ pub fn clear(path: &Path) -> Result<(), Error> {
     }
 }
 
+/// For how long a turn of the loop vouches for it: so many turns may be late.
+const PULSE: Duration = Duration::from_secs(3 * TURN.as_secs());
+/// Not at each renewal of a busy leader.
+const BETWEEN_PULSES: Duration = Duration::from_secs(1);
+
 /// The status files of one agent.
 #[derive(Debug)]
 pub struct StatusFiles {
     claim: Claim,
     author: Author,
     boot_id: String,
+    /// When the last pulse was written, in `CLOCK_BOOTTIME`.
+    pulse_at: Option<Duration>,
 }
 
 impl StatusFiles {
@@ -174,6 +183,18 @@ impl Publication for StatusFiles {
     fn retract(&mut self) -> io::Result<()> {
         remove(&self.claim.status)?;
         remove(&self.claim.report)
+    }
+
+    fn turned(&mut self, now: Now) {
+        let now = now.moment.boottime;
+        if self.pulse_at.is_some_and(|last| now < last + BETWEEN_PULSES) {
+            return;
+        }
+        let pulse = Pulse { boot_id: self.boot_id.clone(), until: now + PULSE };
+        // A volume that cannot be written to shows in what depends on it.
+        if self.claim.lock.write(&pulse).is_ok() {
+            self.pulse_at = Some(now);
+        }
     }
 }
 

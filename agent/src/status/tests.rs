@@ -4,6 +4,7 @@ use std::time::Duration;
 use elector_election::{Moment, ResourceVersion, Timestamp, Validity};
 
 use super::*;
+use crate::clock;
 
 fn author() -> Author {
     Author {
@@ -284,4 +285,41 @@ fn what_was_put_in_place_of_the_file_of_the_dead_is_cleared_but_for_directories(
     clear(&status).unwrap();
     assert!(status.is_dir());
     clear(&folder.path().join("none/leader_status")).unwrap();
+}
+
+#[test]
+fn a_process_works_while_its_loop_turns() {
+    let folder = tempfile::tempdir().unwrap();
+    assert!(matches!(check_health(folder.path()), Err(Unknown::NoAgent(_))));
+    let mut files = claim(folder.path()).unwrap().sign(author(), boot_id().unwrap()).unwrap();
+    assert_eq!(check_health(folder.path()).unwrap(), Health::Hangs, "nothing has turned yet");
+    let now = clock::now().unwrap();
+    files.turned(now);
+    assert_eq!(check_health(folder.path()).unwrap(), Health::Works);
+    files.publish(&tenure(), now).unwrap();
+    files.retract().unwrap();
+    assert_eq!(check_health(folder.path()).unwrap(), Health::Works, "whoever leads");
+    drop(files);
+    assert_eq!(check_health(folder.path()).unwrap(), Health::Dead);
+    let mut next = claim(folder.path()).unwrap().sign(author(), "another boot".to_owned()).unwrap();
+    next.turned(now);
+    assert_eq!(check_health(folder.path()).unwrap(), Health::Hangs, "the time is another kernel's");
+}
+
+#[test]
+fn a_turn_vouches_for_some_time_and_is_not_written_too_often() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut files = files(folder.path());
+    let lock = lock::LockFile::open(&folder.path().join("leader_status.lock")).unwrap();
+    let at = |milliseconds| {
+        let moment = Moment { boottime: Duration::from_millis(milliseconds), monotonic_raw: Duration::ZERO };
+        Now { moment, wall: Timestamp::from_microseconds(0) }
+    };
+    assert_eq!(lock.pulse().unwrap(), None);
+    for (turned, until) in [(5_000, 35_000), (5_999, 35_000), (6_000, 36_000), (15_500, 45_500)] {
+        files.turned(at(turned));
+        assert_eq!(lock.pulse().unwrap().unwrap().until, Duration::from_millis(until), "{turned}");
+    }
+    fs::write(folder.path().join("leader_status.lock"), "x".repeat(80)).unwrap();
+    assert_eq!(lock.pulse().unwrap(), None);
 }
