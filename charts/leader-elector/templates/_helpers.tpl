@@ -1,0 +1,86 @@
+{{/* Name of all that the chart makes for the operator. */}}
+{{- define "leader-elector.operator" -}}
+{{- if contains "leader-elector" .Release.Name -}}
+{{- printf "%s-operator" (.Release.Name | trunc 54 | trimSuffix "-") -}}
+{{- else -}}
+{{- printf "%s-leader-elector-operator" (.Release.Name | trunc 39 | trimSuffix "-") -}}
+{{- end -}}
+{{- end -}}
+
+{{/* By which the operator's pods are found: never changed by an upgrade. */}}
+{{- define "leader-elector.operator.selector" -}}
+app.kubernetes.io/name: leader-elector
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: operator
+{{- end -}}
+
+{{- define "leader-elector.labels" -}}
+app.kubernetes.io/name: leader-elector
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end -}}
+
+{{/* An image, of a map of repository, tag and digest and of the version that an empty tag stands for. */}}
+{{- define "leader-elector.image" -}}
+{{- $tag := .image.tag | default .version -}}
+{{- if .image.digest -}}
+{{- printf "%s:%s@%s" .image.repository $tag .image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" .image.repository $tag -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What the operator does to objects of its own group, and of others, in the namespaces that it looks after. */}}
+{{- define "leader-elector.operator.rules" -}}
+- apiGroups: [leader-elector.io]
+  resources: [leaderelections]
+  verbs: [get, list, watch]
+- apiGroups: [leader-elector.io]
+  resources: [leaderelections/status]
+  verbs: [patch]
+# It grants these four verbs on one Lease to that Lease's candidates, and can only grant what it has.
+- apiGroups: [coordination.k8s.io]
+  resources: [leases]
+  verbs: [get, list, watch, create, update]
+- apiGroups: [rbac.authorization.k8s.io]
+  resources: [roles, rolebindings]
+  verbs: [get, list, watch, create, patch]
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [list, watch]
+- apiGroups: [events.k8s.io]
+  resources: [events]
+  verbs: [create]
+{{- end -}}
+
+{{/* Any value as an expression of CEL, whose literals may not mix types unless told so. */}}
+{{- define "leader-elector.cel" -}}
+{{- if kindIs "map" . -}}
+{{- $fields := list -}}
+{{- range $key, $value := . -}}
+{{- $fields = append $fields (printf "%s: dyn(%s)" (toJson $key) (include "leader-elector.cel" $value)) -}}
+{{- end -}}
+{{- printf "{%s}" (join ", " $fields) -}}
+{{- else if kindIs "slice" . -}}
+{{- $items := list -}}
+{{- range . -}}
+{{- $items = append $items (printf "dyn(%s)" (include "leader-elector.cel" .)) -}}
+{{- end -}}
+{{- printf "[%s]" (join ", " $items) -}}
+{{- else -}}
+{{- toJson . -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The rule of SAFETY.md, in the words of the operator, before it is installed and says them. */}}
+{{- define "leader-elector.checkTimings" -}}
+{{- $most := div (sub (mul 132 .leaseDurationSeconds) 143) 156 -}}
+{{- if gt (int .renewDeadlineSeconds) (int $most) -}}
+{{- fail (printf "operator.renewDeadlineSeconds is %v; with operator.leaseDurationSeconds %v it can be %v at most" .renewDeadlineSeconds .leaseDurationSeconds $most) -}}
+{{- end -}}
+{{- if gt (mul 2 .retryPeriodSeconds) (int64 .renewDeadlineSeconds) -}}
+{{- fail (printf "operator.retryPeriodSeconds is %v; with operator.renewDeadlineSeconds %v it can be %v at most" .retryPeriodSeconds .renewDeadlineSeconds (div .renewDeadlineSeconds 2)) -}}
+{{- end -}}
+{{- end -}}

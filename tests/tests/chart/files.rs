@@ -1,0 +1,132 @@
+//! The chart as files: what is made from it, and what it refuses.
+
+use std::fs;
+
+use anyhow::Result;
+use elector_tests::helm::{chart, generated, helm};
+use serde::Deserialize;
+use serde_json::Value;
+
+/// `helm template` with these values.
+async fn rendered(values: &[&str]) -> Result<Vec<Value>> {
+    let chart = chart();
+    let mut arguments = vec!["template", "leader-elector", chart.to_str().unwrap(), "--namespace=operators"];
+    if !values.iter().any(|value| value.starts_with("--kube-version")) {
+        arguments.push("--kube-version=1.37.0");
+    }
+    for value in values {
+        if value.starts_with("--") { arguments.push(value) } else { arguments.extend(["--set", value]) }
+    }
+    let text = helm(None, &arguments).await?;
+    let documents = serde_yaml_ng::Deserializer::from_str(&text);
+    let documents: Vec<Value> = documents.map(Value::deserialize).collect::<Result<_, _>>()?;
+    Ok(documents.into_iter().filter(|document| !document.is_null()).collect())
+}
+
+fn find<'a>(objects: &'a [Value], kind: &str) -> Vec<&'a Value> {
+    objects.iter().filter(|object| object["kind"] == kind).collect()
+}
+
+#[tokio::test]
+async fn what_is_made_from_it_is_current() {
+    for (path, text) in generated().await.unwrap() {
+        let there = fs::read_to_string(&path).unwrap_or_default();
+        assert!(there == text, "{} is stale: run `cargo chartgen`", path.display());
+    }
+}
+
+#[tokio::test]
+async fn helm_finds_no_fault() {
+    let chart = chart();
+    helm(None, &["lint", "--strict", "--kube-version=1.37.0", chart.to_str().unwrap()]).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_definition_is_the_generated_one() {
+    let generated: Value = serde_yaml_ng::from_str(&elector_crds::manifest::manifest()).unwrap();
+    let objects = rendered(&["crds.keep=false"]).await.unwrap();
+    assert_eq!(find(&objects, "CustomResourceDefinition"), [&generated]);
+    let objects = rendered(&[]).await.unwrap();
+    let mut kept = find(&objects, "CustomResourceDefinition")[0].clone();
+    assert_eq!(kept["metadata"]["annotations"]["helm.sh/resource-policy"], "keep");
+    kept["metadata"].as_object_mut().unwrap().remove("annotations");
+    assert_eq!(kept, generated);
+    assert!(find(&rendered(&["crds.enabled=false"]).await.unwrap(), "CustomResourceDefinition").is_empty());
+}
+
+#[tokio::test]
+async fn rights_are_those_of_the_namespaces_that_are_watched_and_never_everything() {
+    let all = rendered(&[]).await.unwrap();
+    let some = rendered(&["watchNamespaces={shop,bank}"]).await.unwrap();
+    let rules = |object: &Value| object["rules"].clone();
+    let named = |objects: &[Value], kind: &str, namespace: &str| -> Vec<Value> {
+        let of_operator = |object: &&&Value| {
+            object["metadata"]["name"] == "leader-elector-operator"
+                && (namespace.is_empty() || object["metadata"]["namespace"] == namespace)
+        };
+        find(objects, kind).iter().filter(of_operator).map(|object| rules(object)).collect()
+    };
+    let cluster = named(&all, "ClusterRole", "");
+    assert_eq!(cluster.len(), 1);
+    assert!(named(&some, "ClusterRole", "").is_empty());
+    assert_eq!(named(&some, "Role", "shop"), cluster);
+    assert_eq!(named(&some, "Role", "bank"), cluster);
+    let watched = &find(&some, "Deployment")[0]["spec"]["template"]["spec"]["containers"][0]["env"];
+    let watched = watched.as_array().unwrap().iter().find(|variable| variable["name"] == "WATCH_NAMESPACES");
+    assert_eq!(watched.unwrap()["value"], "shop,bank");
+
+    for role in find(&all, "ClusterRole").into_iter().chain(find(&all, "Role")) {
+        for rule in role["rules"].as_array().unwrap() {
+            let text = rule.to_string();
+            for never in ["*", "secrets", "nodes", "exec", "escalate", "bind\"", "impersonate"] {
+                assert!(!text.contains(never), "{never} in {text}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn toggles_add_and_remove() {
+    let kinds = [
+        ("networkPolicy.enabled=true", "NetworkPolicy", 1),
+        ("networkPolicy.enabled=false", "NetworkPolicy", 0),
+        ("operator.replicas=2", "PodDisruptionBudget", 1),
+        ("operator.replicas=1", "PodDisruptionBudget", 0),
+        ("operator.podDisruptionBudget.enabled=false", "PodDisruptionBudget", 0),
+        ("injection.enabled=true", "MutatingAdmissionPolicy", 1),
+        ("injection.enabled=false", "MutatingAdmissionPolicy", 0),
+    ];
+    for (value, kind, number) in kinds {
+        let objects = rendered(&[value]).await.unwrap();
+        assert_eq!(find(&objects, kind).len(), number, "{value}");
+    }
+}
+
+#[tokio::test]
+async fn a_bad_value_is_refused_with_what_is_wrong() {
+    for (value, said) in [
+        ("operator.replicas=two", "at '/operator/replicas': got string, want integer"),
+        ("operator.replicas=-1", "at '/operator/replicas': minimum"),
+        ("operator.replica=2", "additional properties 'replica' not allowed"),
+        ("operator.logFormat=xml", "at '/operator/logFormat': value must be one of 'text', 'json'"),
+        ("operator.image.digest=latest", "at '/operator/image/digest'"),
+        ("operator.leaseDurationSeconds=0", "at '/operator/leaseDurationSeconds': minimum"),
+        ("watchNamespaces={Shop}", "at '/watchNamespaces/0'"),
+        ("crds.keep=yes", "at '/crds/keep': got string, want boolean"),
+        ("networkPolicy.apiServerPorts={https}", "at '/networkPolicy/apiServerPorts/0'"),
+        (
+            "operator.renewDeadlineSeconds=12",
+            "operator.renewDeadlineSeconds is 12; with operator.leaseDurationSeconds 15 it can be 11 at most",
+        ),
+        (
+            "operator.retryPeriodSeconds=6",
+            "operator.retryPeriodSeconds is 6; with operator.renewDeadlineSeconds 10 it can be 5 at most",
+        ),
+        ("--kube-version=1.35.0", "set injection.enabled=false"),
+        ("--kube-version=1.29.0", "chart requires kubeVersion: >=1.30.0-0"),
+    ] {
+        let refused = rendered(&[value]).await.map(|objects| objects.len()).unwrap_err().to_string();
+        assert!(refused.contains(said), "{value}: {refused}");
+    }
+    rendered(&["--kube-version=1.35.0", "injection.enabled=false"]).await.unwrap();
+}

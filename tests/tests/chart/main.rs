@@ -1,0 +1,5 @@
+//! The Helm chart, by the real helm, on a real API server.
+
+mod files;
+mod injection;
+mod release;

@@ -1,0 +1,106 @@
+//! A release from its installation to its end, and one that the other tests of this program share.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use elector_tests::cluster::Namespace;
+use elector_tests::controlplane::{ControlPlane, Options};
+use elector_tests::helm::{chart, helm};
+use elector_tests::kubectl::kubectl;
+use tokio::sync::OnceCell;
+use tokio::time::{Instant, sleep};
+
+use crate::injection::{created, pod};
+
+/// Name of the release, and of its namespace.
+pub(crate) const RELEASE: &str = "leader-elector";
+
+/// A control plane on which the chart is installed with its default values. A release makes objects that there can be one
+/// of in a cluster.
+pub(crate) async fn installed() -> Result<&'static ControlPlane> {
+    static INSTALLED: OnceCell<ControlPlane> = OnceCell::const_new();
+    INSTALLED
+        .get_or_try_init(|| async {
+            let plane = ControlPlane::start(Options::default()).await?;
+            on(&plane, "install", &[]).await?;
+            until_injecting(&plane).await?;
+            Ok(plane)
+        })
+        .await
+}
+
+/// A namespace of it in which Pod Security enforces what it calls restricted.
+pub(crate) async fn restricted(prefix: &str) -> Result<Namespace<'static>> {
+    let plane = installed().await?;
+    let namespace = plane.namespace(prefix).await?;
+    let label = ["label", "namespace", namespace.name(), "pod-security.kubernetes.io/enforce=restricted"];
+    kubectl(&plane.kubeconfig(), &label, "").await?;
+    Ok(namespace)
+}
+
+/// An API server learns of policies by watching them, as anybody does.
+async fn until_injecting(plane: &ControlPlane) -> Result<()> {
+    let namespace = plane.namespace("injecting").await?;
+    let begun = Instant::now();
+    while created(&namespace, &pod()).await?["spec"]["initContainers"].is_null() {
+        ensure!(begun.elapsed() < Duration::from_secs(30), "no agent is injected");
+        sleep(Duration::from_millis(200)).await;
+    }
+    Ok(())
+}
+
+/// `helm VERB leader-elector CHART …`.
+async fn on(plane: &ControlPlane, verb: &str, more: &[&str]) -> Result<String> {
+    let chart = chart();
+    let chart = chart.to_str().context("a path that is no text")?;
+    let release = [RELEASE, chart, "--namespace", RELEASE, "--create-namespace"];
+    helm(Some(&plane.kubeconfig()), &[&[verb], &release[..], more].concat()).await
+}
+
+/// The names of what there is of a kind, wherever.
+async fn names(kubeconfig: &PathBuf, kind: &str) -> Result<Vec<String>> {
+    let selector = format!("--selector=app.kubernetes.io/instance={RELEASE}");
+    let names = kubectl(kubeconfig, &["get", kind, "--all-namespaces", &selector, "--output=name"], "").await?;
+    Ok(names.lines().map(str::to_owned).collect())
+}
+
+#[tokio::test]
+async fn it_is_installed_upgraded_rolled_back_and_uninstalled() {
+    let plane = ControlPlane::start(Options::default()).await.unwrap();
+    let kubeconfig = plane.kubeconfig();
+    let said = on(&plane, "install", &[]).await.unwrap();
+    assert!(said.contains("kubectl get leaderelections"), "{said}");
+    let established = ["wait", "--for=condition=Established", "crd/leaderelections.leader-elector.io"];
+    kubectl(&kubeconfig, &established, "").await.unwrap();
+    let election =
+        "{apiVersion: leader-elector.io/v1alpha1, kind: LeaderElection, metadata: {name: billing}, spec: {}}";
+    kubectl(&kubeconfig, &["apply", "--filename=-"], election).await.unwrap();
+
+    let replicas = async || {
+        let path = "--output=jsonpath={.spec.replicas} {.spec.template.spec.containers[0].image}";
+        kubectl(&kubeconfig, &["-n", RELEASE, "get", "deployment", "leader-elector-operator", path], "").await
+    };
+    assert_eq!(replicas().await.unwrap(), "2 leader-elector/operator:0.1.0");
+    let digest = format!("sha256:{}", "0123456789abcdef".repeat(4));
+    let image = format!("operator.image.digest={digest}");
+    on(&plane, "upgrade", &["--set", &image, "--set", "operator.replicas=3"]).await.unwrap();
+    assert_eq!(replicas().await.unwrap(), format!("3 leader-elector/operator:0.1.0@{digest}"));
+    helm(Some(&kubeconfig), &["rollback", RELEASE, "1", "--namespace", RELEASE]).await.unwrap();
+    assert_eq!(replicas().await.unwrap(), "2 leader-elector/operator:0.1.0");
+
+    let kinds = "deployments,clusterroles,clusterrolebindings,roles,rolebindings,serviceaccounts,\
+                 poddisruptionbudgets,mutatingadmissionpolicies,mutatingadmissionpolicybindings";
+    assert!(names(&kubeconfig, kinds).await.unwrap().len() >= 9);
+    helm(Some(&kubeconfig), &["uninstall", RELEASE, "--namespace", RELEASE]).await.unwrap();
+    assert_eq!(names(&kubeconfig, kinds).await.unwrap(), [] as [&str; 0]);
+    let left = kubectl(&kubeconfig, &["get", "leaderelections", "--output=name"], "").await.unwrap();
+    assert_eq!(left.trim(), "leaderelection.leader-elector.io/billing");
+
+    // What was kept is taken over again, and goes when it is asked for.
+    on(&plane, "install", &["--set", "crds.keep=false"]).await.unwrap();
+    let left = kubectl(&kubeconfig, &["get", "leaderelections", "--output=name"], "").await.unwrap();
+    assert_eq!(left.trim(), "leaderelection.leader-elector.io/billing");
+    helm(Some(&kubeconfig), &["uninstall", RELEASE, "--namespace", RELEASE, "--wait"]).await.unwrap();
+    kubectl(&kubeconfig, &["get", "leaderelections"], "").await.unwrap_err();
+}
