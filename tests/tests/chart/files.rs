@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use elector_tests::helm::{chart, generated, helm};
 use serde::Deserialize;
 use serde_json::Value;
@@ -10,7 +10,8 @@ use serde_json::Value;
 /// `helm template` with these values.
 async fn rendered(values: &[&str]) -> Result<Vec<Value>> {
     let chart = chart();
-    let mut arguments = vec!["template", "leader-elector", chart.to_str().unwrap(), "--namespace=operators"];
+    let chart = chart.to_str().context("a path that is no text")?;
+    let mut arguments = vec!["template", "leader-elector", chart, "--namespace=operators"];
     if !values.iter().any(|value| value.starts_with("--kube-version")) {
         arguments.push("--kube-version=1.37.0");
     }

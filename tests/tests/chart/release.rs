@@ -1,6 +1,6 @@
 //! A release from its installation to its end, and one that the other tests of this program share.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -59,7 +59,7 @@ async fn on(plane: &ControlPlane, verb: &str, more: &[&str]) -> Result<String> {
 }
 
 /// The names of what there is of a kind, wherever.
-async fn names(kubeconfig: &PathBuf, kind: &str) -> Result<Vec<String>> {
+async fn names(kubeconfig: &Path, kind: &str) -> Result<Vec<String>> {
     let selector = format!("--selector=app.kubernetes.io/instance={RELEASE}");
     let names = kubectl(kubeconfig, &["get", kind, "--all-namespaces", &selector, "--output=name"], "").await?;
     Ok(names.lines().map(str::to_owned).collect())
