@@ -34,7 +34,7 @@ use crate::connect;
 use crate::lease_api::{LeaseApi, Reply};
 use crate::publication::Publication;
 use crate::stage::Stage;
-use crate::trouble::{Trouble, Troubles};
+use crate::trouble::{Trouble, Troubles, Turn};
 use crate::watch::{LeaseWatch, Seen};
 
 /// For what to contend, and as whom.
@@ -325,10 +325,9 @@ impl<'a> Driver<'a> {
             Event::Connected(connected) => self.move_to(connected),
             Event::Reply(Reply { answer, object, trouble }) => {
                 let trouble = self.reconnect_after(trouble);
-                if answer == Answer::NotFound {
-                    self.troubles.of_absence();
-                } else {
-                    self.troubles.of_requests(trouble);
+                if self.troubles.of_requests(trouble, answer == Answer::NotFound) == Turn::Allowed {
+                    // What refused the requests refused the watch.
+                    self.watch.resume();
                 }
                 self.election.handle_answer(answer, clock::now()?);
                 self.keep(object);
@@ -387,7 +386,9 @@ impl<'a> Driver<'a> {
         let may_help = match &trouble {
             Some(Trouble::Credentials(_) | Trouble::Unauthorized) => true,
             Some(Trouble::Unreachable(_)) => self.connecting_since.elapsed() > self.election.timings().lease_duration(),
-            Some(Trouble::Forbidden(_) | Trouble::Refused(_) | Trouble::Garbage(_)) | None => false,
+            Some(Trouble::Forbidden(_) | Trouble::NoNamespace | Trouble::Refused(_) | Trouble::Garbage(_)) | None => {
+                false
+            }
         };
         if may_help && self.connecting.is_none() {
             let runtime = Handle::current();

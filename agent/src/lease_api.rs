@@ -102,7 +102,10 @@ fn failed(error: &Error, verb: &'static str) -> Reply {
         .filter(|wait| !wait.is_zero());
     match status.code {
         // Whatever stands in between may say 404 too; it is no proof.
-        404 if status.reason == "NotFound" => Reply::without_object(Answer::NotFound, None),
+        404 if status.reason == "NotFound" => {
+            let trouble = (verb == "create").then_some(Trouble::NoNamespace);
+            Reply::without_object(Answer::NotFound, trouble)
+        }
         409 => Reply::without_object(Answer::Conflict, None),
         // Each says that nothing was stored. Any other code, a 408 or a 5xx, may follow a write that was.
         400 | 401 | 403 | 405 | 413 | 415 | 422 | 429 => {

@@ -5,7 +5,7 @@ use std::io;
 use clap::{Args, ValueEnum};
 use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::Layer as _;
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
@@ -52,9 +52,7 @@ impl LogOptions {
     /// If the level is none.
     pub fn start(&self) -> Result<WorkerGuard, InvalidLevel> {
         let level = &self.log_level;
-        let filter: Targets = format!("{LIBRARIES},{level}")
-            .parse()
-            .map_err(|error| InvalidLevel { level: level.clone(), reason: format!("{error}") })?;
+        let filter = filter(level).map_err(|reason| InvalidLevel { level: level.clone(), reason })?;
         let (lines, guard) =
             NonBlockingBuilder::default().lossy(true).buffered_lines_limit(MOST_LINES).finish(io::stderr());
         let layer = tracing_subscriber::fmt::layer().with_writer(lines);
@@ -64,5 +62,31 @@ impl LogOptions {
         };
         tracing_subscriber::registry().with(filter).with(layer).init();
         Ok(guard)
+    }
+}
+
+/// A word alone would be the name of a target, of which everything is logged, and of all others nothing.
+fn filter(level: &str) -> Result<Targets, String> {
+    let is_level = |word: &str| !word.is_empty() && word.parse::<LevelFilter>().is_ok();
+    match level.split(',').map(str::trim).find(|word| !word.contains('=') && !is_level(word)) {
+        Some(word) => {
+            Err(format!("{word:?} is none: use error, warn, info, debug, trace or off, or a list of target=level"))
+        }
+        None => format!("{LIBRARIES},{level}").parse().map_err(|error| format!("{error}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_is_a_word_that_is_known_or_said_of_a_target() {
+        for level in ["info", "WARN", "off", "elector_agent=debug", "info,elector_agent=trace", "warn, kube=info"] {
+            filter(level).unwrap();
+        }
+        for level in ["warning", "loud", "", "info,verbose", "kube=loud"] {
+            filter(level).unwrap_err();
+        }
     }
 }

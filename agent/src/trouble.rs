@@ -18,6 +18,8 @@ pub(crate) enum Trouble {
     Unauthorized,
     /// 403: which verb is missing.
     Forbidden(&'static str),
+    /// There is no such namespace to create a Lease in.
+    NoNamespace,
     /// Any other refusal.
     Refused(String),
     /// The Lease cannot be read as one.
@@ -45,8 +47,17 @@ impl Trouble {
     pub(crate) fn is_of_credentials(&self) -> bool {
         match self {
             Trouble::Credentials(_) | Trouble::Unauthorized => true,
-            Trouble::Unreachable(_) | Trouble::Forbidden(_) | Trouble::Refused(_) | Trouble::Garbage(_) => false,
+            Trouble::Unreachable(_)
+            | Trouble::Forbidden(_)
+            | Trouble::NoNamespace
+            | Trouble::Refused(_)
+            | Trouble::Garbage(_) => false,
         }
+    }
+
+    /// Whether it may be there as long as there is no Lease.
+    fn is_of_creation(&self) -> bool {
+        matches!(self, Trouble::Forbidden("create") | Trouble::NoNamespace)
     }
 
     fn reason(&self) -> &'static str {
@@ -56,6 +67,7 @@ impl Trouble {
             Trouble::Unauthorized => "Unauthorized",
             Trouble::Forbidden("create") => "NoLease",
             Trouble::Forbidden(_) => "Forbidden",
+            Trouble::NoNamespace => "NoNamespace",
             Trouble::Refused(_) => "Refused",
             Trouble::Garbage(_) => "OddLease",
         }
@@ -86,6 +98,13 @@ fn with_sources(error: &Error) -> String {
     said
 }
 
+/// Whether what was forbidden is allowed now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    Allowed,
+    Same,
+}
+
 /// Remembers what was said, so that each change is said once: requests and watch often meet the same.
 #[derive(Debug)]
 pub(crate) struct Troubles {
@@ -100,21 +119,24 @@ impl Troubles {
         Troubles { namespace: namespace.to_owned(), lease: lease.to_owned(), requests: None, watch: None }
     }
 
-    pub(crate) fn of_requests(&mut self, trouble: Option<Trouble>) {
+    /// Takes in what kept a request from being answered as it should; or that there was no Lease, which says nothing about
+    /// whether one can be created.
+    pub(crate) fn of_requests(&mut self, trouble: Option<Trouble>, absent: bool) -> Turn {
+        let no_trouble = trouble.is_none();
+        if absent && no_trouble && self.requests.as_ref().is_some_and(Trouble::is_of_creation) {
+            return Turn::Same;
+        }
         let last = std::mem::replace(&mut self.requests, trouble);
         self.say(self.requests.as_ref(), last.as_ref(), self.watch.as_ref());
+        match last {
+            Some(Trouble::Forbidden(_)) if no_trouble => Turn::Allowed,
+            Some(_) | None => Turn::Same,
+        }
     }
 
     pub(crate) fn of_watch(&mut self, trouble: Option<Trouble>) {
         let last = std::mem::replace(&mut self.watch, trouble);
         self.say(self.watch.as_ref(), last.as_ref(), self.requests.as_ref());
-    }
-
-    /// Takes in a 404: the API server answers, which says nothing about the right to create.
-    pub(crate) fn of_absence(&mut self) {
-        if self.requests != Some(Trouble::Forbidden("create")) {
-            self.of_requests(None);
-        }
     }
 
     fn say(&self, trouble: Option<&Trouble>, last: Option<&Trouble>, other: Option<&Trouble>) {
@@ -157,6 +179,9 @@ impl fmt::Display for Said<'_> {
                 "not allowed to {verb} lease {lease} in {namespace}: a Role must grant get, list, watch and update on \
                  leases.coordination.k8s.io with resourceNames [{lease}]; a LeaderElection that lists this service account makes it"
             ),
+            Trouble::NoNamespace => {
+                write!(f, "there is no namespace {namespace}: create it, or set NAMESPACE to another")
+            }
             Trouble::Refused(why) => write!(f, "API server refused: {why}"),
             Trouble::Garbage(why) => write!(f, "lease holds what cannot be used: {why}"),
         }

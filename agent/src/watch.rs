@@ -75,6 +75,11 @@ impl LeaseWatch {
         self.resume_at = resume_at;
     }
 
+    /// Begins again at once if it waits for that.
+    pub(crate) fn resume(&mut self) {
+        self.resume_at = None;
+    }
+
     /// Cancel safe.
     pub(crate) async fn next(&mut self, timings: Timings) -> Seen {
         if let Some(at) = self.resume_at {

@@ -45,9 +45,23 @@ async fn without_rights_it_names_the_role_and_leads_soon_after_that_is_written()
     assert!(!candidate.leads());
     namespace.allow_lease("a", RIGHTS).await.unwrap();
     candidate.leads_within(RETRY).await.unwrap();
-    candidate.says_within("trouble is over", Duration::from_secs(6)).await.unwrap();
+    // Nobody hands over to it in milliseconds before it watches again.
+    candidate.says_within("trouble is over", Duration::from_millis(500)).await.unwrap();
     let role = format!("lease a in {}: a Role must grant get, list, watch and update", namespace.name());
     warned_once_of(&candidate, &[&role, "resourceNames [a]"]);
+}
+
+#[tokio::test]
+async fn a_namespace_that_does_not_exist_is_named_once() {
+    let namespace = shared("nowhere").await.unwrap();
+    let admin = ControlPlane::shared().await.unwrap().kubeconfig().display().to_string();
+    let environment = [("KUBECONFIG", admin.as_str()), ("NAMESPACE", "nosuch")];
+    let environment = environment.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    let options = AgentOptions { environment, ..short() };
+    let candidate = Candidate::start(&namespace, "a", "a-0", &options).await.unwrap();
+    candidate.says_within(" WARN ", START).await.unwrap();
+    sleep(Duration::from_secs(4)).await;
+    warned_once_of(&candidate, &["there is no namespace nosuch", "NoNamespace"]);
 }
 
 /// As the manifest of the sidecar in Go, where somebody wrote one, gives them.

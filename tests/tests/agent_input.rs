@@ -117,10 +117,15 @@ async fn settings_that_are_no_numbers_or_no_words_that_it_knows() {
         .await
         .unwrap();
     for number in ["two", "2s", "1.5", " ", "1e3", "99999999999999999999"] {
-        setup.refuses(&[("RETRY_PERIOD_SECONDS", number)], &["invalid value", "--retry-period-seconds"]).await.unwrap();
+        setup
+            .refuses(&[("RETRY_PERIOD_SECONDS", number)], &["invalid value", "--retry-period-seconds", "whole seconds"])
+            .await
+            .unwrap();
     }
     setup.refuses(&[("LOG_FORMAT", "xml")], &["xml", "text, json"]).await.unwrap();
-    setup.refuses(&[("LOG_LEVEL", "a=b=c")], &["log level"]).await.unwrap();
+    for level in ["a=b=c", "warning", "loud", "info,verbose"] {
+        setup.refuses(&[("LOG_LEVEL", level)], &["log level"]).await.unwrap();
+    }
     let said = setup.refusal(&[], &["--leese-name=a".to_owned()]).await.unwrap();
     assert!(said.contains("--leese-name") && said.contains("see --help"), "{said}");
 }

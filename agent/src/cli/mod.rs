@@ -13,9 +13,13 @@ pub(crate) use self::settings::{Options, Settings};
 /// Where the sidecar that this one replaces had its file.
 const STATUS_FILE: &str = "/tmp/leader_status";
 
+const AFTER_HELP: &str = "\
+LEASE_NAME is required. Outside of a pod, KUBECONFIG names the API server and the credentials.
+Exit codes: 0 ended by a signal, 1 internal error, 2 settings that cannot work.";
+
 /// Contends for a Lease and keeps a file that exists only while this pod leads.
 #[derive(Debug, Parser)]
-#[command(name = "elector-agent", version, about, args_conflicts_with_subcommands = true)]
+#[command(name = "elector-agent", version, about, after_help = AFTER_HELP, args_conflicts_with_subcommands = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Option<Command>,

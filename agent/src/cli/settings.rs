@@ -37,7 +37,8 @@ pub(crate) struct Options {
         env = "LEASE_DURATION_SECONDS",
         value_name = "SECONDS",
         default_value_t = 15,
-        allow_negative_numbers = true
+        allow_negative_numbers = true,
+        value_parser = seconds
     )]
     lease_duration_seconds: i64,
     /// How long a leader acts on after its last renewal left
@@ -46,7 +47,8 @@ pub(crate) struct Options {
         env = "RENEW_DEADLINE_SECONDS",
         value_name = "SECONDS",
         default_value_t = 10,
-        allow_negative_numbers = true
+        allow_negative_numbers = true,
+        value_parser = seconds
     )]
     renew_deadline_seconds: i64,
     /// Time between two renewals, and after a failure until the next attempt
@@ -55,7 +57,8 @@ pub(crate) struct Options {
         env = "RETRY_PERIOD_SECONDS",
         value_name = "SECONDS",
         default_value_t = 2,
-        allow_negative_numbers = true
+        allow_negative_numbers = true,
+        value_parser = seconds
     )]
     retry_period_seconds: i64,
     /// How long a leader that was told to stop waits between removing the file and releasing the Lease
@@ -64,7 +67,8 @@ pub(crate) struct Options {
         env = "RELEASE_DELAY_SECONDS",
         value_name = "SECONDS",
         default_value_t = 0,
-        allow_negative_numbers = true
+        allow_negative_numbers = true,
+        value_parser = seconds
     )]
     release_delay_seconds: i64,
     /// The log
@@ -82,7 +86,9 @@ pub(crate) enum Error {
     #[error("no namespace found: set NAMESPACE or --namespace, or run in a pod with a service account token")]
     NoNamespace,
     /// A name that no object can have.
-    #[error("{what} {name:?} is no {form}: use lower-case letters, digits and '-', at most {most} characters")]
+    #[error(
+        "{what} {name:?} is no {form}: use lower-case letters, digits and {marks}, first and last a letter or digit, at most {most} characters"
+    )]
     Name {
         /// Whose name.
         what: &'static str,
@@ -90,6 +96,8 @@ pub(crate) enum Error {
         name: String,
         /// What it should be.
         form: &'static str,
+        /// What else it can be made of.
+        marks: &'static str,
         /// How long it can be.
         most: usize,
     },
@@ -131,9 +139,19 @@ impl Options {
     pub(crate) fn settings(&self) -> Result<Settings, Error> {
         let lease = set(&self.lease_name).ok_or(Error::NoLeaseName)?;
         // As long as a Lease's may be: the sidecar that this one replaces takes any.
-        check_name("lease name", &lease, &is_subdomain, "DNS subdomain", 253)?;
+        if !(lease.len() <= 253 && lease.split('.').all(is_dns)) {
+            return Err(Error::Name {
+                what: "lease name",
+                name: lease,
+                form: "DNS subdomain",
+                marks: "'-' and '.'",
+                most: 253,
+            });
+        }
         let namespace = set(&self.namespace).or_else(in_cluster_namespace).ok_or(Error::NoNamespace)?;
-        check_name("namespace", &namespace, &is_label, "DNS label", 63)?;
+        if !(namespace.len() <= 63 && is_dns(&namespace)) {
+            return Err(Error::Name { what: "namespace", name: namespace, form: "DNS label", marks: "'-'", most: 63 });
+        }
         Ok(Settings {
             lease,
             namespace,
@@ -149,6 +167,11 @@ impl Options {
     }
 }
 
+/// Their range is a matter of the timings, which are checked as a set.
+fn seconds(value: &str) -> Result<i64, String> {
+    value.trim().parse().map_err(|_| "a number of whole seconds is needed, such as 15".to_owned())
+}
+
 fn set(value: &Option<String>) -> Option<String> {
     value.clone().filter(|value| !value.is_empty())
 }
@@ -158,30 +181,10 @@ fn in_cluster_namespace() -> Option<String> {
     Some(namespace.trim().to_owned()).filter(|namespace| !namespace.is_empty())
 }
 
-fn check_name(
-    what: &'static str,
-    name: &str,
-    is_form: &dyn Fn(&str) -> bool,
-    form: &'static str,
-    most: usize,
-) -> Result<(), Error> {
-    if is_form(name) && name.len() <= most {
-        return Ok(());
-    }
-    Err(Error::Name { what, name: name.to_owned(), form, most })
-}
-
-fn is_subdomain(name: &str) -> bool {
-    name.split('.').all(is_label)
-}
-
-fn is_label(label: &str) -> bool {
+/// A label, or a part of a subdomain, which the API server allows any length.
+fn is_dns(part: &str) -> bool {
     let inside = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    !label.is_empty()
-        && label.len() <= 63
-        && label.chars().all(inside)
-        && !label.starts_with('-')
-        && !label.ends_with('-')
+    !part.is_empty() && part.chars().all(inside) && !part.starts_with('-') && !part.ends_with('-')
 }
 
 #[cfg(test)]
@@ -206,11 +209,19 @@ mod tests {
 
     #[test]
     fn names_must_be_names() {
-        for name in ["Billing", "-a", "a-", "a_b", "a/b", "..", &"a".repeat(64)] {
+        for name in ["Billing", "-a", "a-", "a_b", "a/b", "..", &"a".repeat(254)] {
             let arguments =
                 Cli::try_parse_from(["elector-agent", "--namespace", "shop", &format!("--lease-name={name}")]);
             assert!(matches!(arguments.unwrap().options().settings(), Err(Error::Name { .. })), "{name}");
         }
+        let named = |namespace: &str, lease: &str| {
+            let arguments = ["elector-agent", "--namespace", namespace, "--lease-name", lease];
+            Cli::try_parse_from(arguments).unwrap().options().settings()
+        };
+        let long = "a".repeat(64);
+        assert_eq!(named("shop", &long).unwrap().lease, long);
+        let said = named(&long, "billing").unwrap_err().to_string();
+        assert!(said.ends_with("digits and '-', first and last a letter or digit, at most 63 characters"), "{said}");
         let empty = Cli::try_parse_from(["elector-agent", "--namespace=shop", "--lease-name="]).unwrap();
         assert!(matches!(empty.options().settings(), Err(Error::NoLeaseName)));
     }

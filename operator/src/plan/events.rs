@@ -8,6 +8,7 @@ use std::fmt;
 
 use elector_crds::conditions::{ConditionType, Reason, Status, find};
 use elector_crds::{Holder, LeaderElectionStatus, identity};
+use elector_election::UNKNOWN_HOLDER;
 use kube::ResourceExt;
 
 use super::lease::Standing;
@@ -38,6 +39,8 @@ pub enum EventReason {
     LeaseExpired,
     /// A Lease that others made is used.
     LeaseAdopted,
+    /// A Lease was made of whose name none is known, and somebody may hold it all the same.
+    LeaseCreated,
     /// A Lease that was gone was made again.
     LeaseRestored,
     /// An object of that name is somebody else's.
@@ -51,7 +54,10 @@ impl EventReason {
     #[must_use]
     pub fn is_warning(self) -> bool {
         match self {
-            EventReason::LeaderElected | EventReason::LeaderLost | EventReason::LeaseAdopted => false,
+            EventReason::LeaderElected
+            | EventReason::LeaderLost
+            | EventReason::LeaseAdopted
+            | EventReason::LeaseCreated => false,
             EventReason::LeaseExpired
             | EventReason::LeaseRestored
             | EventReason::ObjectConflict
@@ -67,6 +73,7 @@ impl EventReason {
             EventReason::LeaderLost => "LeaderLost",
             EventReason::LeaseExpired => "LeaseExpired",
             EventReason::LeaseAdopted => "LeaseAdopted",
+            EventReason::LeaseCreated => "LeaseCreated",
             EventReason::LeaseRestored => "LeaseRestored",
             EventReason::ObjectConflict => "ObjectConflict",
             EventReason::InvalidSpec => "InvalidSpec",
@@ -128,8 +135,12 @@ fn lease_appeared(view: &View<'_>, old: &LeaderElectionStatus) -> Option<Event> 
     if !was_restored(seen) {
         return None;
     }
-    let holder = identity::display_name(&seen.lease.record.holder);
     let seconds = seen.effective_duration(view.own_duration()).as_secs();
+    if old.lease_uid.is_none() && seen.lease.record.holder == UNKNOWN_HOLDER {
+        let note = format!("made Lease {lease}; candidates that may be older than it wait {seconds} s once");
+        return Some(event(view, uid, EventReason::LeaseCreated, note, None));
+    }
+    let holder = identity::display_name(&seen.lease.record.holder);
     let note = format!("made Lease {lease} anew; candidates wait {seconds} s in case {holder} still leads");
     Some(event(view, uid, EventReason::LeaseRestored, note, None))
 }

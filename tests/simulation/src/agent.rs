@@ -209,13 +209,9 @@ impl World {
         let now = self.agents[who].clock.at(self.now).moment;
         match action {
             Action::Acquire(tenure) => {
-                self.trace.note(self.now, || {
-                    format!(
-                        "{who} LEADS, token {}, since {}",
-                        tenure.fencing_token.0,
-                        tenure.validity.since.boottime.as_micros()
-                    )
-                });
+                let left = tenure.validity.remaining(now).as_secs_f64();
+                let token = tenure.fencing_token.0;
+                self.trace.note(self.now, || format!("{who} LEADS, token {token}, for {left:.3} s by its clocks"));
                 if !tenure.validity.has_expired(now) {
                     let until = self.agents[who].clock.when(tenure.validity.until_boottime());
                     self.judge.published(who, tenure.fencing_token, until, self.now);

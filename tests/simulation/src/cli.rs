@@ -25,6 +25,11 @@ struct Cli {
     first: u64,
 }
 
+const LEGEND: &str = "\
+seconds of true time, then who: `->` sends a request, `<-` is answered, LEADS from here, RETRACTS its file. A Lease is its uid,
+version and holder; `since` and `renewed` are what the writer's wall clock said, which may be off by years.
+";
+
 /// Does what the arguments say, with this operator.
 #[must_use]
 pub fn run(operator: NewOperator) -> ExitCode {
@@ -37,10 +42,15 @@ pub fn run(operator: NewOperator) -> ExitCode {
 
 fn replay(seed: u64, operator: NewOperator) -> ExitCode {
     let (tally, violation, trace) = play(seed, operator, Trace::kept());
+    println!("{LEGEND}");
     for line in trace.lines() {
         println!("{line}");
     }
-    println!("{tally}");
+    println!("\n{tally}");
+    match &violation {
+        Some(violation) => println!("history {seed}: {violation}"),
+        None => println!("history {seed}: nothing that must not happen"),
+    }
     if violation.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 

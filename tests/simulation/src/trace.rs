@@ -1,6 +1,6 @@
 //! What happened in a history: for people, and to be played again.
 
-use elector_election::{Answer, Lease, Recorder, Recording, Request, Write};
+use elector_election::{Answer, Lease, Recorder, Recording, Request, Timestamp, Write};
 
 use crate::clock::{SECOND, Time};
 
@@ -70,23 +70,32 @@ pub(crate) fn of_answer(answer: &Answer) -> String {
 
 fn of_write(write: &Write) -> String {
     let Write { holder, lease_duration_seconds, acquire_time, renew_time, transitions, agent } = write;
-    let (acquired, renewed) = (acquire_time.as_microseconds(), renew_time.as_microseconds());
     let mark = if agent.release.is_some() { " released" } else { "" };
-    format!("{holder:?} for {lease_duration_seconds} s, tenure {transitions} since {acquired}, at {renewed}{mark}")
+    let (acquired, renewed) = (wall(Some(*acquire_time)), wall(Some(*renew_time)));
+    format!("{holder:?} for {lease_duration_seconds} s, tenure {transitions} since {acquired}, renewed {renewed}{mark}")
 }
 
 pub(crate) fn of_lease(lease: &Lease) -> String {
     let Lease { resource_version, record, lease_duration_seconds, timings, never_held, agent } = lease;
-    let time = |time: Option<elector_election::Timestamp>| time.map(elector_election::Timestamp::as_microseconds);
-    let (acquired, renewed) = (time(record.acquire_time), time(record.renew_time));
-    let timings = timings.map(|set| set.lease_duration_seconds());
-    let agent = agent.as_ref().map(|mark| (&mark.start, mark.transitions, mark.release.is_some()));
+    let (acquired, renewed) = (wall(record.acquire_time), wall(record.renew_time));
+    let timings = timings.map(|set| format!(" asked for {} s", set.lease_duration_seconds()));
+    let agent = agent.as_ref().map(|mark| {
+        let release = if mark.release.is_some() { ", released" } else { "" };
+        format!(" by process {} in tenure {}{release}", mark.start, mark.transitions)
+    });
     format!(
-        "{} v{} {:?} for {lease_duration_seconds} s, tenure {} since {acquired:?}, at {renewed:?}; {timings:?} {agent:?}{}",
+        "{} v{} {:?} for {lease_duration_seconds} s, tenure {} since {acquired}, renewed {renewed};{}{}{}",
         record.uid,
         resource_version.0,
         record.holder,
         record.transitions,
+        timings.unwrap_or_default(),
+        agent.unwrap_or_default(),
         if *never_held { " never held" } else { "" },
     )
+}
+
+/// What a wall clock said, which can be any time.
+fn wall(time: Option<Timestamp>) -> String {
+    time.map_or_else(|| "never".to_owned(), |time| format!("{:.6}", time.as_microseconds() as f64 / SECOND as f64))
 }

@@ -134,6 +134,6 @@ async fn invalid() -> Result<()> {
     election.until_reason(ConditionType::Ready, Reason::Reconciled).await?;
     assert_eq!(election.event_reasons().await?, ["LeaderElected", "InvalidSpec"]);
     // Nobody has watched it being made, so that it may have a past.
-    assert_eq!(broken.event_reasons().await?, ["InvalidSpec", "LeaseRestored"]);
+    assert_eq!(broken.event_reasons().await?, ["InvalidSpec", "LeaseCreated"]);
     Ok(())
 }

@@ -198,7 +198,8 @@ fn an_unknown_holder_is_waited_out_whoever_wrote_it() {
     let plan = plan(&election(), &in_place(seen), at(5));
     let status = plan.status.as_ref().unwrap();
     assert_eq!(elected(&plan), "False WaitingOutUnknownHolder");
-    assert_eq!((event_reasons(&plan), &status.holder), (vec![EventReason::LeaseRestored], &None));
+    assert_eq!((event_reasons(&plan), &status.holder), (vec![EventReason::LeaseCreated], &None));
+    assert!(!EventReason::LeaseCreated.is_warning());
 }
 
 #[test]

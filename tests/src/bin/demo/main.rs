@@ -13,7 +13,7 @@ use anyhow::Result;
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::stage::Stage;
+use crate::stage::{Place, Stage};
 
 /// Brings up a control plane, the operator and three agents, and takes their leader away in every way.
 #[derive(Debug, Parser)]
@@ -21,7 +21,7 @@ struct Arguments {
     /// Leave everything up at the end, until Ctrl-C
     #[arg(long)]
     keep: bool,
-    /// Play on the cluster of this kubeconfig, in a namespace that is removed at the end
+    /// Play on the cluster of this kubeconfig, in a namespace that is removed at the end; the CustomResourceDefinition stays
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
     /// Do not ask before playing on a server that is not on this machine
@@ -35,13 +35,9 @@ struct Arguments {
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let begun = Instant::now();
     let played = play(&arguments).await;
     match played {
-        Ok(()) => {
-            println!("\nall of it was seen, in {:.0} s", begun.elapsed().as_secs_f64());
-            ExitCode::SUCCESS
-        }
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             println!("\nnot as it should be: {error:#}");
             ExitCode::FAILURE
@@ -50,18 +46,28 @@ async fn main() -> ExitCode {
 }
 
 async fn play(arguments: &Arguments) -> Result<()> {
-    let stage = unless_interrupted(Stage::set(arguments)).await?;
-    let played = unless_interrupted(steps::all(&stage)).await;
-    if arguments.keep {
-        match &played {
-            Ok(()) => println!("\nall of it was seen. It stays up until Ctrl-C:"),
-            Err(error) => println!("\nnot as it should be: {error:#}. It stays up until Ctrl-C:"),
-        }
-        println!("  export KUBECONFIG={}", stage.kubeconfig().display());
-        println!("  kubectl -n {} get leaderelections,leases,roles,pods", stage.namespace().name());
-        interrupted().await?;
+    let begun = Instant::now();
+    let cluster = unless_interrupted(stage::cluster(arguments)).await?;
+    // Without a look at signals: what is made is removed.
+    let place = Place::make(cluster, arguments.kubeconfig.is_some()).await?;
+    let played = unless_interrupted(play_at(&place, arguments, begun)).await;
+    place.leave().await?;
+    played
+}
+
+async fn play_at(place: &Place, arguments: &Arguments, begun: Instant) -> Result<()> {
+    let stage = Stage::set(place, arguments).await?;
+    let played = steps::all(&stage).await;
+    stage.fall_silent();
+    match &played {
+        Ok(()) => println!("\nall of it was seen, in {:.0} s", begun.elapsed().as_secs_f64()),
+        Err(error) if arguments.keep => println!("\nnot as it should be: {error:#}"),
+        Err(_) => {}
     }
-    stage.strike().await?;
+    if arguments.keep {
+        stage.keep().await?;
+        std::future::pending::<()>().await;
+    }
     played
 }
 

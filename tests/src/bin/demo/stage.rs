@@ -2,18 +2,23 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use elector_tests::candidate::{AgentOptions, Candidate};
 use elector_tests::cluster::{Cluster, Namespace};
-use elector_tests::controlplane::ControlPlane;
+use elector_tests::controlplane::{Binary, ControlPlane};
 use elector_tests::kubectl::kubectl;
 use elector_tests::process::Process;
 use elector_tests::programs::Programs;
 use elector_tests::scratch::Scratch;
 use elector_tests::witness::Witness;
 use k8s_openapi::api::coordination::v1::Lease;
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt as _;
+use kube::api::ListParams;
 
 use crate::Arguments;
 
@@ -31,75 +36,106 @@ spec:
   retryPeriodSeconds: 1
 ";
 
-pub(crate) struct Stage {
+/// Where it is played.
+pub(crate) struct Place {
     namespace: Namespace<'static>,
     kubeconfig: PathBuf,
     /// The cluster is somebody's.
     borrowed: bool,
+}
+
+impl Place {
+    pub(crate) async fn make(cluster: &'static Cluster, borrowed: bool) -> Result<Place> {
+        Ok(Place { namespace: cluster.namespace("demo").await?, kubeconfig: cluster.kubeconfig(), borrowed })
+    }
+
+    /// On somebody's cluster, leaves nothing but the CustomResourceDefinition.
+    pub(crate) async fn leave(self) -> Result<()> {
+        if !self.borrowed {
+            return Ok(());
+        }
+        let name = self.namespace.name().to_owned();
+        say(&format!("removing namespace {name}; the CustomResourceDefinition stays, others may use it"));
+        for pod in self.namespace.api::<Pod>().list(&ListParams::default()).await? {
+            self.namespace.remove_pod(&pod.name_any()).await?;
+        }
+        if let Err(error) = self.namespace.delete().await {
+            println!("{error:#}: without kube-controller-manager, which empties it, a cluster removes none");
+        }
+        Ok(())
+    }
+}
+
+/// What is played with; its processes end when it is dropped.
+pub(crate) struct Stage<'a> {
+    place: &'a Place,
     operator: Process,
     candidates: Vec<Candidate>,
     witness: Witness,
-    _scratch: Scratch,
+    silent: Arc<AtomicBool>,
+    scratch: Scratch,
 }
 
-impl Stage {
-    pub(crate) async fn set(arguments: &Arguments) -> Result<Stage> {
+impl<'a> Stage<'a> {
+    pub(crate) async fn set(place: &'a Place, arguments: &Arguments) -> Result<Stage<'a>> {
+        let Place { namespace, kubeconfig, .. } = place;
         let programs = Programs::built().await?;
-        let cluster = cluster(arguments).await?;
-        let kubeconfig = cluster.kubeconfig();
-        let namespace = cluster.namespace("demo").await?;
         let scratch = Scratch::new()?;
 
         say("CustomResourceDefinition");
-        kubectl(&kubeconfig, &["apply", "-f", "-"], &elector_crds::manifest::manifest()).await?;
+        kubectl(kubeconfig, &["apply", "-f", "-"], &elector_crds::manifest::manifest()).await?;
         let established = ["wait", "--for=condition=Established", "crd/leaderelections.leader-elector.io"];
-        kubectl(&kubeconfig, &established, "").await?;
+        kubectl(kubeconfig, &established, "").await?;
 
         say("operator, and three agents in pods that are labelled for the election");
-        let operator = operator(programs, &kubeconfig, namespace.name(), scratch.path());
+        let operator = operator(programs, kubeconfig, namespace.name(), scratch.path());
         operator.start()?;
         let options = AgentOptions { program: arguments.agent.clone(), ..AgentOptions::default() };
         let mut candidates = Vec::new();
         for pod in ["billing-0", "billing-1", "billing-2"] {
-            candidates.push(Candidate::start(&namespace, ELECTION, pod, &options).await?);
+            candidates.push(Candidate::start(namespace, ELECTION, pod, &options).await?);
             namespace.set_pod_ready(pod, true).await?;
         }
         let files = candidates.iter().map(|one| (one.name().to_owned(), one.status_file())).collect();
         let begun = Instant::now();
+        let silent = Arc::new(AtomicBool::new(false));
+        let is_silent = Arc::clone(&silent);
         let witness = Witness::new(files, move |name, there| {
             let what = if there { "leader_status appeared" } else { "leader_status is gone" };
-            println!("  {:7.3} s  {name}: {what}", begun.elapsed().as_secs_f64());
+            if !is_silent.load(Ordering::SeqCst) {
+                println!("  {:7.3} s  {name}: {what}", begun.elapsed().as_secs_f64());
+            }
         });
 
         say("kubectl apply -f billing.yaml");
         println!("{EXAMPLE}");
-        kubectl(&kubeconfig, &["-n", namespace.name(), "apply", "-f", "-"], EXAMPLE).await?;
-        let borrowed = arguments.kubeconfig.is_some();
-        Ok(Stage { namespace, kubeconfig, borrowed, operator, candidates, witness, _scratch: scratch })
+        kubectl(kubeconfig, &["-n", namespace.name(), "apply", "-f", "-"], EXAMPLE).await?;
+        Ok(Stage { place, operator, candidates, witness, silent, scratch })
     }
 
-    /// Ends the processes, and on somebody's cluster leaves nothing but the CustomResourceDefinition.
-    pub(crate) async fn strike(self) -> Result<()> {
-        self.operator.kill();
-        for candidate in &self.candidates {
-            candidate.process().kill();
-            if self.borrowed {
-                self.namespace.remove_pod(candidate.name()).await?;
-            }
+    /// Says nothing more of files: what becomes of them now is no part of the play.
+    pub(crate) fn fall_silent(&self) {
+        self.silent.store(true, Ordering::SeqCst);
+    }
+
+    /// Has all run that was killed, and says how to look at it.
+    pub(crate) async fn keep(&self) -> Result<()> {
+        for (index, candidate) in self.candidates.iter().enumerate() {
+            self.witness.set_dead(index, false);
+            candidate.process().start()?;
         }
-        if self.borrowed {
-            say(&format!("removing namespace {}", self.namespace.name()));
-            self.namespace.delete().await?;
+        let kubectl = Binary::Kubectl.ready().await?;
+        println!("\nIt stays up until Ctrl-C, the operator and three agents:");
+        println!("  export KUBECONFIG={}", self.place.kubeconfig.display());
+        println!("  alias kubectl={}", kubectl.display());
+        println!("  kubectl -n {} get leaderelections,leases,roles,pods", self.place.namespace.name());
+        println!("  {}", self.scratch.path().join("operator.log").display());
+        for candidate in &self.candidates {
+            let (status, process) = (candidate.status_file(), candidate.process().id().unwrap_or_default());
+            println!("  {} is process {process}; its status file, if it leads, and its log:", candidate.name());
+            println!("    {}  {}", status.display(), status.with_file_name("agent.log").display());
         }
         Ok(())
-    }
-
-    pub(crate) fn namespace(&self) -> &Namespace<'static> {
-        &self.namespace
-    }
-
-    pub(crate) fn kubeconfig(&self) -> &Path {
-        &self.kubeconfig
     }
 
     pub(crate) fn operator(&self) -> &Process {
@@ -116,19 +152,19 @@ impl Stage {
 
     /// `holderIdentity`, as the API server has it.
     pub(crate) async fn holder(&self) -> Result<String> {
-        let lease = self.namespace.api::<Lease>().get(ELECTION).await?;
+        let lease = self.place.namespace.api::<Lease>().get(ELECTION).await?;
         Ok(lease.spec.and_then(|spec| spec.holder_identity).unwrap_or_default())
     }
 
     /// `leaseTransitions`, as the API server has it.
     pub(crate) async fn transitions(&self) -> Result<i32> {
-        let lease = self.namespace.api::<Lease>().get(ELECTION).await?;
+        let lease = self.place.namespace.api::<Lease>().get(ELECTION).await?;
         Ok(lease.spec.and_then(|spec| spec.lease_transitions).unwrap_or_default())
     }
 
     /// What a user sees.
     pub(crate) async fn table(&self) -> Result<String> {
-        kubectl(&self.kubeconfig, &["-n", self.namespace.name(), "get", "leaderelections"], "").await
+        kubectl(&self.place.kubeconfig, &["-n", self.place.namespace.name(), "get", "leaderelections"], "").await
     }
 
     /// Waits until the table names `holder`, and shows it.
@@ -147,9 +183,11 @@ impl Stage {
 }
 
 /// The cluster that was asked for, if its owner agrees; else one of our own.
-async fn cluster(arguments: &Arguments) -> Result<&'static Cluster> {
+pub(crate) async fn cluster(arguments: &Arguments) -> Result<&'static Cluster> {
+    say("programs");
+    Programs::built().await?;
     let Some(kubeconfig) = &arguments.kubeconfig else {
-        say("control plane");
+        say("control plane; the first time, Kubernetes is built from source, which takes minutes");
         return Ok(ControlPlane::shared().await?);
     };
     // For as long as the process lives, as the shared control plane does.

@@ -13,7 +13,7 @@ const FIRST: Duration = Duration::from_secs(25);
 /// The lease duration of the example.
 const LEASE_DURATION: Duration = Duration::from_secs(5);
 
-pub(crate) async fn all(stage: &Stage) -> Result<()> {
+pub(crate) async fn all(stage: &Stage<'_>) -> Result<()> {
     let leader = elected(stage).await?;
     let leader = stopped(stage, leader).await?;
     let leader = killed_and_restarted(stage, leader).await?;
@@ -25,8 +25,10 @@ pub(crate) async fn all(stage: &Stage) -> Result<()> {
     Ok(())
 }
 
-async fn elected(stage: &Stage) -> Result<usize> {
-    say("waiting for a leader: agents that were there before their Lease wait its duration once");
+async fn elected(stage: &Stage<'_>) -> Result<usize> {
+    say(
+        "waiting for a leader: the operator waits for its own Lease's 5 s, as nobody knows who held it; then so do the agents",
+    );
     let begun = Instant::now();
     let first = appearance(stage, begun, FIRST, |_| true).await?;
     ensure_holder(stage, first.file).await?;
@@ -35,7 +37,7 @@ async fn elected(stage: &Stage) -> Result<usize> {
     Ok(first.file)
 }
 
-async fn stopped(stage: &Stage, leader: usize) -> Result<usize> {
+async fn stopped(stage: &Stage<'_>, leader: usize) -> Result<usize> {
     let old = &stage.candidates()[leader];
     say(&format!("SIGTERM to the leader, {}", old.name()));
     let told = Instant::now();
@@ -52,7 +54,7 @@ async fn stopped(stage: &Stage, leader: usize) -> Result<usize> {
     Ok(next.file)
 }
 
-async fn killed_and_restarted(stage: &Stage, leader: usize) -> Result<usize> {
+async fn killed_and_restarted(stage: &Stage<'_>, leader: usize) -> Result<usize> {
     let old = &stage.candidates()[leader];
     say(&format!("SIGKILL to the leader, {}, and a restart at once, as by a kubelet", old.name()));
     let transitions = stage.transitions().await?;
@@ -73,7 +75,7 @@ async fn killed_and_restarted(stage: &Stage, leader: usize) -> Result<usize> {
     Ok(next.file)
 }
 
-async fn killed_for_good(stage: &Stage, leader: usize) -> Result<usize> {
+async fn killed_for_good(stage: &Stage<'_>, leader: usize) -> Result<usize> {
     let old = &stage.candidates()[leader];
     say(&format!("SIGKILL to the leader, {}, for good", old.name()));
     stage.witness().set_dead(leader, true);
@@ -89,7 +91,7 @@ async fn killed_for_good(stage: &Stage, leader: usize) -> Result<usize> {
     Ok(next.file)
 }
 
-async fn operator_killed(stage: &Stage, leader: usize) -> Result<()> {
+async fn operator_killed(stage: &Stage<'_>, leader: usize) -> Result<()> {
     say("SIGKILL to the operator: the election goes on without it");
     stage.operator().kill();
     let old = &stage.candidates()[leader];
@@ -106,7 +108,7 @@ async fn operator_killed(stage: &Stage, leader: usize) -> Result<()> {
     ensure_holder(stage, next.file).await
 }
 
-async fn ensure_holder(stage: &Stage, file: usize) -> Result<()> {
+async fn ensure_holder(stage: &Stage<'_>, file: usize) -> Result<()> {
     let (holder, identity) = (stage.holder().await?, stage.candidates()[file].identity());
     ensure!(holder == identity, "the status file is {identity}'s, and the Lease {holder}'s");
     Ok(())
@@ -114,7 +116,7 @@ async fn ensure_holder(stage: &Stage, file: usize) -> Result<()> {
 
 /// The first status file to appear since `since` among those that `wanted` accepts.
 async fn appearance(
-    stage: &Stage,
+    stage: &Stage<'_>,
     since: Instant,
     patience: Duration,
     wanted: impl Fn(usize) -> bool,
@@ -122,13 +124,13 @@ async fn appearance(
     sighting(stage, since, patience, |seen| seen.there && wanted(seen.file)).await.context("no new leader")
 }
 
-async fn disappearance(stage: &Stage, since: Instant, patience: Duration, file: usize) -> Result<Instant> {
+async fn disappearance(stage: &Stage<'_>, since: Instant, patience: Duration, file: usize) -> Result<Instant> {
     let gone = sighting(stage, since, patience, |seen| !seen.there && seen.file == file).await;
     Ok(gone.with_context(|| format!("the status file of {} is still there", stage.candidates()[file].name()))?.at)
 }
 
 async fn sighting(
-    stage: &Stage,
+    stage: &Stage<'_>,
     since: Instant,
     patience: Duration,
     wanted: impl Fn(&Sighting) -> bool,
