@@ -13,6 +13,9 @@ use crate::timestamp::{format_timestamp, parse_timestamp};
 /// On a pod: the election that it is a candidate of, unless the election has a selector of its own.
 pub const ELECTION_LABEL: &str = group!("election");
 
+/// On a Lease, operator to the API server's policy: its holder can only be the pod of whoever writes.
+pub const STRICT_IDENTITY_LABEL: &str = group!("strict-identity");
+
 /// On a Lease, operator to agents: the timings, and whether it was made as never held.
 pub const TIMINGS_ANNOTATION: &str = group!("timings");
 

@@ -95,6 +95,23 @@ pub struct Candidates {
     #[serde(default = "default_service_account_names")]
     #[schemars(length(min = 1, max = 32), transform = validation::service_account_names)]
     pub service_account_names: Vec<String>,
+
+    /// As whom they may contend. Pod: each only as the pod that its token is bound to, which the API server checks where
+    /// the Helm chart's policy is in place. Any: as whoever they say, as agents with an identity of their own and
+    /// candidates of client-go's do.
+    #[serde(default)]
+    pub identity: CandidateIdentity,
+}
+
+/// As whom candidates may contend.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum CandidateIdentity {
+    /// As the pod of the token, `<pod>_<pod uid>`.
+    #[default]
+    Pod,
+    /// As whoever they say; and whatever a later version adds, lest that make a list of elections unreadable.
+    #[serde(other)]
+    Any,
 }
 
 /// What the operator sees.
@@ -197,7 +214,11 @@ impl Default for LeaderElectionSpec {
 
 impl Default for Candidates {
     fn default() -> Self {
-        Candidates { selector: None, service_account_names: default_service_account_names() }
+        Candidates {
+            selector: None,
+            service_account_names: default_service_account_names(),
+            identity: CandidateIdentity::default(),
+        }
     }
 }
 

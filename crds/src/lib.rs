@@ -25,9 +25,10 @@ mod timestamp;
 pub mod timings_cases;
 mod validation;
 
-pub use annotations::{ADOPT_ANNOTATION, AGENT_ANNOTATION, ELECTION_LABEL, TIMINGS_ANNOTATION};
+pub use annotations::{ADOPT_ANNOTATION, AGENT_ANNOTATION, ELECTION_LABEL, STRICT_IDENTITY_LABEL, TIMINGS_ANNOTATION};
 pub use leader_election::{
-    Candidates, DEFAULT_SERVICE_ACCOUNT, Holder, LeaderElection, LeaderElectionSpec, LeaderElectionStatus,
+    CandidateIdentity, Candidates, DEFAULT_SERVICE_ACCOUNT, Holder, LeaderElection, LeaderElectionSpec,
+    LeaderElectionStatus,
 };
 pub use lease::StoredLease;
 pub use oddity::Oddity;

@@ -4,16 +4,16 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use elector_crds::annotations::TimingsAnnotation;
 use elector_crds::conditions::{ConditionType, Reason, find};
 use elector_crds::lease::FirstRecord;
 use elector_crds::{LeaderElection, StoredLease, TIMINGS_ANNOTATION, manifest};
 use elector_election::Timings;
 use k8s_openapi::api::events::v1::Event;
-use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, RoleRef, Subject};
 use kube::api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
+use serde::Deserialize as _;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -28,6 +28,9 @@ use crate::scratch::Scratch;
 
 /// The operator's service account, and the name of its Lease.
 pub const OPERATOR: &str = "leader-elector-operator";
+
+/// All that an operator needs, as it is installed.
+const INSTALL: &str = include_str!("../../charts/install.yaml");
 
 /// How long anything may take that needs no lease to run out.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -81,6 +84,18 @@ impl<'a> Operators<'a> {
         let namespace = plane.namespace("operator").await?;
         namespace.service_account(OPERATOR).await?;
         allow(&namespace).await?;
+        Operators::of_account(plane, namespace).await
+    }
+
+    /// Where the chart is installed as release `leader-elector`, in a namespace of that name.
+    ///
+    /// # Errors
+    /// When the API server refuses.
+    pub async fn released(plane: &'a ControlPlane) -> Result<Operators<'a>> {
+        Operators::of_account(plane, plane.existing_namespace("leader-elector").await?).await
+    }
+
+    async fn of_account(plane: &'a ControlPlane, namespace: Namespace<'a>) -> Result<Operators<'a>> {
         // A Lease that is missing is waited out, as may be seen in the demo; here it would be 5 s for each control plane.
         namespace.api().create(&PostParams::default(), &never_held()?).await?;
         let kubeconfig = namespace.kubeconfig(OPERATOR).await?;
@@ -395,41 +410,26 @@ fn never_held() -> Result<StoredLease> {
     Ok(lease)
 }
 
-/// What the operator needs, and nothing else.
+/// The rights that the chart gives, for the service account of this namespace.
 async fn allow(namespace: &Namespace<'_>) -> Result<()> {
-    let rules = [
-        ("leader-elector.io", "leaderelections", &["get", "list", "watch"][..]),
-        ("leader-elector.io", "leaderelections/status", &["patch"]),
-        // It can only grant what it has.
-        ("coordination.k8s.io", "leases", &["get", "list", "watch", "create", "update"]),
-        ("rbac.authorization.k8s.io", "roles", &["get", "list", "watch", "create", "patch"]),
-        ("rbac.authorization.k8s.io", "rolebindings", &["get", "list", "watch", "create", "patch"]),
-        ("", "pods", &["list", "watch"]),
-        ("events.k8s.io", "events", &["create"]),
-    ];
-    let rules = rules.map(|(group, resource, verbs)| PolicyRule {
-        api_groups: Some(vec![group.to_owned()]),
-        resources: Some(vec![resource.to_owned()]),
-        verbs: verbs.iter().map(|verb| (*verb).to_owned()).collect(),
-        ..PolicyRule::default()
-    });
-    let metadata = ObjectMeta { name: Some(OPERATOR.to_owned()), ..ObjectMeta::default() };
-    let role = ClusterRole { metadata: metadata.clone(), rules: Some(rules.to_vec()), aggregation_rule: None };
-    let binding = ClusterRoleBinding {
-        metadata,
-        role_ref: RoleRef {
-            api_group: "rbac.authorization.k8s.io".to_owned(),
-            kind: "ClusterRole".to_owned(),
-            name: OPERATOR.to_owned(),
-        },
-        subjects: Some(vec![Subject {
-            kind: "ServiceAccount".to_owned(),
-            name: OPERATOR.to_owned(),
-            namespace: Some(namespace.name().to_owned()),
-            ..Subject::default()
-        }]),
-    };
-    Api::all(namespace.client()).create(&PostParams::default(), &role).await?;
-    Api::all(namespace.client()).create(&PostParams::default(), &binding).await?;
+    let mut granted = Vec::new();
+    for document in serde_yaml_ng::Deserializer::from_str(INSTALL) {
+        let mut object = Value::deserialize(document)?;
+        let kind = object["kind"].as_str().unwrap_or_default().to_owned();
+        let of_operator = object["metadata"]["name"].as_str().is_some_and(|name| name.starts_with(OPERATOR));
+        if !of_operator || !["ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"].contains(&kind.as_str()) {
+            continue;
+        }
+        if !kind.starts_with("Cluster") {
+            object["metadata"]["namespace"] = json!(namespace.name());
+        }
+        for subject in object["subjects"].as_array_mut().into_iter().flatten() {
+            subject["namespace"] = json!(namespace.name());
+        }
+        granted.push(object);
+    }
+    ensure!(granted.len() == 4, "charts/install.yaml grants {granted:?}");
+    let list = json!({"apiVersion": "v1", "kind": "List", "items": granted});
+    kubectl(&namespace.cluster().kubeconfig(), &["apply", "-f", "-"], &list.to_string()).await?;
     Ok(())
 }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use elector_crds::annotations::{TimingsAnnotation, agent_to_json};
 use elector_crds::{
-    AGENT_ANNOTATION, LeaderElection, LeaderElectionSpec, StoredLease, TIMINGS_ANNOTATION, format_timestamp, lease,
+    AGENT_ANNOTATION, LeaderElection, LeaderElectionSpec, STRICT_IDENTITY_LABEL, StoredLease, TIMINGS_ANNOTATION,
+    format_timestamp, lease,
 };
 use elector_election::{Lease, Timestamp, Timings, WatchEvent};
 use elector_operator::key::Key;
@@ -221,6 +222,7 @@ fn stored(lease: &Lease, election: &LeaderElection) -> StoredLease {
     stored.metadata.owner_references = election.controller_owner_ref(&()).map(|owner| vec![owner]);
     stored.metadata.resource_version = Some(lease.resource_version.0.to_string());
     stored.labels_mut().insert(MANAGED_BY_LABEL.to_owned(), NAME.to_owned());
+    stored.labels_mut().insert(STRICT_IDENTITY_LABEL.to_owned(), "true".to_owned());
     let Lease { timings, never_held, .. } = *lease;
     stored.set_annotation(TIMINGS_ANNOTATION, TimingsAnnotation { timings, never_held }.to_json());
     if let Some(agent) = &lease.agent {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use elector_crds::lease::{self, UnusableLease};
-use elector_crds::{ADOPT_ANNOTATION, Oddity, StoredLease};
+use elector_crds::{ADOPT_ANNOTATION, Oddity, STRICT_IDENTITY_LABEL, StoredLease};
 use elector_election::{Lease, MAX_LEASE_DURATION_SECONDS, UNKNOWN_HOLDER};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::ResourceExt;
@@ -22,6 +22,8 @@ pub struct LeaseSeen {
     pub managed: bool,
     /// A person allows the operator to adopt it.
     pub adopt: bool,
+    /// Only the pod of whoever writes can be its holder.
+    pub strict: bool,
     /// On the operator's clock: since when the record has been what it is (rule F1).
     pub seen_at: Duration,
     /// The longest that a holder of this tenure ever asked others to wait.
@@ -53,6 +55,7 @@ impl LeaseSeen {
             owners: stored.owner_references().to_vec(),
             managed: stored.labels().get(MANAGED_BY_LABEL).is_some_and(|by| by == NAME),
             adopt: stored.annotation(ADOPT_ANNOTATION) == Some("true"),
+            strict: stored.labels().contains_key(STRICT_IDENTITY_LABEL),
             seen_at: now.at,
             moved: false,
             read_at: None,

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use elector_crds::annotations::TimingsAnnotation;
 use elector_crds::lease::FirstRecord;
-use elector_crds::{ELECTION_LABEL, GROUP, LeaderElection, StoredLease, TIMINGS_ANNOTATION};
+use elector_crds::{
+    CandidateIdentity, ELECTION_LABEL, GROUP, LeaderElection, STRICT_IDENTITY_LABEL, StoredLease, TIMINGS_ANNOTATION,
+};
 use elector_election::{Timings, UNKNOWN_HOLDER};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::{Resource, ResourceExt};
@@ -14,6 +16,9 @@ use crate::{MANAGED_BY_LABEL, NAME};
 
 /// In namespaces of this kind Leases belong to the control plane.
 const CONTROL_PLANE_NAMESPACES: &str = "kube-";
+
+/// The value of the label, as its presence says all.
+const STRICT: &str = "true";
 
 /// What to do to the Lease.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -38,6 +43,8 @@ pub struct Amendment {
     pub timings: String,
     /// The election that owns it; `None` if it was adopted.
     pub owner: Option<OwnerReference>,
+    /// Whether it is marked for the policy that checks who writes.
+    pub strict: bool,
 }
 
 /// Whose Lease it is.
@@ -57,6 +64,11 @@ impl Amendment {
     /// Carries it out on what was read.
     pub fn apply(&self, stored: &mut StoredLease) {
         stored.set_annotation(TIMINGS_ANNOTATION, self.timings.clone());
+        if self.strict {
+            stored.labels_mut().insert(STRICT_IDENTITY_LABEL.to_owned(), STRICT.to_owned());
+        } else {
+            stored.labels_mut().remove(STRICT_IDENTITY_LABEL);
+        }
         if let Some(owner) = &self.owner {
             let owners = stored.metadata.owner_references.get_or_insert_default();
             owners.retain(|earlier| !is_election(earlier, &owner.name));
@@ -104,14 +116,24 @@ pub(super) fn maintain(
     };
     let never_held = seen.lease.never_held && phase(seen, timings.lease_duration(), now) == Phase::NeverHeld;
     let owned = owner.as_ref().is_none_or(|owner| seen.owners.iter().any(|known| known.uid == owner.uid));
-    if owned && seen.lease.timings == Some(timings) {
+    // One that a person had adopted has candidates that may not be ours.
+    let strict = is_strict(election) && !(owner.is_none() && seen.adopt);
+    if owned && seen.lease.timings == Some(timings) && seen.strict == strict {
         return LeaseAction::None;
     }
     LeaseAction::Amend(Amendment {
         uid: seen.lease.record.uid.clone(),
         timings: TimingsAnnotation { timings: Some(timings), never_held }.to_json(),
         owner,
+        strict,
     })
+}
+
+fn is_strict(election: &LeaderElection) -> bool {
+    match election.spec.candidates.identity {
+        CandidateIdentity::Pod => true,
+        CandidateIdentity::Any => false,
+    }
 }
 
 /// Reads a Lease that has fallen silent, once.
@@ -130,6 +152,9 @@ fn create(election: &LeaderElection, observed: &Observed, timings: Timings, now:
     let record = first_record(election, observed, timings, now);
     let never_held = matches!(record, FirstRecord::NeverHeld { .. });
     let mut lease = StoredLease::new(metadata(election, election.name_any()));
+    if is_strict(election) {
+        lease.labels_mut().insert(STRICT_IDENTITY_LABEL.to_owned(), STRICT.to_owned());
+    }
     lease.set_annotation(TIMINGS_ANNOTATION, TimingsAnnotation { timings: Some(timings), never_held }.to_json());
     record.apply(&mut lease);
     lease

@@ -42,6 +42,14 @@ impl Cluster {
         namespace.service_account("default").await?;
         Ok(namespace)
     }
+
+    /// One that somebody else made.
+    ///
+    /// # Errors
+    /// When there is no client to be had.
+    pub async fn existing_namespace(&self, name: &str) -> Result<Namespace<'_>> {
+        Ok(Namespace { cluster: self, client: self.client().await?, name: name.to_owned() })
+    }
 }
 
 impl Namespace<'_> {

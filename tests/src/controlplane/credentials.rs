@@ -23,7 +23,7 @@ pub(super) struct Credentials {
     folder: PathBuf,
     /// Of user `admin`, who may do everything.
     pub(super) admin: String,
-    /// Of user `controller-manager`, who may too; another name, to be told apart in the audit log.
+    /// Of user `system:kube-controller-manager`, as policies and the audit log know it, who may too.
     pub(super) controller_manager: String,
 }
 
@@ -38,7 +38,7 @@ impl Credentials {
         let server = server().signed_by(&server_key, &ca)?;
         let accounts = KeyPair::generate()?;
         let users = format!(
-            "{},admin,admin,system:masters\n{},controller-manager,controller-manager,system:masters\n",
+            "{},admin,admin,system:masters\n{},system:kube-controller-manager,controller-manager,system:masters\n",
             credentials.admin, credentials.controller_manager
         );
         for (name, text) in [

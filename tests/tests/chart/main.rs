@@ -3,3 +3,4 @@
 mod files;
 mod injection;
 mod release;
+mod strict_identity;

@@ -4,7 +4,9 @@ use super::*;
 use crate::observe::History;
 use crate::plan::LeaseAction;
 use crate::plan::lease::Amendment;
-use elector_crds::{Holder, StoredLease};
+use elector_crds::{CandidateIdentity, Holder, STRICT_IDENTITY_LABEL, StoredLease};
+use kube::ResourceExt as _;
+use kube::core::ObjectMeta;
 use serde_json::Value;
 
 fn watched() -> Observed {
@@ -37,6 +39,7 @@ fn a_new_election_gets_a_lease_that_was_never_held_and_rights_and_nothing_else()
                 "labels": {
                     "app.kubernetes.io/managed-by": "leader-elector-operator",
                     "leader-elector.io/election": "billing",
+                    "leader-elector.io/strict-identity": "true",
                 },
                 "annotations": {"leader-elector.io/timings": timings_json(true)},
                 "ownerReferences": [{
@@ -174,8 +177,12 @@ fn a_lease_of_an_earlier_election_is_given_the_new_owner_and_kept_as_it_is() {
     let earlier = reference("LeaderElection", "billing", "earlier");
     let seen = LeaseSeen { owners: vec![earlier.clone()], ..held_by("billing-0", 4, 0) };
     let plan = plan(&election(), &in_place(seen), at(3));
-    let amendment =
-        Amendment { uid: "lease-uid".to_owned(), timings: timings_json(false), owner: Some(own_reference()) };
+    let amendment = Amendment {
+        uid: "lease-uid".to_owned(),
+        timings: timings_json(false),
+        owner: Some(own_reference()),
+        strict: true,
+    };
     assert_eq!(plan, Plan { lease: LeaseAction::Amend(amendment.clone()), ..Plan::default() });
 
     let other = reference("ConfigMap", "billing", "other");
@@ -200,7 +207,7 @@ fn new_timings_go_into_the_annotation() {
     for (seen, never_held) in [(never_held(), true), (held_by("billing-0", 4, 0), false)] {
         let plan = plan(&election, &in_place(seen), at(3));
         let timings = TimingsAnnotation { timings: Some(timings), never_held }.to_json();
-        let amendment = Amendment { uid: "lease-uid".to_owned(), timings, owner: Some(own_reference()) };
+        let amendment = Amendment { uid: "lease-uid".to_owned(), timings, owner: Some(own_reference()), strict: true };
         assert_eq!(plan, Plan { lease: LeaseAction::Amend(amendment), ..Plan::default() });
     }
 }
@@ -210,7 +217,7 @@ fn an_adopted_lease_gets_timings_and_no_owner() {
     let mut seen = LeaseSeen { owners: vec![], managed: false, ..held_by("billing-0", 4, 0) };
     seen.lease.timings = None;
     let first = plan(&election(), &in_place(seen.clone()), at(3));
-    let amendment = Amendment { uid: "lease-uid".to_owned(), timings: timings_json(false), owner: None };
+    let amendment = Amendment { uid: "lease-uid".to_owned(), timings: timings_json(false), owner: None, strict: true };
     assert_eq!(first, Plan { lease: LeaseAction::Amend(amendment), ..Plan::default() });
 
     seen.lease.timings = Some(Timings::DEFAULT);
@@ -234,4 +241,42 @@ fn somebody_elses_lease_is_untouched_and_nobody_gets_rights_on_it() {
     assert!(message(&status, ConditionType::Ready).contains("leader-elector.io/adopt=true"));
     assert_eq!((status.holder, status.lease_uid), (None, None));
     assert_eq!(plan(&after(&election(), &first), &observed, at(4)), Plan::default());
+}
+
+#[test]
+fn a_lease_is_marked_for_the_policy_as_its_election_asks() {
+    let any = {
+        let mut election = election();
+        election.spec.candidates.identity = CandidateIdentity::Any;
+        election
+    };
+    let unmarked = LeaseSeen { strict: false, ..held_by("billing-0", 4, 0) };
+    let cases = [
+        (election(), held_by("billing-0", 4, 0), None),
+        (election(), unmarked.clone(), Some(true)),
+        (any.clone(), held_by("billing-0", 4, 0), Some(false)),
+        (any.clone(), unmarked.clone(), None),
+        // Candidates that a person had adopted may be anybody's.
+        (election(), LeaseSeen { managed: false, owners: vec![], adopt: true, ..unmarked.clone() }, None),
+        (election(), LeaseSeen { managed: false, owners: vec![], ..unmarked }, Some(true)),
+    ];
+    for (election, seen, marked) in cases {
+        let planned = plan(&election, &in_place(seen), at(1)).lease;
+        match (planned, marked) {
+            (LeaseAction::None, None) => {}
+            (LeaseAction::Amend(amendment), Some(strict)) => {
+                let mut stored = StoredLease::new(ObjectMeta::default());
+                stored.labels_mut().insert(STRICT_IDENTITY_LABEL.to_owned(), "true".to_owned());
+                amendment.apply(&mut stored);
+                assert_eq!(stored.labels().contains_key(STRICT_IDENTITY_LABEL), strict);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    for (election, strict) in [(election(), true), (any, false)] {
+        let LeaseAction::Create(lease) = plan(&election, &Observed::default(), at(1)).lease else {
+            panic!("there is none")
+        };
+        assert_eq!(lease.labels().contains_key(STRICT_IDENTITY_LABEL), strict);
+    }
 }

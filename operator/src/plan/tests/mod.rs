@@ -69,6 +69,7 @@ fn never_held() -> LeaseSeen {
         owners: vec![own_reference()],
         managed: true,
         adopt: false,
+        strict: true,
         seen_at: Duration::ZERO,
         longest_duration_seconds: 15,
         moved: false,
