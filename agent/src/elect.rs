@@ -95,7 +95,7 @@ async fn prepare(settings: Settings, claim: Claim) -> Result<(Campaign, StatusFi
     let Settings { lease, namespace, identity, pod, timings } = settings;
     let hostname = gethostname().map_err(internal)?.to_string_lossy().into_owned();
     let boot_id = status::boot_id().map_err(internal)?;
-    let predecessor = claim.predecessor(&boot_id);
+    let predecessor = claim.predecessor(&boot_id, &namespace, &lease);
     let config = connect::config().await.map_err(configuration)?;
     backstop::probe().map_err(|error| {
         configuration(format!(

@@ -62,7 +62,7 @@ proptest! {
         fs::write(folder.path().join("leader_status.lock"), &lock).unwrap();
         prop_assert!(!is_believed(&path), "{:?}", check(&path));
         let claim = Claim::take(&path).unwrap();
-        let _ = claim.predecessor(&boot_id().unwrap());
+        let _ = claim.predecessor(&boot_id().unwrap(), "shop", "billing");
         prop_assert!(!path.exists());
         prop_assert!(!is_believed(&path), "{:?}", check(&path));
     }

@@ -7,8 +7,9 @@ use std::fmt::Debug;
 use std::future::Future;
 use std::time::Duration;
 
+use elector_crds::annotations::TimingsAnnotation;
 use elector_crds::conditions::Reason;
-use elector_crds::{LeaderElection, LeaderElectionStatus, StoredLease};
+use elector_crds::{LeaderElection, LeaderElectionStatus, StoredLease, TIMINGS_ANNOTATION};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::events::v1 as events_api;
 use kube::api::{Patch, PatchParams, PostParams};
@@ -173,7 +174,9 @@ impl Applier {
         answers: &mut Vec<Answer>,
     ) -> Result<(), Error> {
         let leases = self.api::<StoredLease>(election);
-        match self.write("create the Lease", leases.create(&post(), lease)).await {
+        let (unmarked, is_new) = without_mark(lease);
+        match self.write("create the Lease", leases.create(&post(), &unmarked)).await {
+            Ok(created) if is_new => self.mark_never_held(election, created, lease, answers).await,
             Ok(created) => {
                 answers.push(Answer::Lease(Box::new(created)));
                 Ok(())
@@ -184,6 +187,24 @@ impl Applier {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// The version that was just created, and no other, is one that nobody can have held (rule O2). A create cannot say which
+    /// absence it ends: one that comes late, or that is sent again because its answer was lost, may follow upon a holder.
+    async fn mark_never_held(
+        &self,
+        election: &LeaderElection,
+        created: StoredLease,
+        marked: &StoredLease,
+        answers: &mut Vec<Answer>,
+    ) -> Result<(), Error> {
+        let mut lease = created.clone();
+        lease.metadata.annotations.clone_from(&marked.metadata.annotations);
+        let leases = self.api::<StoredLease>(election);
+        let replaced = self.write("mark the Lease", leases.replace(&election.name_any(), &post(), &lease)).await;
+        // Unmarked it is as good: whoever contends for it waits once.
+        answers.push(Answer::Lease(Box::new(replaced.unwrap_or(created))));
+        Ok(())
     }
 
     /// By uid and by the version that was read: a renewal in between is a conflict, and it is looked at again.
@@ -340,6 +361,17 @@ fn words(error: &kube::Error) -> String {
 
 fn post() -> PostParams {
     PostParams { field_manager: Some(NAME.to_owned()), ..PostParams::default() }
+}
+
+/// `lease` as it is created, and whether it was to be marked as never held.
+fn without_mark(lease: &StoredLease) -> (StoredLease, bool) {
+    let mut unmarked = lease.clone();
+    let annotation = lease.annotation(TIMINGS_ANNOTATION).unwrap_or_default();
+    let asked = TimingsAnnotation::parse(annotation, &mut Vec::new());
+    if asked.never_held {
+        unmarked.set_annotation(TIMINGS_ANNOTATION, TimingsAnnotation { never_held: false, ..asked }.to_json());
+    }
+    (unmarked, asked.never_held)
 }
 
 #[cfg(test)]

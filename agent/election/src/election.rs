@@ -92,6 +92,10 @@ impl Election {
     #[must_use]
     pub fn new(candidate: Candidate, now: Now) -> Election {
         let Candidate { identity, start, timings, predecessor } = candidate;
+        // Another candidate's report says nothing of this one, and its writer may live.
+        let predecessor = predecessor.filter(|predecessor| predecessor.identity == identity);
+        // What the predecessor showed was there until just now: readers are left the release delay from here (rule R1).
+        let retracted_at = predecessor.is_some().then_some(now.moment);
         Election {
             identity,
             start,
@@ -110,7 +114,7 @@ impl Election {
             conflicted: false,
             overtaken: None,
             creation_refused_at: None,
-            retracted_at: None,
+            retracted_at,
             stopping: false,
             actions: VecDeque::new(),
         }

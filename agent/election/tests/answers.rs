@@ -2,9 +2,9 @@
 
 mod world;
 
-use elector_election::{Action, Answer, Candidate, Loss, State};
+use elector_election::{Action, Answer, Candidate, Loss, State, WatchEvent};
 
-use self::world::{Versions, World, at, candidate, milliseconds, never_held, seconds, timings};
+use self::world::{Versions, World, at, candidate, milliseconds, never_held, released_by, seconds, timings};
 
 #[test]
 fn what_the_watch_shows_earns_nothing_before_the_answer() {
@@ -247,4 +247,34 @@ fn writes_that_fail_at_once_where_reading_works_are_not_sent_as_fast_as_they_can
     world.find(&lease);
     world.expect_quiet_for(seconds(2));
     world.expect_loss(Loss::DeadlinePassed);
+}
+
+/// Their updates name the version that they replace: what they do not know costs a conflict.
+#[test]
+fn whoever_may_not_read_contends_for_a_lease_that_appears() {
+    let mut world = World::new();
+    world.watch(WatchEvent::Empty);
+    world.expect_get();
+    world.refuse();
+    let free = released_by("b");
+    world.show(&free);
+    world.expect_quiet_for(seconds(2));
+    world.expect_get();
+    world.refuse();
+    world.expect_quiet_for(seconds(2));
+    world.expect_acquisition(&free);
+}
+
+#[test]
+fn whoever_may_not_read_renews_after_a_renewal_was_lost() {
+    let (mut world, lease) = World::leading();
+    world.expect_quiet_for(seconds(2));
+    world.expect_renewal(&lease);
+    world.answer(Answer::Unknown);
+    world.expect_get();
+    world.refuse();
+    world.expect_quiet_for(seconds(2));
+    let write = world.expect_renewal(&lease);
+    world.store(&lease.after(&write));
+    world.expect_extend();
 }

@@ -233,12 +233,12 @@ fn time_without_a_proof_of_loss_ends_the_tenure_only_at_its_deadline() {
     world.expect_renewal(&lease);
     world.answer(Answer::Unknown);
     world.expect_get();
-    world.refuse();
-    world.expect_quiet_for(seconds(2));
-    world.expect_get();
     world.answer(Answer::Unknown);
     world.expect_quiet_for(seconds(2));
     world.expect_get();
+    world.refuse();
+    world.expect_quiet_for(seconds(2));
+    world.expect_renewal(&lease);
     world.answer(Answer::Refused { retry_after: Some(seconds(60)) });
     world.expect_quiet_for(milliseconds(3_999));
     assert_eq!(world.election.state(), State::Leading);

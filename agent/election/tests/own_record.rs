@@ -2,7 +2,7 @@
 
 mod world;
 
-use elector_election::{AgentMark, Answer, Candidate, Loss, Predecessor, WatchEvent};
+use elector_election::{AgentMark, Answer, Candidate, Loss, Predecessor, Timings, WatchEvent};
 
 use self::world::{IDENTITY, Versions, World, at, candidate, held_by, milliseconds, never_held, seconds};
 
@@ -186,4 +186,48 @@ fn a_predecessor_that_was_overtaken_unseen_is_found_out_by_the_conflict() {
     world.expect_quiet_for(seconds(15));
     world.expect_acquisition(&taken);
     world.expect_nothing_else();
+}
+
+/// What it showed was there until this process began.
+#[test]
+fn the_release_of_a_predecessors_tenure_waits_for_its_delay() {
+    let mut world = World::with(Candidate { timings: with_delay(), ..successor() });
+    world.show(&left());
+    world.stop();
+    world.expect_quiet_for(seconds(1));
+    world.expect_release(&left());
+}
+
+#[test]
+fn the_release_of_a_tenure_that_follows_a_predecessors_waits_for_its_delay() {
+    let mut world = World::with(Candidate { timings: with_delay(), ..successor() });
+    world.show(&left());
+    let write = world.expect_acquisition(&left());
+    world.stop();
+    world.freeze(milliseconds(5));
+    let stored = left().after(&write);
+    world.store(&stored);
+    world.expect_quiet_for(milliseconds(995));
+    world.expect_release(&stored);
+}
+
+fn with_delay() -> Timings {
+    Timings::new(16, 10, 2, 1).expect("it is valid")
+}
+
+/// A volume that was copied tells of a process that may live.
+#[test]
+fn a_predecessor_of_another_identity_is_waited_for() {
+    let predecessor = Predecessor {
+        uid: "uid-1".into(),
+        identity: "b".into(),
+        start: "start-b".into(),
+        acquire_time: at(1_700_000_000),
+        transitions: 5,
+    };
+    let mut world = World::with(Candidate { predecessor: Some(predecessor), ..candidate() });
+    let lease = held_by("b");
+    world.show(&lease);
+    world.expect_quiet_for(seconds(15));
+    world.expect_acquisition(&lease);
 }

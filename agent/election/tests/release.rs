@@ -312,3 +312,18 @@ fn a_finished_election_asks_for_nothing_whatever_it_sees() {
     world.freeze(seconds(3_600));
     world.expect_nothing_else();
 }
+
+#[test]
+fn a_release_after_a_loss_waits_for_its_delay_too() {
+    let timings = Timings::new(16, 10, 2, 1).expect("it is valid");
+    let mut world = World::with(Candidate { timings, ..candidate() });
+    world.show(&never_held());
+    let lease = world.acquires(&never_held());
+    world.freeze(seconds(10));
+    world.election.handle_timeout(world.now);
+    world.expect_action(Action::Retract(Loss::DeadlinePassed));
+    world.retracted();
+    world.stop();
+    world.expect_quiet_for(seconds(1));
+    world.expect_release(&lease);
+}

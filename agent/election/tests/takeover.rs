@@ -380,3 +380,33 @@ fn a_read_without_an_answer_is_repeated_after_a_retry_period() {
     world.expect_get();
     world.expect_nothing_else();
 }
+
+#[test]
+fn a_lease_made_again_is_waited_for_as_long_as_the_last_one() {
+    let mut world = World::new();
+    let mut long = held_by("b");
+    long.lease_duration_seconds = 40;
+    world.show(&long);
+    let again = held_by("b").with_uid("uid-2").version(12);
+    world.show(&again);
+    world.expect_quiet_for(seconds(40));
+    world.expect_acquisition(&again);
+}
+
+/// It may have changed while the read was on its way.
+#[test]
+fn a_record_that_a_read_shows_is_waited_for_from_the_answer() {
+    let mut world = World::new();
+    world.watch(WatchEvent::Refused);
+    world.expect_get();
+    world.freeze(milliseconds(3_900));
+    let lease = held_by("b");
+    world.find(&lease);
+    for _ in 0..7 {
+        world.freeze(seconds(2));
+        world.expect_get();
+        world.find(&lease);
+    }
+    world.expect_quiet_for(seconds(1));
+    world.expect_acquisition(&lease);
+}

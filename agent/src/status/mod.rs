@@ -100,11 +100,13 @@ impl Claim {
         Ok(Claim { status, report, left_behind, lock })
     }
 
-    /// The tenure that the earlier process had, if that was in this boot: whoever holds the lock may vouch for its death
-    /// (rule L5).
+    /// The tenure that the earlier process had in this election, if that was in this boot: whoever holds the lock may vouch
+    /// for its death (rule L5).
     #[must_use]
-    pub fn predecessor(&self, boot_id: &str) -> Option<Predecessor> {
-        self.left_behind.clone()?.predecessor(boot_id)
+    pub fn predecessor(&self, boot_id: &str, namespace: &str, lease: &str) -> Option<Predecessor> {
+        let report = self.left_behind.as_ref()?;
+        let is_of_this = report.namespace == namespace && report.lease == lease;
+        is_of_this.then(|| report.clone().predecessor(boot_id)).flatten()
     }
 
     /// The files as `author` writes them; `boot_id` is the running kernel's.

@@ -51,7 +51,7 @@ fn files_appear_whole_and_disappear() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("status");
     let mut files = files(&path);
-    assert_eq!(files.claim.predecessor("boot"), None);
+    assert_eq!(files.claim.predecessor("boot", "shop", "billing"), None);
     assert_eq!(names(folder.path()), ["status.lock"]);
     files.publish(&tenure(), now()).unwrap();
     assert_eq!(names(folder.path()), ["status", "status.json", "status.lock"]);
@@ -74,6 +74,15 @@ fn a_directory_is_filled() {
 }
 
 #[test]
+fn a_report_of_another_election_vouches_for_nobody() {
+    for (namespace, lease, found) in [("shop", "billing", true), ("shop", "other", false), ("bank", "billing", false)] {
+        let folder = tempfile::tempdir().unwrap();
+        files(folder.path()).publish(&tenure(), now()).unwrap();
+        assert_eq!(claim(folder.path()).unwrap().predecessor("boot", namespace, lease).is_some(), found);
+    }
+}
+
+#[test]
 fn what_a_dead_process_left_is_removed_and_its_tenure_returned() {
     let folder = tempfile::tempdir().unwrap();
     let mut files = files(folder.path());
@@ -81,7 +90,7 @@ fn what_a_dead_process_left_is_removed_and_its_tenure_returned() {
     drop(files);
     let claim = claim(folder.path()).unwrap();
     assert_eq!(names(folder.path()), ["leader_status.lock"]);
-    let predecessor = claim.predecessor("boot").unwrap();
+    let predecessor = claim.predecessor("boot", "shop", "billing").unwrap();
     assert_eq!((predecessor.uid.as_str(), predecessor.start.as_str(), predecessor.transitions), ("u1", "nonce", 4));
     assert_eq!(predecessor.acquire_time, tenure().acquire_time);
 }
@@ -92,7 +101,7 @@ fn a_tenure_of_an_earlier_boot_is_not_returned() {
     let mut files = files(folder.path());
     files.publish(&tenure(), now()).unwrap();
     drop(files);
-    assert_eq!(claim(folder.path()).unwrap().predecessor("another"), None);
+    assert_eq!(claim(folder.path()).unwrap().predecessor("another", "shop", "billing"), None);
 }
 
 #[test]
@@ -134,7 +143,7 @@ fn garbage_in_the_report_is_no_predecessor() {
     let folder = tempfile::tempdir().unwrap();
     for garbage in ["", "{", "null", "{}", r#"{"identity":1}"#] {
         fs::write(folder.path().join("leader_status.json"), garbage).unwrap();
-        assert_eq!(claim(folder.path()).unwrap().predecessor("boot"), None, "{garbage}");
+        assert_eq!(claim(folder.path()).unwrap().predecessor("boot", "shop", "billing"), None, "{garbage}");
     }
 }
 
@@ -143,9 +152,9 @@ fn a_report_that_would_never_end_is_not_read() {
     let folder = tempfile::tempdir().unwrap();
     let report = folder.path().join("leader_status.json");
     nix::unistd::mkfifo(&report, nix::sys::stat::Mode::S_IRWXU).unwrap();
-    assert_eq!(claim(folder.path()).unwrap().predecessor("boot"), None);
+    assert_eq!(claim(folder.path()).unwrap().predecessor("boot", "shop", "billing"), None);
     symlink("/dev/zero", &report).unwrap();
-    assert_eq!(claim(folder.path()).unwrap().predecessor("boot"), None);
+    assert_eq!(claim(folder.path()).unwrap().predecessor("boot", "shop", "billing"), None);
     assert_eq!(names(folder.path()), ["leader_status.lock"]);
 }
 

@@ -26,7 +26,7 @@ pub struct LeaseSeen {
     pub strict: bool,
     /// On the operator's clock: since when the record has been what it is (rule F1).
     pub seen_at: Duration,
-    /// The longest that a holder of this tenure ever asked others to wait.
+    /// The longest that a holder of this tenure ever asked others to wait, or was asked to.
     pub longest_duration_seconds: u32,
     /// Whether the record has changed under this uid since it was first seen: only then is the holder known to live.
     pub moved: bool,
@@ -49,8 +49,10 @@ impl LeaseSeen {
     pub(super) fn first(stored: &StoredLease, now: Now) -> Result<LeaseSeen, UnusableLease> {
         let (lease, oddities) = lease::read(stored)?;
         log(stored, &oddities);
+        // Whoever holds it may have renewed with these since, unseen.
+        let asked_for = lease.timings.map_or(0, |timings| timings.lease_duration_seconds());
         Ok(LeaseSeen {
-            longest_duration_seconds: lease.lease_duration_seconds,
+            longest_duration_seconds: lease.lease_duration_seconds.max(asked_for),
             lease,
             owners: stored.owner_references().to_vec(),
             managed: stored.labels().get(MANAGED_BY_LABEL).is_some_and(|by| by == NAME),

@@ -1,7 +1,11 @@
 //! What the index makes of watches and answers.
 
 use super::*;
+use crate::plan::{LeaseAction, plan};
+use elector_crds::TIMINGS_ANNOTATION;
+use elector_crds::annotations::TimingsAnnotation;
 use elector_crds::{GROUP, LeaderElectionSpec};
+use elector_election::Timings;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Value, json};
@@ -284,4 +288,21 @@ fn roles_belong_to_the_election_that_their_name_says() {
     assert_eq!(see(Event::Apply(role("something-else"))), []);
     assert_eq!(see(Event::Delete(role("leader-elector-billing"))), [key()]);
     assert_eq!(observed(&index).role, None);
+}
+
+/// Whoever holds it may have renewed with them, unseen.
+#[test]
+fn timings_that_were_asked_for_are_remembered_when_the_lease_vanishes() {
+    let mut index = index(vec![election("e", 1)], vec![]);
+    let raised = Timings::new(40, 30, 3, 0).unwrap();
+    let mut lease = held(5, "a", 1, 2);
+    let asked = TimingsAnnotation { timings: Some(raised), never_held: false }.to_json();
+    lease.set_annotation(TIMINGS_ANNOTATION, asked);
+    see_lease(&mut index, lease, at(1));
+    list(&mut index, Seen::Lease, vec![]);
+    let (election, observed) = index.observed(&key(), None).unwrap();
+    match plan(&election, &observed, at(4)).lease {
+        LeaseAction::Create(made) => assert_eq!(made.spec["leaseDurationSeconds"], 40),
+        other => panic!("{other:?}"),
+    }
 }

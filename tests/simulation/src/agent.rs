@@ -201,7 +201,8 @@ impl World {
     fn check_request(&mut self, who: usize, request: &Request) {
         self.trace.note(self.now, || format!("{who} -> {}", trace::of_request(request)));
         if let Request::Update { write, .. } = request {
-            self.judge.sends(who, &write.holder, write.acquire_time);
+            let delay = self.agents[who].election.as_ref().map(|election| election.timings().release_delay());
+            self.judge.sends(who, &write.holder, write.acquire_time, delay.unwrap_or_default(), self.now);
         }
     }
 

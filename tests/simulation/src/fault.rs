@@ -42,7 +42,7 @@ faults! {
     LoseRequests = "requests lost",
     /// Requests arrive, their answers do not.
     LoseAnswers = "answers lost",
-    /// Answers take up to twice as long as is waited for them.
+    /// Requests and answers together take up to twice as long as is waited for them.
     Slow = "answers late",
     /// A request arrives long after its sender has given it up.
     Zombie = "write arrives late",

@@ -4,6 +4,7 @@
 //! file, the other does as `elector-agent check` and also looks at the validity in it and at whether its writer lives.
 
 use std::fmt;
+use std::time::Duration;
 
 use elector_election::{Lease, ResourceVersion, Tenure, Timestamp};
 
@@ -50,6 +51,11 @@ pub enum Violation {
         /// By whom.
         who: usize,
     },
+    /// A Lease is released before the release delay has passed since the file was there.
+    ReleasedEarly {
+        /// By whom.
+        who: usize,
+    },
     /// A Lease is released that was not the releaser's.
     ReleasedAnothers {
         /// By whom.
@@ -75,6 +81,7 @@ impl fmt::Display for Violation {
             Violation::TokenShrank { who } => write!(f, "the fencing token of {who} is not the greatest so far"),
             Violation::RenewedAfterEnd { who } => write!(f, "{who} renews a tenure that it has taken back"),
             Violation::ReleasedBeforeRetraction { who } => write!(f, "{who} releases while its file is there"),
+            Violation::ReleasedEarly { who } => write!(f, "{who} releases before its release delay has passed"),
             Violation::ReleasedAnothers { who } => write!(f, "{who} releases a Lease that it does not hold"),
             Violation::NobodyLeads => f.write_str("nobody leads, long after the last fault"),
             Violation::Spins { who } => write!(f, "{who} asks for more and more at one moment"),
@@ -103,6 +110,8 @@ pub(crate) struct Seat {
     /// A peer took the Lease from under it, without the wait that it would have needed.
     robbed: bool,
     retired: Option<Timestamp>,
+    /// When the file was last removed.
+    removed_at: Option<Time>,
 }
 
 impl Seat {
@@ -218,6 +227,7 @@ impl Judge {
         if !std::mem::replace(&mut seat.file, false) {
             return;
         }
+        seat.removed_at = Some(now);
         if !seat.is_beyond_reach(now) {
             seat.lingers_until = now + delay.unwrap_or(ACT).min(ACT);
         }
@@ -248,11 +258,14 @@ impl Judge {
         self.seats[who].retired = Some(tenure.acquire_time);
     }
 
-    /// A write leaves `who`.
-    pub(crate) fn sends(&mut self, who: usize, holder: &str, acquire_time: Timestamp) {
+    /// A write leaves `who`, which leaves readers `delay` before a release, by its clocks.
+    pub(crate) fn sends(&mut self, who: usize, holder: &str, acquire_time: Timestamp, delay: Duration, now: Time) {
         if holder.is_empty() {
-            if self.seats[who].file {
+            let seat = &self.seats[who];
+            if seat.file {
                 self.accuse(Violation::ReleasedBeforeRetraction { who });
+            } else if seat.removed_at.is_some_and(|at| now < at + shortest(delay)) {
+                self.accuse(Violation::ReleasedEarly { who });
             }
         } else if self.seats[who].retired == Some(acquire_time) {
             self.accuse(Violation::RenewedAfterEnd { who });
@@ -296,7 +309,7 @@ impl Judge {
         };
         let waited = match (&self.holding, handover) {
             (Some(holding), Handover::Expired) => {
-                let duration = std::time::Duration::from_secs(holding.duration_seconds.into());
+                let duration = Duration::from_secs(holding.duration_seconds.into());
                 now - holding.written_at >= shortest(duration)
             }
             (Some(_) | None, _) => true,

@@ -61,7 +61,13 @@ impl World {
             Some(Fault::Slow) => {
                 self.hit(Fault::Slow);
                 let slow = self.random.u64(..2 * timeout);
-                self.after(there, arrive(Some(slow)));
+                // On either way, or on both.
+                let on_its_way = match self.random.u8(..3) {
+                    0 => there,
+                    1 => slow,
+                    _ => self.random.u64(..=slow),
+                };
+                self.after(on_its_way, arrive(Some(back + slow.saturating_sub(on_its_way))));
             }
             Some(Fault::Zombie) => {
                 self.hit(Fault::Zombie);

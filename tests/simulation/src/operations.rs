@@ -1,17 +1,23 @@
 //! What stands around an operator: its watch, and the way from its plans to the API server.
 
-use elector_election::Timings;
+use elector_election::{Lease, Timings};
 
 use crate::clock::{MILLISECOND, SECOND, Time};
 use crate::operator::{Operator, Step};
 use crate::trace;
 use crate::world::{Event, World};
 
-/// The longest that one of its requests is under way. Whoever waits longer has given it up; a shorter one than the shortest
-/// lease duration cannot come from before the last tenure.
+/// The longest that one of its requests is under way. Whoever waits longer has given it up.
 const SLOWEST_REQUEST: Time = 3 * SECOND;
+/// After so long it gives up a request, which may arrive all the same.
+const TIMEOUT: Time = 10 * SECOND;
+/// The latest that a request arrives which was given up.
+const LATEST: Time = 40 * SECOND;
 /// Between two attempts while the API server is down.
 const AGAIN: Time = SECOND;
+
+/// The life of no operator.
+const NOBODY: u64 = u64::MAX;
 
 /// An operator at work.
 #[derive(Debug)]
@@ -63,14 +69,32 @@ impl World {
         let look = plan.next_look.filter(|at| operations.next_look != Some(*at));
         operations.next_look = look.or(operations.next_look);
         let life = operations.life;
-        if let Some(step) = plan.step {
-            let most = if self.random.u8(..8) == 0 { SLOWEST_REQUEST } else { 20 * MILLISECOND };
-            let time = self.random.u64(..most);
-            self.after(time, Event::OperatorStep { life, step });
+        match plan.step {
+            // Nobody waits for its answer any more when it comes.
+            Some(step @ Step::Create(_)) if self.random.u8(..8) == 0 => {
+                let time = self.random.u64(..LATEST);
+                self.after(time, Event::OperatorStep { life: NOBODY, step });
+                self.after(TIMEOUT, Event::OperatorTimeout { life });
+            }
+            Some(step) => self.send_step(life, step),
+            None => {}
         }
         if let Some(at) = look {
             self.at(at.max(self.now), Event::Operator);
         }
+    }
+
+    fn send_step(&mut self, life: u64, step: Step) {
+        let most = if self.random.u8(..8) == 0 { SLOWEST_REQUEST } else { 20 * MILLISECOND };
+        let time = self.random.u64(..most);
+        self.after(time, Event::OperatorStep { life, step });
+    }
+
+    pub(crate) fn give_up(&mut self, life: u64) {
+        let Some(operations) = self.operations.as_mut().filter(|operations| operations.life == life) else { return };
+        operations.busy = false;
+        operations.operator.handle_failure();
+        self.after(0, Event::Operator);
     }
 
     /// Of an operator that lives no more, too: what it sent is on its way.
@@ -78,8 +102,12 @@ impl World {
         let down = self.down_until > self.now;
         if !down {
             let before = self.server.position();
-            self.perform_step(step);
+            let next = self.perform_step(step);
             self.spread(before);
+            let waits = self.operations.as_ref().is_some_and(|operations| operations.life == life);
+            if let Some(next) = next.filter(|_| waits) {
+                return self.send_step(life, next);
+            }
         }
         let Some(operations) = self.operations.as_mut().filter(|operations| operations.life == life) else { return };
         operations.busy = false;
@@ -91,11 +119,24 @@ impl World {
         self.after(if down { AGAIN } else { 0 }, Event::Operator);
     }
 
-    fn perform_step(&mut self, step: Step) {
+    /// What it sends next, once it has the answer.
+    fn perform_step(&mut self, step: Step) -> Option<Step> {
         match step {
             Step::Create(lease) => {
                 self.trace.note(self.now, || format!("operator creates {}", trace::of_lease(&lease)));
-                self.server.create(|made| *made = *lease);
+                let to_mark = lease.never_held;
+                let unmarked = Lease { never_held: false, ..*lease };
+                if self.server.create(|made| *made = unmarked) && to_mark {
+                    let made = self.server.lease()?;
+                    return Some(Step::Mark { uid: made.record.uid.clone(), version: made.resource_version });
+                }
+            }
+            Step::Mark { uid, version } => {
+                let made = self.server.lease();
+                if made.is_some_and(|made| made.record.uid == uid && made.resource_version == version) {
+                    self.trace.note(self.now, || "operator marks it as never held".to_owned());
+                    self.server.edit(|lease| lease.never_held = true);
+                }
             }
             Step::Amend { uid, timings, never_held } => {
                 if self.server.lease().is_some_and(|lease| lease.record.uid == uid) {
@@ -105,6 +146,7 @@ impl World {
             }
             Step::Look => {}
         }
+        None
     }
 
     pub(crate) fn ask_operator(&mut self, timings: Timings) {

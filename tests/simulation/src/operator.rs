@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use elector_election::{Lease, Timestamp, Timings, UNKNOWN_HOLDER, WatchEvent};
+use elector_election::{Lease, ResourceVersion, Timestamp, Timings, UNKNOWN_HOLDER, WatchEvent};
 
 use crate::clock::Time;
 
@@ -19,6 +19,13 @@ pub enum Step {
         timings: Timings,
         /// For the same.
         never_held: bool,
+    },
+    /// The mark of one never held, for the very version that a step of this operator has made.
+    Mark {
+        /// Of that Lease.
+        uid: String,
+        /// That one.
+        version: ResourceVersion,
     },
     /// To read it.
     Look,

@@ -84,6 +84,10 @@ pub(crate) enum Event {
         life: u64,
         step: Step,
     },
+    /// An operator gives up what it has sent.
+    OperatorTimeout {
+        life: u64,
+    },
     Fault,
     /// Parts of a fault that come a little later.
     Deafen {
@@ -249,6 +253,7 @@ impl World {
             Event::Operator => self.operate(),
             Event::OperatorWatch => self.show_operator(),
             Event::OperatorStep { life, step } => self.carry_out(life, step),
+            Event::OperatorTimeout { life } => self.give_up(life),
             Event::Fault => self.fault(),
             Event::Deafen { who, until } => self.deafen(who, until),
             Event::CutOff { who, until } => self.cut_off(who, until),

@@ -44,10 +44,17 @@ impl Election {
         }
     }
 
-    /// Whether the watch has shown what came of every write: where reading is refused, that must do.
+    /// Whether what is known of the Lease must do where reading is refused. A write names the version that it replaces: one
+    /// that goes by what is no more meets a conflict. A release has nothing to try that for.
     fn knows_without_a_look(&self) -> bool {
-        let Some(version) = self.view.version() else { return false };
-        !self.attempts.is_empty() && self.attempts.iter().all(|attempt| attempt.replaces < version)
+        let Some(lease) = self.view.lease() else { return false };
+        match self.phase {
+            Phase::Candidate | Phase::Leading { .. } => true,
+            Phase::Retracting | Phase::Releasing { .. } | Phase::Finished => {
+                !self.attempts.is_empty()
+                    && self.attempts.iter().all(|attempt| attempt.replaces < lease.resource_version)
+            }
+        }
     }
 
     /// Asks for a new watch if `answer` shows why a takeover failed and the watch, by now, still does not. A watch that works may
