@@ -116,8 +116,8 @@ pub(super) fn maintain(
     };
     let never_held = seen.lease.never_held && phase(seen, timings.lease_duration(), now) == Phase::NeverHeld;
     let owned = owner.as_ref().is_none_or(|owner| seen.owners.iter().any(|known| known.uid == owner.uid));
-    // One that a person had adopted has candidates that may not be ours.
-    let strict = is_strict(election) && !(owner.is_none() && seen.adopt);
+    // One that was adopted has candidates that may have named themselves.
+    let strict = is_strict(election) && owner.is_some();
     if owned && seen.lease.timings == Some(timings) && seen.strict == strict {
         return LeaseAction::None;
     }

@@ -140,7 +140,7 @@ async fn killed() -> Result<()> {
     let writes = writes(&operators, &namespace)?;
     assert_eq!(events_made(&writes), expected.len());
     let of = |resource: &str| writes.iter().filter(|entry| entry.resource == resource).count();
-    assert_eq!([of("leases"), of("roles"), of("rolebindings")], [1, 1, 1]);
+    assert_eq!([of("leases"), of("roles"), of("rolebindings")], [2, 1, 1]);
     Ok(())
 }
 

@@ -66,10 +66,20 @@ async fn applied(name: &str) -> Result<()> {
     assert_eq!(binding["subjects"], json!([subject("one"), subject("two")]));
     assert_eq!(binding["roleRef"]["name"], json!(format!("leader-elector-{name}")));
 
-    for object in [&lease, &role, &binding] {
+    let mut of_lease = labels.clone();
+    of_lease["leader-elector.io/strict-identity"] = json!("true");
+    for (object, labels) in [(&lease, &of_lease), (&role, &labels), (&binding, &labels)] {
         assert_eq!(object["metadata"]["ownerReferences"], owner);
-        assert_eq!(object["metadata"]["labels"], labels);
+        assert_eq!(object["metadata"]["labels"], *labels);
     }
+
+    // It is made without the mark of one never held, which the version that was made then gets, and no other (rule O2).
+    let writes = shared().await?.requests(|entry| {
+        entry.namespace == namespace.name()
+            && entry.resource == "leases"
+            && ["create", "update"].contains(&&*entry.verb)
+    })?;
+    assert_eq!(writes.iter().map(|entry| entry.verb.as_str()).collect::<Vec<_>>(), ["create", "update"]);
 
     let status = json!(stored.status);
     let condition = |index: usize| {
@@ -314,6 +324,7 @@ async fn timings() -> Result<()> {
         entry.is_about(namespace.name(), "leases") && entry.is_write() && entry.code.is_some_and(|code| code < 300)
     })?;
     let verbs: Vec<&str> = writes.iter().map(|write| write.verb.as_str()).collect();
-    assert_eq!(verbs, ["create", "update"]);
+    // And the mark of one never held.
+    assert_eq!(verbs, ["create", "update", "update"]);
     Ok(())
 }

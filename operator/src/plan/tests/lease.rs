@@ -145,8 +145,8 @@ fn whose_lease_it_is() {
         Adopted,
         Foreign,
     }
-    let bare = || LeaseSeen { owners: vec![], managed: false, ..never_held() };
-    let by_agent = || LeaseSeen { owners: vec![], managed: false, ..held_by("billing-0", 1, 0) };
+    let bare = || LeaseSeen { owners: vec![], managed: false, strict: false, ..never_held() };
+    let by_agent = || LeaseSeen { owners: vec![], managed: false, strict: false, ..held_by("billing-0", 1, 0) };
     let owned_by = |owner| LeaseSeen { owners: vec![owner], ..never_held() };
     for (what, namespace, seen, expected) in [
         ("made for this election", "shop", never_held(), Is::Own),
@@ -214,10 +214,10 @@ fn new_timings_go_into_the_annotation() {
 
 #[test]
 fn an_adopted_lease_gets_timings_and_no_owner() {
-    let mut seen = LeaseSeen { owners: vec![], managed: false, ..held_by("billing-0", 4, 0) };
+    let mut seen = LeaseSeen { owners: vec![], managed: false, strict: false, ..held_by("billing-0", 4, 0) };
     seen.lease.timings = None;
     let first = plan(&election(), &in_place(seen.clone()), at(3));
-    let amendment = Amendment { uid: "lease-uid".to_owned(), timings: timings_json(false), owner: None, strict: true };
+    let amendment = Amendment { uid: "lease-uid".to_owned(), timings: timings_json(false), owner: None, strict: false };
     assert_eq!(first, Plan { lease: LeaseAction::Amend(amendment), ..Plan::default() });
 
     seen.lease.timings = Some(Timings::DEFAULT);
@@ -230,7 +230,7 @@ fn an_adopted_lease_gets_timings_and_no_owner() {
 
 #[test]
 fn somebody_elses_lease_is_untouched_and_nobody_gets_rights_on_it() {
-    let seen = LeaseSeen { owners: vec![], managed: false, ..never_held() };
+    let seen = LeaseSeen { owners: vec![], managed: false, strict: false, ..never_held() };
     let observed = Observed { lease: Some(seen), ..Observed::default() };
     let first = plan(&election(), &observed, at(3));
     assert!(!first.has_objects());
@@ -256,9 +256,9 @@ fn a_lease_is_marked_for_the_policy_as_its_election_asks() {
         (election(), unmarked.clone(), Some(true)),
         (any.clone(), held_by("billing-0", 4, 0), Some(false)),
         (any.clone(), unmarked.clone(), None),
-        // Candidates that a person had adopted may be anybody's.
+        // Candidates of a Lease that was adopted may have named themselves.
         (election(), LeaseSeen { managed: false, owners: vec![], adopt: true, ..unmarked.clone() }, None),
-        (election(), LeaseSeen { managed: false, owners: vec![], ..unmarked }, Some(true)),
+        (election(), LeaseSeen { managed: false, owners: vec![], ..unmarked }, None),
     ];
     for (election, seen, marked) in cases {
         let planned = plan(&election, &in_place(seen), at(1)).lease;
