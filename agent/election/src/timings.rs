@@ -265,6 +265,16 @@ mod tests {
     }
 
     #[test]
+    fn says_what_it_was_given_and_what_is_wrong() {
+        let timings = Timings::new(40, 30, 5, 3).unwrap_or_default();
+        assert_eq!((timings.lease_duration_seconds(), timings.renew_deadline_seconds()), (40, 30));
+        assert_eq!((timings.retry_period_seconds(), timings.release_delay_seconds()), (5, 3));
+        let refused = |invalid: Result<Timings, InvalidTimings>| invalid.err().map(|invalid| invalid.to_string());
+        let said = refused(Timings::new(15, 12, 2, 0)).unwrap_or_default();
+        assert_eq!(said, "renewDeadlineSeconds is 12; with leaseDurationSeconds 15 it can be 11 at most");
+    }
+
+    #[test]
     fn the_largest_renew_deadline_that_the_message_names_is_accepted_and_one_more_is_not() {
         for lease_duration in 4..=3600 {
             for release_delay in [0, 1, 7] {

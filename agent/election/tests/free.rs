@@ -2,7 +2,7 @@
 
 mod world;
 
-use elector_election::{AgentMark, Answer, Lease, MAX_TRANSITIONS, WatchEvent};
+use elector_election::{AgentMark, Answer, Lease, MAX_TRANSITIONS, ReleaseMark, WatchEvent};
 
 use self::world::{
     Versions, World, at, empty, held_by, held_by_client_go, milliseconds, never_held, released_by, seconds,
@@ -348,4 +348,32 @@ fn an_agents_tenure_whose_mark_or_transitions_were_edited_is_still_an_agents() {
         world.expect_acquisition(&emptied);
         world.expect_nothing_else();
     }
+}
+
+/// Of the same name, too: it acquired, and no agent did.
+#[test]
+fn a_lease_that_client_go_was_seen_to_take_from_an_agent_and_releases_is_taken_at_once() {
+    for taker in ["c", "b"] {
+        let held = held_by("b");
+        let mut world = World::showing(&held);
+        let taken = held.taken_by_client_go(taker);
+        world.show(&taken);
+        let renewed = taken.renewed(at(1_700_000_150));
+        world.show(&renewed);
+        let released = renewed.released_by_client_go();
+        world.show(&released);
+        world.acquires(&released);
+    }
+}
+
+#[test]
+fn a_release_of_the_first_tenure_is_worth_nothing_after_the_fifth() {
+    let mut world = World::showing(&held_by("c"));
+    let mut old = released_by("b").version(11);
+    old.record.transitions = 1;
+    let release = ReleaseMark { uid: "uid-1".into(), transitions: 1, renew_time: at(1_700_000_020) };
+    old.agent = Some(AgentMark { start: "start-b".into(), transitions: 1, release: Some(release) });
+    world.show(&old);
+    world.expect_quiet_for(seconds(15));
+    world.expect_acquisition(&old);
 }

@@ -327,3 +327,47 @@ fn a_release_after_a_loss_waits_for_its_delay_too() {
     world.expect_quiet_for(seconds(1));
     world.expect_release(&lease);
 }
+
+/// The delay is no part of the time in which others may be told.
+#[test]
+fn a_release_with_a_delay_is_given_up_a_renew_deadline_after_it() {
+    let timings = Timings::new(18, 10, 2, 2).expect("it is valid");
+    let mut world = World::with(Candidate { timings, ..candidate() });
+    world.show(&never_held());
+    let lease = world.acquires(&never_held());
+    world.stop();
+    world.expect_action(Action::Retract(Loss::Stopped));
+    world.retracted();
+    world.expect_quiet_for(seconds(2));
+    for _ in 0..5 {
+        assert!(world.election.poll_timeout(world.now).is_some());
+        world.expect_release(&lease);
+        world.refuse();
+        world.expect_quiet_for(seconds(2));
+    }
+    world.expect_finish();
+}
+
+/// Its driver answers it in time.
+#[test]
+fn a_release_under_way_needs_no_waking() {
+    let (mut world, lease) = stopped();
+    assert_eq!(world.election.poll_timeout(world.now), Some(seconds(0)));
+    world.expect_release(&lease);
+    assert_eq!(world.election.poll_timeout(world.now), None);
+    world.freeze(seconds(11));
+    world.election.handle_timeout(world.now);
+    world.expect_nothing_else();
+    assert_eq!(world.election.poll_timeout(world.now), None);
+    world.answer(Answer::Unknown);
+    world.expect_finish();
+}
+
+#[test]
+fn a_release_that_was_refused_wakes_before_it_is_given_up() {
+    let (mut world, lease) = stopped();
+    world.expect_release(&lease);
+    world.freeze(seconds(9));
+    world.answer(Answer::Refused { retry_after: Some(seconds(15)) });
+    assert_eq!(world.election.poll_timeout(world.now), Some(seconds(1)));
+}

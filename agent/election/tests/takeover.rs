@@ -2,7 +2,7 @@
 
 mod world;
 
-use elector_election::{Action, Answer, MAX_TRANSITIONS, State, WatchEvent};
+use elector_election::{Action, AgentMark, Answer, MAX_TRANSITIONS, State, WatchEvent};
 
 use self::world::{Versions, World, at, empty, held_by, held_by_client_go, milliseconds, seconds, timings};
 
@@ -409,4 +409,49 @@ fn a_record_that_a_read_shows_is_waited_for_from_the_answer() {
     }
     world.expect_quiet_for(seconds(1));
     world.expect_acquisition(&lease);
+}
+
+/// Whoever really began a tenure had waited, and says so by its mark of that very tenure.
+#[test]
+fn a_mark_that_somebody_edits_begins_no_tenure() {
+    let long = {
+        let mut long = held_by("b");
+        long.lease_duration_seconds = 40;
+        long
+    };
+    let edited = |start: &str, transitions: u32| {
+        let mut edited = long.renewed(at(1_700_000_020));
+        edited.agent = Some(AgentMark { start: start.into(), transitions: 5, release: None });
+        edited.record.transitions = transitions;
+        edited.lease_duration_seconds = 5;
+        edited
+    };
+    let same_tenure = edited("start-c", 5);
+    let marked_for_another = edited("start-c", 6);
+    for last in [same_tenure, marked_for_another] {
+        let mut world = World::showing(&long);
+        world.show(&last);
+        world.expect_quiet_for(seconds(40));
+        world.expect_acquisition(&last);
+    }
+    // Counted down and up again, under a mark that was there all the time.
+    let lowered = edited("start-b", 2);
+    let raised = edited("start-b", 5).version(lowered.resource_version.0 + 1);
+    let mut world = World::showing(&long);
+    world.show(&lowered);
+    world.show(&raised);
+    world.expect_quiet_for(seconds(40));
+    world.expect_acquisition(&raised);
+}
+
+#[test]
+fn what_counts_can_be_looked_at() {
+    let mut world = World::new();
+    assert_eq!(world.election.lease(), None);
+    let lease = held_by("b");
+    world.show(&lease);
+    world.show(&held_by("c").version(9));
+    assert_eq!(world.election.lease(), Some(&lease));
+    world.delete(&lease);
+    assert_eq!(world.election.lease(), None);
 }

@@ -244,6 +244,7 @@ impl World {
     }
 
     pub(crate) fn expect_action(&mut self, action: Action) {
+        assert!(self.election.has_actions());
         assert_eq!(self.election.poll_action(), Some(action));
     }
 
@@ -294,7 +295,7 @@ impl World {
     pub(crate) fn expect_nothing_else(&mut self) {
         assert_eq!(self.election.poll_action(), None);
         assert_eq!(self.election.poll_request(self.now), None);
-        assert_eq!(self.election.poll_action(), None);
+        assert!(!self.election.has_actions());
     }
 
     /// How much longer the leader may act.

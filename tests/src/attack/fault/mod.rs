@@ -163,8 +163,9 @@ impl Fault {
     pub fn leaves_files(self) -> bool {
         match self {
             Fault::Stop(part, _) | Fault::Kill(part) => part == Part::Both,
-            Fault::Throttle
-            | Fault::Terminate
+            // Whoever runs for a millisecond of a hundred, on a machine that has other work, may not run at all.
+            Fault::Throttle => true,
+            Fault::Terminate
             | Fault::TerminateCutOff(_)
             | Fault::StopWinner(_)
             | Fault::NoDescriptors
