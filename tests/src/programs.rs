@@ -36,18 +36,32 @@ impl Programs {
         BUILT.get_or_try_init(build).await
     }
 
-    /// The agent as it is shipped: with the release profile and all libraries in it, as an image without any needs it.
+    /// The agent as it is shipped.
     ///
     /// # Errors
     /// As [`Programs::built`].
     pub async fn static_agent() -> Result<PathBuf> {
-        // With a target named, the flags are not those of build scripts and macros, which can't be static.
-        let target = format!("{}-unknown-linux-gnu", env::consts::ARCH);
-        let arguments = ["--release", "-p", "elector-agent", "--target", &target].map(str::to_owned);
-        let flags = ("RUSTFLAGS", "-C target-feature=+crt-static");
-        let built = spawn_blocking(move || cargo_build(&arguments, Some(flags))).await??;
-        Ok(find(&built, "elector-agent"))
+        build_static("elector-agent").await
     }
+
+    /// Agent and operator as they are shipped.
+    ///
+    /// # Errors
+    /// As [`Programs::built`].
+    pub async fn shipped() -> Result<[PathBuf; 2]> {
+        // One after the other: built at once, the operator's features would be the agent's, too.
+        Ok([build_static("elector-agent").await?, build_static("elector-operator").await?])
+    }
+}
+
+/// With the release profile and all libraries in it, as an image without any needs it.
+async fn build_static(package: &'static str) -> Result<PathBuf> {
+    // With a target named, the flags are not those of build scripts and macros, which can't be static.
+    let target = format!("{}-unknown-linux-gnu", env::consts::ARCH);
+    let arguments = ["--release", "-p", package, "--target", &target].map(str::to_owned);
+    let flags = ("RUSTFLAGS", "-C target-feature=+crt-static");
+    let built = spawn_blocking(move || cargo_build(&arguments, Some(flags))).await??;
+    Ok(find(&built, package))
 }
 
 fn find(executables: &[PathBuf], name: &str) -> PathBuf {

@@ -315,7 +315,8 @@ impl Judge {
             (Some(_) | None, _) => true,
         };
         if !waited && self.seats[who].is_peer {
-            self.seats.iter_mut().for_each(|seat| seat.robbed |= seat.is_believed(now));
+            // Of those who sleep, too: they believe again when they wake.
+            self.seats.iter_mut().for_each(|seat| seat.robbed |= seat.file || seat.is_believed(now));
         } else if !waited {
             self.accuse(Violation::TookEarly { who });
         }

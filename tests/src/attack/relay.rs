@@ -67,6 +67,8 @@ struct State {
     /// How often connections were cut, and how the last time.
     cuts: u64,
     cut: Cut,
+    /// How often anything but that was set.
+    settings: u64,
 }
 
 impl State {
@@ -75,6 +77,24 @@ impl State {
             Direction::ToServer => self.to_server,
             Direction::ToAgent => self.to_agent,
         }
+    }
+
+    fn set(&mut self, direction: Direction, flow: Flow) {
+        match direction {
+            Direction::ToServer => self.to_server = flow,
+            Direction::ToAgent => self.to_agent = flow,
+        }
+        self.settings += 1;
+    }
+
+    fn passes(&self) -> bool {
+        let State { to_server, to_agent, refusing, .. } = self;
+        [to_server, to_agent].into_iter().all(|flow| *flow == Flow::default()) && !refusing
+    }
+
+    fn heal(&mut self) {
+        let State { cuts, cut, settings, .. } = *self;
+        *self = State { cuts, cut, settings: settings + 1, ..State::default() };
     }
 }
 
@@ -115,20 +135,44 @@ impl Relay {
 
     /// From now on, in one direction, also for the connections that there are.
     pub fn set(&self, direction: Direction, flow: Flow) {
-        self.state.send_modify(|state| match direction {
-            Direction::ToServer => state.to_server = flow,
-            Direction::ToAgent => state.to_agent = flow,
+        self.state.send_modify(|state| state.set(direction, flow));
+    }
+
+    /// The same, by somebody who does not know what others do here: only if everything passes now. What [`Relay::calm`] needs.
+    pub fn disturb(&self, direction: Direction, flow: Flow) -> Option<u64> {
+        let mut settings = None;
+        self.state.send_modify(|state| {
+            if state.passes() {
+                state.set(direction, flow);
+                settings = Some(state.settings);
+            }
+        });
+        settings
+    }
+
+    /// Takes back what was disturbed, unless somebody has set something since.
+    pub fn calm(&self, settings: u64) {
+        self.state.send_modify(|state| {
+            if state.settings == settings {
+                state.heal();
+            }
         });
     }
 
     /// The same in both directions.
     pub fn set_both(&self, flow: Flow) {
-        self.state.send_modify(|state| (state.to_server, state.to_agent) = (flow, flow));
+        self.state.send_modify(|state| {
+            state.set(Direction::ToServer, flow);
+            state.set(Direction::ToAgent, flow);
+        });
     }
 
     /// Whether it refuses new connections. Those that there are go on.
     pub fn refuse(&self, refusing: bool) {
-        self.state.send_modify(|state| state.refusing = refusing);
+        self.state.send_modify(|state| {
+            state.refusing = refusing;
+            state.settings += 1;
+        });
     }
 
     /// Ends the connections that there are. New ones are carried.
@@ -141,7 +185,7 @@ impl Relay {
 
     /// Everything passes again.
     pub fn heal(&self) {
-        self.state.send_modify(|state| *state = State { cuts: state.cuts, cut: state.cut, ..State::default() });
+        self.state.send_modify(State::heal);
     }
 }
 

@@ -135,9 +135,9 @@ async fn attack(arena: &Arena<'_>, fault: Fault, tally: &mut Tally) -> Result<()
             let late = Flow::Delay(arena.some_of(arena.request_timeout()));
             let flow = [Flow::Hold, Flow::Freeze, Flow::Drop, late][random(4)?];
             sleep(arena.some_of(arena.lease_duration())).await;
-            member.relay.set(direction, flow);
+            let Some(settings) = member.relay.disturb(direction, flow) else { continue };
             sleep(arena.some_of(arena.renew_deadline())).await;
-            member.relay.heal();
+            member.relay.calm(settings);
         }
     };
     let played = tokio::select! {
