@@ -134,11 +134,16 @@ impl Node {
         let archive = tempfile::Builder::new().suffix(".tar").tempfile_in(self.scratch.path())?.into_temp_path();
         let (of_image, path) = (image.clone(), archive.to_path_buf());
         tokio::task::spawn_blocking(move || of_image.write(&path)).await??;
+        self.import_archive(&archive).await.with_context(|| format!("failed to import image {}", image.name))
+    }
+
+    /// The same with one that `docker save`, or a builder of images, has written.
+    ///
+    /// # Errors
+    /// When containerd refuses it.
+    pub async fn import_archive(&self, archive: &Path) -> Result<()> {
         let path = archive.to_str().context("a path that is no text")?;
-        self.ctr(&["images", "import", path])
-            .await
-            .with_context(|| format!("failed to import image {}", image.name))
-            .map(|_| ())
+        self.ctr(&["images", "import", path]).await.map(|_| ())
     }
 
     async fn ctr(&self, arguments: &[&str]) -> Result<String> {

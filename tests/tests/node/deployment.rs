@@ -4,6 +4,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use elector_tests::witness::Sighting;
 use kube::ResourceExt as _;
 use tokio::time::sleep;
 
@@ -37,7 +38,7 @@ async fn of_three_pods_one_has_the_file_and_its_app_sees_it() {
 
 #[tokio::test]
 async fn a_deleted_leader_hands_over_once_its_app_has_ended() {
-    let billing = Billing::deployed("deletion", App::File).await.unwrap();
+    let billing = Billing::deployed("deletion", App::Injected).await.unwrap();
     for _ in 0..3 {
         let leader = billing.leader().await.unwrap();
         billing.until_acting(&leader).await.unwrap();
@@ -69,19 +70,41 @@ async fn a_deleted_leader_hands_over_once_its_app_has_ended() {
 }
 
 #[tokio::test]
-async fn a_rolling_update_hands_over_from_pod_to_pod() {
-    let billing = Billing::deployed("rolling", App::File).await.unwrap();
-    let leader = billing.leader().await.unwrap();
-    billing.until_acting(&leader).await.unwrap();
+async fn a_rolling_update_of_three_hands_over_from_pod_to_pod() {
+    rolled("rolling", 3).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_rolling_update_of_ten_costs_two_seconds_without_a_leader_at_most() {
+    let leaderless = rolled("rolling-ten", 10).await.unwrap();
+    assert!(leaderless < Duration::from_secs(2), "{leaderless:?}");
+}
+
+/// For how long nobody had a file.
+async fn rolled(prefix: &str, replicas: usize) -> Result<Duration> {
+    let billing = Billing::deployed_with(prefix, App::Injected, replicas).await?;
+    let leader = billing.leader().await?;
+    billing.until_acting(&leader).await?;
     let begun = Instant::now();
-    billing.roll().await.unwrap();
-    println!("three pods were replaced in {:?}", begun.elapsed());
-    let leader = billing.leader().await.unwrap();
-    billing.until_acting(&leader).await.unwrap();
-    let acts = billing.end().await.unwrap();
-    println!("{} tenures; between the acts of two apps: {:?}", acts.runs().len(), acts.pauses());
-    assert!(acts.runs().len() >= 2);
-    assert!(acts.pauses().iter().all(|pause| *pause < PAUSE));
+    billing.roll().await?;
+    println!("{replicas} pods were replaced in {:?}", begun.elapsed());
+    let leader = billing.leader().await?;
+    billing.until_acting(&leader).await?;
+    let leaderless = leaderless(&billing.witness.sightings(begun));
+    let acts = billing.end().await?;
+    println!(
+        "{} tenures; {leaderless:?} without a file in all; between the acts of two apps: {:?}",
+        acts.runs().len(),
+        acts.pauses()
+    );
+    ensure!(acts.runs().len() >= 2 && acts.pauses().iter().all(|pause| *pause < PAUSE), "{:?}", acts.pauses());
+    Ok(leaderless)
+}
+
+/// The sum of the times between one file's end and the next one's beginning.
+fn leaderless(sightings: &[Sighting]) -> Duration {
+    let pairs = sightings.windows(2).filter(|pair| !pair[0].there && pair[1].there);
+    pairs.map(|pair| pair[1].at - pair[0].at).sum()
 }
 
 /// When it was.

@@ -1,5 +1,6 @@
 //! The agent in real pods, on a real node. Takes root.
 
+mod chart;
 mod deployment;
 mod exec;
 mod killed;

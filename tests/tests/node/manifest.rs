@@ -16,6 +16,8 @@ const TOOLS: &str = "/run/elector";
 pub(crate) enum App {
     /// It does what the README's does, and nothing else.
     Readme,
+    /// It tests for the file, and then acts; the agent is added by the chart's policy.
+    Injected,
     /// It tests for the file, and then acts.
     File,
     /// It asks `elector-agent check`, and then acts.
@@ -30,15 +32,15 @@ impl App {
     /// The container in which the agent is.
     pub(crate) fn agent(self) -> &'static str {
         match self {
-            App::Readme | App::File | App::Check | App::Probed => "leader-elector",
+            App::Readme | App::Injected | App::File | App::Check | App::Probed => "leader-elector",
             App::Exec => "app",
         }
     }
 
     /// How many of its pods are ready when all is well.
-    pub(crate) fn ready(self) -> usize {
+    pub(crate) fn ready(self, replicas: usize) -> usize {
         match self {
-            App::Readme | App::File | App::Check | App::Exec => 3,
+            App::Readme | App::Injected | App::File | App::Check | App::Exec => replicas,
             App::Probed => 1,
         }
     }
@@ -46,6 +48,9 @@ impl App {
     /// The Deployment; apps that act do so in the log of `folder`, a path of the node. Nothing is pulled.
     pub(crate) fn deployment(self, folder: &str) -> Result<Value> {
         let mut manifest = readme()?;
+        if self == App::Exec {
+            manifest["spec"]["template"]["metadata"]["labels"]["leader-elector.io/injection"] = json!("disabled");
+        }
         let pod = &mut manifest["spec"]["template"]["spec"];
         pod["containers"][0]["imagePullPolicy"] = json!("Never");
         match self {
@@ -54,6 +59,13 @@ impl App {
                 let probe = json!({"exec": {"command": ["/elector-agent", "check"]}, "periodSeconds": 1});
                 pod["initContainers"][0]["readinessProbe"] = probe;
                 return Ok(manifest);
+            }
+            App::Injected => {
+                for added in ["initContainers", "volumes"] {
+                    pod.as_object_mut().context("no pod")?.remove(added);
+                }
+                pod["containers"][0].as_object_mut().context("no app")?.remove("volumeMounts");
+                act_when(pod, &format!("[ -f {STATUS}/leader_status ]"))?;
             }
             App::File => act_when(pod, &format!("[ -f {STATUS}/leader_status ]"))?,
             App::Check => {

@@ -10,10 +10,11 @@ use elector_agent::status::{Standing, Unknown, check};
 use elector_tests::acts::Acts;
 use elector_tests::cluster::Namespace;
 use elector_tests::controlplane::{ControlPlane, Options};
+use elector_tests::helm::{chart, helm};
+use elector_tests::images::Images;
 use elector_tests::kubectl::kubectl;
-use elector_tests::node::{Image, Node, container_status};
-use elector_tests::operators::{Election, Operator, Operators, short_timings};
-use elector_tests::programs::Programs;
+use elector_tests::node::{Node, container_status};
+use elector_tests::operators::{Election, short_timings};
 use elector_tests::witness::{Sighting, Witness};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
@@ -33,42 +34,55 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Stage {
     pub(crate) plane: ControlPlane,
     pub(crate) node: Node,
+    pub(crate) images: Images,
 }
 
-/// The stage, set by the first call, and an operator at work. What fails once is not tried again.
+/// The stage, set by the first call. What fails once is not tried again.
 pub(crate) async fn stage() -> Result<&'static Stage> {
     static STAGE: OnceCell<Result<Stage, String>> = OnceCell::const_new();
-    static OPERATOR: OnceCell<Result<(Operators<'static>, Operator), String>> = OnceCell::const_new();
     let set = async || Stage::set().await.map_err(|error| format!("{error:#}"));
-    let stage = STAGE.get_or_init(set).await.as_ref().map_err(|error| anyhow::anyhow!("{error}"))?;
-    let start = async || {
-        let operators = Operators::install(&stage.plane).await?;
-        let operator = operators.leader("node").await?;
-        anyhow::Ok((operators, operator))
-    };
-    let start = async || start().await.map_err(|error| format!("{error:#}"));
-    OPERATOR.get_or_init(start).await.as_ref().map_err(|error| anyhow::anyhow!("{error}"))?;
-    Ok(stage)
+    STAGE.get_or_init(set).await.as_ref().map_err(|error| anyhow::anyhow!("{error}"))
 }
+
+/// Name of the release of the chart, and of its namespace.
+pub(crate) const RELEASE: &str = "leader-elector";
 
 impl Stage {
     async fn set() -> Result<Stage> {
         Node::possible()?;
         let begun = Instant::now();
-        let agent = Programs::static_agent().await?;
-        let built = begun.elapsed();
+        let images = Images::packed().await?;
+        let packed = begun.elapsed();
         let plane = ControlPlane::start(Options { nodes: true, ..Options::default() }).await?;
         let controlled = begun.elapsed();
         let node = Node::start(&plane, "node").await?;
         node.import(&node.busybox()).await?;
-        node.import(&Image::of("leader-elector/agent:0.1.0", &agent)).await?;
+        node.import_archive(&images.agent.archive).await?;
+        node.import_archive(&images.operator.archive).await?;
         let ready = begun.elapsed();
+        let stage = Stage { plane, node, images };
+        stage.release("install", &[]).await?;
         println!(
-            "the agent took {built:.1?}, the control plane {:.1?}, the node {:.1?}",
-            controlled - built,
-            ready - controlled
+            "the images took {packed:.1?}, the control plane {:.1?}, the node {:.1?}, the chart {:.1?}",
+            controlled - packed,
+            ready - controlled,
+            begun.elapsed() - ready
         );
-        Ok(Stage { plane, node })
+        Ok(stage)
+    }
+
+    /// `helm VERB` of the chart as it is shipped, with an operator that elects in five seconds; until all of it runs.
+    pub(crate) async fn release(&self, verb: &str, more: &[&str]) -> Result<()> {
+        let chart = chart();
+        let chart = chart.to_str().context("a path that is no text")?;
+        let timings = "operator.leaseDurationSeconds=5,operator.renewDeadlineSeconds=3,operator.retryPeriodSeconds=1";
+        let release = [verb, RELEASE, chart, "--namespace", RELEASE, "--create-namespace", "--set", timings];
+        let kubeconfig = self.plane.kubeconfig();
+        helm(Some(&kubeconfig), &[&release[..], more].concat()).await?;
+        let enforce = ["label", "--overwrite", "namespace", RELEASE, "pod-security.kubernetes.io/enforce=restricted"];
+        kubectl(&kubeconfig, &enforce, "").await?;
+        let status = ["-n", RELEASE, "rollout", "status", "deployment/leader-elector-operator", "--timeout=50s"];
+        kubectl(&kubeconfig, &status, "").await.map(drop)
     }
 }
 
@@ -78,6 +92,7 @@ pub(crate) struct Billing {
     pub(crate) election: Election<'static>,
     pub(crate) witness: Witness,
     app: App,
+    replicas: usize,
     acts: PathBuf,
     namespace: Namespace<'static>,
     kubeconfig: PathBuf,
@@ -86,6 +101,11 @@ pub(crate) struct Billing {
 impl Billing {
     /// With three pods that run.
     pub(crate) async fn deployed(prefix: &str, app: App) -> Result<Billing> {
+        Billing::deployed_with(prefix, app, 3).await
+    }
+
+    /// With so many.
+    pub(crate) async fn deployed_with(prefix: &str, app: App, replicas: usize) -> Result<Billing> {
         let stage = stage().await?;
         let namespace = stage.plane.namespace(prefix).await?;
         let election = Election::create(&namespace, "billing", short_timings()).await?;
@@ -97,12 +117,14 @@ impl Billing {
             election,
             witness: Witness::new(Vec::new(), |_, _| {}),
             app,
+            replicas,
             acts: folder.join("log"),
             namespace,
             kubeconfig: stage.plane.kubeconfig(),
         };
         let begun = Instant::now();
-        let deployment = app.deployment(folder.to_str().context("a folder whose name is no text")?)?;
+        let mut deployment = app.deployment(folder.to_str().context("a folder whose name is no text")?)?;
+        deployment["spec"]["replicas"] = json!(replicas);
         billing.kubectl(&["apply", "-f", "-"], &deployment.to_string()).await?;
         billing.until_there().await?;
         println!("{prefix}: deployed in {:.1?}", begun.elapsed());
@@ -111,12 +133,12 @@ impl Billing {
 
     /// Waits until all is as it should be after whatever was done.
     pub(crate) async fn until_there(&self) -> Result<()> {
-        self.until("three pods run, and those are ready that should be", async || {
+        self.until("all pods run, and those are ready that should be", async || {
             let pods = self.pods().await?;
             let run = pods
                 .iter()
                 .all(|pod| pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running"));
-            Ok(pods.len() == 3 && run && self.ready().await?.len() == self.app.ready())
+            Ok(pods.len() == self.replicas && run && self.ready().await?.len() == self.app.ready(self.replicas))
         })
         .await
     }
@@ -316,7 +338,9 @@ impl Billing {
         self.until("all pods are others", async || {
             let pods = self.pods().await?;
             let all = self.namespace.api::<Pod>().list(&ListParams::default()).await?.items.len();
-            Ok(all == 3 && pods.len() == 3 && pods.iter().all(|pod| !before.contains(&pod.uid())))
+            Ok(all == self.replicas
+                && pods.len() == self.replicas
+                && pods.iter().all(|pod| !before.contains(&pod.uid())))
         })
         .await?;
         self.until_there().await
