@@ -90,7 +90,7 @@ impl Candidate {
         options: &AgentOptions,
     ) -> Result<Candidate> {
         let kubeconfig = namespace.pod_kubeconfig_at(&pod, options.server.as_deref()).await?;
-        let volume = Scratch::new()?;
+        let volume = Scratch::in_memory()?;
         let program = match &options.program {
             Some(program) => program.clone(),
             None => Programs::built().await?.agent.clone(),

@@ -64,9 +64,23 @@ impl Scratch {
     /// # Errors
     /// When the folder or the process that removes it can't be made.
     pub fn new() -> Result<Self> {
+        Self::below(&env::temp_dir())
+    }
+
+    /// One in memory, as a pod's volume is that holds its status file: while a disk does not answer, no file on it can be
+    /// removed, and who looks at it would see a leader of yesterday.
+    ///
+    /// # Errors
+    /// As [`Scratch::new`].
+    pub fn in_memory() -> Result<Self> {
+        let memory = Path::new("/dev/shm");
+        if memory.is_dir() { Self::below(memory) } else { Self::new() }
+    }
+
+    fn below(folder: &Path) -> Result<Self> {
         let path = tempfile::Builder::new()
             .prefix("leader-elector-")
-            .tempdir()
+            .tempdir_in(folder)
             .context("failed to create a temporary folder")?
             .keep();
         let remover = match env::var_os("LEADER_ELECTOR_KEEP") {

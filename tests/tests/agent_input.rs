@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -138,6 +139,7 @@ async fn status_paths_that_cannot_serve() {
     fs::create_dir_all(setup.path("stale/leader_status/full")).unwrap();
     fs::create_dir_all(setup.path("busy.json/full")).unwrap();
     fs::create_dir_all(setup.path("locked.lock")).unwrap();
+    let _listener = UnixListener::bind(setup.path("socket")).unwrap();
     for (path, words) in [
         (setup.path("missing/leader_status"), ["lies in a directory that does not exist", "create it"]),
         (setup.path("file/leader_status"), ["Not a directory", "name a status file in a directory"]),
@@ -146,7 +148,7 @@ async fn status_paths_that_cannot_serve() {
         (setup.path("busy"), ["failed to remove the stale", "remove it, or name another"]),
         (setup.path("locked"), ["failed to open", "name a status file in a directory"]),
         ("/proc/leader_status".to_owned(), ["failed to open", "name a status file in a directory"]),
-        ("/dev/null".to_owned(), ["is no regular file", "name another"]),
+        (setup.path("socket"), ["is no regular file", "name another"]),
         ("/".to_owned() + &"a".repeat(300), ["File name too long", "name a status file"]),
     ] {
         setup.refuses(&[("STATUS_FILE", &path)], &words).await.unwrap();
