@@ -1,12 +1,14 @@
 //! What the README shows is what the programs do.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::Result;
 use elector_tests::controlplane::ControlPlane;
 use elector_tests::kubectl::kubectl;
 use elector_tests::programs::Programs;
+use serde::Deserialize as _;
 
 const README: &str = include_str!("../../README.md");
 
@@ -19,8 +21,11 @@ fn yaml_after(mark: &str) -> &'static str {
 
 /// Variables of the agent, as its `--help` names them.
 async fn variables() -> Result<BTreeSet<String>> {
-    let agent = &Programs::built().await?.agent;
-    let help = String::from_utf8(Command::new(agent).arg("--help").env_clear().output()?.stdout)?;
+    variables_of(&Programs::built().await?.agent)
+}
+
+fn variables_of(program: &Path) -> Result<BTreeSet<String>> {
+    let help = String::from_utf8(Command::new(program).arg("--help").env_clear().output()?.stdout)?;
     let names = help.split("[env: ").skip(1).filter_map(|rest| rest.split('=').next());
     Ok(names.map(str::to_owned).collect())
 }
@@ -36,6 +41,7 @@ async fn the_manifests_are_accepted_by_an_api_server() {
     for (mark, created) in [
         ("exactly one acts", "leaderelection.leader-elector.io/billing created"),
         ("<!-- manifest:", "deployment.apps/billing created"),
+        ("## Rights", "lease.coordination.k8s.io/billing created"),
     ] {
         let dry_run = ["-n", namespace.name(), "apply", "--dry-run=server", "-f", "-"];
         let said = kubectl(&kubeconfig, &dry_run, yaml_after(mark)).await.unwrap();
@@ -67,14 +73,20 @@ async fn the_manifest_sets_what_the_agent_reads_and_mounts_what_it_writes() {
 }
 
 #[tokio::test]
-async fn the_table_of_settings_is_complete() {
-    let table = README.split_once("## Settings of the agent").unwrap().1.split_once("In whole seconds").unwrap().0;
-    let first_column = table.lines().filter_map(|line| line.strip_prefix("| `")?.split(" |").next());
-    let mut listed: BTreeSet<String> =
-        first_column.flat_map(|cell| cell.split("`, `")).map(|name| name.trim_matches('`').to_owned()).collect();
+async fn the_tables_of_settings_are_complete() {
+    let mut of_agent = listed("## Settings of the agent", "In whole seconds");
     // Read by the client library, as everywhere.
-    assert!(listed.remove("KUBECONFIG"));
-    assert_eq!(listed, variables().await.unwrap());
+    assert!(of_agent.remove("KUBECONFIG"));
+    assert_eq!(of_agent, variables().await.unwrap());
+    let operator = variables_of(&Programs::built().await.unwrap().operator).unwrap();
+    assert_eq!(listed("## Settings of the operator", "## Rights"), operator);
+}
+
+/// In the first column of a table.
+fn listed(from: &str, to: &str) -> BTreeSet<String> {
+    let table = README.split_once(from).unwrap().1.split_once(to).unwrap().0;
+    let first_column = table.lines().filter_map(|line| line.strip_prefix("| `")?.split(" |").next());
+    first_column.flat_map(|cell| cell.split("`, `")).map(|name| name.trim_matches('`').to_owned()).collect()
 }
 
 #[test]
@@ -94,8 +106,9 @@ fn every_cargo_command_is_an_alias_or_cargos_own() {
 
 #[test]
 fn the_rights_that_are_shown_are_four_verbs_on_one_lease() {
-    let rules: serde_json::Value = serde_yaml_ng::from_str(yaml_after("## Rights")).unwrap();
-    let verbs = rules["rules"][0]["verbs"].as_array().unwrap();
+    let role = serde_yaml_ng::Deserializer::from_str(yaml_after("## Rights")).next().unwrap();
+    let role = serde_json::Value::deserialize(role).unwrap();
+    let verbs = role["rules"][0]["verbs"].as_array().unwrap();
     assert_eq!(verbs, &["get", "list", "watch", "update"]);
-    assert_eq!(rules["rules"][0]["resourceNames"][0], "billing");
+    assert_eq!(role["rules"][0]["resourceNames"][0], "billing");
 }
