@@ -20,7 +20,8 @@ async fn a_deleted_leader_hands_over_when_its_command_has_ended() {
         let begun = Instant::now();
         billing.delete(&leader).await.unwrap();
         let next = billing.next_leader(&leader).await.unwrap();
-        let (gone, came) = (billing.sightings(&leader, begun)[0].clone(), billing.sightings(&next, begun)[0].clone());
+        let gone = billing.sighting(&leader, begun, false).await.unwrap();
+        let came = billing.sighting(&next, begun, true).await.unwrap();
         println!(
             "the file went {:?} after the deletion, and the next came {:?} later",
             gone.at - begun,

@@ -196,6 +196,17 @@ impl Billing {
         self.witness.sightings(since).into_iter().filter(|sighting| sighting.file == file).collect()
     }
 
+    /// When the witness first saw the pod's file come, or go, since; it may be a moment behind.
+    pub(crate) async fn sighting(&self, pod: &Pod, since: std::time::Instant, there: bool) -> Result<Sighting> {
+        let mut sighting = None;
+        self.until("the witness has seen it", async || {
+            sighting = self.sightings(pod, since).into_iter().find(|sighting| sighting.there == there);
+            Ok(sighting.is_some())
+        })
+        .await?;
+        sighting.context("it was found")
+    }
+
     /// The one pod that leads, once there is one.
     ///
     /// # Errors
