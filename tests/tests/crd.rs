@@ -43,7 +43,7 @@ async fn an_empty_spec_is_complete() {
     let namespace = namespace("empty").await.unwrap();
     let stored = ask(&namespace, "billing", &json!({})).await.unwrap();
     let complete = json!({
-        "candidates": {"serviceAccountNames": ["default"]},
+        "candidates": {"serviceAccountNames": ["default"], "identity": "Pod"},
         "leaseDurationSeconds": 15, "renewDeadlineSeconds": 10, "retryPeriodSeconds": 2, "releaseDelaySeconds": 0,
     });
     assert_eq!(stored.data["spec"], complete);

@@ -383,5 +383,9 @@ async fn it_ends_with_its_election_and_an_election_can_do_without() {
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     let another = Scene::set("ending", short_timings()).await.unwrap();
+    // Nobody runs them who could end them.
+    for pod in &another.pods {
+        another.namespace.remove_pod(&pod.name_any()).await.unwrap();
+    }
     another.namespace.delete().await.unwrap();
 }
