@@ -130,5 +130,7 @@ mod tests {
         assert_eq!(validity.remaining(moment(3, 4)), Duration::from_secs(6));
         assert!(validity.has_expired(moment(3, 10)));
         assert!(validity.has_expired(moment(10, 0)));
+        let later = Validity { since: moment(7, 4), lasting: Duration::from_secs(10) };
+        assert_eq!(later.until_boottime(), Duration::from_secs(17));
     }
 }

@@ -269,6 +269,7 @@ mod tests {
         let timings = Timings::new(40, 30, 5, 3).unwrap_or_default();
         assert_eq!((timings.lease_duration_seconds(), timings.renew_deadline_seconds()), (40, 30));
         assert_eq!((timings.retry_period_seconds(), timings.release_delay_seconds()), (5, 3));
+        assert_eq!(Field::RetryPeriod.to_string(), "retryPeriodSeconds");
         let refused = |invalid: Result<Timings, InvalidTimings>| invalid.err().map(|invalid| invalid.to_string());
         let said = refused(Timings::new(15, 12, 2, 0)).unwrap_or_default();
         assert_eq!(said, "renewDeadlineSeconds is 12; with leaseDurationSeconds 15 it can be 11 at most");

@@ -371,3 +371,25 @@ fn a_release_that_was_refused_wakes_before_it_is_given_up() {
     world.answer(Answer::Refused { retry_after: Some(seconds(15)) });
     assert_eq!(world.election.poll_timeout(world.now), Some(seconds(1)));
 }
+
+#[test]
+fn where_reading_is_refused_a_release_waits_for_what_the_watch_shows() {
+    let (mut world, lease) = World::leading();
+    world.expect_quiet_for(seconds(2));
+    let write = world.expect_renewal(&lease);
+    world.answer(Answer::Unknown);
+    world.stop();
+    world.expect_action(Action::Retract(Loss::Stopped));
+    world.retracted();
+    for _ in 0..2 {
+        world.expect_get();
+        world.refuse();
+        world.expect_quiet_for(seconds(2));
+    }
+    let renewed = lease.after(&write);
+    world.show(&renewed);
+    world.expect_get();
+    world.refuse();
+    world.expect_quiet_for(seconds(2));
+    world.expect_release(&renewed);
+}
