@@ -152,3 +152,15 @@ fn byte_of(start: &str) -> i64 {
         .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     i64::try_from(hash >> 2).unwrap_or(0) + 1
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Of two versions, one of which checks the other.
+    #[test]
+    fn the_byte_of_a_nonce_is_its_fnv_1a_hash_and_never_the_first() {
+        assert_eq!(byte_of("a"), (0xaf63_dc4c_8601_ec8c_u64 >> 2) as i64 + 1);
+        assert_eq!(byte_of("foobar"), (0x8594_4171_f739_67e8_u64 >> 2) as i64 + 1);
+    }
+}

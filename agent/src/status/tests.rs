@@ -335,3 +335,22 @@ fn a_turn_vouches_for_some_time_and_is_not_written_too_often() {
     fs::write(folder.path().join("leader_status.lock"), "x".repeat(80)).unwrap();
     assert_eq!(lock.pulse().unwrap(), None);
 }
+
+#[test]
+fn a_boot_has_a_name_of_its_own() {
+    let name = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap();
+    assert_eq!(boot_id().unwrap(), name.trim());
+    assert_eq!(name.trim().len(), 36);
+}
+
+/// Whoever may write to the volume could point it at a file that somebody else has locked.
+#[test]
+fn no_link_is_followed_to_a_lock() {
+    let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let mut other = claim(elsewhere.path()).unwrap().sign(author(), boot_id().unwrap()).unwrap();
+    let now = clock::now().unwrap();
+    other.turned(now);
+    symlink(elsewhere.path().join("leader_status.lock"), folder.path().join("leader_status.lock")).unwrap();
+    assert!(matches!(check_health(folder.path()), Err(Unknown::Unreadable { .. })));
+    assert!(matches!(check(folder.path()), Err(Unknown::Unreadable { .. })));
+}
