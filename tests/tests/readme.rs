@@ -84,7 +84,8 @@ async fn the_tables_of_settings_are_complete() {
 
 /// In the first column of a table.
 fn listed(from: &str, to: &str) -> BTreeSet<String> {
-    let table = README.split_once(from).unwrap().1.split_once(to).unwrap().0;
+    let (_, rest) = README.split_once(from).expect("the README has the heading");
+    let (table, _) = rest.split_once(to).expect("the table ends");
     let first_column = table.lines().filter_map(|line| line.strip_prefix("| `")?.split(" |").next());
     first_column.flat_map(|cell| cell.split("`, `")).map(|name| name.trim_matches('`').to_owned()).collect()
 }
