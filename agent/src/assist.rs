@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use elector_agent::status::{Health, Standing, Unknown, check, check_health};
 use serde_json::{Value, json};
 
+use crate::cli::DEFAULT_IMAGE;
 use crate::{Failure, configuration};
 
 const LEADS: u8 = 0;
@@ -23,8 +24,6 @@ const TIMED_OUT: u8 = 124;
 const PERIOD: Duration = Duration::from_millis(50);
 /// The same file as the chart's.
 const SIDECAR: &str = include_str!("sidecar.yaml");
-/// As it is named in that file.
-const DEFAULT_IMAGE: &str = concat!("leader-elector/agent:", env!("CARGO_PKG_VERSION"));
 
 /// Whether this pod leads, as an exit code.
 pub(crate) fn tell(status_file: &Path, in_json: bool) -> Result<u8, Failure> {

@@ -34,7 +34,7 @@ use crate::connect;
 use crate::lease_api::{LeaseApi, Reply};
 use crate::publication::Publication;
 use crate::stage::Stage;
-use crate::trouble::{Trouble, Troubles, Turn};
+use crate::trouble::{Rights, Trouble, Troubles};
 use crate::watch::{LeaseWatch, Seen};
 
 /// For what to contend, and as whom.
@@ -325,7 +325,7 @@ impl<'a> Driver<'a> {
             Event::Connected(connected) => self.move_to(connected),
             Event::Reply(Reply { answer, object, trouble }) => {
                 let trouble = self.reconnect_after(trouble);
-                if self.troubles.of_requests(trouble, answer == Answer::NotFound) == Turn::Allowed {
+                if self.troubles.of_requests(trouble, answer == Answer::NotFound) == Rights::Granted {
                     // What refused the requests refused the watch.
                     self.watch.resume();
                 }

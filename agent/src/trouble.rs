@@ -100,9 +100,9 @@ fn with_sources(error: &Error) -> String {
 
 /// Whether what was forbidden is allowed now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Turn {
-    Allowed,
-    Same,
+pub(crate) enum Rights {
+    Granted,
+    Unchanged,
 }
 
 /// Remembers what was said, so that each change is said once: requests and watch often meet the same.
@@ -121,16 +121,16 @@ impl Troubles {
 
     /// Takes in what kept a request from being answered as it should; or that there was no Lease, which says nothing about
     /// whether one can be created.
-    pub(crate) fn of_requests(&mut self, trouble: Option<Trouble>, absent: bool) -> Turn {
+    pub(crate) fn of_requests(&mut self, trouble: Option<Trouble>, absent: bool) -> Rights {
         let no_trouble = trouble.is_none();
         if absent && no_trouble && self.requests.as_ref().is_some_and(Trouble::is_of_creation) {
-            return Turn::Same;
+            return Rights::Unchanged;
         }
         let last = std::mem::replace(&mut self.requests, trouble);
         self.say(self.requests.as_ref(), last.as_ref(), self.watch.as_ref());
         match last {
-            Some(Trouble::Forbidden(_)) if no_trouble => Turn::Allowed,
-            Some(_) | None => Turn::Same,
+            Some(Trouble::Forbidden(_)) if no_trouble => Rights::Granted,
+            Some(_) | None => Rights::Unchanged,
         }
     }
 

@@ -9,6 +9,7 @@ use serde_json::Value;
 use tokio::process::Command;
 
 use crate::command;
+use crate::node::architecture;
 use crate::programs::Programs;
 use crate::scratch::Scratch;
 
@@ -122,13 +123,4 @@ fn root() -> PathBuf {
 
 fn text(path: &Path) -> Result<&str> {
     path.to_str().context("a path that is no text")
-}
-
-/// As images have it.
-fn architecture() -> &'static str {
-    match std::env::consts::ARCH {
-        "x86_64" => "amd64",
-        "aarch64" => "arm64",
-        other => other,
-    }
 }

@@ -2,7 +2,7 @@
 
 mod world;
 
-use elector_election::{Action, AgentMark, Answer, MAX_TRANSITIONS, State, WatchEvent};
+use elector_election::{AgentMark, Answer, MAX_TRANSITIONS, State, WatchEvent};
 
 use self::world::{Versions, World, at, empty, held_by, held_by_client_go, milliseconds, seconds, timings};
 
@@ -189,107 +189,6 @@ fn transitions_start_again_at_one() {
     world.store(&lease.after(&write));
     assert_eq!(world.expect_acquire().transitions, 1);
     world.expect_nothing_else();
-}
-
-#[test]
-fn a_takeover_that_comes_too_late_looks_and_opens_a_new_watch() {
-    let lease = held_by("b");
-    let mut world = World::showing(&lease);
-    world.expect_quiet_for(seconds(15));
-    world.expect_acquisition(&lease);
-    world.answer(Answer::Conflict);
-    world.expect_get();
-    let renewed = lease.renewed(at(1_700_000_022));
-    world.find(&renewed);
-    world.expect_action(Action::Rewatch);
-    world.expect_quiet_for(seconds(15));
-    world.expect_acquisition(&renewed);
-    world.expect_nothing_else();
-}
-
-#[test]
-fn a_takeover_that_is_refused_as_too_late_for_no_reason_keeps_the_watch() {
-    let lease = held_by("b");
-    let mut world = World::showing(&lease);
-    world.expect_quiet_for(seconds(15));
-    world.expect_acquisition(&lease);
-    world.freeze(milliseconds(5));
-    world.answer(Answer::Conflict);
-    world.expect_get();
-    world.find(&lease);
-    world.acquires(&lease);
-}
-
-#[test]
-fn a_takeover_of_a_lease_that_was_deleted_unseen_looks_and_opens_a_new_watch() {
-    let lease = held_by("b");
-    let mut world = World::showing(&lease);
-    world.expect_quiet_for(seconds(15));
-    world.expect_acquisition(&lease);
-    world.freeze(milliseconds(5));
-    world.answer(Answer::NotFound);
-    world.expect_get();
-    world.answer(Answer::NotFound);
-    world.expect_action(Action::Rewatch);
-    world.expect_creation_with(15, 5);
-    world.expect_nothing_else();
-}
-
-#[test]
-fn a_new_watch_is_not_opened_before_a_read_has_shown_that_something_is_missing() {
-    let lease = held_by("b");
-    let mut world = World::showing(&lease);
-    world.expect_quiet_for(seconds(15));
-    world.expect_acquisition(&lease);
-    world.answer(Answer::Conflict);
-    world.expect_get();
-    world.answer(Answer::Unknown);
-    world.expect_quiet_for(seconds(2));
-    world.expect_get();
-    let renewed = lease.renewed(at(1_700_000_022));
-    world.find(&renewed);
-    world.expect_action(Action::Rewatch);
-    world.expect_quiet_for(seconds(15));
-    world.expect_acquisition(&renewed);
-    world.expect_nothing_else();
-}
-
-#[test]
-fn a_takeover_that_comes_too_late_keeps_a_watch_that_shows_the_new_holder_before_the_answer_or_the_read() {
-    for before_the_answer in [true, false] {
-        let lease = held_by("b");
-        let mut world = World::showing(&lease);
-        world.expect_quiet_for(seconds(15));
-        world.expect_acquisition(&lease);
-        let taken = lease.taken_by_client_go("c");
-        if before_the_answer {
-            world.show(&taken);
-        }
-        world.answer(Answer::Conflict);
-        world.expect_get();
-        if !before_the_answer {
-            world.show(&taken);
-        }
-        world.find(&taken);
-        world.expect_quiet_for(seconds(15));
-        world.expect_acquisition(&taken);
-        world.expect_nothing_else();
-    }
-}
-
-#[test]
-fn a_takeover_that_only_a_label_edit_overtook_is_repeated_at_once() {
-    let lease = held_by("b");
-    let mut world = World::showing(&lease);
-    world.expect_quiet_for(seconds(15));
-    world.expect_acquisition(&lease);
-    world.freeze(milliseconds(5));
-    world.answer(Answer::Conflict);
-    world.expect_get();
-    let labelled = lease.labelled();
-    world.find(&labelled);
-    world.expect_action(Action::Rewatch);
-    world.acquires(&labelled);
 }
 
 #[test]

@@ -13,6 +13,9 @@ pub(crate) use self::settings::{Options, Settings};
 /// Where the sidecar that this one replaces had its file.
 const STATUS_FILE: &str = "/tmp/leader_status";
 
+/// The agent's image, as the sidecar's file names it.
+pub(crate) const DEFAULT_IMAGE: &str = concat!("leader-elector/agent:", env!("CARGO_PKG_VERSION"));
+
 const AFTER_HELP: &str = "\
 LEASE_NAME is required. Outside of a pod, KUBECONFIG names the API server and the credentials.
 Exit codes: 0 ended by a signal, 1 internal error, 2 settings that cannot work.";
@@ -54,7 +57,7 @@ pub(crate) enum Command {
     /// Prints what to add to a pod where nothing adds it by itself: the agent as a sidecar, and its volumes
     Manifest {
         /// The agent's image
-        #[arg(long, value_name = "IMAGE", default_value = concat!("leader-elector/agent:", env!("CARGO_PKG_VERSION")))]
+        #[arg(long, value_name = "IMAGE", default_value = DEFAULT_IMAGE)]
         image: String,
     },
     /// Copies this program into a directory, for an image that lacks it

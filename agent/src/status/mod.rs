@@ -104,9 +104,8 @@ impl Claim {
     /// for its death (rule L5).
     #[must_use]
     pub fn predecessor(&self, boot_id: &str, namespace: &str, lease: &str) -> Option<Predecessor> {
-        let report = self.left_behind.as_ref()?;
-        let is_of_this = report.namespace == namespace && report.lease == lease;
-        is_of_this.then(|| report.clone().predecessor(boot_id)).flatten()
+        let of_this = |report: &Report| report.namespace == namespace && report.lease == lease;
+        self.left_behind.clone().filter(of_this)?.predecessor(boot_id)
     }
 
     /// The files as `author` writes them; `boot_id` is the running kernel's.

@@ -105,7 +105,7 @@ fn said(command: &mut Command) -> Result<String> {
 }
 
 /// As Go calls it.
-fn architecture() -> &'static str {
+pub(crate) fn architecture() -> &'static str {
     match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",

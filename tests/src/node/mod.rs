@@ -25,6 +25,7 @@ use tokio::time::{Instant, sleep};
 
 use self::binaries::Binaries;
 pub use self::image::Image;
+pub(crate) use self::image::architecture;
 use self::link::Link;
 pub use self::pods::container_status;
 use self::world::World;

@@ -2,6 +2,8 @@
 //!
 //! TLS goes through it untouched. What it carries is bytes, so a fault hits whatever is on its way in that moment.
 
+mod state;
+
 use std::collections::VecDeque;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -16,87 +18,13 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use self::state::State;
+pub use self::state::{Cut, Direction, Flow};
+
 /// The end of a stream is passed on so much later: a server that hears of it at once gives up what it was just asked.
 const END_AFTER: Duration = Duration::from_millis(500);
 /// What it keeps of one direction of one connection, at most and roughly; then it reads no more.
 const MOST: usize = 4 << 20;
-
-/// What becomes of bytes in one direction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Flow {
-    /// They arrive.
-    #[default]
-    Pass,
-    /// They arrive in order, so much later than they were sent.
-    Delay(Duration),
-    /// They are kept, and arrive once something else is asked for: as over a cable that was cut and is mended.
-    Hold,
-    /// They are not even taken: the sender's buffers fill.
-    Freeze,
-    /// They are swallowed. A connection that has lost some is silent in this direction for good, as one that a router
-    /// has forgotten.
-    Drop,
-}
-
-/// From whom to whom.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Direction {
-    /// Requests.
-    ToServer,
-    /// Answers, and what a watch shows.
-    ToAgent,
-}
-
-/// An end that comes at once, for all connections that there are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Cut {
-    /// Both sides are told, by a reset.
-    #[default]
-    Reset,
-    /// Half open: only the server is told. The agent's side is silent.
-    ServerSide,
-    /// Half open: only the agent is told. To the server it seems to be there.
-    AgentSide,
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct State {
-    to_server: Flow,
-    to_agent: Flow,
-    refusing: bool,
-    /// How often connections were cut, and how the last time.
-    cuts: u64,
-    cut: Cut,
-    /// How often anything but that was set.
-    settings: u64,
-}
-
-impl State {
-    fn flow(&self, direction: Direction) -> Flow {
-        match direction {
-            Direction::ToServer => self.to_server,
-            Direction::ToAgent => self.to_agent,
-        }
-    }
-
-    fn set(&mut self, direction: Direction, flow: Flow) {
-        match direction {
-            Direction::ToServer => self.to_server = flow,
-            Direction::ToAgent => self.to_agent = flow,
-        }
-        self.settings += 1;
-    }
-
-    fn passes(&self) -> bool {
-        let State { to_server, to_agent, refusing, .. } = self;
-        [to_server, to_agent].into_iter().all(|flow| *flow == Flow::default()) && !refusing
-    }
-
-    fn heal(&mut self) {
-        let State { cuts, cut, settings, .. } = *self;
-        *self = State { cuts, cut, settings: settings + 1, ..State::default() };
-    }
-}
 
 /// A relay, until it is dropped.
 #[derive(Debug)]
