@@ -107,6 +107,12 @@ impl Acts {
         self.runs().windows(2).map(|pair| pair[1].first.saturating_sub(pair[0].last)).collect()
     }
 
+    /// All but the first ones.
+    #[must_use]
+    pub fn after(self, number: usize) -> Acts {
+        Acts(self.0.into_iter().skip(number).collect())
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.0.len()

@@ -11,6 +11,8 @@ use crate::world::{Event, World};
 
 /// Half of `w` for the alarm to be late, half for the retraction.
 const LATE: Time = RETRACT / 2;
+/// How long after the validity the kernel kills a process whose file is still there.
+const LEEWAY: Time = 50 * MILLISECOND;
 /// Within which a parent sees that its child is dead, and removes the file.
 const SWEEP: Time = 100 * MILLISECOND;
 
@@ -54,6 +56,8 @@ pub(crate) struct Agent {
     pub(crate) asleep_until: Time,
     pods: u64,
     wake: u64,
+    /// The process that has a timer of the kernel's, and when that goes off next.
+    alarm: Option<(u64, Time)>,
     /// Counts the requests, so that an answer that comes too late is known.
     pub(crate) sent: u64,
     /// What its file says.
@@ -82,6 +86,7 @@ impl Agent {
             asleep_until: 0,
             pods: 0,
             wake: 0,
+            alarm: None,
             sent: 0,
             tenure: None,
             report: None,
@@ -218,6 +223,7 @@ impl World {
                     self.judge.published(who, tenure.fencing_token, until, self.now);
                     let agent = &mut self.agents[who];
                     agent.report = Some((tenure.clone(), agent.life));
+                    self.set_alarm(who);
                 }
                 self.agents[who].tenure = Some(tenure);
             }
@@ -225,6 +231,7 @@ impl World {
                 if !tenure.validity.has_expired(now) {
                     let until = self.agents[who].clock.when(tenure.validity.until_boottime());
                     self.judge.extended(who, until, self.now);
+                    self.set_alarm(who);
                 }
                 self.agents[who].tenure = Some(tenure);
             }
@@ -314,21 +321,39 @@ impl World {
     pub(crate) fn stop(&mut self, who: usize, lasting: Time) {
         let agent = &mut self.agents[who];
         agent.stopped_until = agent.stopped_until.max(self.now + lasting);
+    }
+
+    /// The kernel's timer follows the validity. One event is enough as long as that only grows.
+    fn set_alarm(&mut self, who: usize) {
+        let Some(valid_until) = self.judge.valid_until(who) else { return };
+        let due = (valid_until + LEEWAY).max(self.now);
+        let agent = &mut self.agents[who];
         let life = agent.life;
-        // The timer is disarmed once the file is gone.
-        if let Some(ends) = self.judge.valid_until(who) {
-            self.at(ends.max(self.now), Event::Expired { who, life });
+        if agent.alarm.is_none_or(|(of, at)| of != life || at > due) {
+            agent.alarm = Some((life, due));
+            self.at(due, Event::Expired { who, life });
         }
     }
 
-    /// The kernel kills a process that is still stopped when its validity ends.
+    /// The kernel kills a process whose file is still there when its time is over, whether it is stopped or only slow.
     pub(crate) fn expire(&mut self, who: usize, life: u64) {
         let Agent { life: current, stopped_until, asleep_until, .. } = self.agents[who];
-        if asleep_until > self.now {
+        if current != life || self.agents[who].election.is_none() {
+            return;
+        }
+        self.agents[who].alarm = None;
+        // Disarmed once the file is gone.
+        let Some(valid_until) = self.judge.valid_until(who) else { return };
+        if valid_until + LEEWAY > self.now {
+            self.set_alarm(who);
+        } else if asleep_until > self.now {
+            self.agents[who].alarm = Some((life, asleep_until));
             self.at(asleep_until, Event::Expired { who, life });
-        } else if current == life && stopped_until > self.now {
+        } else {
             self.trace.note(self.now, || format!("{who} is killed by its timer"));
-            self.judge.tally.hit(Fault::Stop);
+            if stopped_until > self.now {
+                self.judge.tally.hit(Fault::Stop);
+            }
             self.kill(who);
         }
     }

@@ -28,7 +28,6 @@ impl World {
         self.after(timeout, answer(Answer::Unknown));
         let there = self.random.u64(..10 * MILLISECOND);
         let back = self.random.u64(..10 * MILLISECOND);
-        let forbidden = matches!(request, Request::Create(_)) && !self.agents[who].may_create;
         let arrive = |answer_after| Event::Arrive { who, life, sent, request, answer_after };
         match self.trouble(who) {
             Some(fault @ (Fault::Down | Fault::CutOff | Fault::LoseRequests)) => {
@@ -74,9 +73,6 @@ impl World {
                 let late = self.random.u64(..40 * SECOND);
                 self.after(late, arrive(None));
             }
-            Some(_) | None if forbidden => {
-                self.after(there + back, answer(Answer::Refused { retry_after: None }));
-            }
             Some(_) | None => self.after(there, arrive(Some(back))),
         }
     }
@@ -115,7 +111,9 @@ impl World {
     pub(crate) fn arrive(&mut self, who: usize, life: u64, sent: u64, request: &Request, answer_after: Option<Time>) {
         let position = self.server.position();
         let before = self.server.lease().cloned();
-        let answer = self.server.handle(request);
+        // Whatever becomes of the answer: who may not create does not.
+        let is_allowed = self.agents[who].may_create || !matches!(request, Request::Create(_));
+        let answer = if is_allowed { self.server.handle(request) } else { Answer::Refused { retry_after: None } };
         if self.server.position() != position
             && let Some(after) = self.server.lease()
         {

@@ -12,7 +12,10 @@ pub(super) const SERVICE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 const CONTROLLERS: &str = "garbage-collector-controller,namespace-controller,serviceaccount-controller";
 
 /// What real ones need beside.
-const NODE_CONTROLLERS: &str = "deployment-controller,replicaset-controller,root-ca-certificate-publisher-controller,\
+const NODE_CONTROLLERS: &str = "deployment-controller,replicaset-controller,statefulset-controller,job-controller,\
+                                disruption-controller,persistentvolume-binder-controller,\
+                                persistentvolume-protection-controller,persistentvolumeclaim-protection-controller,\
+                                root-ca-certificate-publisher-controller,\
                                 node-lifecycle-controller,taint-eviction-controller,pod-garbage-collector-controller";
 
 /// On a Unix socket: no port to be taken, and none but us to connect.
@@ -68,6 +71,8 @@ pub(super) fn controller_manager(folder: &Path, kubeconfig: &Path, nodes: bool) 
         format!("--controllers={CONTROLLERS}{}", if nodes { format!(",{NODE_CONTROLLERS}") } else { String::new() }),
         format!("--service-account-private-key-file={}", file("accounts.key")),
         format!("--root-ca-file={}", file("ca.crt")),
+        // A claim is bound by the next look but one.
+        "--pvclaimbinder-sync-period=1s".to_owned(),
         "--leader-elect=false".to_owned(),
         "--secure-port=0".to_owned(),
     ]

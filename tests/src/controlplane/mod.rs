@@ -67,8 +67,8 @@ pub struct Options {
     /// Whether etcd waits for the disk. Without, a write survives the death of etcd, but not of the
     /// machine, which no test outlives; and no test is slow or fast by what else uses the disk.
     pub fsync: bool,
-    /// Whether there are to be real nodes: then kube-controller-manager also runs Deployments, and judges nodes and
-    /// what is on them.
+    /// Whether there are to be real nodes: then kube-controller-manager also runs Deployments, StatefulSets and Jobs, binds
+    /// volumes, and judges nodes and what is on them.
     pub nodes: bool,
     /// More arguments for kube-apiserver.
     pub api_server_arguments: Vec<String>,

@@ -8,6 +8,7 @@ mod binaries;
 mod debian;
 mod image;
 mod link;
+mod memory;
 mod pods;
 mod settings;
 mod world;
@@ -27,6 +28,7 @@ use self::binaries::Binaries;
 pub use self::image::Image;
 pub(crate) use self::image::architecture;
 use self::link::Link;
+pub use self::memory::Hog;
 pub use self::pods::container_status;
 use self::world::World;
 use crate::controlplane::ControlPlane;
@@ -111,6 +113,15 @@ impl Node {
         &self.containerd
     }
 
+    /// Starts containerd again, and waits until it serves.
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn restart_containerd(&self) -> Result<()> {
+        self.containerd.start()?;
+        self.until_serving().await
+    }
+
     /// The process on which all others depend: with it goes the machine.
     pub fn machine(&self) -> &Process {
         self.world.init()
@@ -118,7 +129,7 @@ impl Node {
 
     /// A busybox, for containers that need a shell.
     pub fn busybox(&self) -> Image {
-        let applets = ["sh", "sleep", "cat", "ls", "id", "touch", "test", "tail", "dd"];
+        let applets = ["sh", "sleep", "cat", "ls", "id", "touch", "test", "tail", "dd", "rm"];
         Image {
             name: "busybox".to_owned(),
             entrypoint: vec!["/bin/sh".to_owned()],

@@ -23,10 +23,20 @@ impl Node {
         let (namespace, name, uid) = (pod.namespace(), pod.name_any(), pod.uid());
         let folder = format!("{}_{name}_{}", namespace.unwrap_or_default(), uid.unwrap_or_default());
         let folder = self.scratch.path().join("logs").join(folder).join(container);
-        let mut files: Vec<PathBuf> =
-            fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
-        files.sort();
-        files.iter().map(|file| fs::read_to_string(file).unwrap_or_default()).collect()
+        children(&folder).iter().map(|file| fs::read_to_string(file).unwrap_or_default()).collect()
+    }
+
+    /// What all containers wrote of all pods that a namespace has had here lately.
+    pub fn logs(&self, namespace: &str) -> String {
+        let of_namespace = |pod: &Path| {
+            let name = pod.file_name().unwrap_or_default().to_string_lossy();
+            name.split_once('_').is_some_and(|(of, _)| of == namespace)
+        };
+        let pods = children(&self.scratch.path().join("logs")).into_iter().filter(|pod| of_namespace(pod));
+        let files = pods.flat_map(|pod| children(&pod)).flat_map(|container| children(&container));
+        let logs =
+            files.map(|file| format!("--- {}\n{}", file.display(), fs::read_to_string(&file).unwrap_or_default()));
+        logs.collect()
     }
 
     /// The processes of a container as `pod` names it, by our own ids, in the order of those that they have in there.
@@ -49,6 +59,14 @@ impl Node {
     }
 }
 
+/// Of a folder that may be gone, in the order of their names.
+fn children(folder: &Path) -> Vec<PathBuf> {
+    let mut children: Vec<PathBuf> =
+        fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    children.sort();
+    children
+}
+
 /// As the process itself sees it, in the innermost of its namespaces.
 fn inner_id(process: u32) -> Option<u32> {
     let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
@@ -57,7 +75,7 @@ fn inner_id(process: u32) -> Option<u32> {
 
 /// The folder of that name, at any depth.
 fn below(folder: &Path, name: &str) -> Option<PathBuf> {
-    let folders = fs::read_dir(folder).ok()?.flatten().map(|entry| entry.path()).filter(|path| path.is_dir());
+    let folders = children(folder).into_iter().filter(|path| path.is_dir());
     let found = folders.map(|path| if path.ends_with(name) { Some(path) } else { below(&path, name) });
     found.flatten().next()
 }

@@ -59,7 +59,9 @@ impl World {
         fs::create_dir(&machine)?;
         let cgroups = AtEnd::run(REMOVE_CGROUPS, cgroup.as_ref())?;
         for hierarchy in hierarchies()? {
-            fs::create_dir(hierarchy.join(&cgroup)).context("failed to make a cgroup")?;
+            let folder = hierarchy.join(&cgroup);
+            fs::create_dir(&folder).context("failed to make a cgroup")?;
+            prefer(&folder)?;
         }
         let mut arguments: Vec<String> =
             ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"].map(str::to_owned).to_vec();
@@ -106,6 +108,18 @@ impl World {
     pub(super) fn init(&self) -> &Process {
         &self.init
     }
+}
+
+/// A machine's pods share it with few others. Here those are all of this machine's programs, and each weighs as much by
+/// default as all pods together.
+fn prefer(cgroup: &Path) -> Result<()> {
+    for (file, most) in [("cpu.shares", "262144"), ("cpu.weight", "10000")] {
+        let file = cgroup.join(file);
+        if file.exists() {
+            fs::write(file, most).context("failed to give a cgroup its share")?;
+        }
+    }
+    Ok(())
 }
 
 /// Where the kernel has a version 2 only, it is the one; else each of version 1, and of version 2 what lies beside.

@@ -1,12 +1,13 @@
 //! An app in its own container, run by the agent's program that an init container has left there.
 
-use std::fs;
 use std::time::{Duration, Instant};
 
 use kube::ResourceExt as _;
 
+use crate::billing::Billing;
+use crate::figures::{figure, rounds};
 use crate::manifest::App;
-use crate::stage::Billing;
+use crate::processes::lives;
 
 /// As a shell says it: by SIGKILL.
 const KILLED: i32 = 128 + 9;
@@ -14,7 +15,8 @@ const KILLED: i32 = 128 + 9;
 #[tokio::test]
 async fn a_deleted_leader_hands_over_when_its_command_has_ended() {
     let billing = Billing::deployed("exec-deletion", App::Exec).await.unwrap();
-    for _ in 0..3 {
+    let mut leaderless = Vec::new();
+    for _ in 0..rounds(3) {
         let leader = billing.leader().await.unwrap();
         billing.until_acting(&leader).await.unwrap();
         let begun = Instant::now();
@@ -27,12 +29,14 @@ async fn a_deleted_leader_hands_over_when_its_command_has_ended() {
             gone.at - begun,
             came.at - gone.at
         );
+        leaderless.push(came.at - gone.at);
         billing.until_acting(&next).await.unwrap();
         billing.until_there().await.unwrap();
     }
     let acts = billing.end().await.unwrap();
     println!("between the acts of two commands: {:?}", acts.pauses());
-    assert_eq!(acts.runs().len(), 4);
+    assert_eq!(acts.runs().len(), rounds(3) + 1);
+    figure("exec, from file to file", &leaderless, Duration::from_secs(1));
 }
 
 #[tokio::test]
@@ -40,7 +44,7 @@ async fn the_command_dies_with_either_process_and_runs_again() {
     let billing = Billing::deployed("exec-killed", App::Exec).await.unwrap();
     let leader = billing.leader().await.unwrap();
     billing.until_acting(&leader).await.unwrap();
-    let processes = billing.node.processes(&leader, "app").unwrap();
+    let processes = billing.processes(&leader, "app").unwrap();
     assert!(processes.len() >= 3, "{processes:?}");
     let begun = billing.kill_electing(&leader).await.unwrap();
     // All but the supervisor.
@@ -51,12 +55,13 @@ async fn the_command_dies_with_either_process_and_runs_again() {
     assert_eq!((again.uid(), billing.restarts(&again).await.unwrap()), (leader.uid(), 0));
     billing.until_acting(&leader).await.unwrap();
 
-    let processes = billing.node.processes(&leader, "app").unwrap();
+    let processes = billing.processes(&leader, "app").unwrap();
     billing.witness.set_dead(billing.watch(&leader), true);
     let begun = billing.kill_supervisor(&leader).await.unwrap();
     billing.until("they end", async || Ok(processes.iter().all(|id| !lives(*id)))).await.unwrap();
     billing.until("its container is back", async || Ok(billing.restarts(&leader).await? == 1)).await.unwrap();
-    assert_eq!(billing.last_exit_code(&leader).await.unwrap(), Some(KILLED), "{}", billing.log(&leader));
+    let ended = billing.last_end(&leader, "app").await.unwrap().unwrap();
+    assert_eq!(ended.exit_code, KILLED, "{}", billing.log(&leader));
     let next = billing.leader().await.unwrap();
     println!("{} led {:?} after the kill", if next.uid() == leader.uid() { "it" } else { "another" }, begun.elapsed());
     billing
@@ -87,8 +92,4 @@ async fn a_rolling_update_hands_over_from_command_to_command() {
     let acts = billing.end().await.unwrap();
     println!("{} tenures; between the acts of two commands: {:?}", acts.runs().len(), acts.pauses());
     assert!(acts.pauses().iter().all(|pause| *pause < Duration::from_secs(3)));
-}
-
-fn lives(id: u32) -> bool {
-    fs::read_to_string(format!("/proc/{id}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
 }

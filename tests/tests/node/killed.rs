@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use kube::ResourceExt as _;
 
+use crate::billing::Billing;
 use crate::manifest::App;
-use crate::stage::Billing;
 
 /// What `test -f` may be wrong for while the supervisor lives is 100 ms; here containers are started beside it.
 const AT_MOST: Duration = Duration::from_millis(300);

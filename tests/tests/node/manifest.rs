@@ -10,6 +10,8 @@ const README: &str = include_str!("../../../README.md");
 const STATUS: &str = "/run/leader-election";
 /// Where a container has the program of another's image.
 const TOOLS: &str = "/run/elector";
+/// Where an app has the log of all, and files that tell it what to do next.
+const ACTS: &str = "/acts";
 
 /// How an app knows that its pod leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,14 +47,17 @@ impl App {
         }
     }
 
-    /// The Deployment; apps that act do so in the log of `folder`, a path of the node. Nothing is pulled.
-    pub(crate) fn deployment(self, folder: &str) -> Result<Value> {
+    /// The Deployment; apps that act do so in the log on the volume that is claimed as `acts`. Nothing is pulled.
+    pub(crate) fn deployment(self) -> Result<Value> {
         let mut manifest = readme()?;
         if self == App::Exec {
             manifest["spec"]["template"]["metadata"]["labels"]["leader-elector.io/injection"] = json!("disabled");
         }
         let pod = &mut manifest["spec"]["template"]["spec"];
-        pod["containers"][0]["imagePullPolicy"] = json!("Never");
+        let app = &mut pod["containers"][0];
+        app["imagePullPolicy"] = json!("Never");
+        app["resources"] = json!({"limits": {"memory": "32Mi"}});
+        app["securityContext"] = restricted();
         match self {
             App::Readme => return Ok(manifest),
             App::Probed => {
@@ -65,27 +70,65 @@ impl App {
                     pod.as_object_mut().context("no pod")?.remove(added);
                 }
                 pod["containers"][0].as_object_mut().context("no app")?.remove("volumeMounts");
-                act_when(pod, &format!("[ -f {STATUS}/leader_status ]"))?;
+                act_when(pod, &format!("[ -f {STATUS}/leader_status ]"));
             }
-            App::File => act_when(pod, &format!("[ -f {STATUS}/leader_status ]"))?,
+            App::File => act_when(pod, &format!("[ -f {STATUS}/leader_status ]")),
             App::Check => {
                 install(pod)?;
-                act_when(pod, &format!("{TOOLS}/elector-agent check 2>/dev/null"))?;
+                act_when(pod, &format!("{TOOLS}/elector-agent check 2>/dev/null"));
             }
             App::Exec => {
                 install(pod)?;
                 exec(pod)?;
             }
         }
-        push(&mut pod["volumes"], json!({"name": "acts", "hostPath": {"path": folder}}))?;
+        push(&mut pod["volumes"], json!({"name": "acts", "persistentVolumeClaim": {"claimName": "acts"}}))?;
         let app = &mut pod["containers"][0];
-        push(&mut app["volumeMounts"], json!({"name": "acts", "mountPath": "/acts"}))?;
-        push(&mut app["env"], json!({"name": "ACTS", "value": "/acts/log"}))?;
+        push(&mut app["volumeMounts"], json!({"name": "acts", "mountPath": ACTS}))?;
+        push(&mut app["env"], json!({"name": "ACTS", "value": format!("{ACTS}/log")}))?;
+        // On the network of its node, a pod has the node's name.
+        push(&mut app["env"], json!({"name": "HOSTNAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}))?;
         if self == App::Check {
             push(&mut app["env"], json!({"name": "STATUS_FILE", "value": format!("{STATUS}/leader_status")}))?;
         }
         Ok(manifest)
     }
+}
+
+/// What a Deployment is made into.
+pub(crate) type Edit = fn(&mut Value);
+
+/// As it is.
+pub(crate) fn deployment(_: &mut Value) {}
+
+/// The same pods with names that stay.
+pub(crate) fn stateful_set(manifest: &mut Value) {
+    manifest["kind"] = json!("StatefulSet");
+    manifest["spec"]["serviceName"] = json!("billing");
+    manifest["spec"]["podManagementPolicy"] = json!("Parallel");
+}
+
+/// The same pods, each of which ends when it has told `act` five times.
+pub(crate) fn job(manifest: &mut Value) {
+    manifest["apiVersion"] = json!("batch/v1");
+    manifest["kind"] = json!("Job");
+    let spec = &mut manifest["spec"];
+    let pods = spec["replicas"].take();
+    let mut template = spec["template"].take();
+    template["spec"]["restartPolicy"] = json!("Never");
+    *spec = json!({"completions": pods, "parallelism": pods, "template": template});
+    for argument in commands(&mut spec["template"]["spec"]["containers"][0]) {
+        *argument = json!(argument.as_str().unwrap_or_default().replace(TURN, FIVE_TURNS));
+    }
+}
+
+/// The same pods on the network of their node, whose name they share.
+pub(crate) fn on_host_network(manifest: &mut Value) {
+    manifest["spec"]["template"]["spec"]["hostNetwork"] = json!(true);
+}
+
+fn commands(container: &mut Value) -> impl Iterator<Item = &mut Value> {
+    container["command"].as_array_mut().into_iter().flatten()
 }
 
 fn readme() -> Result<Value> {
@@ -95,14 +138,35 @@ fn readme() -> Result<Value> {
     Ok(serde_yaml_ng::from_str(text)?)
 }
 
+/// What Pod Security "restricted" asks of each container.
+fn restricted() -> Value {
+    json!({
+        "allowPrivilegeEscalation": false,
+        "runAsNonRoot": true,
+        "runAsUser": 65532,
+        "capabilities": {"drop": ["ALL"]},
+        "seccompProfile": {"type": "RuntimeDefault"},
+    })
+}
+
+/// Before an app looks again.
+const TURN: &str = "sleep 0.05";
+/// The same for one that ends, and with it its container, after five acts.
+const FIVE_TURNS: &str = r#"{ [ "${acted:-0}" -lt 5 ] || exit 0; } && sleep 0.05"#;
+
+/// For sh: `tell TOKEN` acts, unless a file asks this pod's app to take all memory that it can get.
+const TELL: &str = r#"tell() {
+    if [ -f "$ACTS.exhaust.$HOSTNAME" ]; then rm "$ACTS.exhaust.$HOSTNAME"; exec tail /dev/zero; fi
+    act "$1"; acted=$((acted + 1))
+}"#;
+
 /// The app is a loop that looks, finds out its fencing token, and acts.
-fn act_when(pod: &mut Value, leads: &str) -> Result<()> {
+fn act_when(pod: &mut Value, leads: &str) {
     let token = format!(r#"json=$(cat {STATUS}/leader_status.json 2>/dev/null) && token=${{json#*\"fencingToken\":}}"#);
     let script = format!(
-        "{ACT}\ntrap exit TERM; while sleep 0.05; do if {leads}; then {token} && act \"${{token%%,*}}\"; fi; done"
+        "{ACT}\n{TELL}\ntrap exit TERM; while {TURN}; do if {leads}; then {token} && tell \"${{token%%,*}}\"; fi; done"
     );
     pod["containers"][0]["command"] = json!(["sh", "-c", script]);
-    Ok(())
 }
 
 /// An init container leaves the agent's program where the app finds it.
@@ -125,7 +189,8 @@ fn install(pod: &mut Value) -> Result<()> {
 fn exec(pod: &mut Value) -> Result<()> {
     let agent = pod["initContainers"].as_array_mut().and_then(Vec::pop).context("no init containers")?;
     let app = &mut pod["containers"][0];
-    let script = format!("{ACT}\ntrap exit TERM; while sleep 0.05; do act \"$LEADER_ELECTION_FENCING_TOKEN\"; done");
+    let script =
+        format!("{ACT}\n{TELL}\ntrap exit TERM; while {TURN}; do tell \"$LEADER_ELECTION_FENCING_TOKEN\"; done");
     app["command"] = json!([format!("{TOOLS}/elector-agent"), "exec", "--", "sh", "-c", script]);
     for setting in ["env", "securityContext"] {
         app[setting] = agent[setting].clone();

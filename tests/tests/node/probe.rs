@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use kube::ResourceExt as _;
 
+use crate::billing::Billing;
 use crate::manifest::App;
-use crate::stage::Billing;
 
 #[tokio::test]
 async fn with_check_as_readiness_probe_the_leader_is_the_one_that_is_ready() {
