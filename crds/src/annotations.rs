@@ -3,7 +3,7 @@
 //! Reading never fails: what is missing or wrong is left out, or read as whatever makes candidates wait longest, and
 //! reported as an [`Oddity`]. Unknown JSON fields are ignored.
 
-use elector_election::{AgentMark, MAX_TRANSITIONS, ReleaseMark, Timings};
+use elector_election::{AgentMark, MAX_LEASE_DURATION_SECONDS, MAX_TRANSITIONS, ReleaseMark, Timings};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -32,6 +32,10 @@ pub struct TimingsAnnotation {
     pub timings: Option<Timings>,
     /// The operator's word that nobody can have held this Lease's election before.
     pub never_held: bool,
+    /// The operator has made this Lease and does not know yet which absence it has ended (rule O2): nobody takes it.
+    pub unconfirmed: bool,
+    /// For how long everybody waits who finds what the operator made, in seconds.
+    pub wait_seconds: u32,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -50,6 +54,10 @@ struct TimingsAnnotationJson {
     timings: Option<TimingsJson>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     never_held: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    unconfirmed: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wait_seconds: Option<u32>,
 }
 
 #[derive(Serialize)]
@@ -71,6 +79,12 @@ struct ReleaseJson<'a> {
 }
 
 impl TimingsAnnotation {
+    /// For how long everybody waits who finds what the operator made, confirmed or not.
+    #[must_use]
+    pub fn least_wait_seconds(&self) -> u32 {
+        if self.unconfirmed { MAX_LEASE_DURATION_SECONDS } else { self.wait_seconds }
+    }
+
     /// As the annotation's value.
     #[must_use]
     pub fn to_json(&self) -> String {
@@ -80,7 +94,9 @@ impl TimingsAnnotation {
             retry_period_seconds: timings.retry_period_seconds().into(),
             release_delay_seconds: timings.release_delay_seconds().into(),
         });
-        json(&TimingsAnnotationJson { timings, never_held: self.never_held })
+        let wait_seconds = (self.wait_seconds > 0).then_some(self.wait_seconds);
+        let TimingsAnnotation { never_held, unconfirmed, .. } = *self;
+        json(&TimingsAnnotationJson { timings, never_held, unconfirmed, wait_seconds })
     }
 
     /// Reads the annotation's value.
@@ -88,6 +104,12 @@ impl TimingsAnnotation {
     pub fn parse(text: &str, oddities: &mut Vec<Oddity>) -> TimingsAnnotation {
         let value: Value = serde_json::from_str(text).unwrap_or_default();
         let never_held = value.get("neverHeld") == Some(&Value::Bool(true));
+        let unconfirmed = !matches!(value.get("unconfirmed"), None | Some(Value::Null | Value::Bool(false)));
+        let wait_seconds = value.get("waitSeconds").filter(|seconds| !seconds.is_null()).map_or(0, |seconds| {
+            let seconds = seconds.as_u64().and_then(|seconds| u32::try_from(seconds).ok());
+            seconds.unwrap_or(MAX_LEASE_DURATION_SECONDS).min(MAX_LEASE_DURATION_SECONDS)
+        });
+        let annotation = TimingsAnnotation { timings: None, never_held, unconfirmed, wait_seconds };
         let timings = serde_json::from_value::<TimingsJson>(value).map_err(|error| error.to_string()).and_then(
             |TimingsJson {
                  lease_duration_seconds,
@@ -105,10 +127,10 @@ impl TimingsAnnotation {
             },
         );
         match timings {
-            Ok(timings) => TimingsAnnotation { timings: Some(timings), never_held },
+            Ok(timings) => TimingsAnnotation { timings: Some(timings), ..annotation },
             Err(why) => {
                 oddities.push(Oddity::new(TIMINGS_ANNOTATION, text, format!("no timings: {why}")));
-                TimingsAnnotation { timings: None, never_held }
+                annotation
             }
         }
     }
@@ -183,7 +205,7 @@ mod tests {
 
     #[test]
     fn timings_are_written_as_documented_and_read_back() {
-        let annotation = TimingsAnnotation { timings: Some(Timings::DEFAULT), never_held: false };
+        let annotation = TimingsAnnotation { timings: Some(Timings::DEFAULT), ..TimingsAnnotation::default() };
         assert_eq!(
             annotation.to_json(),
             r#"{"leaseDurationSeconds":15,"renewDeadlineSeconds":10,"retryPeriodSeconds":2,"releaseDelaySeconds":0}"#
@@ -192,6 +214,12 @@ mod tests {
         let never_held = TimingsAnnotation { never_held: true, ..annotation };
         assert!(never_held.to_json().ends_with(r#""releaseDelaySeconds":0,"neverHeld":true}"#));
         assert_eq!(parse(&never_held.to_json()), (never_held, 0));
+        let unconfirmed = TimingsAnnotation { unconfirmed: true, ..annotation };
+        assert!(unconfirmed.to_json().ends_with(r#""releaseDelaySeconds":0,"unconfirmed":true}"#));
+        assert_eq!(parse(&unconfirmed.to_json()), (unconfirmed, 0));
+        let confirmed = TimingsAnnotation { wait_seconds: 40, ..annotation };
+        assert!(confirmed.to_json().ends_with(r#""releaseDelaySeconds":0,"waitSeconds":40}"#));
+        assert_eq!(parse(&confirmed.to_json()), (confirmed, 0));
     }
 
     #[test]

@@ -102,12 +102,16 @@ pub fn read(stored: &StoredLease) -> Result<(Lease, Vec<Oddity>), UnusableLease>
             0
         }
     };
-    let TimingsAnnotation { timings, never_held } = match stored.annotation(TIMINGS_ANNOTATION) {
+    let annotation = match stored.annotation(TIMINGS_ANNOTATION) {
         Some(text) => TimingsAnnotation::parse(text, &mut oddities),
         None => TimingsAnnotation::default(),
     };
     let agent = stored.annotation(AGENT_ANNOTATION).map(|text| parse_agent(text, &mut oddities));
-    Ok((Lease { resource_version, record, lease_duration_seconds, timings, never_held, agent }, oddities))
+    let TimingsAnnotation { timings, never_held, .. } = annotation;
+    let least_wait_seconds = annotation.least_wait_seconds();
+    let lease =
+        Lease { resource_version, record, lease_duration_seconds, timings, never_held, least_wait_seconds, agent };
+    Ok((lease, oddities))
 }
 
 /// Sets the fields of the record and the agent's mark as `write` says; everything else is kept.

@@ -7,6 +7,7 @@ use std::fmt::Debug;
 use std::future::Future;
 use std::time::Duration;
 
+use elector_agent::clock;
 use elector_crds::annotations::TimingsAnnotation;
 use elector_crds::conditions::Reason;
 use elector_crds::{LeaderElection, LeaderElectionStatus, StoredLease, TIMINGS_ANNOTATION};
@@ -23,6 +24,10 @@ use tokio::sync::watch;
 use crate::observe::{Answer, Now};
 use crate::plan::{Event, LeaseAction, Plan, lease::Amendment, rbac};
 use crate::{NAME, events, key::Key};
+
+/// Whoever finds a Lease of which it knows nothing waits for longer, the smallest timings of all being 4/2/1. So none that
+/// came and went between a create and its answer can have had a holder.
+const CONFIRMED_WITHIN: Duration = Duration::from_secs(2);
 
 /// Why a plan was not carried out to its end.
 #[derive(Debug, thiserror::Error)]
@@ -174,13 +179,12 @@ impl Applier {
         answers: &mut Vec<Answer>,
     ) -> Result<(), Error> {
         let leases = self.api::<StoredLease>(election);
-        let (unmarked, is_new) = without_mark(lease);
-        match self.write("create the Lease", leases.create(&post(), &unmarked)).await {
-            Ok(created) if is_new => self.mark_never_held(election, created, lease, answers).await,
-            Ok(created) => {
-                answers.push(Answer::Lease(Box::new(created)));
-                Ok(())
-            }
+        let unconfirmed = unconfirmed(lease);
+        let sent_at = clock::now().ok();
+        match self.write("create the Lease", leases.create(&post(), &unconfirmed)).await {
+            Ok(created) if is_prompt(sent_at) => self.confirm(election, created, lease, answers).await,
+            // The watch shows it, after all that was there before.
+            Ok(_) => Ok(()),
             Err(stale @ Error::Stale(_)) => {
                 self.read_lease(election, answers).await?;
                 Err(stale)
@@ -189,20 +193,20 @@ impl Applier {
         }
     }
 
-    /// The version that was just created, and no other, is one that nobody can have held (rule O2). A create cannot say which
-    /// absence it ends: one that comes late, or that is sent again because its answer was lost, may follow upon a holder.
-    async fn mark_never_held(
+    /// The version that was just created, and no other, is what was meant (rule O2). A create cannot say which absence it ends:
+    /// one that comes late, or whose answer was lost, may follow upon a holder of whom nothing was known when it was sent.
+    async fn confirm(
         &self,
         election: &LeaderElection,
         created: StoredLease,
-        marked: &StoredLease,
+        meant: &StoredLease,
         answers: &mut Vec<Answer>,
     ) -> Result<(), Error> {
         let mut lease = created.clone();
-        lease.metadata.annotations.clone_from(&marked.metadata.annotations);
+        lease.metadata.annotations.clone_from(&meant.metadata.annotations);
         let leases = self.api::<StoredLease>(election);
-        let replaced = self.write("mark the Lease", leases.replace(&election.name_any(), &post(), &lease)).await;
-        // Unmarked it is as good: whoever contends for it waits once.
+        let replaced = self.write("confirm the Lease", leases.replace(&election.name_any(), &post(), &lease)).await;
+        // Unconfirmed, nobody takes it: it is looked at again when the watch has shown it.
         answers.push(Answer::Lease(Box::new(replaced.unwrap_or(created))));
         Ok(())
     }
@@ -363,15 +367,20 @@ fn post() -> PostParams {
     PostParams { field_manager: Some(NAME.to_owned()), ..PostParams::default() }
 }
 
-/// `lease` as it is created, and whether it was to be marked as never held.
-fn without_mark(lease: &StoredLease) -> (StoredLease, bool) {
-    let mut unmarked = lease.clone();
+/// Whether so little time has passed that nobody can have begun a tenure meanwhile.
+fn is_prompt(sent_at: Option<elector_election::Now>) -> bool {
+    let (Some(sent_at), Ok(now)) = (sent_at, clock::now()) else { return false };
+    now.moment.longest_since(sent_at.moment) <= CONFIRMED_WITHIN
+}
+
+/// `lease` as it is created.
+fn unconfirmed(lease: &StoredLease) -> StoredLease {
+    let mut created = lease.clone();
     let annotation = lease.annotation(TIMINGS_ANNOTATION).unwrap_or_default();
-    let asked = TimingsAnnotation::parse(annotation, &mut Vec::new());
-    if asked.never_held {
-        unmarked.set_annotation(TIMINGS_ANNOTATION, TimingsAnnotation { never_held: false, ..asked }.to_json());
-    }
-    (unmarked, asked.never_held)
+    let timings = TimingsAnnotation::parse(annotation, &mut Vec::new()).timings;
+    let annotation = TimingsAnnotation { timings, unconfirmed: true, ..TimingsAnnotation::default() };
+    created.set_annotation(TIMINGS_ANNOTATION, annotation.to_json());
+    created
 }
 
 #[cfg(test)]

@@ -26,7 +26,7 @@ impl Namespace<'_> {
     pub async fn create_lease(&self, election: &str, timings: Timings) -> Result<()> {
         let mut lease = StoredLease::new(ObjectMeta { name: Some(election.to_owned()), ..ObjectMeta::default() });
         FirstRecord::NeverHeld { lease_duration_seconds: timings.lease_duration_seconds() }.apply(&mut lease);
-        let annotation = TimingsAnnotation { timings: Some(timings), never_held: true };
+        let annotation = TimingsAnnotation { timings: Some(timings), never_held: true, ..TimingsAnnotation::default() };
         lease.set_annotation(TIMINGS_ANNOTATION, annotation.to_json());
         self.api().create(&PostParams::default(), &lease).await?;
         Ok(())
@@ -63,7 +63,8 @@ impl Namespace<'_> {
     /// # Errors
     /// When the API server refuses.
     pub async fn set_timings(&self, election: &str, timings: Timings) -> Result<()> {
-        let annotation = TimingsAnnotation { timings: Some(timings), never_held: false }.to_json();
+        let annotation =
+            TimingsAnnotation { timings: Some(timings), never_held: false, ..TimingsAnnotation::default() }.to_json();
         self.edit_lease(election, serde_json::json!({"metadata": {"annotations": {TIMINGS_ANNOTATION: annotation}}}))
             .await
     }

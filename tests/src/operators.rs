@@ -405,7 +405,10 @@ fn never_held() -> Result<StoredLease> {
     let timings = Timings::new(5, 3, 1, 0)?;
     let metadata = ObjectMeta { name: Some(OPERATOR.to_owned()), ..ObjectMeta::default() };
     let mut lease = StoredLease::new(metadata);
-    lease.set_annotation(TIMINGS_ANNOTATION, TimingsAnnotation { timings: Some(timings), never_held: true }.to_json());
+    lease.set_annotation(
+        TIMINGS_ANNOTATION,
+        TimingsAnnotation { timings: Some(timings), never_held: true, ..TimingsAnnotation::default() }.to_json(),
+    );
     FirstRecord::NeverHeld { lease_duration_seconds: timings.lease_duration_seconds() }.apply(&mut lease);
     Ok(lease)
 }

@@ -8,7 +8,7 @@ use elector_crds::{
     AGENT_ANNOTATION, LeaderElection, LeaderElectionSpec, STRICT_IDENTITY_LABEL, StoredLease, TIMINGS_ANNOTATION,
     format_timestamp, lease,
 };
-use elector_election::{Lease, Timestamp, Timings, WatchEvent};
+use elector_election::{Lease, MAX_LEASE_DURATION_SECONDS, Timestamp, Timings, WatchEvent};
 use elector_operator::key::Key;
 use elector_operator::observe::{Answer, Index, Now, Seen};
 use elector_operator::plan::{LeaseAction, plan};
@@ -141,8 +141,8 @@ impl Operator for Shipped {
                 LeaseAction::Amend(amendment) => {
                     let mut amended = named(&amendment.uid);
                     amendment.apply(&mut amended);
-                    let Lease { record, timings, never_held, .. } = read(amended);
-                    timings.map(|timings| Step::Amend { uid: record.uid, timings, never_held })
+                    let Lease { record, timings, never_held, least_wait_seconds, .. } = read(amended);
+                    timings.map(|timings| Step::Amend { uid: record.uid, timings, never_held, least_wait_seconds })
                 }
                 LeaseAction::Look => Some(Step::Look),
             };
@@ -223,8 +223,12 @@ fn stored(lease: &Lease, election: &LeaderElection) -> StoredLease {
     stored.metadata.resource_version = Some(lease.resource_version.0.to_string());
     stored.labels_mut().insert(MANAGED_BY_LABEL.to_owned(), NAME.to_owned());
     stored.labels_mut().insert(STRICT_IDENTITY_LABEL.to_owned(), "true".to_owned());
-    let Lease { timings, never_held, .. } = *lease;
-    stored.set_annotation(TIMINGS_ANNOTATION, TimingsAnnotation { timings, never_held }.to_json());
+    let Lease { timings, never_held, least_wait_seconds, .. } = *lease;
+    // The simulation has no durations that long.
+    let unconfirmed = least_wait_seconds == MAX_LEASE_DURATION_SECONDS;
+    let wait_seconds = if unconfirmed { 0 } else { least_wait_seconds };
+    let annotation = TimingsAnnotation { timings, never_held, unconfirmed, wait_seconds };
+    stored.set_annotation(TIMINGS_ANNOTATION, annotation.to_json());
     if let Some(agent) = &lease.agent {
         stored.set_annotation(AGENT_ANNOTATION, agent_to_json(agent));
     }

@@ -27,6 +27,9 @@ pub struct Lease {
     pub timings: Option<Timings>,
     /// The operator's word, given at creation, that nobody can have held this election before.
     pub never_held: bool,
+    /// For how long everybody waits, by the operator's word, as long as no agent has written this Lease, in seconds: until
+    /// the operator has confirmed that what it made is up to date, the most that there is (rule O2).
+    pub least_wait_seconds: u32,
     /// What an agent of ours wrote beside the record.
     pub agent: Option<AgentMark>,
 }
@@ -90,9 +93,15 @@ impl Lease {
         self.agent.as_ref().is_some_and(|agent| agent.transitions >= self.record.transitions)
     }
 
+    /// For how long whoever finds it waits, whatever it has seen before.
+    pub(crate) fn least_wait_seconds(&self) -> u32 {
+        if self.agent.is_none() { self.least_wait_seconds } else { 0 }
+    }
+
     /// Whether nothing at all has happened to it since the operator made it as never held.
     pub(crate) fn is_untouched(&self) -> bool {
         self.never_held
+            && self.least_wait_seconds == 0
             && self.record.holder.is_empty()
             && self.record.acquire_time.is_none()
             && self.record.renew_time.is_none()

@@ -178,8 +178,9 @@ impl View {
         duration.saturating_sub(now.shortest_since(self.seen_at))
     }
 
-    /// `D_eff`: the largest of the candidate's own lease duration and every one seen in this tenure.
+    /// `D_eff`: the largest of the candidate's own lease duration, every one seen in this tenure, and the operator's word.
     pub(crate) fn effective_duration_seconds(&self, own_duration_seconds: u32) -> u32 {
-        self.longest_duration_seconds.max(own_duration_seconds).min(MAX_LEASE_DURATION_SECONDS)
+        let least = self.lease().map_or(0, Lease::least_wait_seconds);
+        self.longest_duration_seconds.max(own_duration_seconds).max(least).min(MAX_LEASE_DURATION_SECONDS)
     }
 }

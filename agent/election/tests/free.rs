@@ -377,3 +377,38 @@ fn a_release_of_the_first_tenure_is_worth_nothing_after_the_fifth() {
     world.expect_quiet_for(seconds(15));
     world.expect_acquisition(&old);
 }
+
+#[test]
+fn a_lease_that_its_operator_has_not_confirmed_is_nobodys_until_it_has() {
+    let made = held_by_client_go("b");
+    let mut world = World::showing(&Lease { least_wait_seconds: 3600, ..made.clone() });
+    world.expect_quiet_for(seconds(3000));
+    let confirmed = made.clone().version(11);
+    world.show(&confirmed);
+    world.expect_acquisition(&confirmed);
+
+    let mut world = World::showing(&Lease { least_wait_seconds: 3600, ..made.clone() });
+    world.expect_quiet_for(seconds(20));
+    let outdated = Lease { least_wait_seconds: 40, ..made }.version(11);
+    world.show(&outdated);
+    world.expect_quiet_for(seconds(20));
+    world.expect_acquisition(&outdated);
+}
+
+#[test]
+fn the_operators_word_ends_with_the_first_agent_that_writes_the_lease() {
+    let lease = Lease { least_wait_seconds: 3600, ..held_by("b") };
+    let mut world = World::showing(&lease);
+    world.expect_quiet_for(seconds(15));
+    world.expect_acquisition(&lease);
+}
+
+#[test]
+fn a_lease_never_held_that_is_not_confirmed_is_not_free() {
+    let lease = Lease { least_wait_seconds: 3600, ..never_held() };
+    let mut world = World::showing(&lease);
+    world.expect_quiet_for(seconds(100));
+    let confirmed = never_held().version(2);
+    world.show(&confirmed);
+    world.acquires(&confirmed);
+}

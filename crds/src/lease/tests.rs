@@ -27,6 +27,7 @@ fn empty() -> Lease {
         lease_duration_seconds: 0,
         timings: None,
         never_held: false,
+        least_wait_seconds: 0,
         agent: None,
     }
 }
@@ -65,7 +66,7 @@ fn reads_a_whole_lease() {
             "leaseTransitions": 4,
         }),
         json!({
-            TIMINGS_ANNOTATION: TimingsAnnotation { timings: Some(Timings::DEFAULT), never_held: true }.to_json(),
+            TIMINGS_ANNOTATION: TimingsAnnotation { timings: Some(Timings::DEFAULT), never_held: true, ..TimingsAnnotation::default() }.to_json(),
             AGENT_ANNOTATION: agent_to_json(&write("billing-0_5f0c").agent),
         }),
     );
@@ -80,6 +81,7 @@ fn reads_a_whole_lease() {
         lease_duration_seconds: 15,
         timings: Some(Timings::DEFAULT),
         never_held: true,
+        least_wait_seconds: 0,
         agent: Some(write("").agent),
         ..empty()
     };

@@ -2,8 +2,11 @@
 
 use std::time::Duration;
 
+use elector_crds::annotations::TimingsAnnotation;
 use elector_crds::lease::{self, UnusableLease};
-use elector_crds::{ADOPT_ANNOTATION, Oddity, STRICT_IDENTITY_LABEL, StoredLease};
+use elector_crds::{
+    ADOPT_ANNOTATION, AGENT_ANNOTATION, Oddity, STRICT_IDENTITY_LABEL, StoredLease, TIMINGS_ANNOTATION,
+};
 use elector_election::{Lease, MAX_LEASE_DURATION_SECONDS, UNKNOWN_HOLDER};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::ResourceExt;
@@ -30,6 +33,10 @@ pub struct LeaseSeen {
     pub longest_duration_seconds: u32,
     /// Whether the record has changed under this uid since it was first seen: only then is the holder known to live.
     pub moved: bool,
+    /// An operator made it and has not said yet whether that was up to date (rule O2).
+    pub unconfirmed: bool,
+    /// The watch has shown it: then it has shown all that was there before, too.
+    pub watched: bool,
     /// When it was last read from the store itself: a watch may be dead without anybody noticing.
     pub read_at: Option<Duration>,
 }
@@ -58,6 +65,8 @@ impl LeaseSeen {
             managed: stored.labels().get(MANAGED_BY_LABEL).is_some_and(|by| by == NAME),
             adopt: stored.annotation(ADOPT_ANNOTATION) == Some("true"),
             strict: stored.labels().contains_key(STRICT_IDENTITY_LABEL),
+            unconfirmed: is_unconfirmed(stored),
+            watched: false,
             seen_at: now.at,
             moved: false,
             read_at: None,
@@ -78,17 +87,23 @@ impl LeaseSeen {
             next.longest_duration_seconds.max(self.longest_duration_seconds)
         };
         if last_record == record {
-            let LeaseSeen { seen_at, moved, read_at, .. } = *self;
-            return Ok(LeaseSeen { seen_at, moved, read_at, longest_duration_seconds, ..next });
+            let LeaseSeen { seen_at, moved, read_at, watched, .. } = *self;
+            return Ok(LeaseSeen { seen_at, moved, read_at, watched, longest_duration_seconds, ..next });
         }
-        Ok(LeaseSeen { moved: true, longest_duration_seconds, ..next })
+        Ok(LeaseSeen { moved: true, watched: self.watched, longest_duration_seconds, ..next })
     }
 
     /// How long a silent holder is waited for, where candidates wait at least `own`.
     #[must_use]
     pub fn effective_duration(&self, own: Duration) -> Duration {
-        let longest = Duration::from_secs(self.longest_duration_seconds.into());
-        longest.max(own).min(Duration::from_secs(MAX_LEASE_DURATION_SECONDS.into()))
+        let longest = self.longest_duration_seconds.max(self.least_wait_seconds());
+        Duration::from_secs(longest.into()).max(own).min(Duration::from_secs(MAX_LEASE_DURATION_SECONDS.into()))
+    }
+
+    /// For how long everybody waits by the operator's own word, as long as no agent has written it.
+    #[must_use]
+    pub fn least_wait_seconds(&self) -> u32 {
+        if self.lease.agent.is_none() { self.lease.least_wait_seconds } else { 0 }
     }
 
     /// Whether anything but the renewal itself differs.
@@ -108,15 +123,24 @@ impl LeaseSeen {
 
 impl History {
     pub(super) fn take_in(&mut self, seen: &LeaseSeen) {
+        // What was made for an earlier absence tells nothing that is not known better.
+        if seen.unconfirmed {
+            return;
+        }
         let record = &seen.lease.record;
         if !record.holder.is_empty() && record.holder != UNKNOWN_HOLDER {
             if self.holder.as_ref() != Some(&record.holder) {
                 self.holder = Some(record.holder.clone());
             }
-            self.duration_seconds = seen.longest_duration_seconds;
+            self.duration_seconds = seen.longest_duration_seconds.max(seen.least_wait_seconds());
         }
         self.transitions = self.transitions.max(record.transitions);
     }
+}
+
+fn is_unconfirmed(stored: &StoredLease) -> bool {
+    let annotation = stored.annotation(TIMINGS_ANNOTATION).unwrap_or_default();
+    stored.annotation(AGENT_ANNOTATION).is_none() && TimingsAnnotation::parse(annotation, &mut Vec::new()).unconfirmed
 }
 
 fn log(stored: &StoredLease, oddities: &[Oddity]) {

@@ -147,7 +147,7 @@ impl Index {
             }
             Seen::Lease(event) => {
                 let changes = self.listings.leases.handle(event);
-                changes.into_iter().flat_map(|change| self.change_lease(change, now)).collect()
+                changes.into_iter().flat_map(|change| self.watch_lease(change, now)).collect()
             }
             Seen::Pod(event) => {
                 let changes = self.listings.pods.handle(event);
@@ -257,6 +257,19 @@ impl Index {
         self.elections.remove(&key);
         self.remember(&key);
         key
+    }
+
+    /// A change that the watch shows, and with it that all is known that was before.
+    fn watch_lease(&mut self, change: Change<StoredLease>, now: Now) -> Option<Key> {
+        let shown = match &change {
+            Change::Listed(stored) | Change::Changed(stored) => Some((Key::of(stored), stored.metadata.uid.clone())),
+            Change::Deleted(_) | Change::Vanished(_) => None,
+        };
+        let changed = self.change_lease(change, now);
+        let Some((key, uid)) = shown else { return changed };
+        let seen = self.leases.get_mut(&key).filter(|seen| Some(&seen.lease.record.uid) == uid.as_ref());
+        let news = seen.is_some_and(|seen| !std::mem::replace(&mut seen.watched, true) && seen.unconfirmed);
+        changed.or_else(|| (news && self.elections.contains_key(&key)).then_some(key))
     }
 
     fn change_lease(&mut self, change: Change<StoredLease>, now: Now) -> Option<Key> {

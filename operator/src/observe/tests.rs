@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::plan::{LeaseAction, plan};
+use crate::{MANAGED_BY_LABEL, NAME};
 use elector_crds::TIMINGS_ANNOTATION;
 use elector_crds::annotations::TimingsAnnotation;
 use elector_crds::{GROUP, LeaderElectionSpec};
@@ -296,12 +297,58 @@ fn timings_that_were_asked_for_are_remembered_when_the_lease_vanishes() {
     let mut index = index(vec![election("e", 1)], vec![]);
     let raised = Timings::new(40, 30, 3, 0).unwrap();
     let mut lease = held(5, "a", 1, 2);
-    let asked = TimingsAnnotation { timings: Some(raised), never_held: false }.to_json();
+    let asked =
+        TimingsAnnotation { timings: Some(raised), never_held: false, ..TimingsAnnotation::default() }.to_json();
     lease.set_annotation(TIMINGS_ANNOTATION, asked);
     see_lease(&mut index, lease, at(1));
     list(&mut index, Seen::Lease, vec![]);
     let (election, observed) = index.observed(&key(), None).unwrap();
     match plan(&election, &observed, at(4)).lease {
+        LeaseAction::Create(made) => assert_eq!(made.spec["leaseDurationSeconds"], 40),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A create whose answer was lost, and which was sent when less was known: its Lease is there all of a sudden.
+#[test]
+fn what_an_operator_made_too_late_is_confirmed_with_what_is_known_once_the_watch_has_shown_it() {
+    let mut index = index(vec![election("e", 1)], vec![]);
+    let mut longer = held(5, "a", 1, 2);
+    longer.spec.insert("leaseDurationSeconds".to_owned(), json!(40));
+    see_lease(&mut index, longer, at(1));
+    list(&mut index, Seen::Lease, vec![]);
+
+    let mut late = held(9, "earlier", 1, 1);
+    late.metadata.uid = Some("late".to_owned());
+    late.metadata.annotations = None;
+    late.labels_mut().insert(MANAGED_BY_LABEL.to_owned(), NAME.to_owned());
+    let annotation = TimingsAnnotation { timings: Some(Timings::DEFAULT), unconfirmed: true, ..Default::default() };
+    late.set_annotation(TIMINGS_ANNOTATION, annotation.to_json());
+    let planned = |index: &Index| {
+        let (election, observed) = index.observed(&key(), None).unwrap();
+        plan(&election, &observed, at(4)).lease
+    };
+    let confirmed = |action: LeaseAction| match action {
+        LeaseAction::Amend(amendment) => Some(TimingsAnnotation::parse(&amendment.timings, &mut Vec::new())),
+        _ => None,
+    };
+    // A read may be ahead of the watch, which may still have to show who held it in between.
+    let deletions = index.deletions(&key());
+    index.handle_answers(&key(), vec![Answer::LeaseRead(Box::new(late.clone()))], deletions, at(2));
+    assert!(confirmed(planned(&index)).is_none_or(|annotation| annotation.unconfirmed));
+
+    assert_eq!(see_lease(&mut index, late.clone(), at(3)), [key()]);
+    let annotation = confirmed(planned(&index)).unwrap();
+    assert_eq!((annotation.unconfirmed, annotation.wait_seconds, annotation.never_held), (false, 40, false));
+
+    // As long as nobody has taken it, that is what it would be restored with.
+    late.set_annotation(TIMINGS_ANNOTATION, annotation.to_json());
+    late.metadata.resource_version = Some("10".to_owned());
+    see_lease(&mut index, late, at(5));
+    // Here it has no owner yet: whatever is amended keeps it.
+    assert_eq!(confirmed(planned(&index)), Some(annotation));
+    list(&mut index, Seen::Lease, vec![]);
+    match planned(&index) {
         LeaseAction::Create(made) => assert_eq!(made.spec["leaseDurationSeconds"], 40),
         other => panic!("{other:?}"),
     }

@@ -26,7 +26,7 @@ pub enum LeaseAction {
     /// Nothing.
     #[default]
     None,
-    /// Create it.
+    /// Create it unconfirmed, and confirm that very version with these annotations.
     Create(Box<StoredLease>),
     /// Replace its metadata, at whatever version it is; `spec` is sent back as it is read (rule O1).
     Amend(Amendment),
@@ -114,16 +114,29 @@ pub(super) fn maintain(
         Standing::Adopted(seen) => (seen, None),
         Standing::Foreign(_) => return LeaseAction::None,
     };
+    // What this process knows better than what it finds made.
+    let outdated = seen.unconfirmed && seen.watched;
+    let wait_seconds = match () {
+        () if outdated => observed.history.duration_seconds.max(timings.lease_duration_seconds()),
+        () if seen.unconfirmed => 0,
+        () => seen.least_wait_seconds(),
+    };
     let never_held = seen.lease.never_held && phase(seen, timings.lease_duration(), now) == Phase::NeverHeld;
     let owned = owner.as_ref().is_none_or(|owner| seen.owners.iter().any(|known| known.uid == owner.uid));
     // One that was adopted has candidates that may have named themselves.
     let strict = is_strict(election) && owner.is_some();
-    if owned && seen.lease.timings == Some(timings) && seen.strict == strict {
+    if !outdated && owned && seen.lease.timings == Some(timings) && seen.strict == strict {
         return LeaseAction::None;
     }
     LeaseAction::Amend(Amendment {
         uid: seen.lease.record.uid.clone(),
-        timings: TimingsAnnotation { timings: Some(timings), never_held }.to_json(),
+        timings: TimingsAnnotation {
+            timings: Some(timings),
+            never_held,
+            unconfirmed: seen.unconfirmed && !outdated,
+            wait_seconds,
+        }
+        .to_json(),
         owner,
         strict,
     })
@@ -151,11 +164,12 @@ pub(super) fn look(standing: Standing<'_>, own: Duration, now: Now) -> LeaseActi
 fn create(election: &LeaderElection, observed: &Observed, timings: Timings, now: Now) -> StoredLease {
     let record = first_record(election, observed, timings, now);
     let never_held = matches!(record, FirstRecord::NeverHeld { .. });
+    let annotation = TimingsAnnotation { timings: Some(timings), never_held, ..TimingsAnnotation::default() };
     let mut lease = StoredLease::new(metadata(election, election.name_any()));
     if is_strict(election) {
         lease.labels_mut().insert(STRICT_IDENTITY_LABEL.to_owned(), STRICT.to_owned());
     }
-    lease.set_annotation(TIMINGS_ANNOTATION, TimingsAnnotation { timings: Some(timings), never_held }.to_json());
+    lease.set_annotation(TIMINGS_ANNOTATION, annotation.to_json());
     record.apply(&mut lease);
     lease
 }

@@ -52,7 +52,9 @@ pub(super) fn role_binding_to_apply(election: &LeaderElection, known: Option<&Ro
     (!in_place).then_some(desired)
 }
 
-fn role(election: &LeaderElection) -> Role {
+/// What lets agents contend.
+#[must_use]
+pub fn role(election: &LeaderElection) -> Role {
     let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
     let rule = PolicyRule {
         api_groups: Some(owned(&["coordination.k8s.io"])),

@@ -59,6 +59,7 @@ impl Store {
             lease_duration_seconds: 0,
             timings: None,
             never_held: false,
+            least_wait_seconds: 0,
             agent: None,
         });
         self.edit(fill)

@@ -1,6 +1,6 @@
 //! What stands around an operator: its watch, and the way from its plans to the API server.
 
-use elector_election::{Lease, Timings};
+use elector_election::{Lease, MAX_LEASE_DURATION_SECONDS, Timings};
 
 use crate::clock::{MILLISECOND, SECOND, Time};
 use crate::operator::{Operator, Step};
@@ -11,6 +11,8 @@ use crate::world::{Event, World};
 const SLOWEST_REQUEST: Time = 3 * SECOND;
 /// After so long it gives up a request, which may arrive all the same.
 const TIMEOUT: Time = 10 * SECOND;
+/// For so long nobody can have begun a tenure that it knows nothing of.
+const CONFIRMED_WITHIN: Time = 2 * SECOND;
 /// The latest that a request arrives which was given up.
 const LATEST: Time = 40 * SECOND;
 /// Between two attempts while the API server is down.
@@ -87,6 +89,11 @@ impl World {
     fn send_step(&mut self, life: u64, step: Step) {
         let most = if self.random.u8(..8) == 0 { SLOWEST_REQUEST } else { 20 * MILLISECOND };
         let time = self.random.u64(..most);
+        if matches!(step, Step::Create(_)) && time > CONFIRMED_WITHIN {
+            // Too late to be confirmed by whoever sent it: the watch shows what has become of it.
+            self.after(time, Event::OperatorStep { life: NOBODY, step });
+            return self.after(time, Event::OperatorTimeout { life });
+        }
         self.after(time, Event::OperatorStep { life, step });
     }
 
@@ -124,24 +131,31 @@ impl World {
         match step {
             Step::Create(lease) => {
                 self.trace.note(self.now, || format!("operator creates {}", trace::of_lease(&lease)));
-                let to_mark = lease.never_held;
-                let unmarked = Lease { never_held: false, ..*lease };
-                if self.server.create(|made| *made = unmarked) && to_mark {
+                let never_held = lease.never_held;
+                let unconfirmed = Lease { never_held: false, least_wait_seconds: MAX_LEASE_DURATION_SECONDS, ..*lease };
+                if self.server.create(|made| *made = unconfirmed) {
                     let made = self.server.lease()?;
-                    return Some(Step::Mark { uid: made.record.uid.clone(), version: made.resource_version });
+                    let (uid, version) = (made.record.uid.clone(), made.resource_version);
+                    return Some(Step::Confirm { uid, version, never_held });
                 }
             }
-            Step::Mark { uid, version } => {
+            Step::Confirm { uid, version, never_held } => {
                 let made = self.server.lease();
                 if made.is_some_and(|made| made.record.uid == uid && made.resource_version == version) {
-                    self.trace.note(self.now, || "operator marks it as never held".to_owned());
-                    self.server.edit(|lease| lease.never_held = true);
+                    let as_what = if never_held { " as never held" } else { "" };
+                    self.trace.note(self.now, || format!("operator confirms it{as_what}"));
+                    self.server.edit(|lease| (lease.never_held, lease.least_wait_seconds) = (never_held, 0));
                 }
             }
-            Step::Amend { uid, timings, never_held } => {
+            Step::Amend { uid, timings, never_held, least_wait_seconds } => {
                 if self.server.lease().is_some_and(|lease| lease.record.uid == uid) {
-                    self.trace.note(self.now, || format!("operator writes {timings:?}"));
-                    self.server.edit(|lease| (lease.timings, lease.never_held) = (Some(timings), never_held));
+                    self.trace.note(self.now, || {
+                        format!("operator writes {timings:?}, and that everybody waits {least_wait_seconds} s")
+                    });
+                    self.server.edit(|lease| {
+                        lease.timings = Some(timings);
+                        (lease.never_held, lease.least_wait_seconds) = (never_held, least_wait_seconds);
+                    });
                 }
             }
             Step::Look => {}

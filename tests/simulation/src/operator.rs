@@ -2,14 +2,16 @@
 
 use std::fmt;
 
-use elector_election::{Lease, ResourceVersion, Timestamp, Timings, UNKNOWN_HOLDER, WatchEvent};
+use elector_election::{
+    Lease, MAX_LEASE_DURATION_SECONDS, ResourceVersion, Timestamp, Timings, UNKNOWN_HOLDER, WatchEvent,
+};
 
 use crate::clock::Time;
 
 /// What an operator asks of the API server.
 #[derive(Debug, Clone)]
 pub enum Step {
-    /// A Lease with this content; its uid and version are the API server's.
+    /// A Lease with this content, not confirmed yet; its uid and version are the API server's.
     Create(Box<Lease>),
     /// Other metadata for the Lease of this uid, whatever its version.
     Amend {
@@ -19,13 +21,17 @@ pub enum Step {
         timings: Timings,
         /// For the same.
         never_held: bool,
+        /// For the same.
+        least_wait_seconds: u32,
     },
-    /// The mark of one never held, for the very version that a step of this operator has made.
-    Mark {
+    /// That the very version which a step of this operator has made is as it was meant.
+    Confirm {
         /// Of that Lease.
         uid: String,
         /// That one.
         version: ResourceVersion,
+        /// It is marked so.
+        never_held: bool,
     },
     /// To read it.
     Look,
@@ -91,10 +97,14 @@ impl Operator for Keeper {
     fn handle_watch(&mut self, event: &WatchEvent, _: Time) {
         match event {
             WatchEvent::Present(lease) => {
+                self.is_new = false;
+                if is_outdated(lease) {
+                    self.lease = Some(lease.clone());
+                    return;
+                }
                 if !lease.record.holder.is_empty() {
                     self.holder = Some(lease.record.holder.clone());
                 }
-                self.is_new = false;
                 self.longest_duration_seconds = self.longest_duration_seconds.max(lease.lease_duration_seconds);
                 self.transitions = lease.record.transitions;
                 self.lease = Some(lease.clone());
@@ -111,10 +121,17 @@ impl Operator for Keeper {
     fn plan(&mut self, now: Time) -> Plan {
         let timings = self.timings;
         let step = match &self.lease {
-            Some(lease) if lease.timings == Some(timings) => None,
-            Some(Lease { record, never_held, .. }) => {
-                Some(Step::Amend { uid: record.uid.clone(), timings, never_held: *never_held })
-            }
+            Some(lease) if lease.timings == Some(timings) && !is_outdated(lease) => None,
+            Some(lease) => Some(Step::Amend {
+                uid: lease.record.uid.clone(),
+                timings,
+                never_held: lease.never_held,
+                least_wait_seconds: if is_outdated(lease) {
+                    self.longest_duration_seconds.max(timings.lease_duration_seconds())
+                } else {
+                    lease.least_wait_seconds
+                },
+            }),
             None => Some(Step::Create(Box::new(self.create(now)))),
         };
         Plan { step, next_look: None }
@@ -133,6 +150,11 @@ impl Operator for Keeper {
         *self = Keeper { is_new: false, ..Keeper::new(self.timings) };
         self.handle_watch(listed, now);
     }
+}
+
+/// An operator made it and has not confirmed it.
+fn is_outdated(lease: &Lease) -> bool {
+    lease.agent.is_none() && lease.least_wait_seconds == MAX_LEASE_DURATION_SECONDS
 }
 
 impl Keeper {

@@ -130,6 +130,7 @@ pub(crate) fn blank() -> Lease {
         lease_duration_seconds: 0,
         timings: None,
         never_held: false,
+        least_wait_seconds: 0,
         agent: None,
     }
 }

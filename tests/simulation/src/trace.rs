@@ -76,15 +76,17 @@ fn of_write(write: &Write) -> String {
 }
 
 pub(crate) fn of_lease(lease: &Lease) -> String {
-    let Lease { resource_version, record, lease_duration_seconds, timings, never_held, agent } = lease;
+    let Lease { resource_version, record, lease_duration_seconds, timings, never_held, least_wait_seconds, agent } =
+        lease;
     let (acquired, renewed) = (wall(record.acquire_time), wall(record.renew_time));
     let timings = timings.map(|set| format!(" asked for {} s", set.lease_duration_seconds()));
     let agent = agent.as_ref().map(|mark| {
         let release = if mark.release.is_some() { ", released" } else { "" };
         format!(" by process {} in tenure {}{release}", mark.start, mark.transitions)
     });
+    let least = if *least_wait_seconds > 0 { format!(" wait {least_wait_seconds} s") } else { String::new() };
     format!(
-        "{} v{} {:?} for {lease_duration_seconds} s, tenure {} since {acquired}, renewed {renewed};{}{}{}",
+        "{} v{} {:?} for {lease_duration_seconds} s, tenure {} since {acquired}, renewed {renewed};{}{}{}{least}",
         record.uid,
         resource_version.0,
         record.holder,

@@ -92,6 +92,7 @@ pub(crate) fn empty() -> Lease {
         lease_duration_seconds: 0,
         timings: None,
         never_held: false,
+        least_wait_seconds: 0,
         agent: None,
     }
 }
@@ -116,6 +117,7 @@ pub(crate) fn held_by(holder: &str) -> Lease {
         lease_duration_seconds: 15,
         timings: None,
         never_held: false,
+        least_wait_seconds: 0,
         agent: Some(mark),
     }
 }

@@ -206,7 +206,8 @@ fn new_timings_go_into_the_annotation() {
     let timings = election.spec.timings().unwrap();
     for (seen, never_held) in [(never_held(), true), (held_by("billing-0", 4, 0), false)] {
         let plan = plan(&election, &in_place(seen), at(3));
-        let timings = TimingsAnnotation { timings: Some(timings), never_held }.to_json();
+        let timings =
+            TimingsAnnotation { timings: Some(timings), never_held, ..TimingsAnnotation::default() }.to_json();
         let amendment = Amendment { uid: "lease-uid".to_owned(), timings, owner: Some(own_reference()), strict: true };
         assert_eq!(plan, Plan { lease: LeaseAction::Amend(amendment), ..Plan::default() });
     }

@@ -64,6 +64,7 @@ fn never_held() -> LeaseSeen {
             lease_duration_seconds: 15,
             timings: Some(Timings::DEFAULT),
             never_held: true,
+            least_wait_seconds: 0,
             agent: None,
         },
         owners: vec![own_reference()],
@@ -73,6 +74,8 @@ fn never_held() -> LeaseSeen {
         seen_at: Duration::ZERO,
         longest_duration_seconds: 15,
         moved: false,
+        unconfirmed: false,
+        watched: true,
         read_at: None,
     }
 }
@@ -170,5 +173,5 @@ fn event_reasons(plan: &Plan) -> Vec<EventReason> {
 }
 
 fn timings_json(never_held: bool) -> String {
-    TimingsAnnotation { timings: Some(Timings::DEFAULT), never_held }.to_json()
+    TimingsAnnotation { timings: Some(Timings::DEFAULT), never_held, ..TimingsAnnotation::default() }.to_json()
 }
