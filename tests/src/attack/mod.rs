@@ -173,6 +173,22 @@ impl<'a> Arena<'a> {
         }
     }
 
+    /// Starts those again that have given up, as kubelet does, and for as long as nobody cares to wait any more.
+    ///
+    /// # Errors
+    /// When no process can be made.
+    pub async fn restart_failed(&self) -> Result<()> {
+        loop {
+            for member in &self.members {
+                let process = member.candidate.process();
+                if process.exited()?.and_then(|status| status.code()).is_some_and(|code| code != 0) {
+                    process.start()?;
+                }
+            }
+            sleep(Duration::from_secs(1)).await;
+        }
+    }
+
     /// Who contends.
     pub fn kind(&self) -> Kind {
         self.kind

@@ -140,13 +140,20 @@ async fn attack(arena: &Arena<'_>, fault: Fault, tally: &mut Tally) -> Result<()
             member.relay.calm(settings);
         }
     };
-    let played = tokio::select! {
-        played = fault.play(arena) => played,
-        disturbed = disturbed => disturbed,
+    let attacked = async {
+        let played = tokio::select! {
+            played = fault.play(arena) => played,
+            disturbed = disturbed => disturbed,
+        };
+        arena.heal();
+        played.with_context(|| fault.to_string())?;
+        timeout(6 * arena.lease_duration(), arena.settled_leader()).await.context("nobody leads")?.map(drop)
     };
-    arena.heal();
-    played.with_context(|| fault.to_string())?;
-    timeout(6 * arena.lease_duration(), arena.settled_leader()).await.context("nobody leads")?.map(drop)
+    tokio::select! {
+        attacked = attacked => attacked,
+        // One that began while a directory was in place of its file ends when it is to write there.
+        failed = arena.restart_failed() => failed,
+    }
 }
 
 fn any(fits: impl Fn(Fault) -> bool) -> Result<Fault> {
