@@ -16,6 +16,9 @@ use crate::scratch::Scratch;
 /// As it is named in the Dockerfile, in the chart and in the README.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
+/// The programs.
+pub(crate) const SHIPPED: [&str; 2] = ["elector-agent", "elector-operator"];
+
 /// An image, as files.
 #[derive(Debug)]
 pub struct Packed {
@@ -49,7 +52,7 @@ impl Images {
         let context = scratch.path().join("context");
         let folder = context.join("dist").join(architecture());
         fs::create_dir_all(&folder)?;
-        for program in ["elector-agent", "elector-operator"] {
+        for program in SHIPPED {
             fs::copy(dist.join(program), folder.join(program))?;
         }
         Ok(Images {
@@ -65,8 +68,7 @@ impl Images {
 /// # Errors
 /// When they do not compile.
 pub async fn dist() -> Result<PathBuf> {
-    let folder = root().join("dist").join(architecture());
-    fs::create_dir_all(&folder)?;
+    let folder = dist_folder()?;
     for program in Programs::shipped().await? {
         let name = program.file_name().context("a program without a name")?;
         // Whole or not at all: another process may be packing it.
@@ -74,6 +76,13 @@ pub async fn dist() -> Result<PathBuf> {
         fs::copy(&program, &partial)?;
         fs::rename(partial, folder.join(name))?;
     }
+    Ok(folder)
+}
+
+/// Where they are, for this machine's architecture.
+pub(crate) fn dist_folder() -> Result<PathBuf> {
+    let folder = root().join("dist").join(architecture());
+    fs::create_dir_all(&folder)?;
     Ok(folder)
 }
 
@@ -117,7 +126,8 @@ async fn buildah(work: &Path, arguments: &[&str]) -> Result<String> {
     done.context("images are packed by buildah: install package buildah")
 }
 
-fn root() -> PathBuf {
+/// Of the checkout.
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 

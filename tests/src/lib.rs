@@ -20,4 +20,5 @@ pub mod programs;
 mod rights;
 pub mod scratch;
 pub mod simulated;
+pub mod supply_chain;
 pub mod witness;

@@ -2,6 +2,7 @@ use std::os::unix::fs::symlink;
 use std::time::Duration;
 
 use elector_election::{Moment, ResourceVersion, Timestamp, Validity};
+use nix::time::{ClockId, clock_gettime};
 
 use super::*;
 use crate::clock;
@@ -233,6 +234,22 @@ fn a_check_believes_a_report_of_a_process_that_lives_while_it_is_valid() {
     assert_eq!(why(folder.path()), Some(NotLeading::Expired));
     files.retract().unwrap();
     assert_eq!(why(folder.path()), Some(NotLeading::NoReport));
+}
+
+/// By the time that its thread was on a CPU, whatever else runs.
+#[test]
+fn a_check_costs_less_than_a_millisecond() {
+    const CHECKS: u32 = 200;
+    let folder = tempfile::tempdir().unwrap();
+    let _leading = leading(folder.path(), Duration::from_secs(60));
+    let worked = || Duration::from(clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).unwrap());
+    let begun = worked();
+    for _ in 0..CHECKS {
+        assert!(matches!(check(folder.path()), Ok(Standing::Leads { .. })));
+    }
+    let each = (worked() - begun) / CHECKS;
+    println!("{each:?} each");
+    assert!(each < Duration::from_millis(1), "{each:?}");
 }
 
 #[test]
