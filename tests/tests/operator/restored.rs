@@ -2,14 +2,19 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
-use elector_crds::StoredLease;
+use anyhow::{Result, ensure};
+use elector_crds::annotations::TimingsAnnotation;
 use elector_crds::conditions::{ConditionType, Reason};
+use elector_crds::lease::FirstRecord;
+use elector_crds::{StoredLease, TIMINGS_ANNOTATION};
 use elector_tests::candidate::{AgentOptions, Candidate, leader};
-use elector_tests::operators::{Election, place, short_timings};
+use elector_tests::controlplane::{ControlPlane, Options};
+use elector_tests::operators::{Election, Operators, place, short_timings};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
-use kube::api::DeleteParams;
+use kube::api::{Api, DeleteParams, PostParams};
 use serde_json::{Value, json};
+use tokio::time::sleep;
 
 fn fencing_token(candidate: &Candidate) -> Result<u64> {
     let text = std::fs::read(candidate.status_file().with_extension("json"))?;
@@ -68,6 +73,63 @@ async fn led() -> Result<()> {
     assert_eq!(reasons, ["LeaderElected", "LeaseRestored", "LeaderLost", "LeaderElected"]);
     assert!(events[1].1.starts_with("made Lease billing anew; candidates wait 5 s in case"), "{events:?}");
     Ok(())
+}
+
+#[tokio::test]
+async fn a_lease_that_was_made_too_late_is_confirmed_with_what_is_known_by_then() {
+    made_late().await.unwrap();
+}
+
+/// A create that nobody waits for any more arrives after somebody has led for longer than was known when it was sent.
+async fn made_late() -> Result<()> {
+    let plane = ControlPlane::start(Options::default()).await?;
+    let operators = Operators::install(&plane).await?;
+    let operator = operators.leader("one").await?;
+    let namespace = plane.namespace("late").await?;
+    let timings = json!({"leaseDurationSeconds": 20, "renewDeadlineSeconds": 10, "retryPeriodSeconds": 2});
+    let election = Election::create(&namespace, "billing", timings).await?;
+    election.until_reason(ConditionType::Ready, Reason::Reconciled).await?;
+    let candidate = Candidate::start(&namespace, "billing", "billing-0", &AgentOptions::default()).await?;
+    candidate.leads_within(Duration::from_secs(5)).await?;
+    election.until_held_by(candidate.name()).await?;
+    candidate.process().kill();
+    election.apply(short_timings()).await?;
+    let asked = |lease: &StoredLease| {
+        let annotation = lease.annotation(TIMINGS_ANNOTATION).unwrap_or_default();
+        TimingsAnnotation::parse(annotation, &mut Vec::new())
+    };
+    let leases = namespace.api::<StoredLease>();
+    let held =
+        until(&leases, |lease| asked(lease).timings.is_some_and(|set| set.lease_duration_seconds() == 5)).await?;
+
+    let mut late =
+        StoredLease::new(ObjectMeta { uid: None, resource_version: None, annotations: None, ..held.metadata.clone() });
+    let unconfirmed = TimingsAnnotation { unconfirmed: true, ..asked(&held) };
+    late.set_annotation(TIMINGS_ANNOTATION, unconfirmed.to_json());
+    FirstRecord::NeverHeld { lease_duration_seconds: 5 }.apply(&mut late);
+    operator.process().pause()?;
+    leases.delete("billing", &DeleteParams::default()).await?;
+    leases.create(&PostParams::default(), &late).await?;
+    operator.process().resume()?;
+
+    let confirmed = until(&leases, |lease| !asked(lease).unconfirmed).await?;
+    assert_eq!(asked(&confirmed), TimingsAnnotation { unconfirmed: false, wait_seconds: 20, ..unconfirmed });
+    // The operator never writes that (rule O1).
+    assert_eq!(confirmed.spec, late.spec);
+    Ok(())
+}
+
+/// Waits until Lease billing is so.
+async fn until(leases: &Api<StoredLease>, holds: impl Fn(&StoredLease) -> bool) -> Result<StoredLease> {
+    let begun = Instant::now();
+    loop {
+        let lease = leases.get("billing").await?;
+        if holds(&lease) {
+            return Ok(lease);
+        }
+        ensure!(begun.elapsed() < Duration::from_secs(20), "{lease:?}");
+        sleep(Duration::from_millis(20)).await;
+    }
 }
 
 #[tokio::test]
