@@ -7,10 +7,8 @@ use std::fmt::Debug;
 use std::future::Future;
 use std::time::Duration;
 
-use elector_agent::clock;
-use elector_crds::annotations::TimingsAnnotation;
 use elector_crds::conditions::Reason;
-use elector_crds::{LeaderElection, LeaderElectionStatus, StoredLease, TIMINGS_ANNOTATION};
+use elector_crds::{LeaderElection, LeaderElectionStatus, StoredLease};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::events::v1 as events_api;
 use kube::api::{Patch, PatchParams, PostParams};
@@ -24,10 +22,6 @@ use tokio::sync::watch;
 use crate::observe::{Answer, Now};
 use crate::plan::{Event, LeaseAction, Plan, lease::Amendment, rbac};
 use crate::{NAME, events, key::Key};
-
-/// Whoever finds a Lease of which it knows nothing waits for longer, the smallest timings of all being 4/2/1. So none that
-/// came and went between a create and its answer can have had a holder.
-const CONFIRMED_WITHIN: Duration = Duration::from_secs(2);
 
 /// Why a plan was not carried out to its end.
 #[derive(Debug, thiserror::Error)]
@@ -179,12 +173,11 @@ impl Applier {
         answers: &mut Vec<Answer>,
     ) -> Result<(), Error> {
         let leases = self.api::<StoredLease>(election);
-        let unconfirmed = unconfirmed(lease);
-        let sent_at = clock::now().ok();
-        match self.write("create the Lease", leases.create(&post(), &unconfirmed)).await {
-            Ok(created) if is_prompt(sent_at) => self.confirm(election, created, lease, answers).await,
-            // The watch shows it, after all that was there before.
-            Ok(_) => Ok(()),
+        match self.write("create the Lease", leases.create(&post(), lease)).await {
+            Ok(created) => {
+                answers.push(Answer::Lease(Box::new(created)));
+                Ok(())
+            }
             Err(stale @ Error::Stale(_)) => {
                 self.read_lease(election, answers).await?;
                 Err(stale)
@@ -193,25 +186,7 @@ impl Applier {
         }
     }
 
-    /// The version that was just created, and no other, is what was meant (rule O2). A create cannot say which absence it ends:
-    /// one that comes late, or whose answer was lost, may follow upon a holder of whom nothing was known when it was sent.
-    async fn confirm(
-        &self,
-        election: &LeaderElection,
-        created: StoredLease,
-        meant: &StoredLease,
-        answers: &mut Vec<Answer>,
-    ) -> Result<(), Error> {
-        let mut lease = created.clone();
-        lease.metadata.annotations.clone_from(&meant.metadata.annotations);
-        let leases = self.api::<StoredLease>(election);
-        let replaced = self.write("confirm the Lease", leases.replace(&election.name_any(), &post(), &lease)).await;
-        // Unconfirmed, nobody takes it: it is looked at again when the watch has shown it.
-        answers.push(Answer::Lease(Box::new(replaced.unwrap_or(created))));
-        Ok(())
-    }
-
-    /// By uid and by the version that was read: a renewal in between is a conflict, and it is looked at again.
+    /// By uid, annotation and the version that was read: a renewal in between is a conflict, and it is looked at again.
     async fn amend_lease(
         &self,
         election: &LeaderElection,
@@ -220,7 +195,7 @@ impl Applier {
     ) -> Result<(), Error> {
         let what = "replace the Lease's metadata";
         let read = self.read_lease(election, answers).await?;
-        let Some(mut lease) = read.filter(|lease| lease.metadata.uid.as_ref() == Some(&amendment.uid)) else {
+        let Some(mut lease) = read.filter(|lease| amendment.is_meant_for(lease)) else {
             return Err(Error::Stale(what));
         };
         amendment.apply(&mut lease);
@@ -365,22 +340,6 @@ fn words(error: &kube::Error) -> String {
 
 fn post() -> PostParams {
     PostParams { field_manager: Some(NAME.to_owned()), ..PostParams::default() }
-}
-
-/// Whether so little time has passed that nobody can have begun a tenure meanwhile.
-fn is_prompt(sent_at: Option<elector_election::Now>) -> bool {
-    let (Some(sent_at), Ok(now)) = (sent_at, clock::now()) else { return false };
-    now.moment.longest_since(sent_at.moment) <= CONFIRMED_WITHIN
-}
-
-/// `lease` as it is created.
-fn unconfirmed(lease: &StoredLease) -> StoredLease {
-    let mut created = lease.clone();
-    let annotation = lease.annotation(TIMINGS_ANNOTATION).unwrap_or_default();
-    let timings = TimingsAnnotation::parse(annotation, &mut Vec::new()).timings;
-    let annotation = TimingsAnnotation { timings, unconfirmed: true, ..TimingsAnnotation::default() };
-    created.set_annotation(TIMINGS_ANNOTATION, annotation.to_json());
-    created
 }
 
 #[cfg(test)]

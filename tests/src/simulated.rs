@@ -14,7 +14,7 @@ use elector_operator::observe::{Answer, Index, Now, Seen};
 use elector_operator::plan::{LeaseAction, plan};
 use elector_operator::{MANAGED_BY_LABEL, NAME};
 use elector_simulation::clock::{Time, micros};
-use elector_simulation::operator::{Operator, Plan, Step};
+use elector_simulation::operator::{Operator, Plan, Step, Word};
 use kube::runtime::watcher::Event;
 use kube::{Resource, ResourceExt};
 use serde_json::{Map, Value, json};
@@ -139,10 +139,13 @@ impl Operator for Shipped {
                 LeaseAction::None => None,
                 LeaseAction::Create(lease) => Some(Step::Create(Box::new(read(*lease)))),
                 LeaseAction::Amend(amendment) => {
-                    let mut amended = named(&amendment.uid);
-                    amendment.apply(&mut amended);
-                    let Lease { record, timings, never_held, least_wait_seconds, .. } = read(amended);
-                    timings.map(|timings| Step::Amend { uid: record.uid, timings, never_held, least_wait_seconds })
+                    let word = |said: TimingsAnnotation| Word {
+                        timings: said.timings,
+                        never_held: said.never_held,
+                        least_wait_seconds: said.least_wait_seconds(),
+                    };
+                    let (upon, word) = (word(amendment.upon), word(amendment.timings));
+                    Some(Step::Amend { uid: amendment.uid, upon, word })
                 }
                 LeaseAction::Look => Some(Step::Look),
             };

@@ -4,9 +4,7 @@ use std::time::Duration;
 
 use elector_crds::annotations::TimingsAnnotation;
 use elector_crds::lease::{self, UnusableLease};
-use elector_crds::{
-    ADOPT_ANNOTATION, AGENT_ANNOTATION, Oddity, STRICT_IDENTITY_LABEL, StoredLease, TIMINGS_ANNOTATION,
-};
+use elector_crds::{ADOPT_ANNOTATION, Oddity, STRICT_IDENTITY_LABEL, StoredLease, TIMINGS_ANNOTATION};
 use elector_election::{Lease, MAX_LEASE_DURATION_SECONDS, UNKNOWN_HOLDER};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::ResourceExt;
@@ -33,8 +31,8 @@ pub struct LeaseSeen {
     pub longest_duration_seconds: u32,
     /// Whether the record has changed under this uid since it was first seen: only then is the holder known to live.
     pub moved: bool,
-    /// An operator made it and has not said yet whether that was up to date (rule O2).
-    pub unconfirmed: bool,
+    /// What operators say on it.
+    pub annotation: TimingsAnnotation,
     /// The watch has shown it: then it has shown all that was there before, too.
     pub watched: bool,
     /// When it was last read from the store itself: a watch may be dead without anybody noticing.
@@ -65,7 +63,10 @@ impl LeaseSeen {
             managed: stored.labels().get(MANAGED_BY_LABEL).is_some_and(|by| by == NAME),
             adopt: stored.annotation(ADOPT_ANNOTATION) == Some("true"),
             strict: stored.labels().contains_key(STRICT_IDENTITY_LABEL),
-            unconfirmed: is_unconfirmed(stored),
+            annotation: stored
+                .annotation(TIMINGS_ANNOTATION)
+                .map(|text| TimingsAnnotation::parse(text, &mut Vec::new()))
+                .unwrap_or_default(),
             watched: false,
             seen_at: now.at,
             moved: false,
@@ -80,8 +81,7 @@ impl LeaseSeen {
         if last_record.uid != record.uid {
             return Ok(next);
         }
-        let next_tenure = !record.holder.is_empty() && record.transitions > last_record.transitions;
-        let longest_duration_seconds = if next_tenure {
+        let longest_duration_seconds = if next.begins_after(self) {
             next.longest_duration_seconds
         } else {
             next.longest_duration_seconds.max(self.longest_duration_seconds)
@@ -91,6 +91,30 @@ impl LeaseSeen {
             return Ok(LeaseSeen { seen_at, moved, read_at, watched, longest_duration_seconds, ..next });
         }
         Ok(LeaseSeen { moved: true, watched: self.watched, longest_duration_seconds, ..next })
+    }
+
+    /// Whether an agent began a tenure since `last`. An edited record proves no new holder, who would have waited.
+    #[must_use]
+    pub fn begins_after(&self, last: &LeaseSeen) -> bool {
+        let (record, earlier) = (&self.lease.record, &last.lease.record);
+        let begun_by_agent = self.lease.agent != last.lease.agent
+            && self.lease.agent.as_ref().is_some_and(|agent| agent.transitions == record.transitions);
+        record.uid == earlier.uid
+            && !record.holder.is_empty()
+            && begun_by_agent
+            && record.transitions > earlier.transitions
+    }
+
+    /// An operator made it, and nobody has said yet whether that was up to date (rule O2).
+    #[must_use]
+    pub fn is_unconfirmed(&self) -> bool {
+        self.annotation.unconfirmed && self.lease.agent.is_none()
+    }
+
+    /// The same, and this process knows what was before.
+    #[must_use]
+    pub fn is_to_be_confirmed(&self) -> bool {
+        self.is_unconfirmed() && self.watched
     }
 
     /// How long a silent holder is waited for, where candidates wait at least `own`.
@@ -122,25 +146,25 @@ impl LeaseSeen {
 }
 
 impl History {
-    pub(super) fn take_in(&mut self, seen: &LeaseSeen) {
-        // What was made for an earlier absence tells nothing that is not known better.
-        if seen.unconfirmed {
-            return;
-        }
+    /// Takes in what the Lease is now; `begun` says that an agent has begun a tenure since it was last looked at.
+    pub(super) fn take_in(&mut self, seen: &LeaseSeen, begun: bool) {
+        self.learn(seen);
         let record = &seen.lease.record;
-        if !record.holder.is_empty() && record.holder != UNKNOWN_HOLDER {
-            if self.holder.as_ref() != Some(&record.holder) {
-                self.holder = Some(record.holder.clone());
-            }
-            self.duration_seconds = seen.longest_duration_seconds.max(seen.least_wait_seconds());
+        if begun {
+            self.duration_seconds = seen.longest_duration_seconds;
         }
-        self.transitions = self.transitions.max(record.transitions);
+        if !record.holder.is_empty() && record.holder != UNKNOWN_HOLDER && self.holder.as_ref() != Some(&record.holder)
+        {
+            self.holder = Some(record.holder.clone());
+        }
     }
-}
 
-fn is_unconfirmed(stored: &StoredLease) -> bool {
-    let annotation = stored.annotation(TIMINGS_ANNOTATION).unwrap_or_default();
-    stored.annotation(AGENT_ANNOTATION).is_none() && TimingsAnnotation::parse(annotation, &mut Vec::new()).unconfirmed
+    /// Takes in what some Lease of that name was once: whoever asked for longer may still rely on it.
+    pub(super) fn learn(&mut self, seen: &LeaseSeen) {
+        let asked_for = seen.longest_duration_seconds.max(seen.least_wait_seconds());
+        self.duration_seconds = self.duration_seconds.max(asked_for);
+        self.transitions = self.transitions.max(seen.lease.record.transitions);
+    }
 }
 
 fn log(stored: &StoredLease, oddities: &[Oddity]) {

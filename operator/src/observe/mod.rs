@@ -146,6 +146,9 @@ impl Index {
                 changes.into_iter().flat_map(|change| self.change_election(change)).collect()
             }
             Seen::Lease(event) => {
+                if matches!(event, Event::Init) && self.listings.leases.is_complete() {
+                    self.forget_novelty();
+                }
                 let changes = self.listings.leases.handle(event);
                 changes.into_iter().flat_map(|change| self.watch_lease(change, now)).collect()
             }
@@ -268,8 +271,16 @@ impl Index {
         let changed = self.change_lease(change, now);
         let Some((key, uid)) = shown else { return changed };
         let seen = self.leases.get_mut(&key).filter(|seen| Some(&seen.lease.record.uid) == uid.as_ref());
-        let news = seen.is_some_and(|seen| !std::mem::replace(&mut seen.watched, true) && seen.unconfirmed);
+        let news = seen.is_some_and(|seen| !std::mem::replace(&mut seen.watched, true) && seen.is_unconfirmed());
         changed.or_else(|| (news && self.elections.contains_key(&key)).then_some(key))
+    }
+
+    /// A list does not show what came and went since the last event: nobody of those that there are is new any more.
+    fn forget_novelty(&mut self) {
+        let keys: Vec<Key> = self.elections.keys().cloned().collect();
+        for key in keys {
+            self.remember(&key);
+        }
     }
 
     fn change_lease(&mut self, change: Change<StoredLease>, now: Now) -> Option<Key> {
@@ -278,6 +289,7 @@ impl Index {
             Change::Changed(stored) => (stored, false),
             Change::Deleted(stored) => {
                 let key = Key::of(&stored);
+                self.learn(&key, &stored, now);
                 let known = self.leases.get(&key)?;
                 let same = stored.metadata.uid.as_ref() == Some(&known.lease.record.uid);
                 return if same { self.forget_lease(key) } else { None };
@@ -298,17 +310,31 @@ impl Index {
             }
         };
         if !listed && last.is_some_and(|last| last.lease.resource_version >= seen.lease.resource_version) {
+            self.learn(&key, &stored, now);
             return None;
         }
+        let begun = last.is_some_and(|last| seen.begins_after(last));
         let own_duration = self.own_duration(&key);
         let changed = match (last, own_duration) {
             (_, None) => false,
             (None, Some(_)) => true,
             (Some(last), Some(own)) => last.differs(&seen) || phase(last, own, now) != phase(&seen, own, now),
         };
-        self.remember(&key).take_in(&seen);
+        // What was made for an earlier absence tells nothing that is not known better.
+        if !seen.is_unconfirmed() {
+            self.remember(&key).take_in(&seen, begun);
+        }
         self.leases.insert(key.clone(), seen);
         changed.then_some(key)
+    }
+
+    /// From a version that is over. The watch may show it late, after what came of it was read.
+    fn learn(&mut self, key: &Key, stored: &StoredLease, now: Now) {
+        if let Ok(seen) = LeaseSeen::first(stored, now)
+            && !seen.is_unconfirmed()
+        {
+            self.remember(key).learn(&seen);
+        }
     }
 
     fn forget_lease(&mut self, key: Key) -> Option<Key> {

@@ -3,10 +3,10 @@
 use super::*;
 use crate::plan::{LeaseAction, plan};
 use crate::{MANAGED_BY_LABEL, NAME};
-use elector_crds::TIMINGS_ANNOTATION;
-use elector_crds::annotations::TimingsAnnotation;
+use elector_crds::annotations::{TimingsAnnotation, agent_to_json};
+use elector_crds::{AGENT_ANNOTATION, TIMINGS_ANNOTATION};
 use elector_crds::{GROUP, LeaderElectionSpec};
-use elector_election::Timings;
+use elector_election::{AgentMark, Timings};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use serde_json::{Value, json};
@@ -223,18 +223,76 @@ fn a_read_that_shows_nothing_new_confirms_the_silence() {
     assert_eq!(observed(&index).lease, None);
 }
 
+/// Of which an agent says that it began this tenure.
+fn by_agent(mut lease: StoredLease, transitions: u32) -> StoredLease {
+    let mark = AgentMark { start: format!("n{transitions}"), transitions, release: None };
+    lease.set_annotation(AGENT_ANNOTATION, agent_to_json(&mark));
+    lease
+}
+
+fn for_seconds(mut lease: StoredLease, duration: u32) -> StoredLease {
+    lease.spec.insert("leaseDurationSeconds".to_owned(), duration.into());
+    lease
+}
+
 #[test]
-fn durations_once_seen_count_until_the_next_tenure() {
+fn durations_once_seen_count_until_an_agent_begins_the_next_tenure() {
     let mut index = index(vec![election("e", 1)], vec![]);
-    let with_duration = |version, transitions, duration: u32| {
-        let mut lease = held(version, "a", transitions, version);
-        lease.spec.insert("leaseDurationSeconds".to_owned(), duration.into());
-        lease
-    };
-    for (version, transitions, duration, expected) in [(2, 1, 60, 60), (3, 1, 15, 60), (4, 2, 15, 15), (5, 2, 5, 15)] {
-        see_lease(&mut index, with_duration(version, transitions, duration), at(0));
-        assert_eq!(index.expires_at(&key()), Some(Duration::from_secs(expected)));
+    let cases = [(2, 1, 1, 60, 60), (3, 1, 1, 15, 60), (4, 2, 1, 15, 60), (5, 3, 3, 15, 15), (6, 3, 3, 5, 15)];
+    for (version, transitions, of_agent, duration, expected) in cases {
+        let lease = for_seconds(held(version, "a", transitions, version), duration);
+        see_lease(&mut index, by_agent(lease, of_agent), at(0));
+        assert_eq!(index.expires_at(&key()), Some(Duration::from_secs(expected)), "{version}");
+        let remembered = observed(&index).history.duration_seconds;
+        assert_eq!(remembered, u32::try_from(expected).unwrap(), "{version}");
     }
+}
+
+/// Whoever leads may be cut off: no Lease that somebody makes by hand, and no record without a name, says that it is not there.
+#[test]
+fn what_is_made_by_hand_lowers_no_duration() {
+    let mut index = index(vec![election("e", 1)], vec![]);
+    see_lease(&mut index, by_agent(for_seconds(held(2, "a", 1, 1), 60), 1), at(1));
+    see_lease(&mut index, lease("by hand", 3, json!({"holderIdentity": "x", "leaseDurationSeconds": 15})), at(2));
+    assert_eq!(observed(&index).history.duration_seconds, 60);
+
+    index = self::index(vec![election("e", 1)], vec![]);
+    let unknown = json!({"holderIdentity": "unknown", "leaseDurationSeconds": 60});
+    see_lease(&mut index, lease("by hand", 3, unknown), at(2));
+    assert_eq!(observed(&index).history.duration_seconds, 60);
+}
+
+#[test]
+fn what_the_watch_shows_late_is_known_before_what_came_of_it_is_confirmed() {
+    let mut index = index(vec![], vec![]);
+    index.handle_seen(Seen::Election(Event::Apply(election("e", 1))), at(1));
+    assert!(observed(&index).name_is_new);
+    let mut made = lease("made", 13, json!({"leaseDurationSeconds": 15}));
+    made.labels_mut().insert(MANAGED_BY_LABEL.to_owned(), NAME.to_owned());
+    let annotation = TimingsAnnotation { timings: Some(Timings::DEFAULT), unconfirmed: true, ..Default::default() };
+    made.set_annotation(TIMINGS_ANNOTATION, annotation.to_json());
+    let deletions = index.deletions(&key());
+    index.handle_answers(&key(), vec![Answer::Lease(Box::new(made.clone()))], deletions, at(2));
+    assert!(observed(&index).name_is_new);
+    let planned = |index: &Index| {
+        let (election, observed) = index.observed(&key(), None).unwrap();
+        plan(&election, &observed, at(4)).lease
+    };
+
+    see_lease(&mut index, by_agent(for_seconds(held(10, "a", 1, 1), 60), 1), at(3));
+    index.handle_seen(Seen::Lease(Event::Delete(held(12, "a", 1, 1))), at(3));
+    see_lease(&mut index, made, at(3));
+    let LeaseAction::Amend(amendment) = planned(&index) else { panic!("{:?}", planned(&index)) };
+    assert_eq!((amendment.timings.never_held, amendment.timings.wait_seconds), (false, 60));
+}
+
+#[test]
+fn after_another_list_no_election_is_new() {
+    let mut index = index(vec![], vec![]);
+    index.handle_seen(Seen::Election(Event::Apply(election("e", 1))), at(1));
+    assert!(observed(&index).name_is_new);
+    list(&mut index, Seen::Lease, vec![]);
+    assert!(!observed(&index).name_is_new);
 }
 
 #[test]
@@ -329,7 +387,7 @@ fn what_an_operator_made_too_late_is_confirmed_with_what_is_known_once_the_watch
         plan(&election, &observed, at(4)).lease
     };
     let confirmed = |action: LeaseAction| match action {
-        LeaseAction::Amend(amendment) => Some(TimingsAnnotation::parse(&amendment.timings, &mut Vec::new())),
+        LeaseAction::Amend(amendment) => Some(amendment.timings),
         _ => None,
     };
     // A read may be ahead of the watch, which may still have to show who held it in between.

@@ -7,7 +7,7 @@ use elector_crds::lease::FirstRecord;
 use elector_crds::{
     CandidateIdentity, ELECTION_LABEL, GROUP, LeaderElection, STRICT_IDENTITY_LABEL, StoredLease, TIMINGS_ANNOTATION,
 };
-use elector_election::{Timings, UNKNOWN_HOLDER};
+use elector_election::{Lease, Timings, UNKNOWN_HOLDER};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::{Resource, ResourceExt};
 
@@ -26,7 +26,7 @@ pub enum LeaseAction {
     /// Nothing.
     #[default]
     None,
-    /// Create it unconfirmed, and confirm that very version with these annotations.
+    /// Create it, unconfirmed (rule O2).
     Create(Box<StoredLease>),
     /// Replace its metadata, at whatever version it is; `spec` is sent back as it is read (rule O1).
     Amend(Amendment),
@@ -39,8 +39,10 @@ pub enum LeaseAction {
 pub struct Amendment {
     /// Of the Lease that is meant.
     pub uid: String,
-    /// The value of the timings annotation.
-    pub timings: String,
+    /// What its timings annotation says: another replica may know better meanwhile.
+    pub upon: TimingsAnnotation,
+    /// What it is to say.
+    pub timings: TimingsAnnotation,
     /// The election that owns it; `None` if it was adopted.
     pub owner: Option<OwnerReference>,
     /// Whether it is marked for the policy that checks who writes.
@@ -61,9 +63,15 @@ pub enum Standing<'a> {
 }
 
 impl Amendment {
+    /// Whether what was read is what it was planned upon.
+    #[must_use]
+    pub fn is_meant_for(&self, stored: &StoredLease) -> bool {
+        stored.metadata.uid.as_ref() == Some(&self.uid) && timings_of(stored) == self.upon
+    }
+
     /// Carries it out on what was read.
     pub fn apply(&self, stored: &mut StoredLease) {
-        stored.set_annotation(TIMINGS_ANNOTATION, self.timings.clone());
+        stored.set_annotation(TIMINGS_ANNOTATION, self.timings.to_json());
         if self.strict {
             stored.labels_mut().insert(STRICT_IDENTITY_LABEL.to_owned(), STRICT.to_owned());
         } else {
@@ -114,32 +122,43 @@ pub(super) fn maintain(
         Standing::Adopted(seen) => (seen, None),
         Standing::Foreign(_) => return LeaseAction::None,
     };
-    // What this process knows better than what it finds made.
-    let outdated = seen.unconfirmed && seen.watched;
-    let wait_seconds = match () {
-        () if outdated => observed.history.duration_seconds.max(timings.lease_duration_seconds()),
-        () if seen.unconfirmed => 0,
-        () => seen.least_wait_seconds(),
-    };
-    let never_held = seen.lease.never_held && phase(seen, timings.lease_duration(), now) == Phase::NeverHeld;
     let owned = owner.as_ref().is_none_or(|owner| seen.owners.iter().any(|known| known.uid == owner.uid));
     // One that was adopted has candidates that may have named themselves.
     let strict = is_strict(election) && owner.is_some();
-    if !outdated && owned && seen.lease.timings == Some(timings) && seen.strict == strict {
-        return LeaseAction::None;
-    }
-    LeaseAction::Amend(Amendment {
-        uid: seen.lease.record.uid.clone(),
-        timings: TimingsAnnotation {
+    let timings = if seen.is_to_be_confirmed() {
+        confirmed(election, observed, seen, timings)
+    } else {
+        let never_held = seen.lease.never_held && phase(seen, timings.lease_duration(), now) == Phase::NeverHeld;
+        let of_agents = seen.lease.agent.is_some();
+        let TimingsAnnotation { unconfirmed, wait_seconds, .. } = seen.annotation;
+        TimingsAnnotation {
             timings: Some(timings),
             never_held,
-            unconfirmed: seen.unconfirmed && !outdated,
-            wait_seconds,
+            unconfirmed: unconfirmed && !of_agents,
+            wait_seconds: if of_agents { 0 } else { wait_seconds },
         }
-        .to_json(),
-        owner,
-        strict,
-    })
+    };
+    if owned && seen.annotation.timings == timings.timings && seen.strict == strict && !seen.is_to_be_confirmed() {
+        return LeaseAction::None;
+    }
+    let (uid, upon) = (seen.lease.record.uid.clone(), seen.annotation);
+    LeaseAction::Amend(Amendment { uid, upon, timings, owner, strict })
+}
+
+/// What is known of the past once the watch has shown a Lease that an operator made, and all that was before (rule O2).
+fn confirmed(election: &LeaderElection, observed: &Observed, seen: &LeaseSeen, timings: Timings) -> TimingsAnnotation {
+    let Lease { record, agent, .. } = &seen.lease;
+    let is_untouched =
+        record.holder.is_empty() && record.transitions == 0 && record.renew_time.is_none() && agent.is_none();
+    let never_held = is_untouched && is_new(election, observed);
+    let known = observed.history.duration_seconds.max(timings.lease_duration_seconds());
+    TimingsAnnotation {
+        timings: Some(timings),
+        never_held,
+        unconfirmed: false,
+        // Where the record says it already, there is nothing to add.
+        wait_seconds: if never_held || known <= seen.lease.lease_duration_seconds { 0 } else { known },
+    }
 }
 
 fn is_strict(election: &LeaderElection) -> bool {
@@ -163,8 +182,7 @@ pub(super) fn look(standing: Standing<'_>, own: Duration, now: Now) -> LeaseActi
 
 fn create(election: &LeaderElection, observed: &Observed, timings: Timings, now: Now) -> StoredLease {
     let record = first_record(election, observed, timings, now);
-    let never_held = matches!(record, FirstRecord::NeverHeld { .. });
-    let annotation = TimingsAnnotation { timings: Some(timings), never_held, ..TimingsAnnotation::default() };
+    let annotation = TimingsAnnotation { timings: Some(timings), unconfirmed: true, ..TimingsAnnotation::default() };
     let mut lease = StoredLease::new(metadata(election, election.name_any()));
     if is_strict(election) {
         lease.labels_mut().insert(STRICT_IDENTITY_LABEL.to_owned(), STRICT.to_owned());
@@ -188,14 +206,11 @@ pub(super) fn metadata(election: &LeaderElection, name: String) -> ObjectMeta {
 
 /// Rule O2.
 fn first_record(election: &LeaderElection, observed: &Observed, timings: Timings, now: Now) -> FirstRecord {
-    let status = election.status.clone().unwrap_or_default();
-    let status_names_none =
-        status.holder.is_none() && status.lease_uid.is_none() && status.lease_transitions.unwrap_or(0) == 0;
-    let has_older_pod = observed.pods.iter().any(|pod| is_older(pod, election));
     let own = timings.lease_duration_seconds();
-    if observed.creation_watched && observed.name_is_new && status_names_none && !has_older_pod {
+    if is_new(election, observed) {
         return FirstRecord::NeverHeld { lease_duration_seconds: own };
     }
+    let status = election.status.clone().unwrap_or_default();
     let history = &observed.history;
     let holder = history.holder.clone().or(status.holder.map(|holder| holder.identity));
     let transitions = status.lease_transitions.and_then(|transitions| u32::try_from(transitions).ok()).unwrap_or(0);
@@ -205,6 +220,21 @@ fn first_record(election: &LeaderElection, observed: &Observed, timings: Timings
         at: elector_election::Timestamp::from_microseconds(now.wall.as_microsecond()),
         transitions: transitions.max(history.transitions),
     }
+}
+
+/// Whether nobody can have held it before.
+fn is_new(election: &LeaderElection, observed: &Observed) -> bool {
+    let status = election.status.clone().unwrap_or_default();
+    let status_names_none =
+        status.holder.is_none() && status.lease_uid.is_none() && status.lease_transitions.unwrap_or(0) == 0;
+    let has_older_pod = observed.pods.iter().any(|pod| is_older(pod, election));
+    observed.creation_watched && observed.name_is_new && status_names_none && !has_older_pod
+}
+
+/// What an operator says on it.
+fn timings_of(stored: &StoredLease) -> TimingsAnnotation {
+    let text = stored.annotation(TIMINGS_ANNOTATION);
+    text.map(|text| TimingsAnnotation::parse(text, &mut Vec::new())).unwrap_or_default()
 }
 
 /// Both times are the API server's, in whole seconds: of the same second is not older, or hardly any first installation

@@ -69,6 +69,13 @@ pub fn plan(election: &LeaderElection, observed: &Observed, now: Now) -> Plan {
         }
     }
     let view = View { election, observed, standing, trouble, now };
+    // Nothing to be said of a Lease that is about to be confirmed.
+    if let Standing::Own(seen) | Standing::Adopted(seen) = standing
+        && seen.is_unconfirmed()
+        && trouble.is_none()
+    {
+        return Plan { next_look: next_look(&view), ..Plan::default() };
+    }
     let status = status::status(&view);
     let stored = election.status.clone().unwrap_or_default();
     let events = events::events(&view, &stored, &status);

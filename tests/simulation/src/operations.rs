@@ -1,9 +1,9 @@
 //! What stands around an operator: its watch, and the way from its plans to the API server.
 
-use elector_election::{Lease, MAX_LEASE_DURATION_SECONDS, Timings};
+use elector_election::Timings;
 
 use crate::clock::{MILLISECOND, SECOND, Time};
-use crate::operator::{Operator, Step};
+use crate::operator::{Operator, Step, Word};
 use crate::trace;
 use crate::world::{Event, World};
 
@@ -11,8 +11,6 @@ use crate::world::{Event, World};
 const SLOWEST_REQUEST: Time = 3 * SECOND;
 /// After so long it gives up a request, which may arrive all the same.
 const TIMEOUT: Time = 10 * SECOND;
-/// For so long nobody can have begun a tenure that it knows nothing of.
-const CONFIRMED_WITHIN: Time = 2 * SECOND;
 /// The latest that a request arrives which was given up.
 const LATEST: Time = 40 * SECOND;
 /// Between two attempts while the API server is down.
@@ -89,11 +87,6 @@ impl World {
     fn send_step(&mut self, life: u64, step: Step) {
         let most = if self.random.u8(..8) == 0 { SLOWEST_REQUEST } else { 20 * MILLISECOND };
         let time = self.random.u64(..most);
-        if matches!(step, Step::Create(_)) && time > CONFIRMED_WITHIN {
-            // Too late to be confirmed by whoever sent it: the watch shows what has become of it.
-            self.after(time, Event::OperatorStep { life: NOBODY, step });
-            return self.after(time, Event::OperatorTimeout { life });
-        }
         self.after(time, Event::OperatorStep { life, step });
     }
 
@@ -109,12 +102,8 @@ impl World {
         let down = self.down_until > self.now;
         if !down {
             let before = self.server.position();
-            let next = self.perform_step(step);
+            self.perform_step(step);
             self.spread(before);
-            let waits = self.operations.as_ref().is_some_and(|operations| operations.life == life);
-            if let Some(next) = next.filter(|_| waits) {
-                return self.send_step(life, next);
-            }
         }
         let Some(operations) = self.operations.as_mut().filter(|operations| operations.life == life) else { return };
         operations.busy = false;
@@ -126,41 +115,20 @@ impl World {
         self.after(if down { AGAIN } else { 0 }, Event::Operator);
     }
 
-    /// What it sends next, once it has the answer.
-    fn perform_step(&mut self, step: Step) -> Option<Step> {
+    fn perform_step(&mut self, step: Step) {
         match step {
             Step::Create(lease) => {
                 self.trace.note(self.now, || format!("operator creates {}", trace::of_lease(&lease)));
-                let never_held = lease.never_held;
-                let unconfirmed = Lease { never_held: false, least_wait_seconds: MAX_LEASE_DURATION_SECONDS, ..*lease };
-                if self.server.create(|made| *made = unconfirmed) {
-                    let made = self.server.lease()?;
-                    let (uid, version) = (made.record.uid.clone(), made.resource_version);
-                    return Some(Step::Confirm { uid, version, never_held });
-                }
+                self.server.create(|made| *made = *lease);
             }
-            Step::Confirm { uid, version, never_held } => {
-                let made = self.server.lease();
-                if made.is_some_and(|made| made.record.uid == uid && made.resource_version == version) {
-                    let as_what = if never_held { " as never held" } else { "" };
-                    self.trace.note(self.now, || format!("operator confirms it{as_what}"));
-                    self.server.edit(|lease| (lease.never_held, lease.least_wait_seconds) = (never_held, 0));
-                }
-            }
-            Step::Amend { uid, timings, never_held, least_wait_seconds } => {
-                if self.server.lease().is_some_and(|lease| lease.record.uid == uid) {
-                    self.trace.note(self.now, || {
-                        format!("operator writes {timings:?}, and that everybody waits {least_wait_seconds} s")
-                    });
-                    self.server.edit(|lease| {
-                        lease.timings = Some(timings);
-                        (lease.never_held, lease.least_wait_seconds) = (never_held, least_wait_seconds);
-                    });
+            Step::Amend { uid, upon, word } => {
+                if self.server.lease().is_some_and(|lease| lease.record.uid == uid && Word::on(lease) == upon) {
+                    self.trace.note(self.now, || format!("operator says {word:?}"));
+                    self.server.edit(|lease| word.put_on(lease));
                 }
             }
             Step::Look => {}
         }
-        None
     }
 
     pub(crate) fn ask_operator(&mut self, timings: Timings) {

@@ -2,36 +2,48 @@
 
 use std::fmt;
 
-use elector_election::{
-    Lease, MAX_LEASE_DURATION_SECONDS, ResourceVersion, Timestamp, Timings, UNKNOWN_HOLDER, WatchEvent,
-};
+use elector_election::{Lease, MAX_LEASE_DURATION_SECONDS, Timestamp, Timings, UNKNOWN_HOLDER, WatchEvent};
 
 use crate::clock::Time;
+
+/// What operators say on a Lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Word {
+    /// What agents are asked for.
+    pub timings: Option<Timings>,
+    /// Nobody can have held it before.
+    pub never_held: bool,
+    /// As long as no agent has written it.
+    pub least_wait_seconds: u32,
+}
+
+impl Word {
+    /// That on `lease`.
+    #[must_use]
+    pub fn on(lease: &Lease) -> Word {
+        let Lease { timings, never_held, least_wait_seconds, .. } = *lease;
+        Word { timings, never_held, least_wait_seconds }
+    }
+
+    pub(crate) fn put_on(self, lease: &mut Lease) {
+        let Word { timings, never_held, least_wait_seconds } = self;
+        (lease.timings, lease.never_held, lease.least_wait_seconds) = (timings, never_held, least_wait_seconds);
+    }
+}
 
 /// What an operator asks of the API server.
 #[derive(Debug, Clone)]
 pub enum Step {
     /// A Lease with this content, not confirmed yet; its uid and version are the API server's.
     Create(Box<Lease>),
-    /// Other metadata for the Lease of this uid, whatever its version.
+    /// Other metadata for the Lease of this uid, whatever its version, if it still has what was planned upon.
     Amend {
         /// Of the Lease that is meant.
         uid: String,
-        /// For its annotation.
-        timings: Timings,
-        /// For the same.
-        never_held: bool,
-        /// For the same.
-        least_wait_seconds: u32,
-    },
-    /// That the very version which a step of this operator has made is as it was meant.
-    Confirm {
-        /// Of that Lease.
-        uid: String,
-        /// That one.
-        version: ResourceVersion,
-        /// It is marked so.
-        never_held: bool,
+        /// What an operator has said on it.
+        upon: Word,
+        /// What it is to say.
+        word: Word,
     },
     /// To read it.
     Look,
@@ -97,11 +109,11 @@ impl Operator for Keeper {
     fn handle_watch(&mut self, event: &WatchEvent, _: Time) {
         match event {
             WatchEvent::Present(lease) => {
-                self.is_new = false;
                 if is_outdated(lease) {
                     self.lease = Some(lease.clone());
                     return;
                 }
+                self.is_new = false;
                 if !lease.record.holder.is_empty() {
                     self.holder = Some(lease.record.holder.clone());
                 }
@@ -124,12 +136,14 @@ impl Operator for Keeper {
             Some(lease) if lease.timings == Some(timings) && !is_outdated(lease) => None,
             Some(lease) => Some(Step::Amend {
                 uid: lease.record.uid.clone(),
-                timings,
-                never_held: lease.never_held,
-                least_wait_seconds: if is_outdated(lease) {
-                    self.longest_duration_seconds.max(timings.lease_duration_seconds())
+                upon: Word::on(lease),
+                word: if is_outdated(lease) {
+                    let never_held = self.is_new && lease.record.holder.is_empty();
+                    let known = self.longest_duration_seconds.max(timings.lease_duration_seconds());
+                    let least_wait_seconds = if never_held { 0 } else { known };
+                    Word { timings: Some(timings), never_held, least_wait_seconds }
                 } else {
-                    lease.least_wait_seconds
+                    Word { timings: Some(timings), ..Word::on(lease) }
                 },
             }),
             None => Some(Step::Create(Box::new(self.create(now)))),
@@ -162,8 +176,8 @@ impl Keeper {
         let mut lease = crate::server::blank();
         lease.timings = Some(self.timings);
         lease.lease_duration_seconds = self.timings.lease_duration_seconds();
+        lease.least_wait_seconds = MAX_LEASE_DURATION_SECONDS;
         if self.is_new {
-            lease.never_held = true;
             return lease;
         }
         let at = Timestamp::from_microseconds(i64::try_from(now).unwrap_or(i64::MAX));

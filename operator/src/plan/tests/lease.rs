@@ -41,7 +41,7 @@ fn a_new_election_gets_a_lease_that_was_never_held_and_rights_and_nothing_else()
                     "leader-elector.io/election": "billing",
                     "leader-elector.io/strict-identity": "true",
                 },
-                "annotations": {"leader-elector.io/timings": timings_json(true)},
+                "annotations": {"leader-elector.io/timings": unconfirmed().to_json()},
                 "ownerReferences": [{
                     "apiVersion": "leader-elector.io/v1alpha1",
                     "kind": "LeaderElection",
@@ -95,7 +95,21 @@ fn never_held_needs_all_that_rule_o2_asks() {
         let lease = created(&election, &observed);
         assert_eq!(lease.spec.get("holderIdentity").is_none(), never_held, "{what}");
         let timings = lease.annotation(elector_crds::TIMINGS_ANNOTATION);
-        assert_eq!(timings, Some(timings_json(never_held).as_str()), "{what}");
+        assert_eq!(timings, Some(unconfirmed().to_json().as_str()), "{what}");
+        if never_held {
+            let mut seen = LeaseSeen { annotation: unconfirmed(), ..super::never_held() };
+            seen.lease.never_held = false;
+            let shown = |seen| Observed { lease: Some(seen), ..observed.clone() };
+            match plan(&election, &shown(seen.clone()), at(3)).lease {
+                LeaseAction::Amend(amendment) => {
+                    assert_eq!((amendment.upon, amendment.timings), (unconfirmed(), super::timings(true)));
+                }
+                other => panic!("{what}: {other:?}"),
+            }
+            // Before its watch has shown it, there is nothing to do, and nothing to say.
+            let plan = plan(&election, &shown(LeaseSeen { watched: false, ..seen }), at(3));
+            assert_eq!((plan.lease, plan.status, plan.events), (LeaseAction::None, None, vec![]));
+        }
     }
 }
 
@@ -179,7 +193,8 @@ fn a_lease_of_an_earlier_election_is_given_the_new_owner_and_kept_as_it_is() {
     let plan = plan(&election(), &in_place(seen), at(3));
     let amendment = Amendment {
         uid: "lease-uid".to_owned(),
-        timings: timings_json(false),
+        upon: timings(false),
+        timings: timings(false),
         owner: Some(own_reference()),
         strict: true,
     };
@@ -196,19 +211,23 @@ fn a_lease_of_an_earlier_election_is_given_the_new_owner_and_kept_as_it_is() {
     assert_eq!(json!(stored.spec), spec);
     assert_eq!(stored.metadata.owner_references, Some(vec![other, own_reference()]));
     assert_eq!(stored.annotation("team"), Some("shop"));
-    assert_eq!(stored.annotation("leader-elector.io/timings"), Some(timings_json(false).as_str()));
+    assert_eq!(stored.annotation("leader-elector.io/timings"), Some(timings(false).to_json().as_str()));
 }
 
 #[test]
 fn new_timings_go_into_the_annotation() {
     let mut election = election();
     election.spec.lease_duration_seconds = 60;
-    let timings = election.spec.timings().unwrap();
+    let set = election.spec.timings().unwrap();
     for (seen, never_held) in [(never_held(), true), (held_by("billing-0", 4, 0), false)] {
         let plan = plan(&election, &in_place(seen), at(3));
-        let timings =
-            TimingsAnnotation { timings: Some(timings), never_held, ..TimingsAnnotation::default() }.to_json();
-        let amendment = Amendment { uid: "lease-uid".to_owned(), timings, owner: Some(own_reference()), strict: true };
+        let amendment = Amendment {
+            uid: "lease-uid".to_owned(),
+            upon: timings(never_held),
+            timings: TimingsAnnotation { timings: Some(set), ..timings(never_held) },
+            owner: Some(own_reference()),
+            strict: true,
+        };
         assert_eq!(plan, Plan { lease: LeaseAction::Amend(amendment), ..Plan::default() });
     }
 }
@@ -216,12 +235,18 @@ fn new_timings_go_into_the_annotation() {
 #[test]
 fn an_adopted_lease_gets_timings_and_no_owner() {
     let mut seen = LeaseSeen { owners: vec![], managed: false, strict: false, ..held_by("billing-0", 4, 0) };
-    seen.lease.timings = None;
+    seen.annotation.timings = None;
     let first = plan(&election(), &in_place(seen.clone()), at(3));
-    let amendment = Amendment { uid: "lease-uid".to_owned(), timings: timings_json(false), owner: None, strict: false };
+    let amendment = Amendment {
+        uid: "lease-uid".to_owned(),
+        upon: TimingsAnnotation::default(),
+        timings: timings(false),
+        owner: None,
+        strict: false,
+    };
     assert_eq!(first, Plan { lease: LeaseAction::Amend(amendment), ..Plan::default() });
 
-    seen.lease.timings = Some(Timings::DEFAULT);
+    seen.annotation = timings(false);
     let then = plan(&election(), &in_place(seen.clone()), at(3));
     assert_eq!(event_reasons(&then), [EventReason::LeaseAdopted, EventReason::LeaderElected]);
     let status = then.status.clone().unwrap();
@@ -280,4 +305,19 @@ fn a_lease_is_marked_for_the_policy_as_its_election_asks() {
         };
         assert_eq!(lease.labels().contains_key(STRICT_IDENTITY_LABEL), strict);
     }
+}
+
+#[test]
+fn an_amendment_is_for_what_it_was_planned_upon() {
+    let amendment =
+        Amendment { uid: "u".to_owned(), upon: unconfirmed(), timings: timings(false), owner: None, strict: false };
+    let stored = |uid: &str, said: TimingsAnnotation| {
+        let mut stored = StoredLease::new(ObjectMeta { uid: Some(uid.to_owned()), ..ObjectMeta::default() });
+        stored.set_annotation(elector_crds::TIMINGS_ANNOTATION, said.to_json());
+        stored
+    };
+    assert!(amendment.is_meant_for(&stored("u", unconfirmed())));
+    assert!(!amendment.is_meant_for(&stored("another", unconfirmed())));
+    // Another replica knew better, and said so.
+    assert!(!amendment.is_meant_for(&stored("u", TimingsAnnotation { wait_seconds: 60, ..timings(false) })));
 }

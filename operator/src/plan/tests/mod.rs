@@ -74,7 +74,7 @@ fn never_held() -> LeaseSeen {
         seen_at: Duration::ZERO,
         longest_duration_seconds: 15,
         moved: false,
-        unconfirmed: false,
+        annotation: timings(true),
         watched: true,
         read_at: None,
     }
@@ -88,6 +88,7 @@ fn held_by(pod: &str, transitions: u32, seen_at: u64) -> LeaseSeen {
     seen.lease.record.renew_time = parse_timestamp("2026-11-23T18:00:07.000000Z");
     seen.lease.record.transitions = transitions;
     seen.lease.never_held = false;
+    seen.annotation = timings(false);
     seen.lease.agent = Some(AgentMark { start: "n1".to_owned(), transitions, release: None });
     seen.seen_at = Duration::from_secs(seen_at);
     seen.moved = true;
@@ -172,6 +173,10 @@ fn event_reasons(plan: &Plan) -> Vec<EventReason> {
     plan.events.iter().map(|event| event.reason).collect()
 }
 
-fn timings_json(never_held: bool) -> String {
-    TimingsAnnotation { timings: Some(Timings::DEFAULT), never_held, ..TimingsAnnotation::default() }.to_json()
+fn timings(never_held: bool) -> TimingsAnnotation {
+    TimingsAnnotation { timings: Some(Timings::DEFAULT), never_held, ..TimingsAnnotation::default() }
+}
+
+fn unconfirmed() -> TimingsAnnotation {
+    TimingsAnnotation { unconfirmed: true, ..timings(false) }
 }
