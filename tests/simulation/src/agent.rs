@@ -58,6 +58,8 @@ pub(crate) struct Agent {
     wake: u64,
     /// The process that has a timer of the kernel's, and when that goes off next.
     alarm: Option<(u64, Time)>,
+    /// It has been told to remove its file, and has not done so yet.
+    retracting: bool,
     /// Counts the requests, so that an answer that comes too late is known.
     pub(crate) sent: u64,
     /// What its file says.
@@ -87,6 +89,7 @@ impl Agent {
             pods: 0,
             wake: 0,
             alarm: None,
+            retracting: false,
             sent: 0,
             tenure: None,
             report: None,
@@ -165,6 +168,7 @@ impl World {
                 election.handle_retracted(now);
                 self.trace.note(self.now, || format!("{who} has retracted"));
                 agent.report = None;
+                agent.retracting = false;
                 let delay = agent.tenure.take().map(|_| micros(election.timings().release_delay()));
                 self.judge.removed(who, self.now, delay);
             }
@@ -260,6 +264,7 @@ impl World {
         if *loss != Loss::Stopped {
             agent.tenure = None;
         }
+        agent.retracting = true;
         let life = agent.life;
         let time = self.random.u64(..LATE);
         self.after(time, Event::Retracted { who, life });
@@ -280,6 +285,7 @@ impl World {
         }
         let agent = &mut self.agents[who];
         agent.tenure = None;
+        agent.retracting = false;
         agent.stopped_until = 0;
         let life = agent.life;
         self.judge.died(who, self.now);
@@ -300,6 +306,7 @@ impl World {
         self.end(who);
         let agent = &mut self.agents[who];
         agent.tenure = None;
+        agent.retracting = false;
         agent.stopped_until = 0;
         // Nobody is left to do what was under way.
         self.judge.died(who, self.now);
@@ -353,9 +360,21 @@ impl World {
             self.trace.note(self.now, || format!("{who} is killed by its timer"));
             if stopped_until > self.now {
                 self.judge.tally.hit(Fault::Stop);
+            } else if !self.retracts(who) {
+                // Its timer is for those who cannot, and hides nobody who would not.
+                self.judge.accuse(Violation::Overstayed { who });
             }
             self.kill(who);
         }
+    }
+
+    /// Whether it is about to remove its file, though late.
+    fn retracts(&mut self, who: usize) -> bool {
+        let agent = &mut self.agents[who];
+        let now = agent.clock.at(self.now);
+        let Some(election) = agent.election.as_mut().filter(|_| !agent.retracting) else { return true };
+        election.handle_timeout(now);
+        std::iter::from_fn(|| election.poll_action()).any(|action| matches!(action, Action::Retract(_)))
     }
 
     pub(crate) fn suspend(&mut self, who: usize, lasting: Time) {

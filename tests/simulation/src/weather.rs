@@ -66,7 +66,13 @@ impl World {
                     self.silence(who, lasting);
                 }
             }
-            Fault::Slow => self.agents[who].network.slow_until = until,
+            Fault::Slow => {
+                self.agents[who].network.slow_until = until;
+                // Without a watch, what it reads late is all that it sees.
+                if self.random.bool() {
+                    self.silence(who, lasting);
+                }
+            }
             Fault::Zombie => self.agents[who].network.zombie_until = until,
             Fault::Down => {
                 self.down_until = until;
