@@ -1,4 +1,4 @@
-//! Numbers for BENCHMARKS.md: `ROUNDS=10 cargo node-test deployment --test-threads=1` repeats what is measured so often.
+//! Numbers for BENCHMARKS.md, which says how: `ROUNDS=10` repeats what is measured so often.
 
 use std::env;
 use std::time::Duration;
