@@ -66,6 +66,13 @@ impl StoredLease {
         self.metadata.annotations.as_ref()?.get(key).map(String::as_str)
     }
 
+    /// What operators say on it, whatever is odd about that.
+    #[must_use]
+    pub fn timings_annotation(&self) -> TimingsAnnotation {
+        let text = self.annotation(TIMINGS_ANNOTATION);
+        text.map(|text| TimingsAnnotation::parse(text, &mut Vec::new())).unwrap_or_default()
+    }
+
     /// Sets an annotation; the others are kept.
     pub fn set_annotation(&mut self, key: &str, value: String) {
         self.metadata.annotations.get_or_insert_default().insert(key.to_owned(), value);

@@ -93,8 +93,21 @@ impl Lease {
         self.agent.as_ref().is_some_and(|agent| agent.transitions >= self.record.transitions)
     }
 
+    /// Whether an agent began a tenure since `last`. An edited record proves no new holder, who would have waited: only an
+    /// agent's word counts.
+    #[must_use]
+    pub fn begins_tenure_after(&self, last: &Lease) -> bool {
+        let begun_by_agent = self.agent != last.agent
+            && self.agent.as_ref().is_some_and(|agent| agent.transitions == self.record.transitions);
+        self.record.uid == last.record.uid
+            && !self.record.holder.is_empty()
+            && begun_by_agent
+            && self.record.transitions > last.record.transitions
+    }
+
     /// For how long whoever finds it waits, whatever it has seen before.
-    pub(crate) fn least_wait_seconds(&self) -> u32 {
+    #[must_use]
+    pub fn least_wait_seconds(&self) -> u32 {
         if self.agent.is_none() { self.least_wait_seconds } else { 0 }
     }
 

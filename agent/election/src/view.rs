@@ -98,10 +98,7 @@ impl View {
                 self.pristine = false;
                 self.last_holder = None;
             }
-            // An edited record proves no new holder, who would have waited: only an agent's word counts.
-            let begun_by_agent = lease.agent != last.agent
-                && lease.agent.as_ref().is_some_and(|agent| agent.transitions == lease.record.transitions);
-            next_tenure = same_uid && held && begun_by_agent && lease.record.transitions > last.record.transitions;
+            next_tenure = lease.begins_tenure_after(last);
             same_record = last.record == lease.record;
             same_tenure = same_uid
                 && last.record.holder == lease.record.holder

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use elector_crds::annotations::TimingsAnnotation;
 use elector_crds::lease::{self, UnusableLease};
-use elector_crds::{ADOPT_ANNOTATION, Oddity, STRICT_IDENTITY_LABEL, StoredLease, TIMINGS_ANNOTATION};
+use elector_crds::{ADOPT_ANNOTATION, Oddity, STRICT_IDENTITY_LABEL, StoredLease};
 use elector_election::{Lease, MAX_LEASE_DURATION_SECONDS, UNKNOWN_HOLDER};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::ResourceExt;
@@ -63,10 +63,7 @@ impl LeaseSeen {
             managed: stored.labels().get(MANAGED_BY_LABEL).is_some_and(|by| by == NAME),
             adopt: stored.annotation(ADOPT_ANNOTATION) == Some("true"),
             strict: stored.labels().contains_key(STRICT_IDENTITY_LABEL),
-            annotation: stored
-                .annotation(TIMINGS_ANNOTATION)
-                .map(|text| TimingsAnnotation::parse(text, &mut Vec::new()))
-                .unwrap_or_default(),
+            annotation: stored.timings_annotation(),
             watched: false,
             seen_at: now.at,
             moved: false,
@@ -93,16 +90,10 @@ impl LeaseSeen {
         Ok(LeaseSeen { moved: true, watched: self.watched, longest_duration_seconds, ..next })
     }
 
-    /// Whether an agent began a tenure since `last`. An edited record proves no new holder, who would have waited.
+    /// Whether an agent began a tenure since `last`.
     #[must_use]
     pub fn begins_after(&self, last: &LeaseSeen) -> bool {
-        let (record, earlier) = (&self.lease.record, &last.lease.record);
-        let begun_by_agent = self.lease.agent != last.lease.agent
-            && self.lease.agent.as_ref().is_some_and(|agent| agent.transitions == record.transitions);
-        record.uid == earlier.uid
-            && !record.holder.is_empty()
-            && begun_by_agent
-            && record.transitions > earlier.transitions
+        self.lease.begins_tenure_after(&last.lease)
     }
 
     /// An operator made it, and nobody has said yet whether that was up to date (rule O2).
@@ -127,7 +118,7 @@ impl LeaseSeen {
     /// For how long everybody waits by the operator's own word, as long as no agent has written it.
     #[must_use]
     pub fn least_wait_seconds(&self) -> u32 {
-        if self.lease.agent.is_none() { self.lease.least_wait_seconds } else { 0 }
+        self.lease.least_wait_seconds()
     }
 
     /// Whether anything but the renewal itself differs.

@@ -8,6 +8,7 @@
 //! answers to a plan during which something was deleted are dropped: the watches say the same soon after.
 
 mod lease;
+mod leases;
 mod listing;
 mod observed;
 mod pod;
@@ -260,87 +261,6 @@ impl Index {
         self.elections.remove(&key);
         self.remember(&key);
         key
-    }
-
-    /// A change that the watch shows, and with it that all is known that was before.
-    fn watch_lease(&mut self, change: Change<StoredLease>, now: Now) -> Option<Key> {
-        let shown = match &change {
-            Change::Listed(stored) | Change::Changed(stored) => Some((Key::of(stored), stored.metadata.uid.clone())),
-            Change::Deleted(_) | Change::Vanished(_) => None,
-        };
-        let changed = self.change_lease(change, now);
-        let Some((key, uid)) = shown else { return changed };
-        let seen = self.leases.get_mut(&key).filter(|seen| Some(&seen.lease.record.uid) == uid.as_ref());
-        let news = seen.is_some_and(|seen| !std::mem::replace(&mut seen.watched, true) && seen.is_unconfirmed());
-        changed.or_else(|| (news && self.elections.contains_key(&key)).then_some(key))
-    }
-
-    /// A list does not show what came and went since the last event: nobody of those that there are is new any more.
-    fn forget_novelty(&mut self) {
-        let keys: Vec<Key> = self.elections.keys().cloned().collect();
-        for key in keys {
-            self.remember(&key);
-        }
-    }
-
-    fn change_lease(&mut self, change: Change<StoredLease>, now: Now) -> Option<Key> {
-        let (stored, listed) = match change {
-            Change::Listed(stored) => (stored, true),
-            Change::Changed(stored) => (stored, false),
-            Change::Deleted(stored) => {
-                let key = Key::of(&stored);
-                self.learn(&key, &stored, now);
-                let known = self.leases.get(&key)?;
-                let same = stored.metadata.uid.as_ref() == Some(&known.lease.record.uid);
-                return if same { self.forget_lease(key) } else { None };
-            }
-            Change::Vanished(key) => return self.forget_lease(key),
-        };
-        let key = Key::of(&stored);
-        let last = self.leases.get(&key);
-        let seen = match last {
-            Some(last) => last.then(&stored, now),
-            None => LeaseSeen::first(&stored, now),
-        };
-        let seen = match seen {
-            Ok(seen) => seen,
-            Err(error) => {
-                tracing::warn!(lease = %key, %error, "unusable lease");
-                return None;
-            }
-        };
-        if !listed && last.is_some_and(|last| last.lease.resource_version >= seen.lease.resource_version) {
-            self.learn(&key, &stored, now);
-            return None;
-        }
-        let begun = last.is_some_and(|last| seen.begins_after(last));
-        let own_duration = self.own_duration(&key);
-        let changed = match (last, own_duration) {
-            (_, None) => false,
-            (None, Some(_)) => true,
-            (Some(last), Some(own)) => last.differs(&seen) || phase(last, own, now) != phase(&seen, own, now),
-        };
-        // What was made for an earlier absence tells nothing that is not known better.
-        if !seen.is_unconfirmed() {
-            self.remember(&key).take_in(&seen, begun);
-        }
-        self.leases.insert(key.clone(), seen);
-        changed.then_some(key)
-    }
-
-    /// From a version that is over. The watch may show it late, after what came of it was read.
-    fn learn(&mut self, key: &Key, stored: &StoredLease, now: Now) {
-        if let Ok(seen) = LeaseSeen::first(stored, now)
-            && !seen.is_unconfirmed()
-        {
-            self.remember(key).learn(&seen);
-        }
-    }
-
-    fn forget_lease(&mut self, key: Key) -> Option<Key> {
-        self.leases.remove(&key);
-        self.count_deletion(&key);
-        self.elections.contains_key(&key).then_some(key)
     }
 
     fn change_role(&mut self, change: Change<Role>) -> Option<Key> {

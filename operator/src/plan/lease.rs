@@ -66,7 +66,7 @@ impl Amendment {
     /// Whether what was read is what it was planned upon.
     #[must_use]
     pub fn is_meant_for(&self, stored: &StoredLease) -> bool {
-        stored.metadata.uid.as_ref() == Some(&self.uid) && timings_of(stored) == self.upon
+        stored.metadata.uid.as_ref() == Some(&self.uid) && stored.timings_annotation() == self.upon
     }
 
     /// Carries it out on what was read.
@@ -229,12 +229,6 @@ fn is_new(election: &LeaderElection, observed: &Observed) -> bool {
         status.holder.is_none() && status.lease_uid.is_none() && status.lease_transitions.unwrap_or(0) == 0;
     let has_older_pod = observed.pods.iter().any(|pod| is_older(pod, election));
     observed.creation_watched && observed.name_is_new && status_names_none && !has_older_pod
-}
-
-/// What an operator says on it.
-fn timings_of(stored: &StoredLease) -> TimingsAnnotation {
-    let text = stored.annotation(TIMINGS_ANNOTATION);
-    text.map(|text| TimingsAnnotation::parse(text, &mut Vec::new())).unwrap_or_default()
 }
 
 /// Both times are the API server's, in whole seconds: of the same second is not older, or hardly any first installation

@@ -94,10 +94,7 @@ async fn made_late() -> Result<()> {
     election.until_held_by(candidate.name()).await?;
     candidate.process().kill();
     election.apply(short_timings()).await?;
-    let asked = |lease: &StoredLease| {
-        let annotation = lease.annotation(TIMINGS_ANNOTATION).unwrap_or_default();
-        TimingsAnnotation::parse(annotation, &mut Vec::new())
-    };
+    let asked = StoredLease::timings_annotation;
     let leases = namespace.api::<StoredLease>();
     let held =
         until(&leases, |lease| asked(lease).timings.is_some_and(|set| set.lease_duration_seconds() == 5)).await?;
