@@ -59,11 +59,17 @@ async fn install_yaml() -> Result<String> {
     let chart = chart.to_str().context("a path that is no text")?;
     let release = ["template", "leader-elector", chart, "--namespace=leader-elector", "--kube-version", KUBERNETES];
     let objects = helm(None, &release).await?;
-    Ok(format!("{INSTALL_HEAD}{objects}"))
+    // Nothing that says it is helm's: it would not take it over either.
+    let is_helms = |line: &&str| {
+        let line = line.trim_start();
+        line.starts_with("helm.sh/") || line == "app.kubernetes.io/managed-by: Helm"
+    };
+    let objects: Vec<&str> = objects.lines().filter(|line| !is_helms(line)).collect();
+    Ok(format!("{INSTALL_HEAD}{}\n", objects.join("\n")))
 }
 
 const INSTALL_HEAD: &str = "\
-# Generated from charts/leader-elector by `cargo chartgen`: kubectl apply --server-side -f install.yaml
+# Generated from charts/leader-elector by `cargo chartgen`, for Kubernetes 1.36 and later; its README says how to apply it.
 apiVersion: v1
 kind: Namespace
 metadata:

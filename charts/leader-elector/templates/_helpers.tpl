@@ -55,6 +55,16 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
   verbs: [create]
 {{- end -}}
 
+{{/* A selector of the namespaces that this release looks after, with what else a selector asks; empty for all. */}}
+{{- define "leader-elector.namespaces" -}}
+{{- $selector := deepCopy .selector -}}
+{{- with .watched -}}
+{{- $watched := dict "key" "kubernetes.io/metadata.name" "operator" "In" "values" . -}}
+{{- $_ := set $selector "matchExpressions" (append ($selector.matchExpressions | default list) $watched) -}}
+{{- end -}}
+{{- if $selector }}{{ toYaml $selector }}{{ end -}}
+{{- end -}}
+
 {{/* Any value as an expression of CEL, whose literals may not mix types unless told so. */}}
 {{- define "leader-elector.cel" -}}
 {{- if kindIs "map" . -}}

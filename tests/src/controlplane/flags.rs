@@ -9,7 +9,8 @@ use std::{
 pub(super) const SERVICE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 
 /// What pods that nobody runs can live with: no one judges their node, and no one replaces them.
-const CONTROLLERS: &str = "garbage-collector-controller,namespace-controller,serviceaccount-controller";
+const CONTROLLERS: &str = "garbage-collector-controller,namespace-controller,serviceaccount-controller,\
+                           clusterrole-aggregation-controller";
 
 /// What real ones need beside.
 const NODE_CONTROLLERS: &str = "deployment-controller,replicaset-controller,statefulset-controller,job-controller,\
@@ -73,6 +74,8 @@ pub(super) fn controller_manager(folder: &Path, kubeconfig: &Path, nodes: bool) 
         format!("--root-ca-file={}", file("ca.crt")),
         // A claim is bound by the next look but one.
         "--pvclaimbinder-sync-period=1s".to_owned(),
+        // As clusters are set up: each controller has an account of its own, by which policies know it.
+        "--use-service-account-credentials=true".to_owned(),
         "--leader-elect=false".to_owned(),
         "--secure-port=0".to_owned(),
     ]

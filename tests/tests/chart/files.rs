@@ -5,7 +5,7 @@ use std::fs;
 use anyhow::{Context as _, Result};
 use elector_tests::helm::{chart, generated, helm};
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// `helm template` with these values.
 async fn rendered(values: &[&str]) -> Result<Vec<Value>> {
@@ -96,11 +96,65 @@ async fn toggles_add_and_remove() {
         ("operator.podDisruptionBudget.enabled=false", "PodDisruptionBudget", 0),
         ("injection.enabled=true", "MutatingAdmissionPolicy", 1),
         ("injection.enabled=false", "MutatingAdmissionPolicy", 0),
+        ("strictIdentity.enabled=true", "ValidatingAdmissionPolicy", 1),
+        ("strictIdentity.enabled=false", "ValidatingAdmissionPolicy", 0),
     ];
     for (value, kind, number) in kinds {
         let objects = rendered(&[value]).await.unwrap();
         assert_eq!(find(&objects, kind).len(), number, "{value}");
     }
+}
+
+#[tokio::test]
+async fn policies_refuse_what_they_cannot_judge_and_hold_where_the_release_looks() {
+    let policies = ["MutatingAdmissionPolicy", "ValidatingAdmissionPolicy"];
+    let bindings = policies.map(|kind| format!("{kind}Binding"));
+    let objects = rendered(&[]).await.unwrap();
+    for kind in policies {
+        assert_eq!(find(&objects, kind)[0]["spec"]["failurePolicy"], "Fail");
+    }
+    assert_eq!(find(&objects, policies[0])[0]["spec"]["reinvocationPolicy"], "Never");
+    for binding in &bindings {
+        assert_eq!(find(&objects, binding)[0]["spec"]["matchResources"], Value::Null);
+    }
+    let objects = rendered(&["watchNamespaces={shop,bank}"]).await.unwrap();
+    let watched = json!([{"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["shop", "bank"]}]);
+    for binding in &bindings {
+        let selector = &find(&objects, binding)[0]["spec"]["matchResources"]["namespaceSelector"];
+        assert_eq!(selector, &json!({"matchExpressions": watched}), "{binding}");
+    }
+    let values = ["watchNamespaces={shop,bank}", "injection.namespaceSelector.matchLabels.tier=one"];
+    let objects = rendered(&values).await.unwrap();
+    let selector = &find(&objects, &bindings[0])[0]["spec"]["matchResources"]["namespaceSelector"];
+    assert_eq!(selector, &json!({"matchLabels": {"tier": "one"}, "matchExpressions": watched}));
+}
+
+#[tokio::test]
+async fn what_is_injected_is_what_the_values_say() {
+    let digest = format!("sha256:{}", "0123456789abcdef".repeat(4));
+    let image = format!("agent.image.digest={digest}");
+    let values = [&*image, "agent.image.repository=registry.example.com/agent", "agent.resources.limits.memory=48Mi"];
+    let objects = rendered(&[&values[..], &["agent.image.pullPolicy=Always"]].concat()).await.unwrap();
+    let variables = &find(&objects, "MutatingAdmissionPolicy")[0]["spec"]["variables"];
+    let agent = variables.as_array().unwrap().iter().find(|variable| variable["name"] == "agent").unwrap();
+    let agent = agent["expression"].as_str().unwrap();
+    for said in [
+        &*format!(r#""image": dyn("registry.example.com/agent:0.1.0@{digest}")"#),
+        r#""imagePullPolicy": dyn("Always")"#,
+        r#""memory": dyn("48Mi")"#,
+    ] {
+        assert!(agent.contains(said), "{said} in {agent}");
+    }
+}
+
+#[tokio::test]
+async fn replicas_of_the_operator_prefer_different_nodes() {
+    let objects = rendered(&[]).await.unwrap();
+    let template = &find(&objects, "Deployment")[0]["spec"]["template"];
+    let preferred = &template["spec"]["affinity"]["podAntiAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"];
+    let term = &preferred[0]["podAffinityTerm"];
+    assert_eq!(term["topologyKey"], "kubernetes.io/hostname");
+    assert_eq!(term["labelSelector"]["matchLabels"], template["metadata"]["labels"]);
 }
 
 #[tokio::test]

@@ -117,6 +117,19 @@ async fn it_comes_first_and_all_others_see_the_file_and_only_it_has_its_token() 
 }
 
 #[tokio::test]
+async fn a_pod_without_volumes_or_init_containers_has_the_agents_alone() {
+    let namespace = restricted("bare").await.unwrap();
+    let mut pod = pod();
+    // Else it has the volume of its token.
+    pod["spec"]["automountServiceAccountToken"] = json!(false);
+    let pod = created(&namespace, &pod).await.unwrap();
+    let spec = &pod["spec"];
+    assert_eq!(names(&spec["initContainers"]), ["leader-elector"]);
+    assert_eq!(names(&spec["volumes"]), ["leader-election", "leader-elector-token"]);
+    assert_eq!(spec["containers"][0]["volumeMounts"], json!([read_only()]));
+}
+
+#[tokio::test]
 async fn who_has_an_agent_or_asks_for_none_is_left_alone() {
     let namespace = restricted("alone").await.unwrap();
     let mut unlabelled = pod();

@@ -4,3 +4,5 @@ mod files;
 mod injection;
 mod release;
 mod strict_identity;
+mod users;
+mod words;

@@ -40,7 +40,7 @@ pub(crate) async fn restricted(prefix: &str) -> Result<Namespace<'static>> {
 }
 
 /// An API server learns of policies by watching them, as anybody does.
-async fn until_injecting(plane: &ControlPlane) -> Result<()> {
+pub(crate) async fn until_injecting(plane: &ControlPlane) -> Result<()> {
     let namespace = plane.namespace("injecting").await?;
     let begun = Instant::now();
     while created(&namespace, &pod()).await?["spec"]["initContainers"].is_null() {
@@ -51,7 +51,7 @@ async fn until_injecting(plane: &ControlPlane) -> Result<()> {
 }
 
 /// `helm VERB leader-elector CHART …`.
-async fn on(plane: &ControlPlane, verb: &str, more: &[&str]) -> Result<String> {
+pub(crate) async fn on(plane: &ControlPlane, verb: &str, more: &[&str]) -> Result<String> {
     let chart = chart();
     let chart = chart.to_str().context("a path that is no text")?;
     let release = [RELEASE, chart, "--namespace", RELEASE, "--create-namespace"];
@@ -90,8 +90,9 @@ async fn it_is_installed_upgraded_rolled_back_and_uninstalled() {
     assert_eq!(replicas().await.unwrap(), "2 leader-elector/operator:0.1.0");
 
     let kinds = "deployments,clusterroles,clusterrolebindings,roles,rolebindings,serviceaccounts,\
-                 poddisruptionbudgets,mutatingadmissionpolicies,mutatingadmissionpolicybindings";
-    assert!(names(&kubeconfig, kinds).await.unwrap().len() >= 9);
+                 poddisruptionbudgets,mutatingadmissionpolicies,mutatingadmissionpolicybindings,\
+                 validatingadmissionpolicies,validatingadmissionpolicybindings";
+    assert!(names(&kubeconfig, kinds).await.unwrap().len() >= 13);
     helm(Some(&kubeconfig), &["uninstall", RELEASE, "--namespace", RELEASE]).await.unwrap();
     assert_eq!(names(&kubeconfig, kinds).await.unwrap(), [] as [&str; 0]);
     let left = kubectl(&kubeconfig, &["get", "leaderelections", "--output=name"], "").await.unwrap();

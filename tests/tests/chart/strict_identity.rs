@@ -48,7 +48,8 @@ impl Scene {
             .await?;
         // Its service account may do more than the operator grants, as somebody may have it: the policy does not rely on
         // a Role that is narrow.
-        namespace.allow_leases(&["get", "list", "watch", "create", "update", "patch", "delete"]).await?;
+        let verbs = ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"];
+        namespace.allow_leases(&verbs).await?;
         let label = [("leader-elector.io/election", "billing")];
         let pods = [
             namespace.create_pod("billing-0", "default", &label).await?,
@@ -310,7 +311,7 @@ async fn other_verbs_lead_no_further() {
         (
             "delete all",
             leases.delete_collection(&DeleteParams::default(), &Default::default()).await.map(drop),
-            "cannot deletecollection",
+            "it goes with it",
         ),
         ("create", leases.create(&PostParams::default(), &new).await.map(drop), "only the operator"),
         (

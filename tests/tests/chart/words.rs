@@ -1,0 +1,123 @@
+//! What users are told to type works as it is told.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use elector_tests::controlplane::{ControlPlane, Options};
+use elector_tests::helm::{chart, helm};
+use elector_tests::kubectl::{kubectl, shell};
+use tokio::time::{Instant, sleep};
+
+use crate::injection::{created, pod};
+use crate::release::{RELEASE, installed, on, until_injecting};
+
+/// The lines of a text that are indented, which are for the shell.
+fn commands(text: &str) -> String {
+    let lines = text.lines().filter_map(|line| line.strip_prefix("  "));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// What a release would say after its installation with these values.
+async fn notes(values: &[&str]) -> Result<String> {
+    let chart = chart();
+    let chart = chart.to_str().context("a path that is no text")?;
+    let mut arguments = vec!["install", "another", chart, "--dry-run=server", "--set", "crds.enabled=false"];
+    arguments.extend(values.iter().flat_map(|value| ["--set", value]));
+    let said = helm(Some(&installed().await?.kubeconfig()), &arguments).await?;
+    Ok(said.split_once("NOTES:").context("no notes")?.1.to_owned())
+}
+
+#[tokio::test]
+async fn the_notes_of_an_installation_elect_a_leader() {
+    let plane = ControlPlane::start(Options::default()).await.unwrap();
+    let kubeconfig = plane.kubeconfig();
+    let notes = on(&plane, "install", &[]).await.unwrap();
+    let established = ["wait", "--for=condition=Established", "crd/leaderelections.leader-elector.io"];
+    kubectl(&kubeconfig, &established, "").await.unwrap();
+    kubectl(&kubeconfig, &["create", "deployment", "billing", "--image=busybox"], "").await.unwrap();
+    let (_, notes) = notes.split_once("NOTES:").unwrap();
+    let said = shell(&kubeconfig, &commands(notes)).await.unwrap();
+    assert!(said.contains("leaderelection.leader-elector.io/billing created"), "{said}");
+    assert!(said.contains("deployment.apps/billing patched"), "{said}");
+    assert!(said.lines().last().unwrap().starts_with("billing"), "{said}");
+    let label = "--output=jsonpath={.spec.template.metadata.labels.leader-elector\\.io/election}";
+    assert_eq!(kubectl(&kubeconfig, &["get", "deployment", "billing", label], "").await.unwrap(), "billing");
+}
+
+#[tokio::test]
+async fn the_notes_know_the_values() {
+    let all = notes(&[]).await.unwrap();
+    assert!(all.contains("in all namespaces"), "{all}");
+    let some = notes(&["watchNamespaces={shop,bank}"]).await.unwrap();
+    assert!(some.contains("in shop, bank"), "{some}");
+    let by_hand = notes(&["injection.enabled=false"]).await.unwrap();
+    assert!(by_hand.contains("elector-agent manifest") && !by_hand.contains("patch deployment"), "{by_hand}");
+}
+
+#[tokio::test]
+async fn without_helm_one_file_installs_and_removes_all() {
+    let plane = ControlPlane::start(Options::default()).await.unwrap();
+    let kubeconfig = plane.kubeconfig();
+    // The end of namespaces is its work.
+    plane.controller_manager().await.unwrap();
+    let file = chart().join("../install.yaml");
+    let file = file.to_str().unwrap();
+    kubectl(&kubeconfig, &["apply", "--server-side", "--filename", file], "").await.unwrap();
+    until_injecting(&plane).await.unwrap();
+    let replicas =
+        ["-n", RELEASE, "get", "deployment", "leader-elector-operator", "--output=jsonpath={.spec.replicas}"];
+    assert_eq!(kubectl(&kubeconfig, &replicas, "").await.unwrap(), "2");
+
+    kubectl(&kubeconfig, &["delete", "--filename", file, "--timeout=50s"], "").await.unwrap();
+    kubectl(&kubeconfig, &["get", "leaderelections"], "").await.unwrap_err();
+    let namespace = plane.namespace("afterwards").await.unwrap();
+    let begun = Instant::now();
+    while !created(&namespace, &pod()).await.unwrap()["spec"]["initContainers"].is_null() {
+        assert!(begun.elapsed() < Duration::from_secs(30), "an agent is injected");
+        sleep(Duration::from_millis(200)).await;
+    }
+    // Nothing of it is in the way of a release.
+    on(&plane, "install", &[]).await.unwrap();
+}
+
+/// A release looks after its own namespaces, and leaves those of others alone.
+#[tokio::test]
+async fn two_releases_share_a_cluster() {
+    let plane = ControlPlane::start(Options::default()).await.unwrap();
+    let kubeconfig = plane.kubeconfig();
+    let [shop, bank, neither] = [
+        plane.namespace("shop").await.unwrap(),
+        plane.namespace("bank").await.unwrap(),
+        plane.namespace("neither").await.unwrap(),
+    ];
+    let chart = chart();
+    for (release, namespace, more) in [("one", &shop, "crds.keep=true"), ("two", &bank, "crds.enabled=false")] {
+        let watched = format!("watchNamespaces={{{}}}", namespace.name());
+        let install = ["install", release, chart.to_str().unwrap(), "--namespace", release, "--create-namespace"];
+        helm(Some(&kubeconfig), &[&install[..], &["--set", &watched, "--set", more]].concat()).await.unwrap();
+    }
+    let begun = Instant::now();
+    for namespace in [&shop, &bank] {
+        while created(namespace, &pod()).await.unwrap()["spec"]["initContainers"].is_null() {
+            assert!(begun.elapsed() < Duration::from_secs(30), "no agent is injected");
+            sleep(Duration::from_millis(200)).await;
+        }
+        assert_eq!(created(namespace, &pod()).await.unwrap()["spec"]["initContainers"].as_array().unwrap().len(), 1);
+    }
+    assert!(created(&neither, &pod()).await.unwrap()["spec"]["initContainers"].is_null());
+
+    let lease = r#"{
+        "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+        "metadata": {"name": "billing", "labels": {"leader-elector.io/strict-identity": "true"}}
+    }"#;
+    for (release, own, others) in [("one", &shop, &bank), ("two", &bank, &shop)] {
+        let operator = format!("system:serviceaccount:{release}:{release}-leader-elector-operator");
+        let create = async |namespace: &str| {
+            let create = ["-n", namespace, "--as", &operator, "create", "--dry-run=server", "--filename=-"];
+            kubectl(&kubeconfig, &create, lease).await
+        };
+        create(own.name()).await.unwrap();
+        let refused = create(others.name()).await.unwrap_err().to_string();
+        assert!(refused.contains("forbidden"), "{refused}");
+    }
+}
