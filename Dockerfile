@@ -1,8 +1,10 @@
 # Packs the programs that `cargo static` has put into dist/, one folder an architecture; nothing is built here, and nothing
 # else is in the images. Each target is an image of its own: the agent lands on every node, the operator on two.
 #
-#   buildah build --target agent --tag leader-elector/agent:0.1.0 .
-#   docker buildx build --target operator --tag leader-elector/operator:0.1.0 .
+#   buildah build --target agent --build-arg TARGETARCH=amd64 --tag leader-elector/agent:0.1.0 .
+#   docker buildx build --target operator --platform linux/amd64 --tag leader-elector/operator:0.1.0 .
+#
+# The first of them is what the tests run; buildx gives TARGETARCH by itself.
 
 FROM scratch AS agent
 ARG TARGETARCH

@@ -3,6 +3,9 @@
 //! [`driver::run`] drives the state machine of [`elector_election`] on a real API server; what leadership means is up to a
 //! [`publication::Publication`], of which [`status::StatusFiles`] is the agent's.
 
+#[cfg(not(target_os = "linux"))]
+compile_error!("leader-elector is for Linux: its clocks, timers and locks are that kernel's");
+
 pub mod clock;
 pub mod connect;
 pub mod driver;

@@ -28,6 +28,8 @@ pub struct Packed {
     pub compressed: u64,
     /// Its configuration: user, entry point, labels.
     pub config: Value,
+    /// All that is in it, layer by layer.
+    pub files: Vec<String>,
 }
 
 /// Both images, in a folder of their own.
@@ -46,8 +48,10 @@ impl Images {
     /// # Errors
     /// When something does not compile, or there is no buildah; the message says what to install.
     pub async fn packed() -> Result<Images> {
-        let dist = dist().await?;
         let scratch = Scratch::new()?;
+        // Said before minutes go into what would have to be packed.
+        buildah(scratch.path(), &["version"]).await?;
+        let dist = dist().await?;
         // The Dockerfile's own context: nothing in the checkout can get into an image by accident.
         let context = scratch.path().join("context");
         let folder = context.join("dist").join(architecture());
@@ -106,7 +110,14 @@ async fn pack(work: &Path, context: &Path, target: &str) -> Result<Packed> {
     let manifest = read(&blob(&index["manifests"][0]["digest"])?)?;
     let layers = manifest["layers"].as_array().context("no layers")?;
     ensure!(!layers.is_empty(), "an image without layers");
+    let mut files = Vec::new();
+    for layer in layers {
+        let mut list = Command::new("tar");
+        let list = list.args(["--list", "--gzip", "--file"]).arg(blob(&layer["digest"])?);
+        files.extend(command::run(list, "", Duration::from_secs(60)).await?.lines().map(str::to_owned));
+    }
     Ok(Packed {
+        files,
         archive,
         compressed: layers.iter().filter_map(|layer| layer["size"].as_u64()).sum(),
         config: read(&blob(&manifest["config"]["digest"])?)?["config"].clone(),

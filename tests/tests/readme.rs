@@ -40,7 +40,9 @@ async fn the_manifests_are_accepted_by_an_api_server() {
     kubectl(&kubeconfig, &established, "").await.unwrap();
     for (mark, created) in [
         ("exactly one acts", "leaderelection.leader-elector.io/billing created"),
+        ("the LeaderElection names it:", "leaderelection.leader-elector.io/billing created"),
         ("<!-- manifest:", "deployment.apps/billing created"),
+        ("<!-- exec:", "deployment.apps/billing created"),
         ("## Rights", "lease.coordination.k8s.io/billing created"),
     ] {
         let dry_run = ["-n", namespace.name(), "apply", "--dry-run=server", "-f", "-"];
@@ -70,6 +72,26 @@ async fn the_manifest_sets_what_the_agent_reads_and_mounts_what_it_writes() {
     assert_eq!(pod["volumes"][0]["emptyDir"]["medium"], "Memory");
     let label = &manifest["spec"]["template"]["metadata"]["labels"][elector_crds::ELECTION_LABEL];
     assert_eq!(label, "billing");
+}
+
+#[tokio::test]
+async fn the_command_that_is_run_by_the_agent_finds_it_and_its_settings() {
+    let known = variables().await.unwrap();
+    let manifest: serde_json::Value = serde_yaml_ng::from_str(yaml_after("<!-- exec:")).unwrap();
+    let pod = &manifest["spec"]["template"];
+    assert_eq!(pod["metadata"]["labels"][elector_crds::ELECTION_LABEL], "billing");
+    assert_eq!(pod["metadata"]["labels"]["leader-elector.io/injection"], "disabled");
+    let (install, app) = (&pod["spec"]["initContainers"][0], &pod["spec"]["containers"][0]);
+    let tools = install["args"][1].as_str().unwrap();
+    assert_eq!(install["args"][0], "install");
+    assert_eq!(install["volumeMounts"][0]["mountPath"], tools);
+    assert_eq!(app["volumeMounts"][0]["mountPath"], tools);
+    assert_eq!(app["command"][0], format!("{tools}/elector-agent"));
+    for variable in app["env"].as_array().unwrap() {
+        assert!(known.contains(variable["name"].as_str().unwrap()), "{variable}");
+    }
+    let status_file = app["env"].as_array().unwrap().iter().find(|variable| variable["name"] == "STATUS_FILE").unwrap();
+    assert_eq!(status_file["value"], app["volumeMounts"][1]["mountPath"]);
 }
 
 #[tokio::test]

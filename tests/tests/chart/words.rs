@@ -11,6 +11,8 @@ use tokio::time::{Instant, sleep};
 use crate::injection::{created, pod};
 use crate::release::{RELEASE, installed, on, until_injecting};
 
+const CHART_README: &str = include_str!("../../../charts/leader-elector/README.md");
+
 /// The lines of a text that are indented, which are for the shell.
 fn commands(text: &str) -> String {
     let lines = text.lines().filter_map(|line| line.strip_prefix("  "));
@@ -60,17 +62,26 @@ async fn without_helm_one_file_installs_and_removes_all() {
     let kubeconfig = plane.kubeconfig();
     // The end of namespaces is its work.
     plane.controller_manager().await.unwrap();
-    let file = chart().join("../install.yaml");
-    let file = file.to_str().unwrap();
-    kubectl(&kubeconfig, &["apply", "--server-side", "--filename", file], "").await.unwrap();
+    let apply = CHART_README.lines().find(|line| line.starts_with("sed ")).unwrap();
+    let apply = format!("cd ..; REGISTRY=registry.example.com/elector; {apply}");
+    shell(&kubeconfig, &apply).await.unwrap();
+    let image = "--output=jsonpath={.spec.template.spec.containers[0].image}";
+    let image = ["-n", RELEASE, "get", "deployment", "leader-elector-operator", image];
+    let operator = kubectl(&kubeconfig, &image, "").await.unwrap();
+    assert_eq!(operator, "registry.example.com/elector/operator:0.1.0");
     until_injecting(&plane).await.unwrap();
-    let replicas =
-        ["-n", RELEASE, "get", "deployment", "leader-elector-operator", "--output=jsonpath={.spec.replicas}"];
-    assert_eq!(kubectl(&kubeconfig, &replicas, "").await.unwrap(), "2");
+    let namespace = plane.namespace("installed").await.unwrap();
+    let agent = created(&namespace, &pod()).await.unwrap()["spec"]["initContainers"][0]["image"].clone();
+    assert_eq!(agent, "registry.example.com/elector/agent:0.1.0");
 
-    kubectl(&kubeconfig, &["delete", "--filename", file, "--timeout=50s"], "").await.unwrap();
+    // Helm can take it over, and leave it.
+    on(&plane, "install", &["--take-ownership", "--force-conflicts"]).await.unwrap();
+    assert_eq!(kubectl(&kubeconfig, &image, "").await.unwrap(), "leader-elector/operator:0.1.0");
+    helm(Some(&kubeconfig), &["uninstall", RELEASE, "--namespace", RELEASE]).await.unwrap();
+    shell(&kubeconfig, &apply).await.unwrap();
+
+    shell(&kubeconfig, "kubectl delete --timeout=50s -f ../charts/install.yaml").await.unwrap();
     kubectl(&kubeconfig, &["get", "leaderelections"], "").await.unwrap_err();
-    let namespace = plane.namespace("afterwards").await.unwrap();
     let begun = Instant::now();
     while !created(&namespace, &pod()).await.unwrap()["spec"]["initContainers"].is_null() {
         assert!(begun.elapsed() < Duration::from_secs(30), "an agent is injected");

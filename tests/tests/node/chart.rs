@@ -23,6 +23,7 @@ async fn images_are_small_and_run_as_nobody() {
         assert!(image.compressed <= most, "{name}: {} bytes", image.compressed);
         assert_eq!(image.config["User"], "65532:65532");
         assert_eq!(image.config["Entrypoint"][0], format!("/elector-{name}"));
+        assert_eq!(image.files, [format!("elector-{name}")], "nothing else is in it");
         let labels = &image.config["Labels"];
         assert_eq!(labels["org.opencontainers.image.version"], env!("CARGO_PKG_VERSION"));
         assert_eq!(labels["org.opencontainers.image.licenses"], "Apache-2.0");
