@@ -14,4 +14,5 @@ mod probe;
 mod processes;
 mod rights;
 mod stage;
+mod uninstall;
 mod workloads;

@@ -85,4 +85,11 @@ impl Stage {
         let status = ["-n", RELEASE, "rollout", "status", "deployment/leader-elector-operator", "--timeout=50s"];
         kubectl(&kubeconfig, &status, "").await.map(drop)
     }
+    /// `helm uninstall`; until nothing of it runs.
+    pub(crate) async fn uninstall(&self) -> Result<()> {
+        let kubeconfig = self.plane.kubeconfig();
+        helm(Some(&kubeconfig), &["uninstall", RELEASE, "--namespace", RELEASE]).await?;
+        let gone = ["-n", RELEASE, "wait", "--for=delete", "pods", "--all", "--timeout=50s"];
+        kubectl(&kubeconfig, &gone, "").await.map(drop)
+    }
 }
