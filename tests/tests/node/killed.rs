@@ -12,7 +12,7 @@ const AT_MOST: Duration = Duration::from_millis(300);
 
 #[tokio::test]
 async fn of_a_killed_electing_process_nothing_stays_and_its_container_never_ends() {
-    let billing = Billing::deployed("electing", App::File).await.unwrap();
+    let billing = Billing::deployed("electing", App::Injected).await.unwrap();
     let leader = billing.leader().await.unwrap();
     for round in 1..=3 {
         billing.until_acting(&leader).await.unwrap();

@@ -20,9 +20,7 @@ pub(crate) enum App {
     Readme,
     /// It tests for the file, and then acts; the agent is added by the chart's policy.
     Injected,
-    /// It tests for the file, and then acts.
-    File,
-    /// It asks `elector-agent check`, and then acts.
+    /// It asks `elector-agent check`, and then acts; the agent is added likewise.
     Check,
     /// It is run by `elector-agent exec`, in its own container, without a sidecar; and acts.
     Exec,
@@ -34,7 +32,7 @@ impl App {
     /// The container in which the agent is.
     pub(crate) fn agent(self) -> &'static str {
         match self {
-            App::Readme | App::Injected | App::File | App::Check | App::Probed => "leader-elector",
+            App::Readme | App::Injected | App::Check | App::Probed => "leader-elector",
             App::Exec => "app",
         }
     }
@@ -42,7 +40,7 @@ impl App {
     /// How many of its pods are ready when all is well.
     pub(crate) fn ready(self, replicas: usize) -> usize {
         match self {
-            App::Readme | App::Injected | App::File | App::Check | App::Exec => replicas,
+            App::Readme | App::Injected | App::Check | App::Exec => replicas,
             App::Probed => 1,
         }
     }
@@ -66,20 +64,19 @@ impl App {
                 return Ok(manifest);
             }
             App::Injected => {
-                for added in ["initContainers", "volumes"] {
-                    pod.as_object_mut().context("no pod")?.remove(added);
-                }
-                pod["containers"][0].as_object_mut().context("no app")?.remove("volumeMounts");
+                strip(pod);
                 act_when(pod, &format!("[ -f {STATUS}/leader_status ]"));
             }
-            App::File => act_when(pod, &format!("[ -f {STATUS}/leader_status ]")),
             App::Check => {
-                install(pod)?;
+                let agent = strip(pod);
+                install(pod, &agent)?;
                 act_when(pod, &format!("{TOOLS}/elector-agent check 2>/dev/null"));
             }
             App::Exec => {
-                install(pod)?;
-                exec(pod)?;
+                let agents = pod["initContainers"].as_array_mut();
+                let agent = agents.and_then(Vec::pop).context("no init containers")?;
+                install(pod, &agent)?;
+                exec(pod, &agent);
             }
         }
         push(&mut pod["volumes"], json!({"name": "acts", "persistentVolumeClaim": {"claimName": "acts"}}))?;
@@ -169,9 +166,16 @@ fn act_when(pod: &mut Value, leads: &str) {
     pod["containers"][0]["command"] = json!(["sh", "-c", script]);
 }
 
-/// An init container leaves the agent's program where the app finds it.
-fn install(pod: &mut Value) -> Result<()> {
-    let agent = &pod["initContainers"][0];
+/// Takes out the agent, for the chart's policy to add what is shipped, and all that it brings; the agent.
+fn strip(pod: &mut Value) -> Value {
+    let mut remove = |of: &str, what: &str| pod.pointer_mut(of)?.as_object_mut()?.remove(what);
+    remove("/containers/0", "volumeMounts");
+    remove("", "volumes");
+    remove("", "initContainers").map(|mut agents| agents[0].take()).unwrap_or_default()
+}
+
+/// An init container with the image of `agent` leaves its program where the app finds it.
+fn install(pod: &mut Value, agent: &Value) -> Result<()> {
     let mount = json!({"name": "tools", "mountPath": TOOLS});
     let init = json!({
         "name": "install",
@@ -180,14 +184,13 @@ fn install(pod: &mut Value) -> Result<()> {
         "securityContext": agent["securityContext"],
         "volumeMounts": [mount],
     });
-    pod["initContainers"].as_array_mut().context("no init containers")?.insert(0, init);
+    push(&mut pod["initContainers"], init)?;
     push(&mut pod["volumes"], json!({"name": "tools", "emptyDir": {}}))?;
     push(&mut pod["containers"][0]["volumeMounts"], mount)
 }
 
 /// The app's container is the agent's too, and has no more rights than that.
-fn exec(pod: &mut Value) -> Result<()> {
-    let agent = pod["initContainers"].as_array_mut().and_then(Vec::pop).context("no init containers")?;
+fn exec(pod: &mut Value, agent: &Value) {
     let app = &mut pod["containers"][0];
     let script =
         format!("{ACT}\n{TELL}\ntrap exit TERM; while {TURN}; do tell \"$LEADER_ELECTION_FENCING_TOKEN\"; done");
@@ -196,7 +199,6 @@ fn exec(pod: &mut Value) -> Result<()> {
         app[setting] = agent[setting].clone();
     }
     app["volumeMounts"][0]["readOnly"] = json!(false);
-    Ok(())
 }
 
 fn push(list: &mut Value, item: Value) -> Result<()> {
