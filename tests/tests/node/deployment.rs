@@ -3,13 +3,13 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use elector_tests::witness::Sighting;
 use kube::ResourceExt as _;
 
 use crate::billing::{Billing, Setup};
 use crate::figures::{figure, is_measured, rounds};
-use crate::manifest::App;
+use crate::manifest::{App, Edit, deployment, injected};
 use crate::processes::until_gone;
 
 /// From the old leader's app's end to the next one's file.
@@ -21,25 +21,39 @@ const PAUSE: Duration = Duration::from_secs(5);
 
 #[tokio::test]
 async fn of_three_pods_one_has_the_file_and_its_app_sees_it() {
-    let billing = Billing::deployed("one-file", App::Readme).await.unwrap();
-    let leader = billing.leader().await.unwrap();
+    one_file("one-file", deployment).await.unwrap();
+}
+
+#[tokio::test]
+async fn of_three_pods_with_the_agent_that_is_shipped_one_has_the_file_and_its_app_sees_it() {
+    one_file("one-file-injected", injected).await.unwrap();
+}
+
+/// With the README's app.
+async fn one_file(prefix: &str, edit: Edit) -> Result<()> {
+    let billing = Billing::deployed_with(prefix, Setup { edit, ..Setup::of(App::Readme) }).await?;
+    let leader = billing.leader().await?;
     let name = leader.name_any();
-    assert_eq!(fs::read_to_string(billing.status_file(&leader)).unwrap().trim(), name);
-    billing.election.until_held_by(&name).await.unwrap();
-    billing
-        .until("the app says so", async || Ok(billing.container_log(&leader, "app").contains("I lead")))
-        .await
-        .unwrap();
-    let pods = billing.pods().await.unwrap();
+    ensure!(fs::read_to_string(billing.status_file(&leader))?.trim() == name);
+    billing.election.until_held_by(&name).await?;
+    let says_so = async || Ok(billing.container_log(&leader, "app").contains("I lead"));
+    billing.until("the app says so", says_so).await?;
+    let pods = billing.pods().await?;
     for pod in pods.iter().filter(|pod| pod.name_any() != name) {
-        assert!(!billing.status_file(pod).exists());
-        assert_eq!(billing.leads(pod).ok(), Some(false));
-        assert_eq!(billing.container_log(pod, "app"), "");
+        ensure!(!billing.status_file(pod).exists());
+        ensure!(billing.leads(pod).ok() == Some(false));
+        ensure!(billing.container_log(pod, "app").is_empty());
     }
-    let table = billing.kubectl(&["get", "leaderelections"], "").await.unwrap();
-    let row: Vec<&str> = table.lines().nth(1).unwrap().split_whitespace().collect();
-    assert_eq!((row[0], row[1], row[2]), ("billing", &*name, "3"), "{table}");
-    billing.end().await.unwrap();
+    let lease = billing.election.lease().await?;
+    let transitions = lease.spec["leaseTransitions"].to_string();
+    let table = billing.kubectl(&["get", "leaderelections"], "").await?;
+    let words = |line: Option<&str>| line.unwrap_or_default().split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let (head, row) = (words(table.lines().next()), words(table.lines().nth(1)));
+    ensure!(head.join(" ") == "NAME HOLDER CANDIDATES TRANSITIONS HELD FOR READY AGE", "{table}");
+    let [election, holder, candidates, tenures, held_for, ready, _] = &row[..] else { bail!("{table}") };
+    ensure!([election, holder, candidates, tenures, ready] == ["billing", &name, "3", &transitions, "True"], "{table}");
+    ensure!(held_for.strip_suffix('s').is_some_and(|held_for| held_for.parse::<u64>().is_ok()), "{table}");
+    billing.end().await.map(drop)
 }
 
 #[tokio::test]

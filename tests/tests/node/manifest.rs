@@ -119,6 +119,11 @@ pub(crate) fn job(manifest: &mut Value) {
     }
 }
 
+/// The same pods, whose agents the chart's policy adds.
+pub(crate) fn injected(manifest: &mut Value) {
+    strip(&mut manifest["spec"]["template"]["spec"]);
+}
+
 /// The same pods on the network of their node, whose name they share.
 pub(crate) fn on_host_network(manifest: &mut Value) {
     manifest["spec"]["template"]["spec"]["hostNetwork"] = json!(true);
