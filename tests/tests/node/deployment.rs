@@ -96,21 +96,21 @@ async fn a_deleted_leader_hands_over_once_its_app_has_ended() {
 
 #[tokio::test]
 async fn a_rolling_update_of_three_hands_over_from_pod_to_pod() {
-    rolled("rolling", 3).await.unwrap();
+    rolled("rolling", App::Injected, 3, PAUSE).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_rolling_update_of_ten_costs_two_seconds_without_a_leader_at_most() {
     let mut leaderless = Vec::new();
     for _ in 0..rounds(1) {
-        leaderless.push(rolled("rolling-ten", 10).await.unwrap());
+        leaderless.push(rolled("rolling-ten", App::Injected, 10, PAUSE).await.unwrap());
     }
     figure("rolling update of ten, without a file in all", &leaderless, Duration::from_secs(2));
 }
 
-/// For how long nobody had a file.
-async fn rolled(prefix: &str, replicas: usize) -> Result<Duration> {
-    let billing = Billing::deployed_with(prefix, Setup { replicas, ..Setup::of(App::Injected) }).await?;
+/// For how long nobody had a file. No more than `pause` between the acts of two apps.
+pub(crate) async fn rolled(prefix: &str, app: App, replicas: usize, pause: Duration) -> Result<Duration> {
+    let billing = Billing::deployed_with(prefix, Setup { replicas, ..Setup::of(app) }).await?;
     let leader = billing.leader().await?;
     billing.until_acting(&leader).await?;
     let begun = Instant::now();
@@ -125,7 +125,7 @@ async fn rolled(prefix: &str, replicas: usize) -> Result<Duration> {
         acts.runs().len(),
         acts.pauses()
     );
-    ensure!(acts.runs().len() >= 2 && acts.pauses().iter().all(|pause| *pause < PAUSE), "{:?}", acts.pauses());
+    ensure!(acts.runs().len() >= 2 && acts.pauses().iter().all(|seen| *seen < pause), "{:?}", acts.pauses());
     Ok(leaderless)
 }
 

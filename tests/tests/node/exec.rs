@@ -5,12 +5,15 @@ use std::time::{Duration, Instant};
 use kube::ResourceExt as _;
 
 use crate::billing::Billing;
+use crate::deployment::rolled;
 use crate::figures::{figure, rounds};
 use crate::manifest::App;
 use crate::processes::lives;
 
 /// As a shell says it: by SIGKILL.
 const KILLED: i32 = 128 + 9;
+/// From the last act of one command to the first of the next.
+const PAUSE: Duration = Duration::from_secs(3);
 
 #[tokio::test]
 async fn a_deleted_leader_hands_over_when_its_command_has_ended() {
@@ -80,16 +83,10 @@ async fn the_command_dies_with_either_process_and_runs_again() {
 }
 
 #[tokio::test]
-async fn a_rolling_update_hands_over_from_command_to_command() {
-    let billing = Billing::deployed("exec-rolling", App::Exec).await.unwrap();
-    let leader = billing.leader().await.unwrap();
-    billing.until_acting(&leader).await.unwrap();
-    let begun = Instant::now();
-    billing.roll().await.unwrap();
-    println!("three pods were replaced in {:?}", begun.elapsed());
-    let leader = billing.leader().await.unwrap();
-    billing.until_acting(&leader).await.unwrap();
-    let acts = billing.end().await.unwrap();
-    println!("{} tenures; between the acts of two commands: {:?}", acts.runs().len(), acts.pauses());
-    assert!(acts.pauses().iter().all(|pause| *pause < Duration::from_secs(3)));
+async fn a_rolling_update_of_ten_costs_two_seconds_without_a_command_at_most() {
+    let mut leaderless = Vec::new();
+    for _ in 0..rounds(1) {
+        leaderless.push(rolled("exec-rolling-ten", App::Exec, 10, PAUSE).await.unwrap());
+    }
+    figure("rolling update of ten commands, without a file in all", &leaderless, Duration::from_secs(2));
 }
