@@ -324,13 +324,23 @@ impl<'a> Billing<'a> {
     }
 
     /// Waits until it is so.
-    pub(crate) async fn until(&self, what: &str, mut holds: impl AsyncFnMut() -> Result<bool>) -> Result<()> {
-        let deadline = Instant::now() + PATIENCE;
+    pub(crate) async fn until(&self, what: &str, holds: impl AsyncFnMut() -> Result<bool>) -> Result<()> {
+        self.until_within(PATIENCE, what, holds).await
+    }
+
+    /// The same for what takes longer.
+    pub(crate) async fn until_within(
+        &self,
+        patience: Duration,
+        what: &str,
+        mut holds: impl AsyncFnMut() -> Result<bool>,
+    ) -> Result<()> {
+        let deadline = Instant::now() + patience;
         while !holds().await? {
             if Instant::now() > deadline {
                 let pods = self.namespace.api::<Pod>().list(&ListParams::default()).await?;
                 let states: Vec<_> = pods.iter().map(|pod| (pod.name_any(), &pod.status)).collect();
-                bail!("not in {PATIENCE:?}: {what}\n{}\n{}", serde_json::to_string_pretty(&states)?, self.logs());
+                bail!("not in {patience:?}: {what}\n{}\n{}", serde_json::to_string_pretty(&states)?, self.logs());
             }
             sleep(Duration::from_millis(20)).await;
         }

@@ -5,6 +5,7 @@ mod chart;
 mod deployment;
 mod exec;
 mod figures;
+mod hung;
 mod killed;
 mod leftovers;
 mod manifest;

@@ -16,10 +16,19 @@ pub(crate) fn lives(id: u32) -> bool {
 
 /// SIGKILL; when that was.
 pub(crate) fn kill(id: u32) -> Result<Instant> {
-    let id = i32::try_from(id).ok().and_then(Pid::from_raw).context("no process id")?;
     let at = Instant::now();
-    kill_process(id, Signal::KILL)?;
+    send(id, Signal::KILL)?;
     Ok(at)
+}
+
+/// SIGSTOP.
+pub(crate) fn stop(id: u32) -> Result<()> {
+    send(id, Signal::STOP)
+}
+
+fn send(id: u32, signal: Signal) -> Result<()> {
+    let id = i32::try_from(id).ok().and_then(Pid::from_raw).context("no process id")?;
+    Ok(kill_process(id, signal)?)
 }
 
 /// Waits until it is gone; when that was.
