@@ -9,8 +9,12 @@ use kube::ResourceExt as _;
 use tokio::time::sleep;
 
 use crate::billing::Billing;
+use crate::figures::figure;
 use crate::manifest::App;
 use crate::processes::lives;
+
+/// A file that nobody is left to remove stays until kubelet has started the container again, at once for the first time.
+const STALE: Duration = Duration::from_secs(10);
 
 #[tokio::test]
 async fn an_app_that_runs_out_of_memory_is_started_again_and_its_pod_leads_on() {
@@ -86,7 +90,7 @@ async fn exhausted(prefix: &str, app: App) -> Result<()> {
     while billing.status_file(&leader).exists() && token(&billing, &leader).is_none() {
         sleep(Duration::from_millis(1)).await;
     }
-    println!("no stale file {:?} after the death", dead.elapsed());
+    figure(&format!("{prefix}: stale file after the agent's death"), &[dead.elapsed()], STALE);
     until_killed(&billing, &leader, app.agent()).await?;
     let next = billing.leader().await?;
     billing.witness.set_dead(billing.watch(&leader), false);
