@@ -127,7 +127,8 @@ impl<'a> Billing<'a> {
         let pods = self.namespace.api::<Pod>().list(&ListParams::default().labels("app=billing")).await?;
         let mut pods: Vec<Pod> = pods.into_iter().filter(|pod| pod.metadata.deletion_timestamp.is_none()).collect();
         pods.sort_by_key(|pod| pod.name_any());
-        for pod in &pods {
+        // One that has no node yet would be looked for on another, for ever.
+        for pod in pods.iter().filter(|pod| pod.spec.as_ref().is_some_and(|spec| spec.node_name.is_some())) {
             self.watch(pod);
         }
         Ok(pods)
