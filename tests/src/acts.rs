@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::fs;
+use std::ops::Range;
 use std::path::Path;
 use std::time::Duration;
 
@@ -113,6 +114,12 @@ impl Acts {
         Acts(self.0.into_iter().skip(number).collect())
     }
 
+    /// Those of a time on their clock.
+    #[must_use]
+    pub fn within(self, time: &Range<Duration>) -> Acts {
+        Acts(self.0.into_iter().filter(|act| time.contains(&act.at)).collect())
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.0.len()
@@ -124,9 +131,22 @@ impl Acts {
     }
 }
 
+/// The time, on the clock of acts.
+///
+/// # Errors
+/// Where the kernel does not tell.
+pub fn now() -> Result<Duration> {
+    let uptime = fs::read_to_string("/proc/uptime").context("failed to read /proc/uptime")?;
+    uptime.split(' ').next().and_then(seconds).with_context(|| format!("no time: {uptime:?}"))
+}
+
+fn seconds(text: &str) -> Option<Duration> {
+    Duration::try_from_secs_f64(text.parse().ok()?).ok()
+}
+
 fn act(line: &str) -> Option<Act> {
     let [at, by, token] = line.split(' ').collect::<Vec<_>>()[..] else { return None };
-    let at = Duration::try_from_secs_f64(at.parse().ok()?).ok()?;
+    let at = seconds(at)?;
     // A variable that is not set.
     (!by.is_empty()).then_some(())?;
     Some(Act { at, by: by.to_owned(), fencing_token: token.parse().ok()? })
@@ -166,6 +186,8 @@ mod tests {
         let told: Vec<_> = acts.runs().into_iter().map(|run| (run.by, run.fencing_token, run.acts)).collect();
         assert_eq!(told, [("a".to_owned(), 10, 2), ("b".to_owned(), 12, 2), ("a".to_owned(), 17, 1)]);
         assert_eq!(acts.pauses(), [Duration::from_millis(450), Duration::from_millis(150)]);
+        let [from, to] = [1050, 1550].map(Duration::from_millis);
+        assert_eq!(acts.within(&(from..to)).len(), 2);
     }
 
     #[test]
@@ -189,6 +211,7 @@ mod tests {
     fn two_real_writers_at_once_are_found_and_two_in_turn_are_not() {
         let scratch = Scratch::new().unwrap();
         let log = scratch.path().join("log");
+        let begun = now().unwrap();
         let first = writer(&log, "a", 1);
         sleep(Duration::from_millis(300));
         end(first);
@@ -196,6 +219,7 @@ mod tests {
         sleep(Duration::from_millis(300));
         let fair = Acts::read(&log).unwrap();
         assert_eq!((fair.runs().len(), fair.clashes().len()), (2, 0), "{fair:?}");
+        assert_eq!(fair.clone().within(&(begun..now().unwrap() + Duration::from_millis(10))), fair, "one clock");
         let planted = writer(&log, "a", 1);
         sleep(Duration::from_millis(300));
         end(planted);

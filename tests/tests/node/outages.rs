@@ -1,8 +1,10 @@
 //! What pods depend on is stopped, and comes back or does not: on stages of their own.
 
+use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
+use elector_tests::acts;
 use elector_tests::kubectl::kubectl;
 use kube::ResourceExt as _;
 use serde_json::json;
@@ -13,6 +15,8 @@ use crate::stage::Stage;
 
 /// The renew deadline of the default timings.
 const RENEW_DEADLINE: Duration = Duration::from_secs(10);
+/// What is allowed to an app that has looked at the file before it went.
+const LAST_ACTS: Duration = Duration::from_secs(1);
 
 #[tokio::test]
 async fn leaders_ride_out_an_api_server_that_hangs_for_five_seconds_and_none_outlasts_thirty() {
@@ -25,14 +29,19 @@ async fn leaders_ride_out_an_api_server_that_hangs_for_five_seconds_and_none_out
     stage.plane.api_server().pause().unwrap();
     sleep(Duration::from_secs(5)).await;
     stage.plane.api_server().resume().unwrap();
+    let away = begun.elapsed();
+    assert!((5..=6).contains(&away.as_secs()), "the API server hung for {away:?}");
     assert_eq!(names(&acting(&elections).await.unwrap()), names(&leaders));
     for (billing, leader) in elections.iter().zip(&leaders) {
         assert_eq!(billing.sightings(leader, begun), []);
     }
 
     // It is gone, and back before the leader's time is over or after: either will do.
-    changes_while_away(&stage, &elections, Duration::from_secs(9)).await.unwrap();
-    let changes = changes_while_away(&stage, &elections, Duration::from_secs(30)).await.unwrap();
+    stage.plane.api_server().kill();
+    let takes = started(&stage).await.unwrap();
+    let [nine, eleven, thirty, thirty_three] = [9, 11, 30, 33].map(Duration::from_secs);
+    changes_while_away(&stage, &elections, nine..=eleven, takes).await.unwrap();
+    let changes = changes_while_away(&stage, &elections, thirty..=thirty_three, takes).await.unwrap();
     assert!(changes.iter().all(|changes| *changes >= 2), "{changes:?}");
     for billing in elections {
         billing.until_there().await.unwrap();
@@ -40,18 +49,24 @@ async fn leaders_ride_out_an_api_server_that_hangs_for_five_seconds_and_none_out
     }
 }
 
-/// Kills the API server for so long; how often files came and went until all apps act again. What goes does so in time.
-async fn changes_while_away(stage: &Stage, elections: &[Billing<'_>], time: Duration) -> Result<Vec<usize>> {
-    /// What it takes to start, about.
-    const START: Duration = Duration::from_millis(2500);
+/// Kills the API server for so long; how often files came and went until all apps act again. What goes does so in time,
+/// and nobody acts, or has a file, from then until it is back.
+async fn changes_while_away(
+    stage: &Stage,
+    elections: &[Billing<'_>],
+    time: RangeInclusive<Duration>,
+    start_takes: Duration,
+) -> Result<Vec<usize>> {
     acting(elections).await?;
-    let begun = Instant::now();
+    let (begun, gone) = (Instant::now(), acts::now()?);
     stage.plane.api_server().kill();
-    sleep(time.saturating_sub(START)).await;
-    stage.plane.api_server().start()?;
-    stage.plane.ready().await?;
-    println!("the API server was away for {:?}", begun.elapsed());
-    let back = Instant::now();
+    sleep(((*time.start() + *time.end()) / 2).saturating_sub(start_takes)).await;
+    // Whoever leads from now on may have been granted that.
+    let (starts, leaderless) = (Instant::now(), gone + RENEW_DEADLINE + LAST_ACTS..acts::now()?);
+    let start_took = started(stage).await?;
+    let (back, away) = (Instant::now(), begun.elapsed());
+    println!("the API server was away for {away:?}, of which it took {start_took:?} to start");
+    ensure!(time.contains(&away), "it was to be away for {time:?}, and was for {away:?}: this machine is busy");
     acting(elections).await?;
     println!("all apps act {:?} later", back.elapsed());
     let mut changes = Vec::new();
@@ -62,9 +77,20 @@ async fn changes_while_away(stage: &Stage, elections: &[Billing<'_>], time: Dura
             println!("{}: the file went {:?} after the API server", billing.name(), first.at - begun);
             ensure!(!first.there && first.at - begun <= RENEW_DEADLINE, "{seen:?}");
         }
+        ensure!(!seen.iter().any(|sighting| sighting.there && sighting.at < starts), "{seen:?}");
+        let acts = billing.acts()?.within(&leaderless).runs();
+        ensure!(acts.is_empty(), "{}: they act without an API server: {acts:?}", billing.name());
         changes.push(seen.len());
     }
     Ok(changes)
+}
+
+/// Starts the API server; how long that took, of which a machine that is busy takes more.
+async fn started(stage: &Stage) -> Result<Duration> {
+    let begun = Instant::now();
+    stage.plane.api_server().start()?;
+    stage.plane.ready().await?;
+    Ok(begun.elapsed())
 }
 
 #[tokio::test]
