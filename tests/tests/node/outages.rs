@@ -17,6 +17,8 @@ use crate::stage::Stage;
 const RENEW_DEADLINE: Duration = Duration::from_secs(10);
 /// What is allowed to an app that has looked at the file before it went.
 const LAST_ACTS: Duration = Duration::from_secs(1);
+/// Until another leads where the leader is dead: the shorter lease duration, and what it takes to see that it is over.
+const TAKEOVER: Duration = Duration::from_secs(7);
 
 #[tokio::test]
 async fn leaders_ride_out_an_api_server_that_hangs_for_five_seconds_and_none_outlasts_thirty() {
@@ -142,6 +144,7 @@ async fn a_node_may_lose_its_kubelet_and_its_containerd_and_be_drained_and_die()
         let next = billing.next_leader(leader).await.unwrap();
         let came = billing.sighting(&next, begun, true).await.unwrap();
         println!("{}: another led {:?} after the death of the node", billing.name(), came.at - begun);
+        assert!(came.at - begun <= TAKEOVER);
         billing.until_acting(&next).await.unwrap();
         assert_eq!(stage.node(&next).name(), drained);
     }
