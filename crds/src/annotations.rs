@@ -13,6 +13,12 @@ use crate::timestamp::{format_timestamp, parse_timestamp};
 /// On a pod: the election that it is a candidate of, unless the election has a selector of its own.
 pub const ELECTION_LABEL: &str = group!("election");
 
+/// On a pod: `disabled` keeps the chart's policy from adding an agent.
+pub const INJECTION_LABEL: &str = group!("injection");
+
+/// The container that the chart's policy adds to pods.
+pub const AGENT_CONTAINER: &str = "leader-elector";
+
 /// On a Lease, operator to the API server's policy: its holder can only be the pod of whoever writes.
 pub const STRICT_IDENTITY_LABEL: &str = group!("strict-identity");
 

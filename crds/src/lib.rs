@@ -25,7 +25,10 @@ mod timestamp;
 pub mod timings_cases;
 mod validation;
 
-pub use annotations::{ADOPT_ANNOTATION, AGENT_ANNOTATION, ELECTION_LABEL, STRICT_IDENTITY_LABEL, TIMINGS_ANNOTATION};
+pub use annotations::{
+    ADOPT_ANNOTATION, AGENT_ANNOTATION, AGENT_CONTAINER, ELECTION_LABEL, INJECTION_LABEL, STRICT_IDENTITY_LABEL,
+    TIMINGS_ANNOTATION,
+};
 pub use leader_election::{
     CandidateIdentity, Candidates, DEFAULT_SERVICE_ACCOUNT, Holder, LeaderElection, LeaderElectionSpec,
     LeaderElectionStatus,

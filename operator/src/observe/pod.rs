@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use elector_crds::{AGENT_CONTAINER, INJECTION_LABEL};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1 as core;
 
@@ -23,6 +24,8 @@ pub struct Pod {
     pub node: Option<String>,
     /// By the API server's clock, in whole seconds.
     pub created: Option<Timestamp>,
+    /// It should have an agent of its own, and has no container of that name: the chart's policy never saw it.
+    pub lacks_agent: bool,
     /// Its deletion has begun.
     pub terminating: bool,
     /// It will never run again.
@@ -36,6 +39,9 @@ impl Pod {
     pub(super) fn new(stored: core::Pod, last: Option<&Pod>, now: Now) -> Pod {
         let core::Pod { metadata, spec, status } = stored;
         let spec = spec.unwrap_or_default();
+        let mut containers = spec.containers.iter().chain(spec.init_containers.iter().flatten());
+        let has_agent = containers.any(|container| container.name == AGENT_CONTAINER);
+        let has_its_own = metadata.labels.iter().flatten().any(|(label, _)| label == INJECTION_LABEL);
         let status = status.unwrap_or_default();
         let uid = metadata.uid.unwrap_or_default();
         let ready = status.conditions.iter().flatten().any(|condition| {
@@ -50,6 +56,7 @@ impl Pod {
             service_account: spec.service_account_name.unwrap_or_else(|| "default".to_owned()),
             node: spec.node_name,
             created: metadata.creation_timestamp.map(|time| time.0),
+            lacks_agent: !has_agent && !has_its_own,
             terminating: metadata.deletion_timestamp.is_some(),
             finished: matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")),
             ready_since: ready.then(|| known_ready.unwrap_or(now.at)),

@@ -41,16 +41,17 @@ pub(super) fn candidates_ready(view: &View<'_>, candidates: &[&Pod]) -> Conditio
             ),
         );
     }
+    let mut ready = candidates.iter().filter(|pod| pod.ready_since.is_some());
     if overdue_at(view).is_some_and(|at| view.now.at >= at)
-        && let Some(pod) = candidates.iter().find(|pod| pod.ready_since.is_some())
+        && let Some(pod) = ready.clone().find(|pod| pod.lacks_agent).or(ready.next())
     {
-        return not(
-            Reason::NoneContends,
-            format!(
-                "pod {} is ready and the Lease is free, but nobody takes it; look at the log of its agent",
-                pod.name
-            ),
-        );
+        let mend = if pod.lacks_agent {
+            "it has no container leader-elector: if it was made before the chart, or while injection was off, restart its workload"
+        } else {
+            "look at the log of its agent"
+        };
+        let message = format!("pod {} is ready and the Lease is free, but nobody takes it; {mend}", pod.name);
+        return not(Reason::NoneContends, message);
     }
     if let Some(pod) = candidates.iter().find(|pod| pod.ready_since.is_none()) {
         return not(Reason::SomeNotReady, format!("pod {} is not ready; see kubectl describe pod", pod.name));

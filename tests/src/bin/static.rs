@@ -7,6 +7,7 @@ use elector_tests::images;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
+    eprintln!("building the programs, which takes some minutes");
     match images::dist().await {
         Ok(folder) => {
             println!("{}", folder.display());
