@@ -1,11 +1,12 @@
 //! The state machine.
 //!
 //! ```text
-//!                  stored, in time               lost, deadline, stop             handle_retracted
+//!                  stored, in time            lost, deadline, step down, stop       handle_retracted
 //!   ┌─► Candidate ────────────────► Leading ────────────────────► Retracting ─────────┬───────────┐
-//!   │                Acquire        │     ▲ Extend                    Retract         │           │ told to stop
+//!   │                Acquire        │     ▲ Extend                    Retract         │           │ reluctant, or told to stop
 //!   │                               └─────┘                                           │           ▼
-//!   └─────────────────────────────────────────────────────────────────────────────────┘        Releasing ──► Finished
+//!   ├─────────────────────────────────────────────────────────────────────────────────┘        Releasing ──► Finished
+//!   └─────────────────────────────────────────────────────────────────────────────────────────────┘   told to stop
 //! ```
 
 mod due;
@@ -17,7 +18,7 @@ use std::time::Duration;
 use self::due::Due;
 use crate::attempt::{Attempt, Own};
 use crate::lease::{Lease, ResourceVersion};
-use crate::protocol::{Action, Answer, Candidate, Loss, Request, State, Tenure, WatchEvent};
+use crate::protocol::{Action, Answer, Candidate, Loss, Request, State, Tenure, Vacancy, WatchEvent};
 use crate::time::{Moment, Now, Timestamp, Validity};
 use crate::timings::Timings;
 use crate::view::View;
@@ -83,6 +84,8 @@ pub struct Election {
     /// When the last create left, if it was refused.
     creation_refused_at: Option<Moment>,
     retracted_at: Option<Moment>,
+    /// How long a Lease that could be taken is left to others, if it is (rule F4).
+    reluctance: Option<Duration>,
     stopping: bool,
     actions: VecDeque<Action>,
 }
@@ -115,6 +118,7 @@ impl Election {
             overtaken: None,
             creation_refused_at: None,
             retracted_at,
+            reluctance: None,
             stopping: false,
             actions: VecDeque::new(),
         }
@@ -157,6 +161,33 @@ impl Election {
     pub fn takeover_in(&self, now: Now) -> Option<Duration> {
         let waits = self.phase == Phase::Candidate && self.view.lease().is_some();
         waits.then(|| self.wait(now.moment))
+    }
+
+    /// How long ago the record in the Lease was first seen to be what it is. At the beginning, how long nothing was seen.
+    #[must_use]
+    pub fn record_age(&self, now: Now) -> Duration {
+        now.moment.longest_since(self.view.seen_at())
+    }
+
+    /// For how much longer whoever the Lease names may be its holder, if nothing more is seen of it.
+    #[must_use]
+    pub fn holder_expires_in(&self, now: Now) -> Duration {
+        let nobody = self.view.lease().is_none_or(|lease| lease.record.holder.is_empty());
+        if nobody { Duration::ZERO } else { self.expires_in(Duration::ZERO, now.moment) }
+    }
+
+    /// Why the Lease can be taken now or, while its holder is waited for, will be.
+    #[must_use]
+    pub fn vacancy(&self) -> Vacancy {
+        if self.own_lease().is_some() {
+            Vacancy::Own
+        } else if !self.view.is_free() {
+            Vacancy::Expired
+        } else if self.view.lease().is_some_and(|lease| lease.record.acquire_time.is_some()) {
+            Vacancy::Released
+        } else {
+            Vacancy::NeverHeld
+        }
     }
 
     // What happens.
@@ -219,8 +250,27 @@ impl Election {
         }
         self.retracted_at = Some(now.moment);
         self.phase = Phase::Candidate;
-        if self.stopping {
+        if self.stopping || self.reluctance.is_some() && self.may_be_ours() {
             self.begin_release(now);
+        }
+        self.settle(now);
+    }
+
+    /// Takes in whether this candidate leaves the Lease to others, and for how long beyond the time at which it could take it;
+    /// `None`: not at all (rule F4). A leader that becomes reluctant steps down: retract, release, go on as a standby.
+    ///
+    /// One that took the Lease although it was reluctant, for nobody else did, leads on: it would only hand over to itself.
+    pub fn handle_reluctance(&mut self, reluctance: Option<Duration>, now: Now) {
+        self.expire(now);
+        let was_willing = self.reluctance.is_none();
+        self.reluctance = reluctance;
+        if was_willing && reluctance.is_some() {
+            match self.phase {
+                Phase::Leading { .. } => self.lose(Loss::SteppedDown),
+                // An acquisition may be under way.
+                Phase::Candidate if self.may_be_ours() => self.begin_release(now),
+                Phase::Candidate | Phase::Retracting | Phase::Releasing { .. } | Phase::Finished => {}
+            }
         }
         self.settle(now);
     }
@@ -307,23 +357,33 @@ impl Election {
         let give_up =
             Validity { since: now.moment, lasting: self.timings.renew_deadline() + self.timings.release_delay() };
         // What cannot be ours needs no look: a standby goes at once, even if the API does not answer.
-        let may_be_ours = self.own_lease().is_some() || !self.attempts.is_empty();
+        let may_be_ours = self.may_be_ours();
         self.look = may_be_ours && (self.look || self.in_flight.is_none() && !self.attempts.is_empty());
         self.phase = Phase::Releasing { give_up };
+    }
+
+    /// Whether the Lease holds what this process wrote, or may come to hold it.
+    fn may_be_ours(&self) -> bool {
+        self.own_lease().is_some() || !self.attempts.is_empty()
     }
 
     fn is_writing(&self) -> bool {
         matches!(&self.in_flight, Some(InFlight { kind: InFlightKind::Write { .. }, .. }))
     }
 
-    /// Finishes when there is nothing left to release, or nothing to be gained by it.
+    /// Goes on when there is nothing left to release, or nothing to be gained by it: to the end, or as a standby.
     fn settle(&mut self, now: Now) {
         let Phase::Releasing { give_up } = &self.phase else { return };
         let pointless = give_up.has_expired(now.moment);
         let to_release = self.look || self.own_lease().is_some();
-        if !self.is_writing() && (pointless || !to_release) {
+        if self.is_writing() || (!pointless && to_release) {
+            return;
+        }
+        if self.stopping {
             self.phase = Phase::Finished;
             self.actions.push_back(Action::Finish);
+        } else {
+            self.phase = Phase::Candidate;
         }
     }
 }

@@ -4,10 +4,11 @@
 //! seen, and carries out what it asks for:
 //!
 //! ```text
-//!   handle_watch ──►┌──────────┐──► poll_action    publish, extend, retract …: first, to the end
-//!   handle_answer ─►│ Election │──► poll_request   at most one under way
-//!   handle_timeout ►│          │──► poll_timeout   when to look again
-//!   handle_stop ───►└──────────┘
+//!   handle_watch ──────►┌──────────┐──► poll_action    publish, extend, retract …: first, to the end
+//!   handle_answer ─────►│ Election │──► poll_request   at most one under way
+//!   handle_timeout ────►│          │──► poll_timeout   when to look again
+//!   handle_reluctance ─►│          │
+//!   handle_stop ───────►└──────────┘
 //! ```
 //!
 //! # What is guaranteed
@@ -36,7 +37,7 @@ mod view;
 pub use attempt::Predecessor;
 pub use election::Election;
 pub use lease::{AgentMark, Lease, MAX_TRANSITIONS, Record, ReleaseMark, ResourceVersion, UNKNOWN_HOLDER, Write};
-pub use protocol::{Action, Answer, Candidate, Loss, Request, State, Tenure, WatchEvent};
+pub use protocol::{Action, Answer, Candidate, Loss, Request, State, Tenure, Vacancy, WatchEvent};
 pub use recorder::{Call, Input, Recorder, Recording};
 pub use time::{Moment, Now, Timestamp, Validity};
 pub use timings::{Field, InvalidTimings, MAX_LEASE_DURATION_SECONDS, Timings};

@@ -124,6 +124,8 @@ pub enum Loss {
     Replaced,
     /// The store holds an older version than was written: it was restored.
     RolledBack,
+    /// We were told to leave the Lease to others.
+    SteppedDown,
     /// We were told to stop.
     Stopped,
 }
@@ -137,9 +139,23 @@ impl fmt::Display for Loss {
             Loss::Deleted => f.write_str("lease was deleted"),
             Loss::Replaced => f.write_str("lease was deleted and created again"),
             Loss::RolledBack => f.write_str("lease went back to an older version"),
+            Loss::SteppedDown => f.write_str("stepped down"),
             Loss::Stopped => f.write_str("told to stop"),
         }
     }
+}
+
+/// Why a Lease can be taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Vacancy {
+    /// Nobody ever held it.
+    NeverHeld,
+    /// Its holder gave it up.
+    Released,
+    /// This process, or the one before, is who holds it, and does not lead (rule L5).
+    Own,
+    /// Its holder, known or not, has been silent for too long.
+    Expired,
 }
 
 /// What an [`Election`](crate::Election) is doing.

@@ -18,6 +18,8 @@ pub enum Input {
     Timeout,
     /// [`Election::handle_retracted`].
     Retracted,
+    /// [`Election::handle_reluctance`].
+    Reluctance(Option<Duration>),
     /// [`Election::handle_stop`].
     Stop,
 }
@@ -95,6 +97,11 @@ impl Recorder {
         self.handle(Input::Retracted, now);
     }
 
+    /// As [`Election::handle_reluctance`].
+    pub fn handle_reluctance(&mut self, reluctance: Option<Duration>, now: Now) {
+        self.handle(Input::Reluctance(reluctance), now);
+    }
+
     /// As [`Election::handle_stop`].
     pub fn handle_stop(&mut self, now: Now) {
         self.handle(Input::Stop, now);
@@ -150,6 +157,7 @@ impl Election {
             Input::Answer(answer) => self.handle_answer(answer, now),
             Input::Timeout => self.handle_timeout(now),
             Input::Retracted => self.handle_retracted(now),
+            Input::Reluctance(reluctance) => self.handle_reluctance(reluctance, now),
             Input::Stop => self.handle_stop(now),
         }
     }

@@ -169,9 +169,11 @@ impl View {
         self.transitions
     }
 
-    /// How much longer an unknown or silent holder must be waited for, given the candidate's own lease duration (rule F2).
-    pub(crate) fn remaining(&self, own_duration_seconds: u32, now: Moment) -> Duration {
-        let duration = Duration::from_secs(self.effective_duration_seconds(own_duration_seconds).into());
+    /// How much longer an unknown or silent holder must be waited for, given the candidate's own lease duration (rule F2); and
+    /// then, or where there is nobody to wait for, a grace.
+    pub(crate) fn remaining(&self, own_duration_seconds: u32, grace: Duration, now: Moment) -> Duration {
+        let seconds = if self.is_free() { 0 } else { self.effective_duration_seconds(own_duration_seconds) };
+        let duration = Duration::from_secs(seconds.into()).saturating_add(grace);
         duration.saturating_sub(now.shortest_since(self.seen_at))
     }
 

@@ -55,6 +55,8 @@ pub(crate) struct Agent {
     start: String,
     pub(crate) pace: Pace,
     pub(crate) cut: bool,
+    /// It leaves the Lease to others.
+    pub(crate) yields: bool,
     pub(crate) watch: Watch,
     pub(crate) flight: Option<Flight>,
     /// May yet arrive.
@@ -92,6 +94,7 @@ impl Agent {
             start: String::new(),
             pace: Pace::Awake,
             cut: false,
+            yields: false,
             watch: Watch::Silent,
             flight: None,
             given_up: Vec::new(),
@@ -115,6 +118,7 @@ impl Agent {
             start,
             pace,
             cut,
+            yields,
             watch,
             flight,
             given_up,
@@ -127,7 +131,7 @@ impl Agent {
         } = self;
         canon.set_now(*clock);
         canon.take(election);
-        canon.take(&(start, pace, cut, watch, flight, given_up));
+        canon.take(&(start, pace, cut, yields, watch, flight, given_up));
         canon.take(&(tenure, published, retracting, retracted_at, report, predecessor));
     }
 
@@ -155,6 +159,7 @@ impl Agent {
         self.flight = None;
         self.watch = Watch::Silent;
         self.pace = Pace::Awake;
+        self.yields = false;
         (self.tenure, self.retracting, self.retracted_at, self.predecessor) = (None, false, None, None);
         self.start.clear();
     }
@@ -293,6 +298,7 @@ impl Agent {
                     Loss::DeadlinePassed => around.noticed.come_by(Landmark::DeadlinePassed),
                     Loss::HeldByAnother { .. } | Loss::Emptied => around.noticed.come_by(Landmark::Displaced),
                     Loss::Deleted | Loss::Replaced => around.noticed.come_by(Landmark::Deleted),
+                    Loss::SteppedDown => around.noticed.come_by(Landmark::SteppedDown),
                     Loss::RolledBack | Loss::Stopped => {}
                 }
                 self.tenure = None;

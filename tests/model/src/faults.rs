@@ -29,6 +29,7 @@ impl World {
                 let state = self.agents[index].election.as_ref().map(Election::state);
                 self.agents[index].runs() && matches!(state, Some(State::Candidate | State::Leading))
             }
+            Fault::Yield(index) => self.agents[index].runs() && !self.agents[index].yields,
             Fault::Silence(index) => watches(index),
             Fault::RefuseWatch(index) => self.agents[index].runs() && watches(index),
             Fault::Refuse(index) => self.agents[index].flight.as_ref().is_some_and(|flight| flight.answer.is_none()),
@@ -54,6 +55,11 @@ impl World {
             }
             Fault::Crash(index) => self.agent(index).crash(),
             Fault::Stop(index) => self.input(index, false, noticed, Election::handle_stop),
+            Fault::Yield(index) => {
+                self.agent(index).yields = true;
+                let never = Some(Duration::MAX);
+                self.input(index, false, noticed, |election, now| election.handle_reluctance(never, now));
+            }
             Fault::Silence(index) => self.agent(index).watch = Watch::Silent,
             Fault::RefuseWatch(index) => {
                 self.agent(index).watch = Watch::Silent;

@@ -16,6 +16,8 @@ pub enum Landmark {
     FirstTenure,
     /// A tenure ended at its deadline.
     DeadlinePassed,
+    /// A leader stepped down.
+    SteppedDown,
     /// A tenure ended because the Lease named another, or nobody.
     Displaced,
     /// A tenure ended because the Lease was deleted.
@@ -35,12 +37,13 @@ pub enum Landmark {
 }
 
 impl Landmark {
-    const ALL: [Landmark; 13] = [
+    const ALL: [Landmark; 14] = [
         Landmark::TakeoverAfterExpiry,
         Landmark::HandOver,
         Landmark::Succession,
         Landmark::FirstTenure,
         Landmark::DeadlinePassed,
+        Landmark::SteppedDown,
         Landmark::Displaced,
         Landmark::Deleted,
         Landmark::Created,

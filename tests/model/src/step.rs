@@ -37,6 +37,8 @@ pub enum Step {
     Thaw(usize),
     /// The network of an agent is well again.
     Mend(usize),
+    /// An agent no longer leaves the Lease to others.
+    Will(usize),
     /// The operator makes a Lease where there is none, as one that `unknown` holds.
     Restore,
     /// Something goes wrong. Counted.
@@ -60,6 +62,8 @@ pub enum Fault {
     Crash(usize),
     /// The process is told to stop.
     Stop(usize),
+    /// The process is told to leave the Lease to others, until it is told that it need not.
+    Yield(usize),
     /// The watch shows nothing more, without an error.
     Silence(usize),
     /// The API server refuses to watch.
@@ -114,6 +118,8 @@ pub enum FaultKind {
     Crash,
     /// [`Fault::Stop`].
     Stop,
+    /// [`Fault::Yield`].
+    Yield,
     /// [`Fault::Silence`].
     Silence,
     /// [`Fault::RefuseWatch`].
@@ -148,6 +154,7 @@ impl FaultKind {
             FaultKind::Jump => each(Fault::Jump),
             FaultKind::Crash => each(Fault::Crash),
             FaultKind::Stop => each(Fault::Stop),
+            FaultKind::Yield => each(Fault::Yield),
             FaultKind::Silence => each(Fault::Silence),
             FaultKind::RefuseWatch => each(Fault::RefuseWatch),
             FaultKind::Refuse => each(Fault::Refuse),

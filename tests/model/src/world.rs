@@ -153,6 +153,10 @@ impl World {
             }
             Step::Thaw(agent) => self.agent(agent).pace = Pace::Awake,
             Step::Mend(agent) => self.agent(agent).cut = false,
+            Step::Will(agent) => {
+                self.agent(agent).yields = false;
+                self.input(agent, false, noticed, |election, now| election.handle_reluctance(None, now));
+            }
             Step::Restore => {
                 let duration = self.bounds.longest_duration();
                 let event = self.store.restore(duration);
@@ -311,6 +315,9 @@ fn agent_steps(index: usize, agent: &Agent, steps: &mut Vec<Step>) {
     }
     if agent.pace != Pace::Awake {
         steps.push(Step::Thaw(index));
+    }
+    if runs && agent.yields {
+        steps.push(Step::Will(index));
     }
     if agent.cut {
         steps.push(Step::Mend(index));

@@ -6,7 +6,7 @@ use crate::bounds::{Beginning, Bounds};
 use crate::step::FaultKind;
 
 /// What breaks down, but nobody edits.
-const WEATHER: [FaultKind; 10] = [
+const WEATHER: [FaultKind; 11] = [
     FaultKind::Cut,
     FaultKind::Freeze,
     FaultKind::Suspend,
@@ -14,6 +14,7 @@ const WEATHER: [FaultKind; 10] = [
     FaultKind::Jump,
     FaultKind::Crash,
     FaultKind::Stop,
+    FaultKind::Yield,
     FaultKind::Silence,
     FaultKind::RefuseWatch,
     FaultKind::Refuse,

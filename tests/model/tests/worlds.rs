@@ -26,6 +26,7 @@ fn two_agents_and_whatever_goes_wrong() {
         Landmark::HandOver,
         Landmark::Succession,
         Landmark::DeadlinePassed,
+        Landmark::SteppedDown,
         Landmark::Displaced,
         Landmark::Deleted,
         Landmark::StoredLate,

@@ -173,6 +173,7 @@ impl World {
                 self.judge.removed(who, self.now, delay);
             }
             Event::Stop { .. } => election.handle_stop(now),
+            Event::Reluctance { reluctance, .. } => election.handle_reluctance(reluctance, now),
             _ => return,
         }
         self.drive(who);
@@ -260,8 +261,8 @@ impl World {
         if let Some(tenure) = &agent.tenure {
             self.judge.retired(who, tenure);
         }
-        // Only who was told to stop hands over at once, after the release delay.
-        if *loss != Loss::Stopped {
+        // Only who was told to stop, or to leave it to others, hands over at once, after the release delay.
+        if !matches!(loss, Loss::Stopped | Loss::SteppedDown) {
             agent.tenure = None;
         }
         agent.retracting = true;

@@ -30,6 +30,8 @@ faults! {
     ReplacePod = "pod replaced",
     /// SIGTERM, then a new process.
     Terminate = "process told to stop",
+    /// It leaves the Lease to others for a while.
+    Yield = "told to yield",
     /// SIGSTOP, then SIGCONT.
     Stop = "process stopped",
     /// The machine sleeps: CLOCK_MONOTONIC_RAW stands still.
@@ -117,7 +119,8 @@ impl Fault {
             | Fault::Recreate
             | Fault::Timings
             | Fault::OperatorRestart => true,
-            Fault::Stop
+            Fault::Yield
+            | Fault::Stop
             | Fault::Suspend
             | Fault::CutOff
             | Fault::LoseRequests

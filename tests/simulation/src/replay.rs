@@ -125,7 +125,7 @@ impl Hands {
                 self.is_retracting = false;
             }
             Input::Timeout => self.has_looked = true,
-            Input::Watch(_) | Input::Stop => {}
+            Input::Watch(_) | Input::Reluctance(_) | Input::Stop => {}
         }
         (self.has_acted, self.has_asked) = (false, false);
         Ok(())

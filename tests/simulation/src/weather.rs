@@ -1,5 +1,7 @@
 //! How each fault comes about.
 
+use std::time::Duration;
+
 use elector_election::{ReleaseMark, Timestamp};
 
 use crate::clock::{MILLISECOND, SECOND, Time};
@@ -49,6 +51,10 @@ impl World {
             Fault::KillContainer => self.kill_container(who),
             Fault::ReplacePod => self.replace_pod(who),
             Fault::Terminate => self.after(0, Event::Stop { who }),
+            Fault::Yield => {
+                self.hit(fault);
+                self.make_reluctant(who, until);
+            }
             Fault::Stop => self.stop(who, lasting),
             Fault::Suspend => {
                 self.hit(fault);
@@ -145,6 +151,20 @@ impl World {
                 self.ask_operator(timings);
             }
         }
+    }
+
+    /// Until then it takes the Lease only after a grace, or not at all; sometimes it is told so twice.
+    fn make_reluctant(&mut self, who: usize, until: Time) {
+        for _ in 0..self.random.u8(1..3) {
+            let grace = match self.random.u8(..3) {
+                0 => Duration::MAX,
+                1 => Duration::ZERO,
+                _ => Duration::from_micros(self.random.u64(..LONGEST_FAULT)),
+            };
+            let at = self.random.u64(self.now..=until);
+            self.at(at, Event::Reluctance { who, reluctance: Some(grace) });
+        }
+        self.at(until, Event::Reluctance { who, reluctance: None });
     }
 
     /// Nothing arrives any more, in either direction.

@@ -3,6 +3,8 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
+use std::time::Duration;
+
 use elector_election::{Answer, Request, Timings};
 
 use crate::agent::Agent;
@@ -68,6 +70,11 @@ pub(crate) enum Event {
     },
     Stop {
         who: usize,
+    },
+    /// Somebody tells an agent for how long to leave the Lease to others.
+    Reluctance {
+        who: usize,
+        reluctance: Option<Duration>,
     },
     Resume {
         who: usize,
@@ -241,7 +248,8 @@ impl World {
             | Event::Watch { who }
             | Event::List { who, .. }
             | Event::Retracted { who, .. }
-            | Event::Stop { who } => self.reach(who, event),
+            | Event::Stop { who }
+            | Event::Reluctance { who, .. } => self.reach(who, event),
             Event::Arrive { who, life, sent, request, answer_after } => {
                 self.arrive(who, life, sent, &request, answer_after);
             }

@@ -79,12 +79,16 @@ impl Election {
         after(self.timings.lease_duration(), now.longest_since(refused_at), Due::Get)
     }
 
-    /// How long this candidate must leave the Lease alone (rules F2, F3, L5).
+    /// How long this candidate must leave the Lease alone (rules F2, F3, L5), and beyond that of its own accord (rule F4).
     pub(super) fn wait(&self, now: Moment) -> Duration {
-        if self.view.is_free() || self.own_lease().is_some() {
+        if self.reluctance.is_none() && self.own_lease().is_some() {
             return Duration::ZERO;
         }
-        self.view.remaining(self.timings.lease_duration_seconds(), now)
+        self.expires_in(self.reluctance.unwrap_or_default(), now)
+    }
+
+    pub(super) fn expires_in(&self, grace: Duration, now: Moment) -> Duration {
+        self.view.remaining(self.timings.lease_duration_seconds(), grace, now)
     }
 
     pub(super) fn own_lease(&self) -> Option<(&Own, &Lease)> {
