@@ -9,6 +9,7 @@
 //! | [`LeaseApi::send`], with a timeout | [`Recorder::poll_request`], [`Recorder::handle_answer`] |
 //! | [`LeaseWatch`] | [`Recorder::handle_watch`] |
 //! | [`Alarm`] | [`Recorder::poll_timeout`], [`Recorder::handle_timeout`] |
+//! | [`Company`] | [`Recorder::handle_reluctance`] |
 //! | [`Publication`] | [`Recorder::poll_action`], [`Recorder::handle_retracted`] |
 //!
 //! Everything happens in one task: nothing that is detached can die unseen, and nothing in it waits but the one `select!`.
@@ -20,9 +21,10 @@ use std::time::Duration;
 
 use elector_crds::StoredLease;
 use elector_election::{
-    Action, Answer, Candidate, Loss, Now, Predecessor, Recorder, Recording, Request, ResourceVersion, Tenure, Timings,
-    WatchEvent,
+    Action, Answer, Candidate, Loss, Now, Predecessor, Recorder, Recording, Request, ResourceVersion, State, Tenure,
+    Timings, Vacancy, WatchEvent,
 };
+use futures::StreamExt as _;
 use kube::Client;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
@@ -30,8 +32,9 @@ use tokio::time::Instant;
 use tracing::{error, info, trace, warn};
 
 use crate::clock::{self, Alarm};
+use crate::company::{Company, Reluctance, Sight};
 use crate::connect;
-use crate::lease_api::{LeaseApi, Reply};
+use crate::lease_api::{self, LeaseApi, Reply};
 use crate::publication::Publication;
 use crate::stage::Stage;
 use crate::trouble::{Rights, Trouble, Troubles};
@@ -75,9 +78,10 @@ pub enum Error {
 pub async fn run(
     campaign: Campaign,
     publication: &mut dyn Publication,
+    company: Company<'_>,
     stop: impl Future<Output = ()>,
 ) -> Result<(), Error> {
-    Driver::new(campaign, publication, Recorder::silent).await?.run(stop).await.map(|_| ())
+    Driver::new(campaign, publication, company, Recorder::silent).await?.run(stop).await.map(|_| ())
 }
 
 /// The same, and says how: for tests of this module, since what it remembers only grows.
@@ -89,7 +93,7 @@ pub async fn run_recorded(
     publication: &mut dyn Publication,
     stop: impl Future<Output = ()>,
 ) -> Result<Recording, Error> {
-    let election = Driver::new(campaign, publication, Recorder::recording).await?.run(stop).await?;
+    let election = Driver::new(campaign, publication, Company::none(), Recorder::recording).await?.run(stop).await?;
     Ok(election.into_recording())
 }
 
@@ -99,19 +103,31 @@ enum Event {
     Connected(Result<Client, Trouble>),
     Reply(Reply),
     Seen(Seen),
+    Reluctance(Option<Duration>),
     Rung(io::Result<()>),
 }
 
 /// The longest that the loop rests: whoever watches over it can tell one that hangs from one that has nothing to do.
 pub const TURN: Duration = Duration::from_secs(10);
 
-type InFlight = Pin<Box<dyn Future<Output = Reply> + Send>>;
+struct InFlight {
+    reply: Pin<Box<dyn Future<Output = Reply> + Send>>,
+    request: &'static str,
+    sent_at: Instant,
+}
 
 async fn answer(in_flight: &mut Option<InFlight>) -> Reply {
-    let Some(request) = in_flight else { return std::future::pending().await };
-    let reply = request.await;
-    *in_flight = None;
-    reply
+    match in_flight {
+        Some(in_flight) => in_flight.reply.as_mut().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn told(reluctance: &mut Reluctance<'_>) -> Option<Duration> {
+    match reluctance.next().await {
+        Some(reluctance) => reluctance,
+        None => std::future::pending().await,
+    }
 }
 
 type Connecting = JoinHandle<Result<Client, connect::Error>>;
@@ -130,12 +146,15 @@ async fn connected(connecting: &mut Option<Connecting>) -> Result<Client, Troubl
 struct Driver<'a> {
     election: Recorder,
     stage: Stage<'a>,
+    company: Company<'a>,
     /// Why leadership could not be shown.
     unshown: Option<io::Error>,
     finished: bool,
     api: LeaseApi,
     watch: LeaseWatch,
     in_flight: Option<InFlight>,
+    /// Of the last attempt to begin a tenure.
+    vacancy: Vacancy,
     /// Credentials that are read again, and when that last began.
     connecting: Option<Connecting>,
     connecting_since: Instant,
@@ -156,6 +175,7 @@ impl<'a> Driver<'a> {
     async fn new(
         campaign: Campaign,
         publication: &'a mut dyn Publication,
+        company: Company<'a>,
         election: fn(Candidate, Now) -> Recorder,
     ) -> Result<Driver<'a>, Error> {
         let Campaign { namespace, lease, identity, start, timings, predecessor } = campaign;
@@ -165,11 +185,13 @@ impl<'a> Driver<'a> {
         Ok(Driver {
             election: election(candidate, clock::now()?),
             stage: Stage::new(publication),
+            company,
             unshown: None,
             finished: false,
             watch: LeaseWatch::open(client.clone(), &namespace, &lease),
             api: LeaseApi::new(client, &namespace, &lease),
             in_flight: None,
+            vacancy: Vacancy::Expired,
             connecting: None,
             connecting_since: Instant::now(),
             unreadable: None,
@@ -199,14 +221,17 @@ impl<'a> Driver<'a> {
             if self.finished {
                 return self.unshown.take().map_or(Ok(()), |error| Err(Error::Publication(error)));
             }
-            self.stage.turned(clock::now()?);
+            let now = clock::now()?;
+            self.stage.turned(now);
+            self.company.observer.saw(&self.sight(now), now);
             self.sleep()?;
             let timings = self.election.timings();
             let retract_again = self.stage.retract_again();
-            let Driver { watch, in_flight, connecting, alarm, .. } = &mut *self;
+            let Driver { watch, in_flight, connecting, alarm, company, .. } = &mut *self;
             let event = tokio::select! {
                 biased;
                 () = &mut stop, if !stopping => Event::Stop,
+                reluctance = told(&mut company.reluctance) => Event::Reluctance(reluctance),
                 connected = connected(connecting) => Event::Connected(connected),
                 reply = answer(in_flight) => Event::Reply(reply),
                 seen = watch.next(timings) => Event::Seen(seen),
@@ -237,7 +262,15 @@ impl<'a> Driver<'a> {
                 if let Request::Create(_) = request {
                     self.log_missing();
                 }
-                self.in_flight = Some(Box::pin(self.api.clone().send(request, self.base.clone(), timeout)));
+                let acquires = self.election.state() == State::Candidate && matches!(request, Request::Update { .. });
+                if acquires {
+                    self.vacancy = self.election.vacancy();
+                }
+                self.in_flight = Some(InFlight {
+                    request: lease_api::verb(&request),
+                    sent_at: Instant::now(),
+                    reply: Box::pin(self.api.clone().send(request, self.base.clone(), timeout)),
+                });
             } else if self.election.has_actions() {
                 continue;
             }
@@ -257,16 +290,22 @@ impl<'a> Driver<'a> {
                     fencing_token = tenure.fencing_token.0,
                     "acquired leadership"
                 );
+                self.company.observer.acquired(self.vacancy);
             }
             Action::Extend(tenure) => {
                 self.show(&tenure)?;
                 trace!(valid_until = ?tenure.validity.until_boottime(), "renewed");
+                self.company.observer.renewed();
             }
             Action::Retract(loss) => {
                 self.retract()?;
                 self.log_loss(&loss);
+                self.company.observer.lost(&loss);
             }
-            Action::Rewatch => self.watch.restart(),
+            Action::Rewatch => {
+                self.watch.restart();
+                self.company.observer.rewatched();
+            }
             Action::Finish => self.finished = true,
         }
         Ok(())
@@ -275,7 +314,7 @@ impl<'a> Driver<'a> {
     fn log_loss(&self, loss: &Loss) {
         let (namespace, lease) = (&self.namespace, &self.lease);
         match loss {
-            Loss::Stopped => info!(%namespace, %lease, reason = %loss, "gave up leadership"),
+            Loss::Stopped | Loss::SteppedDown => info!(%namespace, %lease, reason = %loss, "gave up leadership"),
             Loss::DeadlinePassed
             | Loss::HeldByAnother { .. }
             | Loss::Emptied
@@ -322,8 +361,12 @@ impl<'a> Driver<'a> {
         match event {
             Event::Stop => self.election.handle_stop(clock::now()?),
             Event::Rung(rung) => rung?,
+            Event::Reluctance(reluctance) => self.take_in_reluctance(reluctance)?,
             Event::Connected(connected) => self.move_to(connected),
             Event::Reply(Reply { answer, object, trouble }) => {
+                if let Some(InFlight { request, sent_at, .. }) = self.in_flight.take() {
+                    self.company.observer.answered(request, lease_api::outcome(&answer), sent_at.elapsed());
+                }
                 let trouble = self.reconnect_after(trouble);
                 if self.troubles.of_requests(trouble, answer == Answer::NotFound) == Rights::Granted {
                     // What refused the requests refused the watch.
@@ -335,6 +378,27 @@ impl<'a> Driver<'a> {
             Event::Seen(seen) => self.take_in_seen(seen)?,
         }
         self.log_holder()
+    }
+
+    fn take_in_reluctance(&mut self, reluctance: Option<Duration>) -> Result<(), Error> {
+        let seconds = reluctance.map(|reluctance| reluctance.as_secs());
+        match reluctance {
+            Some(_) => warn!(namespace = %self.namespace, lease = %self.lease, seconds, "leaving the lease to others"),
+            None => info!(namespace = %self.namespace, lease = %self.lease, "contending again"),
+        }
+        self.election.handle_reluctance(reluctance, clock::now()?);
+        Ok(())
+    }
+
+    fn sight(&self, now: Now) -> Sight<'_> {
+        let lease = self.election.lease();
+        Sight {
+            holder: lease.map(|lease| lease.record.holder.as_str()),
+            transitions: lease.map_or(0, |lease| lease.record.transitions),
+            age: self.election.record_age(now),
+            expires_in: self.election.holder_expires_in(now),
+            trouble: self.troubles.reason(),
+        }
     }
 
     fn take_in_seen(&mut self, seen: Seen) -> Result<(), Error> {
@@ -359,6 +423,7 @@ impl<'a> Driver<'a> {
                 None
             }
             Seen::Failed(trouble) => {
+                self.company.observer.rewatched();
                 if let Trouble::Forbidden(_) = trouble {
                     self.election.handle_watch(WatchEvent::Refused, clock::now()?);
                 }

@@ -72,7 +72,19 @@ impl LeaseApi {
     }
 }
 
-fn verb(request: &Request) -> &'static str {
+/// What became of a request, in a word.
+pub(crate) fn outcome(answer: &Answer) -> &'static str {
+    match answer {
+        Answer::Found(_) => "found",
+        Answer::Stored(_) => "stored",
+        Answer::NotFound => "not_found",
+        Answer::Conflict => "conflict",
+        Answer::Refused { .. } => "refused",
+        Answer::Unknown => "unknown",
+    }
+}
+
+pub(crate) fn verb(request: &Request) -> &'static str {
     match request {
         Request::Get => "get",
         Request::Create(_) => "create",

@@ -7,6 +7,7 @@
 compile_error!("leader-elector is for Linux: its clocks, timers and locks are that kernel's");
 
 pub mod clock;
+pub mod company;
 pub mod connect;
 pub mod driver;
 pub mod identity;

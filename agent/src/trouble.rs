@@ -119,6 +119,11 @@ impl Troubles {
         Troubles { namespace: namespace.to_owned(), lease: lease.to_owned(), requests: None, watch: None }
     }
 
+    /// What there is, in a word.
+    pub(crate) fn reason(&self) -> Option<&'static str> {
+        self.requests.as_ref().or(self.watch.as_ref()).map(Trouble::reason)
+    }
+
     /// Takes in what kept a request from being answered as it should; or that there was no Lease, which says nothing about
     /// whether one can be created.
     pub(crate) fn of_requests(&mut self, trouble: Option<Trouble>, absent: bool) -> Rights {

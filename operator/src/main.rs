@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use elector_agent::company::Company;
 use elector_agent::driver::{self, Campaign};
 use elector_agent::identity::{self, Sources};
 use elector_agent::{connect, nonce};
@@ -73,7 +74,7 @@ async fn operate(cli: &Cli, own: OwnElection) -> Result<(), Failure> {
 
     // The controllers go on until the election has retracted and released. Whatever else ends first ends the process.
     tokio::select! {
-        elected = driver::run(campaign, &mut leadership, stop) => elected.map_err(internal),
+        elected = driver::run(campaign, &mut leadership, Company::none(), stop) => elected.map_err(internal),
         served = health::serve(cli.health_address, are_ready) => {
             let why = served.err().map_or_else(|| "ended".to_owned(), |error| error.to_string());
             Err(configuration(format!("failed to serve {}: {why}", cli.health_address)))

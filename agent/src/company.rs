@@ -1,0 +1,67 @@
+//! Who else has a part in a campaign: whoever watches it, and whoever says that others should lead.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use elector_election::{Loss, Now, Vacancy};
+use futures::Stream;
+use futures::stream;
+
+/// Is told what happens as it happens. Nothing depends on it, and it must not take long: the election waits for it.
+pub trait Observer {
+    /// Something was learned, or time has passed: what is known by now.
+    fn saw(&self, _: &Sight<'_>, _: Now) {}
+
+    /// A request was answered, or given up, after so long.
+    fn answered(&self, _request: &'static str, _outcome: &'static str, _took: Duration) {}
+
+    /// A tenure began, on a Lease that could be taken for this reason.
+    fn acquired(&self, _: Vacancy) {}
+
+    /// It was prolonged.
+    fn renewed(&self) {}
+
+    /// It is over: what shows of it is taken back.
+    fn lost(&self, _: &Loss) {}
+
+    /// The watch is begun anew, after a failure or because it fell silent.
+    fn rewatched(&self) {}
+}
+
+/// Does not care.
+impl Observer for () {}
+
+/// What is known of the Lease, by somebody who may lead or not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sight<'a> {
+    /// Whom the Lease names; empty where it names nobody. `None` as long as no Lease was seen.
+    pub holder: Option<&'a str>,
+    /// How many tenures there have been.
+    pub transitions: u32,
+    /// How long ago the holder was seen to have renewed it.
+    pub age: Duration,
+    /// For how much longer the holder may be taken for one, if nothing more is seen of it.
+    pub expires_in: Duration,
+    /// What keeps this candidate from contending, in a word.
+    pub trouble: Option<&'static str>,
+}
+
+/// Says for how long beyond the time at which it could take the Lease a candidate should leave it to others, whenever that
+/// changes; `None`: not at all (rule F4).
+pub type Reluctance<'a> = Pin<Box<dyn Stream<Item = Option<Duration>> + 'a>>;
+
+/// Whoever there is.
+pub struct Company<'a> {
+    /// Watches.
+    pub observer: &'a dyn Observer,
+    /// Speaks for others.
+    pub reluctance: Reluctance<'a>,
+}
+
+impl Company<'static> {
+    /// Nobody.
+    #[must_use]
+    pub fn none() -> Company<'static> {
+        Company { observer: &(), reluctance: Box::pin(stream::pending()) }
+    }
+}
