@@ -14,6 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::app::{App, Signals, Work, tend};
 use crate::backstop::{self, Backstop};
+use crate::beside::{Announced, Beside};
 use crate::cli::{Cli, Command, Exec, Settings};
 use crate::role::{Given, Parent};
 use crate::supervise::awaited;
@@ -38,6 +39,11 @@ pub(crate) fn run(Given { parent, rest }: Given) -> Result<u8, Failure> {
     let claim = Claim::take(cli.options().status_file()).map_err(configuration)?;
     let _log = crate::start_logging(&cli)?;
     let settings = cli.options().settings().map_err(configuration)?;
+    if let (Some(Command::Exec(_)), Some(_)) = (&cli.command, &settings.beside.hooks) {
+        return Err(configuration(
+            "ON_ACQUIRED and ON_LOST are for an agent beside its app: with exec, the command is what is run and ended",
+        ));
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(internal)?;
     let result = runtime.block_on(async {
         match &cli.command {
@@ -58,7 +64,7 @@ async fn show(settings: Settings, claim: Claim) -> Result<u8, Failure> {
     let mut terminate = signal(SignalKind::terminate()).map_err(internal)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(internal)?;
     awaited(false).thread_unblock().map_err(internal)?;
-    let (campaign, files) = prepare(settings, claim).await?;
+    let Prepared { campaign, files, beside } = prepare(settings, claim).await?;
     let mut files = Backstop::new(files).map_err(internal)?;
     let stop = async {
         tokio::select! {
@@ -66,14 +72,16 @@ async fn show(settings: Settings, claim: Claim) -> Result<u8, Failure> {
             _ = interrupt.recv() => {}
         }
     };
-    driver::run(campaign, &mut files, stop).await.map_err(failure).map(|()| 0)
+    let result = driver::run(campaign, &mut files, beside.company(), stop).await;
+    beside.end();
+    result.map_err(failure).map(|()| 0)
 }
 
 /// A command runs, too.
 async fn run_app(settings: Settings, claim: Claim, exec: &Exec, parent: Parent, again: bool) -> Result<u8, Failure> {
     let signals = Signals::take().map_err(internal)?;
     awaited(true).thread_unblock().map_err(internal)?;
-    let (mut campaign, files) = prepare(settings, claim).await?;
+    let Prepared { mut campaign, files, beside } = prepare(settings, claim).await?;
     // Of the files alone, a lock says that their user is dead. Of what a command has left behind, only a supervisor
     // that has looked, or the end of its container.
     campaign.predecessor = campaign.predecessor.filter(|_| again || parent.is_init());
@@ -83,16 +91,22 @@ async fn run_app(settings: Settings, claim: Claim, exec: &Exec, parent: Parent, 
     let app = App { work: Rc::clone(&work), publication: files };
     let mut app = Backstop::new(app).map_err(internal)?;
     tokio::select! {
-        result = driver::run(campaign, &mut app, work.stopped()) => {
+        result = driver::run(campaign, &mut app, beside.company(), work.stopped()) => {
             result.map_err(failure).map(|()| work.exit_code().unwrap_or(0))
         }
         error = tend(&work, signals, parent) => Err(internal(format!("failed to look after the command: {error}"))),
     }
 }
 
+struct Prepared {
+    campaign: Campaign,
+    files: Announced<StatusFiles>,
+    beside: Rc<Beside>,
+}
+
 /// All that precedes the first request.
-async fn prepare(settings: Settings, claim: Claim) -> Result<(Campaign, StatusFiles), Failure> {
-    let Settings { lease, namespace, identity, pod, timings } = settings;
+async fn prepare(settings: Settings, claim: Claim) -> Result<Prepared, Failure> {
+    let Settings { lease, namespace, identity, pod, timings, beside } = settings;
     let hostname = gethostname().map_err(internal)?.to_string_lossy().into_owned();
     let boot_id = status::boot_id().map_err(internal)?;
     let predecessor = claim.predecessor(&boot_id, &namespace, &lease);
@@ -112,8 +126,12 @@ async fn prepare(settings: Settings, claim: Claim) -> Result<(Campaign, StatusFi
         lease: lease.clone(),
         start: start.clone(),
     };
-    let files = claim.sign(author, boot_id).map_err(configuration)?;
-    Ok((Campaign { namespace, lease, identity, start, timings, predecessor }, files))
+    let beside = Beside::start(beside, &author, claim.has_left_behind()).map_err(configuration)?;
+    let beside = Rc::new(beside);
+    let publication = claim.sign(author, boot_id).map_err(configuration)?;
+    let files = Announced { publication, beside: Rc::clone(&beside) };
+    let campaign = Campaign { namespace, lease, identity, start, timings, predecessor };
+    Ok(Prepared { campaign, files, beside })
 }
 
 fn failure(error: driver::Error) -> Failure {

@@ -3,6 +3,7 @@
 mod app;
 mod assist;
 mod backstop;
+mod beside;
 mod children;
 mod cli;
 mod elect;

@@ -1,6 +1,7 @@
 //! A pod of an election, played by an object and a process: the pod is real to the API server, and the agent runs with its token.
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -157,6 +158,18 @@ impl Candidate {
     /// What an app sees: `[ -f leader_status ]`.
     pub fn leads(&self) -> bool {
         self.status_file().is_file()
+    }
+
+    /// Where it listens, of the address that it was given by this variable.
+    ///
+    /// # Errors
+    /// When it does not say so in time.
+    pub async fn address(&self, setting: &str) -> Result<SocketAddr> {
+        let name = format!("setting=\"{setting}\"");
+        self.says_within(&name, Duration::from_secs(5)).await?;
+        let line = self.said(&name).pop().context("it was said")?;
+        let address = line.split("address=").nth(1).and_then(|rest| rest.split_whitespace().next());
+        Ok(address.with_context(|| line.clone())?.parse()?)
     }
 
     /// What `leader_status.json` says.

@@ -9,6 +9,7 @@ mod command;
 pub mod controlplane;
 pub mod gobuild;
 pub mod helm;
+pub mod http;
 pub mod images;
 pub mod kubectl;
 pub mod leases;

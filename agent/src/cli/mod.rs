@@ -1,5 +1,6 @@
 //! The agent's commands, and its settings: a flag and a variable each.
 
+mod app;
 mod settings;
 
 use std::env;

@@ -7,6 +7,8 @@ use elector_agent::logging::LogOptions;
 use elector_election::{InvalidTimings, Timings};
 
 use super::StatusFile;
+use super::app::{self, AppOptions};
+use crate::beside::Wanted;
 
 /// Where the pod's service account says in which namespace it is.
 const IN_CLUSTER_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
@@ -71,6 +73,9 @@ pub(crate) struct Options {
         value_parser = seconds
     )]
     release_delay_seconds: i64,
+    /// What the app is told, and says
+    #[command(flatten)]
+    app: AppOptions,
     /// The log
     #[command(flatten)]
     pub(crate) log: LogOptions,
@@ -104,6 +109,9 @@ pub(crate) enum Error {
     /// The timings break a rule.
     #[error(transparent)]
     Timings(#[from] InvalidTimings),
+    /// What the app is to be told, or says, makes no sense.
+    #[error(transparent)]
+    App(#[from] app::Error),
 }
 
 /// Settings that were checked.
@@ -119,6 +127,8 @@ pub(crate) struct Settings {
     pub(crate) pod: Option<(String, String)>,
     /// Used without an operator.
     pub(crate) timings: Timings,
+    /// What runs beside the election.
+    pub(crate) beside: Wanted,
 }
 
 impl Options {
@@ -163,6 +173,7 @@ impl Options {
                 self.retry_period_seconds,
                 self.release_delay_seconds,
             )?,
+            beside: self.app.wanted()?,
         })
     }
 }

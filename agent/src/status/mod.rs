@@ -100,6 +100,12 @@ impl Claim {
         Ok(Claim { status, report, left_behind, lock })
     }
 
+    /// Whether an earlier process led, and did not take that back.
+    #[must_use]
+    pub fn has_left_behind(&self) -> bool {
+        self.left_behind.is_some()
+    }
+
     /// The tenure that the earlier process had in this election, if that was in this boot: whoever holds the lock may vouch
     /// for its death (rule L5).
     #[must_use]
@@ -142,7 +148,7 @@ pub fn clear(path: &Path) -> Result<(), Error> {
 }
 
 /// For how long a turn of the loop vouches for it: so many turns may be late.
-const PULSE: Duration = Duration::from_secs(3 * TURN.as_secs());
+pub const PULSE: Duration = Duration::from_secs(3 * TURN.as_secs());
 /// Not at each renewal of a busy leader.
 const BETWEEN_PULSES: Duration = Duration::from_secs(1);
 

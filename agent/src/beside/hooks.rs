@@ -1,0 +1,114 @@
+//! Programs that are run when this pod begins to lead, and when it no longer does.
+//!
+//! They are run one after the other, `on-lost` after each `on-acquired`; a tenure that is over before its turn comes is left
+//! out. None of them holds the election up: whoever must not act any longer than it leads is run by `exec` instead.
+
+use std::io;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use tokio::process::{Child, Command};
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tracing::{info, warn};
+
+use super::standing::Standing;
+
+/// What is run: a program and its arguments each, without a shell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Hooks {
+    pub(crate) on_acquired: Vec<String>,
+    pub(crate) on_lost: Vec<String>,
+    /// Which each of them is killed after.
+    pub(crate) timeout: Duration,
+}
+
+impl Hooks {
+    /// Runs them until the election has ended and all has been said. `left_behind`: somebody was told of a tenure and not of its
+    /// end.
+    pub(super) async fn run(self, mut standing: watch::Receiver<Standing>, left_behind: bool) {
+        if left_behind {
+            self.lost(&mut standing).await;
+        }
+        loop {
+            let (token, is_over) = {
+                let standing = standing.borrow_and_update();
+                (standing.fencing_token(), standing.is_over())
+            };
+            if let Some(token) = token {
+                self.acquired(&mut standing, token).await;
+                let ended = standing.wait_for(|standing| standing.fencing_token() != Some(token)).await.is_err();
+                self.lost(&mut standing).await;
+                if ended {
+                    return;
+                }
+            } else if is_over || standing.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Until it is done, or the tenure is over.
+    async fn acquired(&self, standing: &mut watch::Receiver<Standing>, token: u64) {
+        let identity = standing.borrow().identity().to_owned();
+        let token_text = token.to_string();
+        let variables = [("LEADER_ELECTION_FENCING_TOKEN", &*token_text), ("LEADER_ELECTION_HOLDER", &identity)];
+        let Some(child) = start("on-acquired", &self.on_acquired, &variables) else { return };
+        let over = standing.wait_for(|standing| standing.fencing_token() != Some(token));
+        let run = Run::of(child);
+        tokio::select! {
+            biased;
+            _ = over => warn!(hook = "on-acquired", "killed: it ran when the tenure ended"),
+            () = run.end("on-acquired", self.timeout) => {}
+        }
+    }
+
+    async fn lost(&self, standing: &mut watch::Receiver<Standing>) {
+        let identity = standing.borrow().identity().to_owned();
+        let Some(child) = start("on-lost", &self.on_lost, &[("LEADER_ELECTION_HOLDER", &identity)]) else { return };
+        Run::of(child).end("on-lost", self.timeout).await;
+    }
+}
+
+fn start(hook: &'static str, command: &[String], variables: &[(&str, &str)]) -> Option<Child> {
+    let (program, arguments) = command.split_first()?;
+    let event = hook.trim_start_matches("on-");
+    let mut command = Command::new(program);
+    command.args(arguments).env("LEADER_ELECTION_EVENT", event).envs(variables.iter().copied()).process_group(0);
+    info!(hook, "running");
+    command.spawn().inspect_err(|error| warn!(hook, program, %error, "failed to start")).ok()
+}
+
+/// A hook that runs; killed with all that it has started when it is dropped.
+struct Run {
+    child: Child,
+}
+
+impl Run {
+    fn of(child: Child) -> Run {
+        Run { child }
+    }
+
+    async fn end(mut self, hook: &'static str, most: Duration) {
+        match timeout(most, self.child.wait()).await {
+            Ok(Ok(status)) if status.success() => {}
+            Ok(ended) => warn!(hook, ended = %said(ended), "failed"),
+            Err(_) => warn!(hook, seconds = most.as_secs(), "killed: it ran for too long"),
+        }
+    }
+}
+
+impl Drop for Run {
+    fn drop(&mut self) {
+        // It is ours until it was waited for; what it has started and left keeps its group.
+        if let Some(id) = self.child.id().and_then(|id| i32::try_from(id).ok()) {
+            let _ = killpg(Pid::from_raw(id), Signal::SIGKILL);
+        }
+    }
+}
+
+fn said(ended: io::Result<ExitStatus>) -> String {
+    ended.map_or_else(|error| error.to_string(), |status| status.to_string())
+}

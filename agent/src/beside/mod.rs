@@ -1,0 +1,193 @@
+//! What runs beside the election, on a thread of its own, so that nothing in it can hold that up: the HTTP servers, the hooks,
+//! and the look whether the app is well. Without any of it there is no thread.
+//!
+//! ```text
+//!   election ──── Standing, Metrics ────► servers, hooks
+//!            ◄─────── reluctance ──────── health
+//! ```
+
+mod health;
+mod hooks;
+mod http;
+mod metrics;
+mod standing;
+
+use std::cell::RefCell;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use elector_agent::company::{Company, Observer, Reluctance, Sight};
+use elector_agent::publication::Publication;
+use elector_agent::status::Author;
+use elector_election::{Loss, Now, Tenure, Vacancy};
+use futures::stream::{self, StreamExt as _};
+use tokio::sync::watch;
+
+pub(crate) use self::health::{Health, Sign};
+pub(crate) use self::hooks::Hooks;
+use self::http::Servers;
+pub(crate) use self::http::{Addresses, ListenError};
+use self::metrics::Metrics;
+use self::standing::Standing;
+
+/// Its stack, in bytes: nothing in it goes deep.
+const STACK: usize = 256 * 1024;
+
+/// What is wanted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    pub(crate) addresses: Addresses,
+    pub(crate) hooks: Option<Hooks>,
+    pub(crate) health: Option<Health>,
+}
+
+/// The election's side.
+#[derive(Debug)]
+pub(crate) struct Beside {
+    standing: watch::Sender<Standing>,
+    metrics: Option<Arc<Metrics>>,
+    /// Whether the candidate should leave the Lease to others, where somebody looks whether the app is well.
+    reluctance: Option<watch::Receiver<Option<Duration>>>,
+    /// Whether there is somebody to tell.
+    is_heard: bool,
+    thread: RefCell<Option<JoinHandle<()>>>,
+}
+
+impl Beside {
+    /// Listens, and starts the thread. `left_behind`: an earlier process led, and did not say that it was over.
+    ///
+    /// # Errors
+    /// If an address cannot be listened on.
+    pub(crate) fn start(wanted: Wanted, author: &Author, left_behind: bool) -> Result<Beside, ListenError> {
+        let Wanted { addresses, hooks, health } = wanted;
+        let (standing, receiver) = watch::channel(Standing::new(author.clone()));
+        let metrics = addresses.observe.map(|_| Arc::new(Metrics::new(&author.lease)));
+        let servers = Servers::listen(addresses, &receiver, metrics.as_ref())?;
+        let gate = health.map(|health| {
+            let (gate, reluctance) = watch::channel(Some(health.grace));
+            (health, gate, reluctance)
+        });
+        let reluctance = gate.as_ref().map(|(_, _, reluctance)| reluctance.clone());
+        if servers.is_empty() && hooks.is_none() && gate.is_none() {
+            return Ok(Beside { standing, metrics, reluctance, is_heard: false, thread: RefCell::new(None) });
+        }
+        let run = move |runtime: tokio::runtime::Runtime| {
+            runtime.block_on(async move {
+                servers.spawn();
+                if let Some((health, gate, _)) = gate {
+                    tokio::spawn(health.watch(gate));
+                }
+                match hooks {
+                    Some(hooks) => hooks.run(receiver, left_behind).await,
+                    None => Standing::until_over(receiver).await,
+                }
+            });
+            runtime.shutdown_background();
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(ListenError::Thread)?;
+        let thread = thread::Builder::new().name("beside".to_owned()).stack_size(STACK).spawn(move || run(runtime));
+        let thread = RefCell::new(Some(thread.map_err(ListenError::Thread)?));
+        Ok(Beside { standing, metrics, reluctance, is_heard: true, thread })
+    }
+
+    /// For the driver.
+    pub(crate) fn company(&self) -> Company<'_> {
+        Company { observer: self, reluctance: self.reluctance() }
+    }
+
+    /// As it is now, and then each change.
+    fn reluctance(&self) -> Reluctance<'_> {
+        let Some(receiver) = self.reluctance.clone() else { return Box::pin(stream::pending()) };
+        let first = stream::iter([*receiver.borrow()]);
+        let changes = stream::unfold(receiver, async |mut receiver| {
+            receiver.changed().await.ok()?;
+            let reluctance = *receiver.borrow_and_update();
+            Some((reluctance, receiver))
+        });
+        Box::pin(first.chain(changes))
+    }
+
+    /// Ends it, once the last hook has. Nothing is led any more.
+    pub(crate) fn end(&self) {
+        self.standing.send_modify(Standing::end);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+
+    fn tell(&self, change: impl FnOnce(&mut Standing)) {
+        if self.is_heard {
+            self.standing.send_modify(change);
+        }
+    }
+}
+
+impl Observer for Beside {
+    fn saw(&self, sight: &Sight<'_>, now: Now) {
+        self.tell(|standing| standing.see(sight, now));
+    }
+
+    fn answered(&self, request: &'static str, outcome: &'static str, took: Duration) {
+        if let Some(metrics) = &self.metrics {
+            metrics.answered(request, outcome, took);
+        }
+    }
+
+    fn acquired(&self, vacancy: Vacancy) {
+        if let Some(metrics) = &self.metrics {
+            metrics.acquired(vacancy);
+        }
+    }
+
+    fn renewed(&self) {
+        if let Some(metrics) = &self.metrics {
+            metrics.renewed();
+        }
+    }
+
+    fn lost(&self, loss: &Loss) {
+        if let Some(metrics) = &self.metrics {
+            metrics.lost(loss);
+        }
+    }
+
+    fn rewatched(&self) {
+        if let Some(metrics) = &self.metrics {
+            metrics.rewatched();
+        }
+    }
+}
+
+/// A publication that is told of beside: after it shows, and before it is taken back.
+#[derive(Debug)]
+pub(crate) struct Announced<P> {
+    pub(crate) publication: P,
+    pub(crate) beside: Rc<Beside>,
+}
+
+impl<P: Publication> Publication for Announced<P> {
+    fn publish(&mut self, tenure: &Tenure, now: Now) -> io::Result<()> {
+        self.publication.publish(tenure, now)?;
+        self.beside.tell(|standing| standing.lead(tenure, now));
+        Ok(())
+    }
+
+    fn extend(&mut self, tenure: &Tenure, now: Now) -> io::Result<()> {
+        self.publication.extend(tenure, now)?;
+        self.beside.tell(|standing| standing.lead(tenure, now));
+        Ok(())
+    }
+
+    fn retract(&mut self) -> io::Result<()> {
+        self.beside.tell(Standing::retire);
+        self.publication.retract()
+    }
+
+    fn turned(&mut self, now: Now) {
+        self.publication.turned(now);
+    }
+}

@@ -1,0 +1,189 @@
+//! Who leads, as far as this process knows: for those who ask, and for those who want to be told.
+
+use std::time::Duration;
+
+use elector_agent::company::Sight;
+use elector_agent::status::Author;
+use elector_crds::format_timestamp;
+use elector_crds::identity::display_name;
+use elector_election::{Now, Tenure, Timestamp, UNKNOWN_HOLDER};
+use serde::Serialize;
+use tokio::sync::watch;
+
+/// What the election has said last. Times without a date are in `CLOCK_BOOTTIME`, as those in the status files are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Standing {
+    author: Author,
+    own: Option<Own>,
+    holder: Option<Holder>,
+    /// Whether anything was learned of the Lease yet.
+    pub(crate) has_seen: bool,
+    pub(crate) transitions: u32,
+    /// What keeps this candidate from contending, in a word.
+    pub(crate) trouble: Option<&'static str>,
+    /// When the election's loop has last turned.
+    pub(crate) turned_at: Option<Duration>,
+    over: bool,
+}
+
+/// The tenure of this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Own {
+    fencing_token: u64,
+    renewed: Heard,
+    valid_until: Duration,
+}
+
+/// Whom the Lease names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Holder {
+    identity: String,
+    seen: Heard,
+    expires_at: Duration,
+}
+
+/// When something was heard, for people and for reckoning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Heard {
+    wall: Timestamp,
+    boottime: Duration,
+}
+
+impl Heard {
+    fn before(age: Duration, now: Now) -> Heard {
+        let microseconds = i64::try_from(age.as_micros()).unwrap_or(i64::MAX);
+        Heard {
+            wall: Timestamp::from_microseconds(now.wall.as_microseconds().saturating_sub(microseconds)),
+            boottime: now.moment.boottime.saturating_sub(age),
+        }
+    }
+}
+
+/// Who leads, in the words of the sidecars that were there before; nobody is named as a fact beyond the time for which it is one.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub(crate) struct Answer {
+    /// The leader's pod, and its hostname where it is this one; empty where it is not known.
+    pub(crate) name: String,
+    /// When it was last heard of, RFC 3339.
+    pub(crate) last_update: Option<String>,
+    /// Whether this pod leads.
+    pub(crate) is_leader: bool,
+    /// Of this pod's tenure.
+    pub(crate) fencing_token: Option<u64>,
+    /// `holderIdentity` in the Lease.
+    pub(crate) identity: Option<String>,
+    /// How long ago `last_update` was, by a clock that nobody sets.
+    pub(crate) age_seconds: Option<f64>,
+    /// After how long the answer will be "not known", if nothing more is heard.
+    pub(crate) expires_in_seconds: Option<f64>,
+}
+
+impl Answer {
+    /// Whether somebody who was told `self` need not be told `other`.
+    pub(crate) fn says(&self, other: &Answer) -> bool {
+        (&self.name, self.is_leader, self.fencing_token) == (&other.name, other.is_leader, other.fencing_token)
+    }
+}
+
+impl Standing {
+    pub(crate) fn new(author: Author) -> Standing {
+        Standing {
+            author,
+            own: None,
+            holder: None,
+            has_seen: false,
+            transitions: 0,
+            trouble: None,
+            turned_at: None,
+            over: false,
+        }
+    }
+
+    pub(crate) fn see(&mut self, sight: &Sight<'_>, now: Now) {
+        // A record that bears the own name is told of by the tenure, or not at all.
+        let is_somebody = |holder: &&str| !["", UNKNOWN_HOLDER, &self.author.identity].contains(holder);
+        self.holder = sight.holder.filter(is_somebody).map(|holder| Holder {
+            identity: holder.to_owned(),
+            seen: Heard::before(sight.age, now),
+            expires_at: now.moment.boottime + sight.expires_in,
+        });
+        self.has_seen |= sight.holder.is_some();
+        self.transitions = sight.transitions;
+        self.trouble = sight.trouble;
+        self.turned_at = Some(now.moment.boottime);
+    }
+
+    pub(crate) fn lead(&mut self, tenure: &Tenure, now: Now) {
+        self.own = Some(Own {
+            fencing_token: tenure.fencing_token.0,
+            renewed: Heard::before(now.moment.longest_since(tenure.validity.since), now),
+            valid_until: tenure.validity.until_boottime(),
+        });
+    }
+
+    pub(crate) fn retire(&mut self) {
+        self.own = None;
+    }
+
+    pub(crate) fn end(&mut self) {
+        (self.own, self.over) = (None, true);
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// Completes when the election has ended.
+    pub(crate) async fn until_over(mut standing: watch::Receiver<Standing>) {
+        // As over is one that can say no more.
+        let _ = standing.wait_for(Standing::is_over).await;
+    }
+
+    /// The token of this process's tenure.
+    pub(crate) fn fencing_token(&self) -> Option<u64> {
+        self.own.map(|own| own.fencing_token)
+    }
+
+    /// As whom this process contends.
+    pub(crate) fn identity(&self) -> &str {
+        &self.author.identity
+    }
+
+    /// For how much longer this process leads, if it is not renewed.
+    pub(crate) fn remaining(&self, now: Now) -> Option<Duration> {
+        self.own?.valid_until.checked_sub(now.moment.boottime).filter(|left| !left.is_zero())
+    }
+
+    /// What can be said now.
+    pub(crate) fn answer(&self, now: Now) -> Answer {
+        let known = |name: &str, identity: &str, heard: Heard, expires_in: Duration| Answer {
+            name: name.to_owned(),
+            last_update: Some(format_timestamp(heard.wall)),
+            is_leader: false,
+            fencing_token: None,
+            identity: Some(identity.to_owned()),
+            age_seconds: Some(now.moment.boottime.saturating_sub(heard.boottime).as_secs_f64()),
+            expires_in_seconds: Some(expires_in.as_secs_f64()),
+        };
+        if let (Some(own), Some(remaining)) = (self.own, self.remaining(now)) {
+            let Author { hostname, identity, .. } = &self.author;
+            let answer = known(hostname, identity, own.renewed, remaining);
+            return Answer { is_leader: true, fencing_token: Some(own.fencing_token), ..answer };
+        }
+        let holder = self.holder.as_ref().filter(|holder| holder.expires_at > now.moment.boottime);
+        match holder {
+            Some(Holder { identity, seen, expires_at }) => {
+                known(display_name(identity), identity, *seen, *expires_at - now.moment.boottime)
+            }
+            None => Answer {
+                name: String::new(),
+                last_update: None,
+                is_leader: false,
+                fencing_token: None,
+                identity: None,
+                age_seconds: None,
+                expires_in_seconds: None,
+            },
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! How the app is told of its leadership, beside the files, and how it says whether it is well.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use hyper::Uri;
+
+use crate::beside::{Addresses, Health, Hooks, Sign, Wanted};
+
+/// Of whoever contends.
+#[derive(Debug, Args)]
+pub(crate) struct AppOptions {
+    /// Where the app can ask who leads, such as 127.0.0.1:4040 [default: nowhere]
+    #[arg(long, env = "HTTP_ADDRESS", value_name = "ADDRESS")]
+    http_address: Option<SocketAddr>,
+    /// Where to serve /metrics, /healthz and /readyz, such as [::]:4041 [default: nowhere]
+    #[arg(long, env = "OBSERVE_ADDRESS", value_name = "ADDRESS")]
+    observe_address: Option<SocketAddr>,
+    /// A program that is run when this pod begins to lead, with its arguments, separated by spaces; without a shell
+    #[arg(long, env = "ON_ACQUIRED", value_name = "COMMAND")]
+    on_acquired: Option<String>,
+    /// The same for when it no longer leads
+    #[arg(long, env = "ON_LOST", value_name = "COMMAND")]
+    on_lost: Option<String>,
+    /// After which either of them is killed
+    #[arg(long, env = "HOOK_TIMEOUT_SECONDS", value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    hook_timeout_seconds: u32,
+    /// The app is well while this file is there
+    #[arg(long, env = "HEALTH_FILE", value_name = "PATH")]
+    health_file: Option<PathBuf>,
+    /// The app is well while a GET of this is answered with 200 to 399, within a second
+    #[arg(long, env = "HEALTH_URL", value_name = "URL")]
+    health_url: Option<String>,
+    /// Between two looks
+    #[arg(long, env = "HEALTH_PERIOD_SECONDS", value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    health_period_seconds: u32,
+    /// After so many failed looks in a row the app is not well: its pod steps down, and leaves the Lease to others
+    #[arg(long, env = "HEALTH_FAILURE_THRESHOLD", value_name = "NUMBER", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    health_failure_threshold: u32,
+    /// For how long it leaves a Lease that it could take: if no app is well, one of them leads after that
+    #[arg(long, env = "HEALTH_GRACE_SECONDS", value_name = "SECONDS", default_value_t = 60)]
+    health_grace_seconds: u32,
+}
+
+/// What is wrong, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// Two signs.
+    #[error("both HEALTH_FILE and HEALTH_URL are set: keep the one that tells whether the app is well")]
+    TwoSigns,
+    /// No address that can be asked.
+    #[error("HEALTH_URL {0:?} is no URL such as http://127.0.0.1:8080/healthz; https is not spoken")]
+    Url(String),
+}
+
+impl AppOptions {
+    /// Checks them.
+    pub(super) fn wanted(&self) -> Result<Wanted, Error> {
+        Ok(Wanted {
+            addresses: Addresses { app: self.http_address, observe: self.observe_address },
+            hooks: self.hooks(),
+            health: self.health()?,
+        })
+    }
+
+    fn hooks(&self) -> Option<Hooks> {
+        let words = |command: &Option<String>| -> Vec<String> {
+            command.iter().flat_map(|command| command.split_whitespace()).map(str::to_owned).collect()
+        };
+        let (on_acquired, on_lost) = (words(&self.on_acquired), words(&self.on_lost));
+        let timeout = Duration::from_secs(self.hook_timeout_seconds.into());
+        let any = !on_acquired.is_empty() || !on_lost.is_empty();
+        any.then_some(Hooks { on_acquired, on_lost, timeout })
+    }
+
+    fn health(&self) -> Result<Option<Health>, Error> {
+        let sign = match (&self.health_file, &self.health_url) {
+            (None, None) => return Ok(None),
+            (Some(_), Some(_)) => return Err(Error::TwoSigns),
+            (Some(file), None) => Sign::File(file.clone()),
+            (None, Some(url)) => Sign::Url(parsed(url).ok_or_else(|| Error::Url(url.clone()))?),
+        };
+        Ok(Some(Health {
+            sign,
+            period: Duration::from_secs(self.health_period_seconds.into()),
+            failure_threshold: self.health_failure_threshold,
+            grace: Duration::from_secs(self.health_grace_seconds.into()),
+        }))
+    }
+}
+
+fn parsed(url: &str) -> Option<Uri> {
+    let uri: Uri = url.parse().ok()?;
+    (uri.scheme_str() == Some("http") && !uri.host()?.is_empty()).then_some(uri)
+}

@@ -1,0 +1,236 @@
+//! Who leads, by HTTP; and what Prometheus and probes find.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context as _, Result};
+use elector_tests::candidate::{AgentOptions, Candidate};
+use elector_tests::controlplane::ControlPlane;
+use elector_tests::http::{Events, get};
+use rustix::process::{Signal, kill_process};
+use serde_json::{Value, json};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep};
+
+use crate::{SOON, START, TAKEOVER, candidate, namespace};
+
+const APP: (&str, &str) = ("HTTP_ADDRESS", "127.0.0.1:0");
+const OBSERVE: (&str, &str) = ("OBSERVE_ADDRESS", "127.0.0.1:0");
+/// From the file to the event that tells of it: `test -f` and the push look at the same moment from two sides.
+const PUSH: Duration = Duration::from_millis(10);
+
+async fn app_address(candidate: &Candidate) -> Result<SocketAddr> {
+    candidate.address("HTTP_ADDRESS").await
+}
+
+async fn observed(candidate: &Candidate, path: &str) -> Result<(u16, String)> {
+    let answer = get(candidate.address("OBSERVE_ADDRESS").await?, path).await?;
+    Ok((answer.status, answer.body))
+}
+
+#[tokio::test]
+async fn the_leader_and_a_standby_say_who_leads() {
+    let namespace = namespace("http").await.unwrap();
+    let first = candidate(&namespace, "a-0", &[APP]).await.unwrap();
+    first.leads_within(START).await.unwrap();
+    let answer = get(app_address(&first).await.unwrap(), "/").await.unwrap();
+    assert_eq!((answer.status, &*answer.content_type), (200, "application/json"));
+    let own = answer.json().unwrap();
+    let hostname = fs::read_to_string(first.status_file()).unwrap();
+    assert_eq!(own["name"], hostname.trim());
+    assert_eq!(own["is_leader"], true);
+    assert_eq!(own["fencing_token"], first.report().unwrap().fencing_token);
+    assert_eq!(own["identity"], first.identity());
+    let (age, left) = (own["age_seconds"].as_f64().unwrap(), own["expires_in_seconds"].as_f64().unwrap());
+    assert!((0.0..=3.0).contains(&age) && (2.9..=3.1).contains(&(age + left)), "{own}");
+    let updated: jiff::Timestamp = own["last_update"].as_str().unwrap().parse().unwrap();
+    assert!((jiff::Timestamp::now() - updated).get_seconds().abs() <= 5, "{own}");
+    assert_eq!(get(app_address(&first).await.unwrap(), "/isLeader").await.unwrap().status, 200);
+
+    let second = candidate(&namespace, "a-1", &[APP]).await.unwrap();
+    second.says_within("observed holder", START).await.unwrap();
+    let address = app_address(&second).await.unwrap();
+    let others = get(address, "/").await.unwrap().json().unwrap();
+    assert_eq!(others["name"], "a-0");
+    assert_eq!(others["identity"], first.identity());
+    assert_eq!((&others["is_leader"], &others["fencing_token"]), (&json!(false), &Value::Null));
+    let left = others["expires_in_seconds"].as_f64().unwrap();
+    assert!((3.0..=5.0).contains(&left), "{others}");
+    let asked = get(address, "/isLeader").await.unwrap();
+    assert_eq!((asked.status, asked.json().unwrap()["name"].as_str()), (503, Some("a-0")));
+    assert_eq!(get(address, "/elsewhere").await.unwrap().status, 404);
+}
+
+/// A leader that says nothing any more is named for as long as it may act, and then nobody is.
+#[tokio::test]
+async fn nobody_is_named_for_longer_than_is_known() {
+    let namespace = namespace("http-unknown").await.unwrap();
+    let first = candidate(&namespace, "a-0", &[]).await.unwrap();
+    first.leads_within(START).await.unwrap();
+    // It would rather not lead, so that what it says meanwhile can be seen.
+    let never = ("HEALTH_FILE", "/nonexistent/file");
+    let second = candidate(&namespace, "a-1", &[APP, never]).await.unwrap();
+    second.says_within("observed holder", START).await.unwrap();
+    let address = app_address(&second).await.unwrap();
+    let mut events = Events::open(address, "/sse").await.unwrap();
+    assert_eq!(events.next().await.unwrap().unwrap()["name"], "a-0");
+    let renewed = Instant::now();
+    first.process().kill();
+    let unknown = events.next().await.unwrap().unwrap();
+    // Five seconds since the last renewal that was seen, of one a second.
+    let took = renewed.elapsed();
+    assert!(took > Duration::from_secs(3) && took < Duration::from_millis(5500), "{took:?}");
+    assert_eq!((&unknown["name"], &unknown["identity"]), (&json!(""), &Value::Null));
+    assert_eq!((&unknown["last_update"], &unknown["is_leader"]), (&Value::Null, &json!(false)));
+    let asked = get(address, "/").await.unwrap();
+    assert_eq!((asked.status, asked.json().unwrap()["name"].as_str()), (200, Some("")));
+}
+
+#[tokio::test]
+async fn each_change_is_pushed_as_soon_as_the_file_shows_it() {
+    let namespace = namespace("http-push").await.unwrap();
+    let mut old = candidate(&namespace, "a-0", &[APP]).await.unwrap();
+    old.leads_within(START).await.unwrap();
+    let rounds = std::env::var("ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(5);
+    let mut pushes = Vec::new();
+    let mut tokens = Vec::new();
+    for round in 1..=rounds {
+        let next = candidate(&namespace, &format!("a-{round}"), &[APP]).await.unwrap();
+        next.says_within("observed holder", START).await.unwrap();
+        let mut events = Events::open(app_address(&next).await.unwrap(), "/sse").await.unwrap();
+        assert_eq!(events.next().await.unwrap().unwrap()["name"], old.name());
+        kill_process(old.supervisor().unwrap(), Signal::TERM).unwrap();
+        let led = loop {
+            let event = events.next().await.unwrap().unwrap();
+            let at = SystemTime::now();
+            if event["is_leader"] == true {
+                break (event, at);
+            }
+            assert_eq!(event["name"], "", "{event}");
+        };
+        let file = fs::metadata(next.status_file()).unwrap().modified().unwrap();
+        pushes.push(led.1.duration_since(file).unwrap_or_default());
+        tokens.push(led.0["fencing_token"].as_u64().unwrap());
+        old.ends_within(START).await.unwrap();
+        old = next;
+    }
+    pushes.sort_unstable();
+    println!("from the file to the event: median {:?}, max {:?} of {rounds}", pushes[pushes.len() / 2], pushes.last());
+    assert!(tokens.is_sorted(), "{tokens:?}");
+    assert!(pushes[pushes.len() / 2] <= PUSH, "{pushes:?}");
+    if std::env::var_os("ROUNDS").is_some() {
+        assert!(pushes.iter().all(|push| *push <= PUSH), "{pushes:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_leader_that_stops_says_so_before_its_stream_ends() {
+    let namespace = namespace("http-end").await.unwrap();
+    let leader = candidate(&namespace, "a-0", &[APP]).await.unwrap();
+    leader.leads_within(START).await.unwrap();
+    let mut events = Events::open(app_address(&leader).await.unwrap(), "/sse").await.unwrap();
+    assert_eq!(events.next().await.unwrap().unwrap()["is_leader"], true);
+    kill_process(leader.supervisor().unwrap(), Signal::TERM).unwrap();
+    assert_eq!(events.next().await.unwrap().unwrap()["is_leader"], false);
+    assert_eq!(events.next().await.unwrap(), None);
+    leader.ends_within(SOON).await.unwrap();
+}
+
+/// The sample of that name and labels.
+fn sample(text: &str, name: &str) -> Result<f64> {
+    let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    Ok(value.with_context(|| format!("no {name} in {text}"))?.parse()?)
+}
+
+#[tokio::test]
+async fn metrics_tell_leading_and_losing_and_what_it_costs() {
+    let namespace = namespace("metrics").await.unwrap();
+    let first = candidate(&namespace, "a-0", &[OBSERVE]).await.unwrap();
+    first.leads_within(START).await.unwrap();
+    let second = candidate(&namespace, "a-1", &[OBSERVE]).await.unwrap();
+    second.says_within("observed holder", START).await.unwrap();
+    sleep(Duration::from_millis(2500)).await;
+    let (_, text) = observed(&first, "/metrics").await.unwrap();
+    assert_eq!(sample(&text, r#"leader_election_master_status{name="a"}"#).unwrap(), 1.0);
+    assert_eq!(sample(&text, r#"leader_elector_lease_transitions{name="a"}"#).unwrap(), 1.0);
+    assert_eq!(sample(&text, r#"leader_elector_acquisitions_total{name="a",cause="never_held"}"#).unwrap(), 1.0);
+    assert!(sample(&text, r#"leader_elector_renewals_total{name="a"}"#).unwrap() >= 2.0, "{text}");
+    let left = sample(&text, r#"leader_elector_time_to_deadline_seconds{name="a"}"#).unwrap();
+    assert!(left > 1.0 && left <= 3.0, "{left}");
+    let updates = r#"leader_elector_request_duration_seconds_count{name="a",request="update",outcome="stored"}"#;
+    assert!(sample(&text, updates).unwrap() >= 3.0, "{text}");
+    assert!(text.ends_with("# EOF\n"), "{text}");
+
+    let (_, text) = observed(&second, "/metrics").await.unwrap();
+    assert_eq!(sample(&text, r#"leader_election_master_status{name="a"}"#).unwrap(), 0.0);
+    assert_eq!(sample(&text, r#"leader_elector_time_to_deadline_seconds{name="a"}"#).unwrap(), 0.0);
+    assert_eq!(sample(&text, r#"leader_elector_lease_transitions{name="a"}"#).unwrap(), 1.0);
+    kill_process(first.supervisor().unwrap(), Signal::TERM).unwrap();
+    second.leads_within(SOON).await.unwrap();
+    let (_, text) = observed(&second, "/metrics").await.unwrap();
+    assert_eq!(sample(&text, r#"leader_elector_acquisitions_total{name="a",cause="released"}"#).unwrap(), 1.0);
+    namespace.edit_lease("a", json!({"spec": {"holderIdentity": ""}})).await.unwrap();
+    second.yields_within(SOON).await.unwrap();
+    let (_, text) = observed(&second, "/metrics").await.unwrap();
+    assert_eq!(sample(&text, r#"leader_elector_losses_total{name="a",reason="emptied"}"#).unwrap(), 1.0);
+    second.leads_within(TAKEOVER).await.unwrap();
+    let (_, text) = observed(&second, "/metrics").await.unwrap();
+    assert_eq!(sample(&text, r#"leader_elector_acquisitions_total{name="a",cause="expired"}"#).unwrap(), 1.0);
+}
+
+#[tokio::test]
+async fn ready_is_who_can_contend_and_healthy_who_need_not_be_restarted() {
+    let plane = ControlPlane::shared().await.unwrap();
+    // With no rights, and no Lease.
+    let namespace = plane.namespace("probes").await.unwrap();
+    let candidate = candidate(&namespace, "a-0", &[OBSERVE]).await.unwrap();
+    candidate.says_within("not allowed", START).await.unwrap();
+    assert_eq!(observed(&candidate, "/readyz").await.unwrap(), (503, "Forbidden".to_owned()));
+    assert_eq!(observed(&candidate, "/healthz").await.unwrap(), (200, "ok".to_owned()));
+    namespace.create_lease("a", elector_tests::leases::short_timings()).await.unwrap();
+    namespace.allow_leases(&["get", "list", "watch", "update"]).await.unwrap();
+    candidate.leads_within(TAKEOVER).await.unwrap();
+    let begun = Instant::now();
+    while observed(&candidate, "/readyz").await.unwrap() != (200, "ok".to_owned()) {
+        assert!(begun.elapsed() < SOON, "its watch goes on as soon as a request was allowed");
+    }
+    assert_eq!(observed(&candidate, "/healthz").await.unwrap(), (200, "ok".to_owned()));
+}
+
+#[tokio::test]
+async fn without_an_api_server_it_is_healthy_and_not_ready() {
+    let namespace = namespace("probes-alone").await.unwrap();
+    let options = AgentOptions {
+        environment: vec![(OBSERVE.0.to_owned(), OBSERVE.1.to_owned())],
+        server: Some("https://127.0.0.1:9".to_owned()),
+        ..AgentOptions::default()
+    };
+    let candidate = Candidate::start(&namespace, "a", "a-0", &options).await.unwrap();
+    candidate.says_within("failed to reach", START).await.unwrap();
+    assert_eq!(observed(&candidate, "/readyz").await.unwrap(), (503, "Unreachable".to_owned()));
+    assert_eq!(observed(&candidate, "/healthz").await.unwrap(), (200, "ok".to_owned()));
+}
+
+#[tokio::test]
+async fn whoever_takes_all_connections_and_says_nothing_takes_no_leadership_and_makes_room() {
+    let namespace = namespace("http-flood").await.unwrap();
+    let leader = candidate(&namespace, "a-0", &[APP]).await.unwrap();
+    leader.leads_within(START).await.unwrap();
+    let address = app_address(&leader).await.unwrap();
+    let begun = Instant::now();
+    let mut silent = Vec::new();
+    for _ in 0..200 {
+        silent.push(TcpStream::connect(address).await.unwrap());
+    }
+    let since = leader.leads_since().unwrap();
+    // The first are let go after ten seconds.
+    let mut nothing = Vec::new();
+    silent[0].read_to_end(&mut nothing).await.unwrap();
+    assert!(begun.elapsed() > Duration::from_secs(5), "{:?}", begun.elapsed());
+    drop(silent);
+    assert_eq!(get(address, "/isLeader").await.unwrap().status, 200);
+    assert_eq!(leader.leads_since().unwrap(), since);
+    assert_eq!(leader.said("lost leadership"), [] as [String; 0]);
+}
