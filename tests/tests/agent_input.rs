@@ -158,6 +158,32 @@ async fn status_paths_that_cannot_serve() {
 
 /// Charts and templates leave them behind.
 #[tokio::test]
+async fn what_the_app_cannot_be_told_or_asked() {
+    let setup = Setup::new().await.unwrap();
+    for (setting, flag) in [("HTTP_ADDRESS", "--http-address"), ("OBSERVE_ADDRESS", "--observe-address")] {
+        for address in ["4040", ":4040", "localhost:4040", "127.0.0.1", "127.0.0.1:99999"] {
+            setup.refuses(&[(setting, address)], &["invalid value", flag, "socket address"]).await.unwrap();
+        }
+        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = taken.local_addr().unwrap().to_string();
+        let words = ["failed to listen on", &*address, "Address already in use", "name another by", setting];
+        setup.refuses(&[(setting, &address)], &words).await.unwrap();
+    }
+    setup
+        .refuses(&[("HEALTH_FILE", "/a"), ("HEALTH_URL", "http://127.0.0.1/")], &["both HEALTH_FILE and HEALTH_URL"])
+        .await
+        .unwrap();
+    setup.refuses(&[("HEALTH_URL", "https://127.0.0.1/")], &["is no URL such as http://", "https"]).await.unwrap();
+    for number in ["0", "-1", "1.5", "two"] {
+        setup.refuses(&[("HEALTH_PERIOD_SECONDS", number)], &["--health-period-seconds"]).await.unwrap();
+        setup.refuses(&[("HOOK_TIMEOUT_SECONDS", number)], &["--hook-timeout-seconds"]).await.unwrap();
+    }
+    let exec = ["exec", "--", "true"].map(str::to_owned);
+    let said = setup.refusal(&[("ON_ACQUIRED", "/bin/true")], &exec).await.unwrap();
+    assert!(said.contains("the command is what is run and ended"), "{said}");
+}
+
+#[tokio::test]
 async fn a_variable_that_is_empty_counts_as_not_set() {
     let setup = Setup::new().await.unwrap();
     let settings =

@@ -187,3 +187,94 @@ impl Standing {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use elector_election::{Moment, ResourceVersion, Validity};
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn at(seconds: u32) -> Now {
+        let moment = Moment { boottime: 1_000 * SECOND + seconds * SECOND, monotonic_raw: seconds * SECOND };
+        Now { moment, wall: Timestamp::from_microseconds(1_800_000_000_000_000 + i64::from(seconds) * 1_000_000) }
+    }
+
+    fn standing() -> Standing {
+        Standing::new(Author {
+            hostname: "host".to_owned(),
+            identity: "a-0_uid".to_owned(),
+            namespace: "shop".to_owned(),
+            lease: "billing".to_owned(),
+            start: "nonce".to_owned(),
+        })
+    }
+
+    fn sight(holder: Option<&str>) -> Sight<'_> {
+        Sight { holder, transitions: 3, age: SECOND, expires_in: 14 * SECOND, trouble: None }
+    }
+
+    fn tenure(renewed: Now) -> Tenure {
+        Tenure {
+            uid: "uid".to_owned(),
+            fencing_token: ResourceVersion(17),
+            acquire_time: renewed.wall,
+            transitions: 3,
+            validity: Validity { since: renewed.moment, lasting: 10 * SECOND },
+        }
+    }
+
+    #[test]
+    fn another_is_named_for_as_long_as_it_may_lead() {
+        let mut standing = standing();
+        standing.see(&sight(Some("a-1_uid")), at(10));
+        let answer = standing.answer(at(12));
+        assert_eq!((&*answer.name, answer.identity.as_deref()), ("a-1", Some("a-1_uid")));
+        assert_eq!((answer.is_leader, answer.fencing_token), (false, None));
+        assert_eq!((answer.age_seconds, answer.expires_in_seconds), (Some(3.0), Some(12.0)));
+        assert_eq!(answer.last_update.as_deref(), Some("2027-01-15T08:00:09.000000Z"));
+        assert_eq!(standing.answer(at(23)).name, "a-1");
+        assert_eq!(standing.answer(at(24)).name, "");
+    }
+
+    #[test]
+    fn nobody_is_named_who_is_nobody_or_unknown_or_oneself_without_a_tenure() {
+        for holder in [None, Some(""), Some("unknown"), Some("a-0_uid")] {
+            let mut standing = standing();
+            standing.see(&sight(holder), at(10));
+            let answer = standing.answer(at(10));
+            assert_eq!((&*answer.name, answer.identity, answer.last_update), ("", None, None), "{holder:?}");
+            assert_eq!(standing.has_seen, holder.is_some());
+        }
+    }
+
+    #[test]
+    fn the_own_tenure_counts_to_its_end_whatever_the_lease_was_seen_to_say() {
+        let mut standing = standing();
+        standing.see(&sight(Some("a-1_uid")), at(10));
+        standing.lead(&tenure(at(11)), at(12));
+        let answer = standing.answer(at(13));
+        assert_eq!((&*answer.name, answer.is_leader, answer.fencing_token), ("host", true, Some(17)));
+        assert_eq!((answer.age_seconds, answer.expires_in_seconds), (Some(2.0), Some(8.0)));
+        assert_eq!(standing.remaining(at(20)), Some(SECOND));
+        // Even if nobody has said that it is over.
+        assert_eq!((standing.remaining(at(21)), standing.answer(at(21)).is_leader), (None, false));
+        standing.lead(&tenure(at(14)), at(14));
+        standing.retire();
+        assert!(!standing.answer(at(14)).is_leader);
+    }
+
+    #[test]
+    fn a_renewal_is_no_news_and_another_leader_or_tenure_is() {
+        let mut standing = standing();
+        standing.lead(&tenure(at(10)), at(10));
+        let told = standing.answer(at(10));
+        standing.lead(&tenure(at(12)), at(12));
+        assert!(told.says(&standing.answer(at(12))));
+        standing.lead(&Tenure { fencing_token: ResourceVersion(18), ..tenure(at(12)) }, at(12));
+        assert!(!told.says(&standing.answer(at(12))));
+        standing.retire();
+        assert!(!told.says(&standing.answer(at(12))));
+    }
+}

@@ -95,3 +95,46 @@ fn parsed(url: &str) -> Option<Uri> {
     let uri: Uri = url.parse().ok()?;
     (uri.scheme_str() == Some("http") && !uri.host()?.is_empty()).then_some(uri)
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Alone {
+        #[command(flatten)]
+        app: AppOptions,
+    }
+
+    fn wanted(arguments: &[&str]) -> Result<Wanted, Error> {
+        Alone::parse_from(["agent"].iter().chain(arguments)).app.wanted()
+    }
+
+    #[test]
+    fn nothing_is_wanted_unless_it_is_asked_for() {
+        assert_eq!(wanted(&[]).unwrap(), Wanted::default());
+        assert_eq!(wanted(&["--on-acquired= ", "--hook-timeout-seconds=5"]).unwrap(), Wanted::default());
+    }
+
+    #[test]
+    fn a_hook_is_a_program_and_its_arguments() {
+        let hooks = wanted(&["--on-acquired", "/bin/up  one two", "--on-lost=/bin/down"]).unwrap().hooks.unwrap();
+        assert_eq!(hooks.on_acquired, ["/bin/up", "one", "two"]);
+        assert_eq!(hooks.on_lost, ["/bin/down"]);
+        assert_eq!(hooks.timeout, Duration::from_secs(30));
+    }
+
+    #[test]
+    fn the_app_is_asked_by_plain_http_alone() {
+        for url in ["https://127.0.0.1/", "127.0.0.1:80", "/healthz", "http://", "http:///x", "ftp://a/b", "ü"] {
+            let refused = wanted(&["--health-url", url]).unwrap_err().to_string();
+            assert!(refused.contains("no URL such as http://127.0.0.1:8080/healthz"), "{url}: {refused}");
+        }
+        for url in ["http://127.0.0.1:8080/healthz", "http://localhost", "http://[::1]:80/a?b"] {
+            assert!(matches!(wanted(&["--health-url", url]).unwrap().health.unwrap().sign, Sign::Url(_)), "{url}");
+        }
+        assert!(matches!(wanted(&["--health-url=http://a", "--health-file=/a"]), Err(Error::TwoSigns)));
+    }
+}

@@ -58,3 +58,43 @@ async fn readyz(State(Observed { standing, .. }): State<Observed>) -> (StatusCod
         None => (StatusCode::OK, "ok"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use elector_agent::company::Sight;
+    use elector_agent::status::Author;
+    use std::time::Duration;
+
+    use super::*;
+
+    async fn asked(turned: Duration, sight: Sight<'_>) -> [(StatusCode, &'static str); 2] {
+        let author = Author {
+            hostname: String::new(),
+            identity: "a".to_owned(),
+            namespace: String::new(),
+            lease: "a".to_owned(),
+            start: String::new(),
+        };
+        let mut standing = Standing::new(author);
+        let mut now = clock::now().unwrap();
+        now.moment.boottime -= turned;
+        standing.see(&sight, now);
+        let (_sender, standing) = watch::channel(standing);
+        let observed = Observed { standing, metrics: Arc::new(Metrics::new("a")) };
+        [healthz(State(observed.clone())).await, readyz(State(observed)).await]
+    }
+
+    #[tokio::test]
+    async fn a_loop_that_does_not_turn_is_to_be_restarted_and_trouble_is_not() {
+        let sight =
+            Sight { holder: Some(""), transitions: 0, age: Duration::ZERO, expires_in: Duration::ZERO, trouble: None };
+        let (ok, late) = (Duration::ZERO, PULSE + Duration::from_secs(1));
+        let unavailable = StatusCode::SERVICE_UNAVAILABLE;
+        assert_eq!(asked(ok, sight).await, [(StatusCode::OK, "ok"); 2]);
+        assert_eq!(asked(late, sight).await[0], (unavailable, "hangs"));
+        let trouble = Sight { trouble: Some("Unreachable"), ..sight };
+        assert_eq!(asked(ok, trouble).await, [(StatusCode::OK, "ok"), (unavailable, "Unreachable")]);
+        let nothing = Sight { holder: None, ..sight };
+        assert_eq!(asked(ok, nothing).await, [(StatusCode::OK, "ok"), (unavailable, "NoLeaseSeen")]);
+    }
+}
