@@ -314,7 +314,9 @@ impl<'a> Driver<'a> {
     fn log_loss(&self, loss: &Loss) {
         let (namespace, lease) = (&self.namespace, &self.lease);
         match loss {
-            Loss::Stopped | Loss::SteppedDown => info!(%namespace, %lease, reason = %loss, "gave up leadership"),
+            Loss::Stopped | Loss::SteppedDown | Loss::Paused | Loss::HandedOver => {
+                info!(%namespace, %lease, reason = %loss, "gave up leadership")
+            }
             Loss::DeadlinePassed
             | Loss::HeldByAnother { .. }
             | Loss::Emptied

@@ -3,7 +3,7 @@
 //! Reading never fails: what is missing or wrong is left out, or read as whatever makes candidates wait longest, and
 //! reported as an [`Oddity`]. Unknown JSON fields are ignored.
 
-use elector_election::{AgentMark, MAX_LEASE_DURATION_SECONDS, MAX_TRANSITIONS, ReleaseMark, Timings};
+use elector_election::{AgentMark, Hints, MAX_LEASE_DURATION_SECONDS, MAX_TRANSITIONS, ReleaseMark, Timings};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -25,8 +25,15 @@ pub const STRICT_IDENTITY_LABEL: &str = group!("strict-identity");
 /// On a Lease, operator to agents: the timings, and whether it was made as never held.
 pub const TIMINGS_ANNOTATION: &str = group!("timings");
 
+/// On a Lease, operator to agents: what it would like to happen.
+pub const HINTS_ANNOTATION: &str = group!("hints");
+
 /// On a Lease, among agents: who wrote the record, and whether it was released.
 pub const AGENT_ANNOTATION: &str = group!("agent");
+
+/// On a LeaderElection, by a person: the pod that is to lead, or `*` for any but the one that does. The operator removes it
+/// when that is done, or refused.
+pub const TRANSFER_ANNOTATION: &str = group!("transfer-to");
 
 /// On a Lease, by a person: `"true"` lets the operator adopt it.
 pub const ADOPT_ANNOTATION: &str = group!("adopt");
@@ -142,6 +149,45 @@ impl TimingsAnnotation {
     }
 }
 
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct HintsJson<'a> {
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    paused: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    end_tenure: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    successor: Option<&'a str>,
+}
+
+/// `hints` as the value of [`HINTS_ANNOTATION`].
+#[must_use]
+pub fn hints_to_json(hints: &Hints) -> String {
+    let Hints { paused, end_tenure, successor } = hints;
+    json(&HintsJson { paused: *paused, end_tenure: *end_tenure, successor: successor.as_deref() })
+}
+
+/// Reads the value of [`HINTS_ANNOTATION`]. What cannot be read is no hint: to ignore one is safe (rule F4).
+#[must_use]
+pub fn parse_hints(text: &str, oddities: &mut Vec<Oddity>) -> Hints {
+    let value: Value = serde_json::from_str(text).unwrap_or_default();
+    let mut odd = !value.is_object();
+    let field = |name: &str| value.get(name).filter(|field| !field.is_null()).cloned();
+    let (paused, end_tenure, successor) = (field("paused"), field("endTenure"), field("successor"));
+    let number = |value: &Value| value.as_u64().and_then(|number| u32::try_from(number).ok());
+    let hints = Hints {
+        paused: paused == Some(Value::Bool(true)),
+        end_tenure: end_tenure.as_ref().and_then(number).filter(|number| *number <= MAX_TRANSITIONS),
+        successor: successor.as_ref().and_then(Value::as_str).filter(|name| !name.is_empty()).map(str::to_owned),
+    };
+    odd |= paused.is_some_and(|paused| !paused.is_boolean());
+    odd |= end_tenure.is_some() != hints.end_tenure.is_some() || successor.is_some() != hints.successor.is_some();
+    if odd {
+        oddities.push(Oddity::new(HINTS_ANNOTATION, text, hints_to_json(&hints)));
+    }
+    hints
+}
+
 /// `mark` as the value of [`AGENT_ANNOTATION`].
 #[must_use]
 pub fn agent_to_json(mark: &AgentMark) -> String {
@@ -226,6 +272,36 @@ mod tests {
         let confirmed = TimingsAnnotation { wait_seconds: 40, ..annotation };
         assert!(confirmed.to_json().ends_with(r#""releaseDelaySeconds":0,"waitSeconds":40}"#));
         assert_eq!(parse(&confirmed.to_json()), (confirmed, 0));
+    }
+
+    #[test]
+    fn hints_are_written_as_documented_and_read_back() {
+        let read = |text: &str| {
+            let mut oddities = Vec::new();
+            (parse_hints(text, &mut oddities), oddities.len())
+        };
+        let none = Hints::default();
+        assert_eq!((hints_to_json(&none), read("{}")), ("{}".to_owned(), (none.clone(), 0)));
+        let all = Hints { paused: true, end_tenure: Some(17), successor: Some("billing-0_5f0c".to_owned()) };
+        let text = r#"{"paused":true,"endTenure":17,"successor":"billing-0_5f0c"}"#;
+        assert_eq!((hints_to_json(&all), read(text)), (text.to_owned(), (all, 0)));
+        assert_eq!(read(r#"{"paused":null,"endTenure":null,"successor":null,"later":1}"#), (none.clone(), 0));
+        for text in [
+            "",
+            "garbage",
+            "[]",
+            "null",
+            r#"{"paused":"true"}"#,
+            r#"{"paused":1}"#,
+            r#"{"endTenure":-1}"#,
+            r#"{"endTenure":1.5}"#,
+            r#"{"endTenure":"17"}"#,
+            r#"{"endTenure":2147483648}"#,
+            r#"{"successor":""}"#,
+            r#"{"successor":{}}"#,
+        ] {
+            assert_eq!(read(text), (none.clone(), 1), "{text}");
+        }
     }
 
     #[test]

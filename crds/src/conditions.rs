@@ -74,6 +74,8 @@ names! {
         NeverHeld,
         /// Not elected: the last leader gave it up.
         Released,
+        /// Not elected: nobody is to lead, by spec.paused.
+        Paused,
         /// Not elected: the last leader has been silent for longer than its lease.
         LeaseExpired,
         /// Not elected: there is a Lease whose history is unknown, and candidates wait in case somebody still leads.

@@ -57,6 +57,10 @@ pub struct LeaderElectionSpec {
     #[serde(default)]
     pub candidates: Candidates,
 
+    /// Whether nobody is to lead. The leader steps down as if told to stop, and nobody contends until this is false again.
+    #[serde(default)]
+    pub paused: bool,
+
     /// How long a leader is believed to lead after its last sign of life, in whole seconds, 3600 at most. A standby takes
     /// over that long after the leader has gone silent. Must leave room for the renew deadline:
     /// 132 * leaseDurationSeconds >= 156 * renewDeadlineSeconds + 143 * (1 + releaseDelaySeconds).
@@ -204,6 +208,7 @@ impl Default for LeaderElectionSpec {
     fn default() -> Self {
         LeaderElectionSpec {
             candidates: Candidates::default(),
+            paused: false,
             lease_duration_seconds: default_lease_duration_seconds(),
             renew_deadline_seconds: default_renew_deadline_seconds(),
             retry_period_seconds: default_retry_period_seconds(),

@@ -15,7 +15,9 @@ use kube::Resource;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::annotations::{AGENT_ANNOTATION, TIMINGS_ANNOTATION, TimingsAnnotation, agent_to_json, parse_agent};
+use crate::annotations::{
+    AGENT_ANNOTATION, HINTS_ANNOTATION, TIMINGS_ANNOTATION, TimingsAnnotation, agent_to_json, parse_agent, parse_hints,
+};
 use crate::oddity::Oddity;
 use crate::timestamp::{format_timestamp, parse_timestamp};
 
@@ -114,10 +116,19 @@ pub fn read(stored: &StoredLease) -> Result<(Lease, Vec<Oddity>), UnusableLease>
         None => TimingsAnnotation::default(),
     };
     let agent = stored.annotation(AGENT_ANNOTATION).map(|text| parse_agent(text, &mut oddities));
+    let hints = stored.annotation(HINTS_ANNOTATION).map(|text| parse_hints(text, &mut oddities)).unwrap_or_default();
     let TimingsAnnotation { timings, never_held, .. } = annotation;
     let least_wait_seconds = annotation.least_wait_seconds();
-    let lease =
-        Lease { resource_version, record, lease_duration_seconds, timings, never_held, least_wait_seconds, agent };
+    let lease = Lease {
+        resource_version,
+        record,
+        lease_duration_seconds,
+        timings,
+        never_held,
+        least_wait_seconds,
+        hints,
+        agent,
+    };
     Ok((lease, oddities))
 }
 

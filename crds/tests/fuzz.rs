@@ -5,7 +5,9 @@
 use std::time::Duration;
 
 use elector_crds::lease::read;
-use elector_crds::{AGENT_ANNOTATION, StoredLease, TIMINGS_ANNOTATION, format_timestamp, parse_timestamp};
+use elector_crds::{
+    AGENT_ANNOTATION, HINTS_ANNOTATION, StoredLease, TIMINGS_ANNOTATION, format_timestamp, parse_timestamp,
+};
 use elector_election::{
     Action, Answer, Candidate, Election, Lease, MAX_LEASE_DURATION_SECONDS, MAX_TRANSITIONS, Moment, Now, Request,
     Timestamp, Timings, WatchEvent,
@@ -15,6 +17,7 @@ use serde_json::{Map, Value, json};
 
 const TIMINGS: &str = r#"{"leaseDurationSeconds":15,"renewDeadlineSeconds":10,"retryPeriodSeconds":2,"releaseDelaySeconds":0,"neverHeld":true}"#;
 const AGENT: &str = r#"{"version":"0.1.0","start":"n1","transitions":4,"release":{"uid":"u","transitions":4,"renewTime":"2026-11-23T18:00:02.000001Z"}}"#;
+const HINTS: &str = r#"{"paused":false,"endTenure":4,"successor":"b"}"#;
 const TIME: &str = "2026-11-23T18:00:02.000001Z";
 
 /// What somebody may have written there.
@@ -53,9 +56,10 @@ prop_compose! {
         holder in prop_oneof![Just(json!("")), Just(json!("a")), Just(json!("b")), any_value()],
         [duration, transitions] in prop::array::uniform2(any_value()),
         [acquire_time, renew_time] in prop::array::uniform2(any_value()),
-        present in any::<[bool; 7]>(),
+        present in any::<[bool; 8]>(),
         timings in garbled(TIMINGS),
         agent in garbled(AGENT),
+        hints in garbled(HINTS),
     ) -> Value {
         let fields = [
             ("holderIdentity", holder),
@@ -64,7 +68,8 @@ prop_compose! {
             ("acquireTime", acquire_time),
             ("renewTime", renew_time),
         ];
-        let marks = [(TIMINGS_ANNOTATION, json!(timings)), (AGENT_ANNOTATION, json!(agent))];
+        let marks =
+            [(TIMINGS_ANNOTATION, json!(timings)), (AGENT_ANNOTATION, json!(agent)), (HINTS_ANNOTATION, json!(hints))];
         let some = |all: Vec<(&str, Value)>, present: &[bool]| {
             let all = all.into_iter().zip(present).filter(|(_, present)| **present);
             all.map(|((key, value), _)| (key.to_owned(), value)).collect::<Map<_, _>>()
@@ -104,7 +109,7 @@ fn contend(lease: &Lease) {
         moment.monotonic_raw += wait;
         election.handle_timeout(at(moment));
     }
-    assert!(wrote, "it waits for ever: {lease:?}");
+    assert!(wrote != lease.hints.paused, "it waits for ever, or not at all: {lease:?}");
 }
 
 proptest! {

@@ -8,7 +8,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use elector_crds::conditions::Reason;
-use elector_crds::{LeaderElection, LeaderElectionStatus, StoredLease};
+use elector_crds::{LeaderElection, LeaderElectionStatus, StoredLease, TRANSFER_ANNOTATION};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::events::v1 as events_api;
 use kube::api::{Patch, PatchParams, PostParams};
@@ -253,6 +253,9 @@ impl Applier {
         for event in &plan.events {
             self.create_event(election, event, now).await?;
         }
+        if let Some(target) = &plan.request_done {
+            answers.push(Answer::Election(Box::new(self.remove_request(election, target).await?)));
+        }
         if let Some(status) = &plan.status {
             answers.push(Answer::Election(Box::new(self.apply_status(election, status).await?)));
         }
@@ -274,6 +277,27 @@ impl Applier {
                 Ok(())
             }
             Err(error) => Err(error),
+        }
+    }
+
+    /// Only the request that was answered: another may have taken its place.
+    async fn remove_request(&self, election: &LeaderElection, target: &str) -> Result<LeaderElection, Error> {
+        let path = format!("/metadata/annotations/{}", TRANSFER_ANNOTATION.replace('/', "~1"));
+        let patch = json!([
+            {"op": "test", "path": "/metadata/uid", "value": election.uid()},
+            {"op": "test", "path": path, "value": target},
+            {"op": "remove", "path": path},
+        ]);
+        let patch = serde_json::from_value(patch).map_err(|error| Error::Api {
+            what: "remove the request",
+            source: Box::new(kube::Error::SerdeError(error)),
+        })?;
+        let elections = self.api::<LeaderElection>(election);
+        let (name, parameters, patch) = (election.name_any(), PatchParams::default(), Patch::<()>::Json(patch));
+        match self.write("remove the request", elections.patch(&name, &parameters, &patch)).await {
+            // A test that fails is told as 422.
+            Err(Error::Api { what, source }) if is_changed(&source) => Err(Error::Stale(what)),
+            result => result,
         }
     }
 
@@ -323,6 +347,10 @@ impl Applier {
             Err(_) => Err(Error::Timeout { what, timeout: self.timeout }),
         }
     }
+}
+
+fn is_changed(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 422)
 }
 
 fn is_namespace_terminating(status: &Status) -> bool {

@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use elector_crds::annotations::{TimingsAnnotation, agent_to_json};
+use elector_crds::annotations::{TimingsAnnotation, agent_to_json, hints_to_json};
 use elector_crds::{
-    AGENT_ANNOTATION, LeaderElection, LeaderElectionSpec, STRICT_IDENTITY_LABEL, StoredLease, TIMINGS_ANNOTATION,
-    format_timestamp, lease,
+    AGENT_ANNOTATION, HINTS_ANNOTATION, LeaderElection, LeaderElectionSpec, STRICT_IDENTITY_LABEL, StoredLease,
+    TIMINGS_ANNOTATION, format_timestamp, lease,
 };
-use elector_election::{Lease, MAX_LEASE_DURATION_SECONDS, Timestamp, Timings, WatchEvent};
+use elector_election::{Hints, Lease, MAX_LEASE_DURATION_SECONDS, Timestamp, Timings, WatchEvent};
 use elector_operator::key::Key;
 use elector_operator::observe::{Answer, Index, Now, Seen};
 use elector_operator::plan::{LeaseAction, plan};
@@ -120,7 +120,13 @@ impl Operator for Shipped {
     }
 
     fn handle_spec(&mut self, timings: Timings, now: Time) {
-        self.election.spec = spec(timings);
+        self.election.spec = LeaderElectionSpec { paused: self.election.spec.paused, ..spec(timings) };
+        self.store();
+        self.show(Seen::Election(Event::Apply(self.election.clone())), now);
+    }
+
+    fn handle_pause(&mut self, paused: bool, now: Time) {
+        self.election.spec.paused = paused;
         self.store();
         self.show(Seen::Election(Event::Apply(self.election.clone())), now);
     }
@@ -145,7 +151,7 @@ impl Operator for Shipped {
                         least_wait_seconds: said.least_wait_seconds(),
                     };
                     let (upon, word) = (word(amendment.upon), word(amendment.timings));
-                    Some(Step::Amend { uid: amendment.uid, upon, word })
+                    Some(Step::Amend { uid: amendment.uid, upon, word, hints: amendment.hints })
                 }
                 LeaseAction::Look => Some(Step::Look),
             };
@@ -232,6 +238,9 @@ fn stored(lease: &Lease, election: &LeaderElection) -> StoredLease {
     let wait_seconds = if unconfirmed { 0 } else { least_wait_seconds };
     let annotation = TimingsAnnotation { timings, never_held, unconfirmed, wait_seconds };
     stored.set_annotation(TIMINGS_ANNOTATION, annotation.to_json());
+    if lease.hints != Hints::default() {
+        stored.set_annotation(HINTS_ANNOTATION, hints_to_json(&lease.hints));
+    }
     if let Some(agent) = &lease.agent {
         stored.set_annotation(AGENT_ANNOTATION, agent_to_json(agent));
     }

@@ -84,8 +84,10 @@ pub struct Election {
     /// When the last create left, if it was refused.
     creation_refused_at: Option<Moment>,
     retracted_at: Option<Moment>,
-    /// How long a Lease that could be taken is left to others, if it is (rule F4).
+    /// How long a Lease that could be taken is left to others, if it is, by whoever drives this process (rule F4).
     reluctance: Option<Duration>,
+    /// The transitions of the tenure that this process ended for somebody else.
+    handed_over: Option<u32>,
     stopping: bool,
     actions: VecDeque<Action>,
 }
@@ -119,6 +121,7 @@ impl Election {
             creation_refused_at: None,
             retracted_at,
             reluctance: None,
+            handed_over: None,
             stopping: false,
             actions: VecDeque::new(),
         }
@@ -250,7 +253,7 @@ impl Election {
         }
         self.retracted_at = Some(now.moment);
         self.phase = Phase::Candidate;
-        if self.stopping || self.reluctance.is_some() && self.may_be_ours() {
+        if self.stopping || self.grace().is_some() && self.may_be_ours() {
             self.begin_release(now);
         }
         self.settle(now);
@@ -371,8 +374,12 @@ impl Election {
         matches!(&self.in_flight, Some(InFlight { kind: InFlightKind::Write { .. }, .. }))
     }
 
-    /// Goes on when there is nothing left to release, or nothing to be gained by it: to the end, or as a standby.
+    /// Ends a tenure that is to end; and goes on when there is nothing left to release, or nothing to be gained by it: to the
+    /// end, or as a standby.
     fn settle(&mut self, now: Now) {
+        if let Some(loss) = self.told_to_end() {
+            self.lose(loss);
+        }
         let Phase::Releasing { give_up } = &self.phase else { return };
         let pointless = give_up.has_expired(now.moment);
         let to_release = self.look || self.own_lease().is_some();

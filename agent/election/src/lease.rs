@@ -30,8 +30,21 @@ pub struct Lease {
     /// For how long everybody waits, by the operator's word, as long as no agent has written this Lease, in seconds: until
     /// the operator has confirmed that what it made is up to date, the most that there is (rule O2).
     pub least_wait_seconds: u32,
+    /// What the operator would like to happen (rule F4).
+    pub hints: Hints,
     /// What an agent of ours wrote beside the record.
     pub agent: Option<AgentMark>,
+}
+
+/// What somebody would like to happen: each only delays a takeover or ends a tenure, and ignoring it is safe (rule F4).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct Hints {
+    /// Nobody should lead.
+    pub paused: bool,
+    /// The tenure with these transitions should end, and another than its holder begin the next.
+    pub end_tenure: Option<u32>,
+    /// Who should begin the next tenure: the others leave it some time to do so.
+    pub successor: Option<String>,
 }
 
 /// The part of a Lease whose change is a sign of life (rule F1).

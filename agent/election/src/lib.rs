@@ -36,7 +36,9 @@ mod view;
 
 pub use attempt::Predecessor;
 pub use election::Election;
-pub use lease::{AgentMark, Lease, MAX_TRANSITIONS, Record, ReleaseMark, ResourceVersion, UNKNOWN_HOLDER, Write};
+pub use lease::{
+    AgentMark, Hints, Lease, MAX_TRANSITIONS, Record, ReleaseMark, ResourceVersion, UNKNOWN_HOLDER, Write,
+};
 pub use protocol::{Action, Answer, Candidate, Loss, Request, State, Tenure, Vacancy, WatchEvent};
 pub use recorder::{Call, Input, Recorder, Recording};
 pub use time::{Moment, Now, Timestamp, Validity};

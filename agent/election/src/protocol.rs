@@ -23,6 +23,7 @@ pub struct Candidate {
 
 /// What is seen through the watch. A hint: it may lag, repeat or stay silent.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[expect(clippy::large_enum_variant, reason = "one lives at a time, on the stack")]
 pub enum WatchEvent {
     /// A version of the Lease.
     Present(Lease),
@@ -126,6 +127,10 @@ pub enum Loss {
     RolledBack,
     /// We were told to leave the Lease to others.
     SteppedDown,
+    /// Nobody is to lead.
+    Paused,
+    /// Another is to lead.
+    HandedOver,
     /// We were told to stop.
     Stopped,
 }
@@ -140,6 +145,8 @@ impl fmt::Display for Loss {
             Loss::Replaced => f.write_str("lease was deleted and created again"),
             Loss::RolledBack => f.write_str("lease went back to an older version"),
             Loss::SteppedDown => f.write_str("stepped down"),
+            Loss::Paused => f.write_str("election is paused"),
+            Loss::HandedOver => f.write_str("told to hand over"),
             Loss::Stopped => f.write_str("told to stop"),
         }
     }

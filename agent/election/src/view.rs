@@ -25,6 +25,7 @@ pub(crate) struct View {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[expect(clippy::large_enum_variant, reason = "there is one of it, in place")]
 enum Known {
     Nothing,
     /// And the version that was there before, if one was seen.

@@ -122,6 +122,8 @@ impl Metrics {
             Loss::Replaced => "replaced",
             Loss::RolledBack => "rolled_back",
             Loss::SteppedDown => "stepped_down",
+            Loss::Paused => "paused",
+            Loss::HandedOver => "handed_over",
             Loss::Stopped => "stopped",
         };
         self.losses.get_or_create(&ReasonLabels { reason }).inc();

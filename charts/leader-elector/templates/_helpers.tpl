@@ -36,7 +36,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- define "leader-elector.operator.rules" -}}
 - apiGroups: [leader-elector.io]
   resources: [leaderelections]
-  verbs: [get, list, watch]
+  # patch: to take back a request for another leader that is done with.
+  verbs: [get, list, watch, patch]
 - apiGroups: [leader-elector.io]
   resources: [leaderelections/status]
   verbs: [patch]

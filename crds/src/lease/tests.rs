@@ -28,6 +28,7 @@ fn empty() -> Lease {
         timings: None,
         never_held: false,
         least_wait_seconds: 0,
+        hints: elector_election::Hints::default(),
         agent: None,
     }
 }
@@ -82,6 +83,7 @@ fn reads_a_whole_lease() {
         timings: Some(Timings::DEFAULT),
         never_held: true,
         least_wait_seconds: 0,
+        hints: elector_election::Hints::default(),
         agent: Some(write("").agent),
         ..empty()
     };

@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use elector_crds::{LeaderElection, StoredLease, identity};
+use elector_crds::{LeaderElection, StoredLease, TRANSFER_ANNOTATION, identity};
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::ResourceExt;
@@ -60,6 +60,16 @@ struct Election {
     creation_watched: bool,
     /// How often something of this name was deleted.
     deletions: u64,
+    /// Another leader that was asked for.
+    transfer: Option<Transfer>,
+}
+
+/// A request for another leader, as it was first seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Transfer {
+    target: String,
+    since: Duration,
+    from: Option<String>,
 }
 
 #[derive(Debug, Default)]
@@ -120,7 +130,7 @@ impl Index {
     /// What [`plan`](crate::plan::plan) needs to know of one election. `None` if there is no such election.
     #[must_use]
     pub fn observed(&self, key: &Key, trouble: Option<Trouble>) -> Option<(Arc<LeaderElection>, Observed)> {
-        let Election { object, selector, creation_watched, .. } = self.elections.get(key)?;
+        let Election { object, selector, creation_watched, transfer, .. } = self.elections.get(key)?;
         let lease = self.leases.get(key).cloned();
         let holder_pod = lease.as_ref().and_then(|seen| self.holder_pod(&key.namespace, &seen.lease.record.holder));
         let pods = self.pods_of(&key.namespace).filter(|pod| selector.matches(&pod.labels)).cloned().collect();
@@ -134,6 +144,8 @@ impl Index {
             role_binding: self.role_bindings.get(&rbac_key).cloned(),
             pods,
             holder_pod: holder_pod.cloned(),
+            transfer_since: transfer.as_ref().map(|transfer| transfer.since),
+            transfer_from: transfer.as_ref().and_then(|transfer| transfer.from.clone()),
             trouble,
         };
         Some((Arc::clone(object), observed))
@@ -144,7 +156,7 @@ impl Index {
         match seen {
             Seen::Election(event) => {
                 let changes = self.listings.elections.handle(event);
-                changes.into_iter().flat_map(|change| self.change_election(change)).collect()
+                changes.into_iter().flat_map(|change| self.change_election(change, now)).collect()
             }
             Seen::Lease(event) => {
                 if matches!(event, Event::Init) && self.listings.leases.is_complete() {
@@ -186,7 +198,7 @@ impl Index {
     fn handle_answer(&mut self, answer: Answer, now: Now) {
         match answer {
             Answer::Election(election) => {
-                self.change_election(Change::Changed(*election));
+                self.change_election(Change::Changed(*election), now);
             }
             Answer::Lease(lease) => {
                 self.change_lease(Change::Changed(*lease), now);
@@ -217,7 +229,7 @@ impl Index {
         Some(seen.seen_at + seen.effective_duration(self.own_duration(key)?))
     }
 
-    fn change_election(&mut self, change: Change<LeaderElection>) -> Option<Key> {
+    fn change_election(&mut self, change: Change<LeaderElection>, now: Now) -> Option<Key> {
         let (object, creation_watched) = match change {
             Change::Listed(object) => (object, false),
             Change::Changed(object) => {
@@ -235,24 +247,30 @@ impl Index {
             }
             Change::Vanished(key) => return Some(self.forget_election(key)),
         };
-        Some(self.remember_election(object, creation_watched))
+        Some(self.remember_election(object, creation_watched, now))
     }
 
-    fn remember_election(&mut self, mut object: LeaderElection, creation_watched: bool) -> Key {
+    fn remember_election(&mut self, mut object: LeaderElection, creation_watched: bool, now: Now) -> Key {
         let key = Key::of(&object);
         object.managed_fields_mut().clear();
-        let (mut creation_watched, mut deletions) = (creation_watched, 0);
+        let (mut creation_watched, mut deletions, mut transfer) = (creation_watched, 0, None);
         if let Some(known) = self.elections.get(&key) {
             deletions = known.deletions;
             if known.object.uid() == object.uid() {
                 creation_watched = known.creation_watched;
+                transfer = known.transfer.clone();
             } else {
                 deletions += 1;
                 self.remember(&key);
             }
         }
         let selector = object.spec.selector(&key.name);
-        let election = Election { object: Arc::new(object), selector, creation_watched, deletions };
+        let target = object.annotations().get(TRANSFER_ANNOTATION);
+        let transfer = target.map(|target| match transfer {
+            Some(known) if known.target == *target => known,
+            _ => Transfer { target: target.clone(), since: now.at, from: self.holder(&key) },
+        });
+        let election = Election { object: Arc::new(object), selector, creation_watched, deletions, transfer };
         self.elections.insert(key.clone(), election);
         key
     }
@@ -323,6 +341,10 @@ impl Index {
 
     fn own_duration(&self, key: &Key) -> Option<Duration> {
         self.elections.get(key).map(|election| own_duration(&election.object.spec))
+    }
+
+    fn holder(&self, election: &Key) -> Option<String> {
+        self.leases.get(election).map(|seen| seen.lease.record.holder.clone())
     }
 
     fn is_held_by(&self, election: &Key, pod: &str) -> bool {

@@ -36,6 +36,10 @@ pub struct Observed {
     pub pods: Vec<Pod>,
     /// The pod that the Lease's holder names.
     pub holder_pod: Option<Pod>,
+    /// On the operator's clock: since when the election has asked for the leader that it asks for.
+    pub transfer_since: Option<Duration>,
+    /// Who led by then.
+    pub transfer_from: Option<String>,
     /// What keeps the operator from writing.
     pub trouble: Option<Trouble>,
 }

@@ -62,6 +62,9 @@ pub(super) fn candidates_ready(view: &View<'_>, candidates: &[&Pod]) -> Conditio
 /// When a Lease that is free will have found no taker for too long. `None` if it is not free, or no candidate is ready.
 pub(super) fn overdue_at(view: &View<'_>) -> Option<Duration> {
     let (Standing::Own(seen) | Standing::Adopted(seen)) = view.standing else { return None };
+    if view.election.spec.paused {
+        return None;
+    }
     let wait = seen.effective_duration(view.own_duration());
     let free_since = match view.phase(seen) {
         Phase::NeverHeld | Phase::Released => seen.seen_at,

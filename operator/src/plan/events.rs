@@ -12,6 +12,7 @@ use elector_election::UNKNOWN_HOLDER;
 use kube::ResourceExt;
 
 use super::lease::Standing;
+use super::steer::{Verdict, request};
 use super::{View, name};
 use crate::observe::was_restored;
 
@@ -47,6 +48,10 @@ pub enum EventReason {
     ObjectConflict,
     /// The spec breaks a rule.
     InvalidSpec,
+    /// Another leads, as was asked for.
+    TransferCompleted,
+    /// Another was asked for, and does not.
+    TransferRefused,
 }
 
 impl EventReason {
@@ -57,11 +62,13 @@ impl EventReason {
             EventReason::LeaderElected
             | EventReason::LeaderLost
             | EventReason::LeaseAdopted
-            | EventReason::LeaseCreated => false,
+            | EventReason::LeaseCreated
+            | EventReason::TransferCompleted => false,
             EventReason::LeaseExpired
             | EventReason::LeaseRestored
             | EventReason::ObjectConflict
-            | EventReason::InvalidSpec => true,
+            | EventReason::InvalidSpec
+            | EventReason::TransferRefused => true,
         }
     }
 
@@ -77,6 +84,8 @@ impl EventReason {
             EventReason::LeaseRestored => "LeaseRestored",
             EventReason::ObjectConflict => "ObjectConflict",
             EventReason::InvalidSpec => "InvalidSpec",
+            EventReason::TransferCompleted => "TransferCompleted",
+            EventReason::TransferRefused => "TransferRefused",
         }
     }
 }
@@ -170,6 +179,18 @@ fn tenure_began(view: &View<'_>, old: &LeaderElectionStatus, new: &LeaderElectio
     let note = format!("{} leads", holder.name);
     let pod = view.observed.holder_pod.as_ref().map(|pod| (pod.name.clone(), pod.uid.clone()));
     Some(of_tenure(view, tenure, EventReason::LeaderElected, note, pod))
+}
+
+/// What became of a request for another leader.
+pub(super) fn transferred(view: &View<'_>, verdict: &Verdict) -> Event {
+    let target = request(view.election).unwrap_or_default();
+    let (reason, note) = match verdict {
+        Verdict::Completed(who) => (EventReason::TransferCompleted, format!("asked for {target}: {who}")),
+        Verdict::Refused(why) => (EventReason::TransferRefused, format!("asked for {target}: {why}")),
+    };
+    // Somebody may ask again for the same: the version of the election that asks is another then.
+    let version = view.election.resource_version().unwrap_or_default();
+    event(view, &version, reason, note, None)
 }
 
 /// Who a status says leads, with certainty.

@@ -2,15 +2,17 @@
 
 use std::time::Duration;
 
-use elector_crds::annotations::TimingsAnnotation;
+use elector_crds::annotations::{TimingsAnnotation, hints_to_json};
 use elector_crds::lease::FirstRecord;
 use elector_crds::{
-    CandidateIdentity, ELECTION_LABEL, GROUP, LeaderElection, STRICT_IDENTITY_LABEL, StoredLease, TIMINGS_ANNOTATION,
+    CandidateIdentity, ELECTION_LABEL, GROUP, HINTS_ANNOTATION, LeaderElection, STRICT_IDENTITY_LABEL, StoredLease,
+    TIMINGS_ANNOTATION,
 };
-use elector_election::{Lease, Timings, UNKNOWN_HOLDER};
+use elector_election::{Hints, Lease, Timings, UNKNOWN_HOLDER};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::{Resource, ResourceExt};
 
+use super::steer::steer;
 use crate::observe::{LeaseSeen, Now, Observed, Phase, Pod, phase};
 use crate::{MANAGED_BY_LABEL, NAME};
 
@@ -22,6 +24,7 @@ const STRICT: &str = "true";
 
 /// What to do to the Lease.
 #[derive(Debug, Clone, Default, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "a plan has one, on the stack")]
 pub enum LeaseAction {
     /// Nothing.
     #[default]
@@ -47,6 +50,8 @@ pub struct Amendment {
     pub owner: Option<OwnerReference>,
     /// Whether it is marked for the policy that checks who writes.
     pub strict: bool,
+    /// What candidates are to know of what would suit people (rule F4).
+    pub hints: Hints,
 }
 
 /// Whose Lease it is.
@@ -76,6 +81,11 @@ impl Amendment {
             stored.labels_mut().insert(STRICT_IDENTITY_LABEL.to_owned(), STRICT.to_owned());
         } else {
             stored.labels_mut().remove(STRICT_IDENTITY_LABEL);
+        }
+        if self.hints == Hints::default() {
+            stored.annotations_mut().remove(HINTS_ANNOTATION);
+        } else {
+            stored.set_annotation(HINTS_ANNOTATION, hints_to_json(&self.hints));
         }
         if let Some(owner) = &self.owner {
             let owners = stored.metadata.owner_references.get_or_insert_default();
@@ -138,11 +148,13 @@ pub(super) fn maintain(
             wait_seconds: if of_agents { 0 } else { wait_seconds },
         }
     };
-    if owned && seen.annotation.timings == timings.timings && seen.strict == strict && !seen.is_to_be_confirmed() {
+    let hints = steer(election, observed, standing, now).hints;
+    let current = seen.annotation.timings == timings.timings && seen.strict == strict && seen.lease.hints == hints;
+    if owned && current && !seen.is_to_be_confirmed() {
         return LeaseAction::None;
     }
     let (uid, upon) = (seen.lease.record.uid.clone(), seen.annotation);
-    LeaseAction::Amend(Amendment { uid, upon, timings, owner, strict })
+    LeaseAction::Amend(Amendment { uid, upon, timings, owner, strict, hints })
 }
 
 /// What is known of the past once the watch has shown a Lease that an operator made, and all that was before (rule O2).

@@ -8,6 +8,7 @@ mod events;
 pub mod lease;
 pub mod rbac;
 mod status;
+mod steer;
 #[cfg(test)]
 mod tests;
 
@@ -33,6 +34,8 @@ pub struct Plan {
     pub role_binding: Option<RoleBinding>,
     /// To be created, before the status says the same: their names are such that no event happens twice.
     pub events: Vec<Event>,
+    /// A request on the election that is done with, to be removed after the events: the pod that was to lead.
+    pub request_done: Option<String>,
     /// To be applied.
     pub status: Option<LeaderElectionStatus>,
     /// When to look again even if nothing is seen to happen.
@@ -43,7 +46,7 @@ impl Plan {
     /// Whether it writes or asks nothing.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        !self.has_objects() && self.events.is_empty() && self.status.is_none()
+        !self.has_objects() && self.events.is_empty() && self.request_done.is_none() && self.status.is_none()
     }
 
     /// Whether it writes or asks for anything but events and status.
@@ -78,9 +81,12 @@ pub fn plan(election: &LeaderElection, observed: &Observed, now: Now) -> Plan {
     }
     let status = status::status(&view);
     let stored = election.status.clone().unwrap_or_default();
-    let events = events::events(&view, &stored, &status);
+    let verdict = steer::steer(election, observed, standing, now).verdict.filter(|_| trouble.is_none());
+    let mut events = events::events(&view, &stored, &status);
+    events.extend(verdict.as_ref().map(|verdict| events::transferred(&view, verdict)));
+    let request_done = verdict.and_then(|_| steer::request(election)).map(str::to_owned);
     let status = (stored != status).then_some(status);
-    Plan { events, status, next_look: next_look(&view), ..Plan::default() }
+    Plan { events, request_done, status, next_look: next_look(&view), ..Plan::default() }
 }
 
 /// What status and events are made from.
@@ -137,7 +143,8 @@ fn next_look(view: &View<'_>) -> Option<Duration> {
         Standing::Absent | Standing::Foreign(_) => None,
     };
     let retry = view.trouble.map(|trouble| trouble.retry_at);
-    [expiry, retry, candidates::overdue_at(view)].into_iter().flatten().filter(|at| *at > view.now.at).min()
+    let gives_up = steer::gives_up_at(view.election, view.observed);
+    [expiry, retry, candidates::overdue_at(view), gives_up].into_iter().flatten().filter(|at| *at > view.now.at).min()
 }
 
 /// The name of the election, which is the name of its Lease.

@@ -80,7 +80,12 @@ fn leader_elected(view: &View<'_>, stored: &LeaderElectionStatus) -> (Condition,
     };
     let who = display_name(seen);
     let seconds = seen.effective_duration(view.own_duration()).as_secs();
-    match view.phase(seen) {
+    let phase = view.phase(seen);
+    if view.election.spec.paused && phase != Phase::Held {
+        let message = "paused: nobody is to lead until spec.paused is false".to_owned();
+        return (is(Status::False, Reason::Paused, message), None);
+    }
+    match phase {
         Phase::NeverHeld => (is(Status::False, Reason::NeverHeld, "no candidate has led yet".to_owned()), None),
         Phase::Released => (is(Status::False, Reason::Released, "the last leader gave the Lease up".to_owned()), None),
         Phase::Held => held(view, seen),

@@ -299,6 +299,7 @@ impl Agent {
                     Loss::HeldByAnother { .. } | Loss::Emptied => around.noticed.come_by(Landmark::Displaced),
                     Loss::Deleted | Loss::Replaced => around.noticed.come_by(Landmark::Deleted),
                     Loss::SteppedDown => around.noticed.come_by(Landmark::SteppedDown),
+                    Loss::Paused | Loss::HandedOver => around.noticed.come_by(Landmark::Hinted),
                     Loss::RolledBack | Loss::Stopped => {}
                 }
                 self.tenure = None;

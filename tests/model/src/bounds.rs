@@ -88,8 +88,12 @@ impl Bounds {
     pub(crate) fn longest_wait(&self) -> Duration {
         let fastest = self.rates.iter().copied().max().unwrap_or(12);
         let reading = self.on_clock(self.reading, fastest);
+        // Whoever has handed over leaves others a retry period.
+        let left =
+            |t: &Timings| if self.kinds.contains(&FaultKind::HandOver) { t.retry_period() } else { Duration::ZERO };
         let wait = |t: &Timings| {
-            let waits = [t.lease_duration(), t.release_delay(), t.renew_deadline() + reading, t.request_timeout()];
+            let waits =
+                [t.lease_duration() + left(t), t.release_delay(), t.renew_deadline() + reading, t.request_timeout()];
             waits.into_iter().max().unwrap_or_default()
         };
         self.timings.iter().map(wait).max().unwrap_or_default()

@@ -34,6 +34,8 @@ impl World {
             Fault::RefuseWatch(index) => self.agents[index].runs() && watches(index),
             Fault::Refuse(index) => self.agents[index].flight.as_ref().is_some_and(|flight| flight.answer.is_none()),
             Fault::Delete | Fault::Label => lease.is_some(),
+            Fault::Pause => lease.is_some_and(|lease| !lease.hints.paused),
+            Fault::HandOver => lease.is_some_and(|lease| lease.hints.end_tenure != Some(lease.record.transitions)),
             Fault::Empty => holder.is_some_and(|holder| !holder.is_empty()),
             // Of a record without an agent's mark it would be one of client-go's, and that is not promised for.
             Fault::Forge(_) => lease.is_some_and(|lease| lease.agent.is_some() && !lease.record.holder.is_empty()),
@@ -81,6 +83,8 @@ impl World {
                 self.edit(|lease| lease.record.holder = identity);
             }
             Fault::Label => self.edit(|_| {}),
+            Fault::Pause => self.edit(|lease| lease.hints.paused = true),
+            Fault::HandOver => self.edit(|lease| lease.hints.end_tenure = Some(lease.record.transitions)),
             Fault::Forge(forgery) => self.edit(|lease| forge(lease, forgery)),
             Fault::Timings(index) => {
                 let timings = self.bounds.timings[index];
@@ -89,7 +93,7 @@ impl World {
         }
     }
 
-    fn edit(&mut self, change: impl FnOnce(&mut Lease)) {
+    pub(crate) fn edit(&mut self, change: impl FnOnce(&mut Lease)) {
         let event = self.store.edit(change);
         self.spread(event);
     }

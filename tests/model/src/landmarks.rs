@@ -18,6 +18,8 @@ pub enum Landmark {
     DeadlinePassed,
     /// A leader stepped down.
     SteppedDown,
+    /// A tenure ended because of a hint.
+    Hinted,
     /// A tenure ended because the Lease named another, or nobody.
     Displaced,
     /// A tenure ended because the Lease was deleted.
@@ -37,13 +39,14 @@ pub enum Landmark {
 }
 
 impl Landmark {
-    const ALL: [Landmark; 14] = [
+    const ALL: [Landmark; 15] = [
         Landmark::TakeoverAfterExpiry,
         Landmark::HandOver,
         Landmark::Succession,
         Landmark::FirstTenure,
         Landmark::DeadlinePassed,
         Landmark::SteppedDown,
+        Landmark::Hinted,
         Landmark::Displaced,
         Landmark::Deleted,
         Landmark::Created,

@@ -37,6 +37,8 @@ pub enum Step {
     Thaw(usize),
     /// The network of an agent is well again.
     Mend(usize),
+    /// Somebody ends a pause.
+    Resume,
     /// An agent no longer leaves the Lease to others.
     Will(usize),
     /// The operator makes a Lease where there is none, as one that `unknown` holds.
@@ -80,6 +82,10 @@ pub enum Fault {
     Name(usize),
     /// Somebody edits a label.
     Label,
+    /// The operator pauses the election, until somebody ends that.
+    Pause,
+    /// The operator asks for another leader than this one.
+    HandOver,
     /// Somebody gives it the looks of a release, with a mark that is not of this record.
     Forge(Forgery),
     /// The operator asks for the timings with this index.
@@ -136,6 +142,10 @@ pub enum FaultKind {
     Name,
     /// [`Fault::Label`].
     Label,
+    /// [`Fault::Pause`].
+    Pause,
+    /// [`Fault::HandOver`].
+    HandOver,
     /// [`Fault::Forge`].
     Forge,
     /// [`Fault::Timings`].
@@ -163,6 +173,8 @@ impl FaultKind {
             FaultKind::Other => vec![Fault::Other],
             FaultKind::Name => each(Fault::Name),
             FaultKind::Label => vec![Fault::Label],
+            FaultKind::Pause => vec![Fault::Pause],
+            FaultKind::HandOver => vec![Fault::HandOver],
             FaultKind::Forge => Forgery::ALL.map(Fault::Forge).to_vec(),
             FaultKind::Timings => (0..timings).map(Fault::Timings).collect(),
         }

@@ -60,6 +60,7 @@ impl Store {
             timings: None,
             never_held: false,
             least_wait_seconds: 0,
+            hints: elector_election::Hints::default(),
             agent: None,
         });
         self.edit(fill)

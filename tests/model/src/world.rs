@@ -66,6 +66,9 @@ impl World {
         if self.bounds.operator && self.store.lease.is_none() {
             steps.push(Step::Restore);
         }
+        if self.store.lease.as_ref().is_some_and(|lease| lease.hints.paused) {
+            steps.push(Step::Resume);
+        }
         if self.agents.iter().all(|agent| agent.is_settled()) {
             steps.push(Step::Tick);
         }
@@ -153,6 +156,7 @@ impl World {
             }
             Step::Thaw(agent) => self.agent(agent).pace = Pace::Awake,
             Step::Mend(agent) => self.agent(agent).cut = false,
+            Step::Resume => self.edit(|lease| lease.hints.paused = false),
             Step::Will(agent) => {
                 self.agent(agent).yields = false;
                 self.input(agent, false, noticed, |election, now| election.handle_reluctance(None, now));

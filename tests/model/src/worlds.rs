@@ -21,8 +21,16 @@ const WEATHER: [FaultKind; 11] = [
 ];
 
 /// What people do.
-const PEOPLE: [FaultKind; 6] =
-    [FaultKind::Delete, FaultKind::Empty, FaultKind::Other, FaultKind::Name, FaultKind::Label, FaultKind::Forge];
+const PEOPLE: [FaultKind; 8] = [
+    FaultKind::Pause,
+    FaultKind::HandOver,
+    FaultKind::Delete,
+    FaultKind::Empty,
+    FaultKind::Other,
+    FaultKind::Name,
+    FaultKind::Label,
+    FaultKind::Forge,
+];
 
 fn everything() -> Vec<FaultKind> {
     [WEATHER.as_slice(), &PEOPLE].concat()

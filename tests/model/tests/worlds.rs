@@ -27,6 +27,7 @@ fn two_agents_and_whatever_goes_wrong() {
         Landmark::Succession,
         Landmark::DeadlinePassed,
         Landmark::SteppedDown,
+        Landmark::Hinted,
         Landmark::Displaced,
         Landmark::Deleted,
         Landmark::StoredLate,

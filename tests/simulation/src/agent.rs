@@ -262,7 +262,7 @@ impl World {
             self.judge.retired(who, tenure);
         }
         // Only who was told to stop, or to leave it to others, hands over at once, after the release delay.
-        if !matches!(loss, Loss::Stopped | Loss::SteppedDown) {
+        if !matches!(loss, Loss::Stopped | Loss::SteppedDown | Loss::Paused | Loss::HandedOver) {
             agent.tenure = None;
         }
         agent.retracting = true;

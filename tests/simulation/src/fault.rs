@@ -30,6 +30,10 @@ faults! {
     ReplacePod = "pod replaced",
     /// SIGTERM, then a new process.
     Terminate = "process told to stop",
+    /// Nobody is to lead for a while.
+    Pause = "election paused",
+    /// The operator asks for another leader.
+    HandOver = "told to hand over",
     /// It leaves the Lease to others for a while.
     Yield = "told to yield",
     /// SIGSTOP, then SIGCONT.
@@ -105,6 +109,7 @@ impl Fault {
             | Fault::KillContainer
             | Fault::ReplacePod
             | Fault::Terminate
+            | Fault::HandOver
             | Fault::WallJump
             | Fault::WatchBack
             | Fault::WatchRepeats
@@ -119,7 +124,8 @@ impl Fault {
             | Fault::Recreate
             | Fault::Timings
             | Fault::OperatorRestart => true,
-            Fault::Yield
+            Fault::Pause
+            | Fault::Yield
             | Fault::Stop
             | Fault::Suspend
             | Fault::CutOff

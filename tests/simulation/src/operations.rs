@@ -121,10 +121,13 @@ impl World {
                 self.trace.note(self.now, || format!("operator creates {}", trace::of_lease(&lease)));
                 self.server.create(|made| *made = *lease);
             }
-            Step::Amend { uid, upon, word } => {
+            Step::Amend { uid, upon, word, hints } => {
                 if self.server.lease().is_some_and(|lease| lease.record.uid == uid && Word::on(lease) == upon) {
                     self.trace.note(self.now, || format!("operator says {word:?}"));
-                    self.server.edit(|lease| word.put_on(lease));
+                    self.server.edit(|lease| {
+                        word.put_on(lease);
+                        lease.hints = hints;
+                    });
                 }
             }
             Step::Look => {}
@@ -136,6 +139,14 @@ impl World {
             operations.operator.handle_spec(timings, self.now);
             self.after(0, Event::Operator);
         }
+    }
+
+    /// Whether there is one to ask.
+    pub(crate) fn ask_operator_to_pause(&mut self, paused: bool) -> bool {
+        let Some(operations) = &mut self.operations else { return false };
+        operations.operator.handle_pause(paused, self.now);
+        self.after(0, Event::Operator);
+        true
     }
 
     pub(crate) fn restart_operator(&mut self) {

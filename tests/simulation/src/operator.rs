@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use elector_election::{Lease, MAX_LEASE_DURATION_SECONDS, Timestamp, Timings, UNKNOWN_HOLDER, WatchEvent};
+use elector_election::{Hints, Lease, MAX_LEASE_DURATION_SECONDS, Timestamp, Timings, UNKNOWN_HOLDER, WatchEvent};
 
 use crate::clock::Time;
 
@@ -44,6 +44,8 @@ pub enum Step {
         upon: Word,
         /// What it is to say.
         word: Word,
+        /// What would suit people.
+        hints: Hints,
     },
     /// To read it.
     Look,
@@ -66,6 +68,9 @@ pub trait Operator: fmt::Debug {
     /// Takes in what the user asks for.
     fn handle_spec(&mut self, timings: Timings, now: Time);
 
+    /// Takes in whether the user wants nobody to lead.
+    fn handle_pause(&mut self, paused: bool, now: Time);
+
     /// Plans, given all that was taken in. It is not called again before the answer to its last step.
     fn plan(&mut self, now: Time) -> Plan;
 
@@ -86,6 +91,7 @@ pub type NewOperator = fn(Timings, Time) -> Box<dyn Operator>;
 #[derive(Debug)]
 pub struct Keeper {
     timings: Timings,
+    paused: bool,
     lease: Option<Lease>,
     is_new: bool,
     holder: Option<String>,
@@ -101,7 +107,15 @@ impl Keeper {
     }
 
     fn new(timings: Timings) -> Keeper {
-        Keeper { timings, lease: None, is_new: true, holder: None, longest_duration_seconds: 0, transitions: 0 }
+        Keeper {
+            timings,
+            paused: false,
+            lease: None,
+            is_new: true,
+            holder: None,
+            longest_duration_seconds: 0,
+            transitions: 0,
+        }
     }
 }
 
@@ -130,10 +144,15 @@ impl Operator for Keeper {
         self.timings = timings;
     }
 
+    fn handle_pause(&mut self, paused: bool, _: Time) {
+        self.paused = paused;
+    }
+
     fn plan(&mut self, now: Time) -> Plan {
         let timings = self.timings;
+        let hints = Hints { paused: self.paused, ..Hints::default() };
         let step = match &self.lease {
-            Some(lease) if lease.timings == Some(timings) && !is_outdated(lease) => None,
+            Some(lease) if lease.timings == Some(timings) && lease.hints == hints && !is_outdated(lease) => None,
             Some(lease) => Some(Step::Amend {
                 uid: lease.record.uid.clone(),
                 upon: Word::on(lease),
@@ -145,6 +164,7 @@ impl Operator for Keeper {
                 } else {
                     Word { timings: Some(timings), ..Word::on(lease) }
                 },
+                hints,
             }),
             None => Some(Step::Create(Box::new(self.create(now)))),
         };
@@ -161,7 +181,7 @@ impl Operator for Keeper {
     fn handle_failure(&mut self) {}
 
     fn restart(&mut self, listed: &WatchEvent, now: Time) {
-        *self = Keeper { is_new: false, ..Keeper::new(self.timings) };
+        *self = Keeper { is_new: false, paused: self.paused, ..Keeper::new(self.timings) };
         self.handle_watch(listed, now);
     }
 }

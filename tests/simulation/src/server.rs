@@ -131,6 +131,7 @@ pub(crate) fn blank() -> Lease {
         timings: None,
         never_held: false,
         least_wait_seconds: 0,
+        hints: elector_election::Hints::default(),
         agent: None,
     }
 }

@@ -1,6 +1,6 @@
 //! What happened in a history: for people, and to be played again.
 
-use elector_election::{Answer, Lease, Recorder, Recording, Request, Timestamp, Write};
+use elector_election::{Answer, Hints, Lease, Recorder, Recording, Request, Timestamp, Write};
 
 use crate::clock::{SECOND, Time};
 
@@ -76,17 +76,18 @@ fn of_write(write: &Write) -> String {
 }
 
 pub(crate) fn of_lease(lease: &Lease) -> String {
-    let Lease { resource_version, record, lease_duration_seconds, timings, never_held, least_wait_seconds, agent } =
-        lease;
+    let Lease { resource_version, record, lease_duration_seconds, timings, .. } = lease;
+    let Lease { never_held, least_wait_seconds, hints, agent, .. } = lease;
     let (acquired, renewed) = (wall(record.acquire_time), wall(record.renew_time));
     let timings = timings.map(|set| format!(" asked for {} s", set.lease_duration_seconds()));
     let agent = agent.as_ref().map(|mark| {
         let release = if mark.release.is_some() { ", released" } else { "" };
         format!(" by process {} in tenure {}{release}", mark.start, mark.transitions)
     });
+    let hints = if *hints == Hints::default() { String::new() } else { format!(" {hints:?}") };
     let least = if *least_wait_seconds > 0 { format!(" wait {least_wait_seconds} s") } else { String::new() };
     format!(
-        "{} v{} {:?} for {lease_duration_seconds} s, tenure {} since {acquired}, renewed {renewed};{}{}{}{least}",
+        "{} v{} {:?} for {lease_duration_seconds} s, tenure {} since {acquired}, renewed {renewed};{}{}{}{least}{hints}",
         record.uid,
         resource_version.0,
         record.holder,

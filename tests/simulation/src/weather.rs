@@ -51,6 +51,12 @@ impl World {
             Fault::KillContainer => self.kill_container(who),
             Fault::ReplacePod => self.replace_pod(who),
             Fault::Terminate => self.after(0, Event::Stop { who }),
+            Fault::Pause => {
+                self.hit(fault);
+                self.pause(true);
+                self.at(until, Event::Unpause);
+            }
+            Fault::HandOver => self.ask_for_another(),
             Fault::Yield => {
                 self.hit(fault);
                 self.make_reluctant(who, until);
@@ -150,6 +156,30 @@ impl World {
                 let timings = self.history.timings(&mut self.random);
                 self.ask_operator(timings);
             }
+        }
+    }
+
+    /// Of whatever tenure the Lease speaks: anybody, or somebody.
+    fn ask_for_another(&mut self) {
+        let somebody = self.random.usize(..self.agents.len());
+        let successor = self.random.bool().then(|| self.agents[somebody].identity.clone());
+        let of_this = self.random.u8(..4) > 0;
+        self.server.edit(|lease| {
+            lease.hints.end_tenure = of_this.then_some(lease.record.transitions);
+            lease.hints.successor = successor;
+        });
+    }
+
+    /// Somebody may lead again.
+    pub(crate) fn unpause(&mut self) {
+        let position = self.server.position();
+        self.pause(false);
+        self.spread(position);
+    }
+
+    fn pause(&mut self, paused: bool) {
+        if !self.ask_operator_to_pause(paused) {
+            self.server.edit(|lease| lease.hints.paused = paused);
         }
     }
 

@@ -71,6 +71,8 @@ pub(crate) enum Event {
     Stop {
         who: usize,
     },
+    /// Somebody ends a pause.
+    Unpause,
     /// Somebody tells an agent for how long to leave the Lease to others.
     Reluctance {
         who: usize,
@@ -256,6 +258,7 @@ impl World {
             Event::Swept { who, life } => self.sweep(who, life),
             Event::Expired { who, life } => self.expire(who, life),
             Event::Start { who } => self.start(who),
+            Event::Unpause => self.unpause(),
             Event::Resume { who } => self.resume(who),
             Event::Peer { who } => self.peer(who),
             Event::Operator => self.operate(),

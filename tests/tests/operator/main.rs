@@ -13,3 +13,4 @@ mod failures;
 mod garbage;
 mod process;
 mod restored;
+mod steered;

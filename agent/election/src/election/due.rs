@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::attempt::{Attempt, Own, Purpose};
 use crate::lease::{AgentMark, Lease, MAX_TRANSITIONS, Record, ReleaseMark, UNKNOWN_HOLDER, Write};
-use crate::protocol::{Action, Request};
+use crate::protocol::{Action, Loss, Request};
 use crate::time::{Moment, Now, Timestamp, Validity};
 
 use super::{Election, InFlightKind, Phase, REMEMBERED_ATTEMPTS};
@@ -81,10 +81,45 @@ impl Election {
 
     /// How long this candidate must leave the Lease alone (rules F2, F3, L5), and beyond that of its own accord (rule F4).
     pub(super) fn wait(&self, now: Moment) -> Duration {
-        if self.reluctance.is_none() && self.own_lease().is_some() {
-            return Duration::ZERO;
+        match self.grace() {
+            None if self.own_lease().is_some() => Duration::ZERO,
+            grace => self.expires_in(grace.unwrap_or_default(), now),
         }
-        self.expires_in(self.reluctance.unwrap_or_default(), now)
+    }
+
+    /// For how long beyond that, if at all, this candidate leaves the Lease to others (rule F4).
+    pub(super) fn grace(&self) -> Option<Duration> {
+        let hints = self.view.lease().map(|lease| (&lease.hints, lease.record.transitions));
+        let hinted = hints.and_then(|(hints, transitions)| {
+            let anothers = hints.successor.as_ref().is_some_and(|successor| *successor != self.identity);
+            // Only for the very next tenure.
+            let handed_over = self.handed_over == Some(transitions) && hints.end_tenure == Some(transitions);
+            if hints.paused {
+                Some(Duration::MAX)
+            } else if anothers || handed_over {
+                Some(self.timings.retry_period())
+            } else {
+                None
+            }
+        });
+        self.reluctance.max(hinted)
+    }
+
+    /// Why the tenure of this process is to end, if it is (rule F4).
+    pub(super) fn told_to_end(&mut self) -> Option<Loss> {
+        let Phase::Leading { tenure, .. } = &self.phase else { return None };
+        let hints = &self.view.lease()?.hints;
+        if hints.paused {
+            return Some(Loss::Paused);
+        }
+        let is_this = hints.end_tenure == Some(tenure.transitions);
+        // Whoever is asked to hand over to itself has nothing to do.
+        let to_itself = hints.successor.as_ref().is_some_and(|successor| *successor == self.identity);
+        if !is_this || to_itself {
+            return None;
+        }
+        self.handed_over = Some(tenure.transitions);
+        Some(Loss::HandedOver)
     }
 
     pub(super) fn expires_in(&self, grace: Duration, now: Moment) -> Duration {

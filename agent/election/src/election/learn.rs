@@ -131,9 +131,11 @@ impl Election {
                 // Rule L1. An answer to an attempt that was dropped meanwhile, for something else was seen, earns nothing either.
                 let stored = lease.resource_version != replaces
                     && self.attempts.iter().any(|a| a.write.renew_time == renew_time && a.is_shown_by(&lease));
+                // Whoever has given it up may be asked to lead again at any time.
+                let released = lease.record.holder.is_empty() && lease.record.renew_time == Some(renew_time);
                 if stored {
                     self.credit(&lease, now);
-                } else {
+                } else if !released {
                     self.pause_after(sent_at, None);
                 }
             }

@@ -1,6 +1,6 @@
 //! Leases in the states that tests begin with, and what becomes of them.
 
-use elector_election::{AgentMark, Lease, Record, ReleaseMark, ResourceVersion, Timestamp, Timings, Write};
+use elector_election::{AgentMark, Hints, Lease, Record, ReleaseMark, ResourceVersion, Timestamp, Timings, Write};
 
 use super::at;
 
@@ -93,6 +93,7 @@ pub(crate) fn empty() -> Lease {
         timings: None,
         never_held: false,
         least_wait_seconds: 0,
+        hints: Hints::default(),
         agent: None,
     }
 }
@@ -118,6 +119,7 @@ pub(crate) fn held_by(holder: &str) -> Lease {
         timings: None,
         never_held: false,
         least_wait_seconds: 0,
+        hints: Hints::default(),
         agent: Some(mark),
     }
 }

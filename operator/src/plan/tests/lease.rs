@@ -197,6 +197,7 @@ fn a_lease_of_an_earlier_election_is_given_the_new_owner_and_kept_as_it_is() {
         timings: timings(false),
         owner: Some(own_reference()),
         strict: true,
+        hints: Hints::default(),
     };
     assert_eq!(plan, Plan { lease: LeaseAction::Amend(amendment.clone()), ..Plan::default() });
 
@@ -227,6 +228,7 @@ fn new_timings_go_into_the_annotation() {
             timings: TimingsAnnotation { timings: Some(set), ..timings(never_held) },
             owner: Some(own_reference()),
             strict: true,
+            hints: Hints::default(),
         };
         assert_eq!(plan, Plan { lease: LeaseAction::Amend(amendment), ..Plan::default() });
     }
@@ -243,6 +245,7 @@ fn an_adopted_lease_gets_timings_and_no_owner() {
         timings: timings(false),
         owner: None,
         strict: false,
+        hints: Hints::default(),
     };
     assert_eq!(first, Plan { lease: LeaseAction::Amend(amendment), ..Plan::default() });
 
@@ -309,8 +312,14 @@ fn a_lease_is_marked_for_the_policy_as_its_election_asks() {
 
 #[test]
 fn an_amendment_is_for_what_it_was_planned_upon() {
-    let amendment =
-        Amendment { uid: "u".to_owned(), upon: unconfirmed(), timings: timings(false), owner: None, strict: false };
+    let amendment = Amendment {
+        uid: "u".to_owned(),
+        upon: unconfirmed(),
+        timings: timings(false),
+        owner: None,
+        strict: false,
+        hints: Hints::default(),
+    };
     let stored = |uid: &str, said: TimingsAnnotation| {
         let mut stored = StoredLease::new(ObjectMeta { uid: Some(uid.to_owned()), ..ObjectMeta::default() });
         stored.set_annotation(elector_crds::TIMINGS_ANNOTATION, said.to_json());

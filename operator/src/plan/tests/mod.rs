@@ -4,13 +4,14 @@ mod candidates;
 mod lease;
 mod objects;
 mod status;
+mod steer;
 
 use std::time::Duration;
 
 use elector_crds::annotations::TimingsAnnotation;
 use elector_crds::conditions::{self, ConditionType};
 use elector_crds::{LeaderElection, LeaderElectionSpec, LeaderElectionStatus, parse_timestamp};
-use elector_election::{AgentMark, Lease, Record, ReleaseMark, ResourceVersion, Timings};
+use elector_election::{AgentMark, Hints, Lease, Record, ReleaseMark, ResourceVersion, Timings};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
 use kube::Resource;
@@ -65,6 +66,7 @@ fn never_held() -> LeaseSeen {
             timings: Some(Timings::DEFAULT),
             never_held: true,
             least_wait_seconds: 0,
+            hints: Hints::default(),
             agent: None,
         },
         owners: vec![own_reference()],

@@ -1,0 +1,141 @@
+//! What people ask for while an election goes on: a pause, and another leader. Both reach the candidates as hints on the Lease,
+//! which only end a tenure or delay the next one (rule F4).
+
+use std::time::Duration;
+
+use elector_crds::{LeaderElection, TRANSFER_ANNOTATION, identity};
+use elector_election::Hints;
+use kube::ResourceExt;
+
+use super::lease::Standing;
+use crate::observe::{LeaseSeen, Now, Observed, Phase, Pod, own_duration, phase};
+
+/// A request that nobody has followed for so long is taken back.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// As the target of a transfer: whoever else there is.
+const ANYBODY: &str = "*";
+
+/// What the Lease is to say, and what became of a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Steering {
+    pub(super) hints: Hints,
+    pub(super) verdict: Option<Verdict>,
+}
+
+/// The end of a request for another leader.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// With who leads now.
+    Completed(String),
+    /// With why not.
+    Refused(String),
+}
+
+/// The request for another leader, if there is one.
+pub(super) fn request(election: &LeaderElection) -> Option<&str> {
+    election.annotations().get(TRANSFER_ANNOTATION).map(String::as_str)
+}
+
+/// When the request that there is will have been waited for long enough.
+pub(super) fn gives_up_at(election: &LeaderElection, observed: &Observed) -> Option<Duration> {
+    request(election)?;
+    observed.transfer_since.map(|since| since + PATIENCE)
+}
+
+pub(super) fn steer(election: &LeaderElection, observed: &Observed, standing: Standing<'_>, now: Now) -> Steering {
+    let nothing = Hints { paused: election.spec.paused, ..Hints::default() };
+    let (seen, target) = match (standing, request(election)) {
+        (Standing::Own(seen) | Standing::Adopted(seen), Some(target)) => (seen, target),
+        (_, None) => return Steering { hints: nothing, verdict: None },
+        (Standing::Absent | Standing::Foreign(_), Some(_)) => {
+            return Steering { hints: nothing, verdict: Some(refused("there is no Lease of this LeaderElection")) };
+        }
+    };
+    // As long as its end has not been told, what was passed on stays: it says which tenure was meant.
+    let told = |verdict| Steering {
+        hints: Hints { paused: election.spec.paused, ..seen.lease.hints.clone() },
+        verdict: Some(verdict),
+    };
+    let is_late = gives_up_at(election, observed).is_some_and(|at| now.at >= at);
+    match (passed_on(seen, target), is_late) {
+        (Some(tenure), _) if seen.lease.record.transitions != tenure && !seen.lease.record.holder.is_empty() => {
+            told(outcome(observed, seen))
+        }
+        (Some(_), true) => told(refused("nobody has taken over within 60 s")),
+        (Some(_), false) => {
+            Steering { hints: Hints { paused: election.spec.paused, ..seen.lease.hints.clone() }, verdict: None }
+        }
+        (None, true) => told(refused("it could not be passed on within 60 s")),
+        (None, false) => match successor(election, observed, seen, target, now) {
+            Ok(successor) => {
+                let end_tenure = Some(seen.lease.record.transitions);
+                Steering { hints: Hints { paused: false, end_tenure, successor }, verdict: None }
+            }
+            Err(why) => told(Verdict::Refused(why)),
+        },
+    }
+}
+
+/// The tenure that was asked to end in favour of this target.
+fn passed_on(seen: &LeaseSeen, target: &str) -> Option<u32> {
+    let Hints { end_tenure, successor, .. } = &seen.lease.hints;
+    let same = match successor {
+        None => target == ANYBODY,
+        Some(successor) => identity::display_name(successor) == target,
+    };
+    end_tenure.filter(|_| same)
+}
+
+/// Of one that was passed on, now that somebody leads another tenure.
+fn outcome(observed: &Observed, seen: &LeaseSeen) -> Verdict {
+    let holder = &seen.lease.record.holder;
+    let name = identity::display_name(holder);
+    match &seen.lease.hints.successor {
+        Some(successor) if successor != holder => {
+            Verdict::Refused(format!("{name} was faster than {}", identity::display_name(successor)))
+        }
+        None if observed.transfer_from.as_ref() == Some(holder) => {
+            Verdict::Refused(format!("nobody else has taken over, so that {name} leads again"))
+        }
+        Some(_) | None => Verdict::Completed(format!("{name} leads")),
+    }
+}
+
+/// Who is to begin the next tenure; `None`: anybody else.
+fn successor(
+    election: &LeaderElection,
+    observed: &Observed,
+    seen: &LeaseSeen,
+    target: &str,
+    now: Now,
+) -> Result<Option<String>, String> {
+    if election.spec.paused {
+        return Err("the election is paused".to_owned());
+    }
+    if phase(seen, own_duration(&election.spec), now) != Phase::Held {
+        return Err("nobody leads, so that whoever comes first does".to_owned());
+    }
+    let holder = &seen.lease.record.holder;
+    let identity = |pod: &Pod| identity::of_pod(&pod.name, &pod.uid);
+    if target == ANYBODY {
+        let is_other =
+            |pod: &Pod| pod.is_candidate() && pod.ready_since.is_some() && pod.name != identity::display_name(holder);
+        let any = observed.pods.iter().any(is_other);
+        return if any { Ok(None) } else { Err("no other candidate is ready".to_owned()) };
+    }
+    let Some(pod) = observed.pods.iter().find(|pod| pod.name == target && pod.is_candidate()) else {
+        return Err(format!("{target} is no pod that may lead; name one, or * for any other"));
+    };
+    if identity(pod) == *holder || pod.name == *holder {
+        return Err(format!("{target} leads already"));
+    }
+    if pod.ready_since.is_none() {
+        return Err(format!("pod {target} is not ready"));
+    }
+    Ok(Some(identity(pod)))
+}
+
+fn refused(why: &str) -> Verdict {
+    Verdict::Refused(why.to_owned())
+}

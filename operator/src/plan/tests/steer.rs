@@ -1,0 +1,197 @@
+//! Pauses, and requests for another leader.
+
+use super::*;
+use crate::plan::LeaseAction;
+use elector_crds::{HINTS_ANNOTATION, StoredLease, TRANSFER_ANNOTATION};
+use kube::core::ObjectMeta;
+
+fn paused() -> LeaderElection {
+    let mut election = election();
+    election.spec.paused = true;
+    election
+}
+
+fn asking_for(target: &str) -> LeaderElection {
+    let mut election = election();
+    election.metadata.resource_version = Some("41".to_owned());
+    let request = (TRANSFER_ANNOTATION.to_owned(), target.to_owned());
+    election.metadata.annotations = Some([request].into());
+    election
+}
+
+/// `billing-0` leads its fourth tenure and was asked for another leader at second 10.
+fn led() -> Observed {
+    Observed {
+        transfer_since: Some(Duration::from_secs(10)),
+        transfer_from: Some("billing-0_billing-0-uid".to_owned()),
+        ..in_place(held_by("billing-0", 4, 10))
+    }
+}
+
+fn with_hints(mut observed: Observed, hints: Hints) -> Observed {
+    observed.lease.as_mut().unwrap().lease.hints = hints;
+    observed
+}
+
+fn for_successor(tenure: u32, name: &str) -> Hints {
+    Hints { end_tenure: Some(tenure), successor: Some(format!("{name}_{name}-uid")), ..Hints::default() }
+}
+
+/// What the Lease is to say, if it says something else.
+fn hints(plan: &Plan) -> Option<Hints> {
+    match &plan.lease {
+        LeaseAction::Amend(amendment) => Some(amendment.hints.clone()),
+        LeaseAction::None => None,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Reason and note of the one event about the request, which is taken back.
+fn told(plan: &Plan, target: &str) -> (EventReason, String) {
+    assert_eq!(plan.request_done.as_deref(), Some(target));
+    assert!(!plan.has_objects(), "{plan:?}");
+    let about = |event: &&crate::plan::Event| {
+        matches!(event.reason, EventReason::TransferCompleted | EventReason::TransferRefused)
+    };
+    let events: Vec<_> = plan.events.iter().filter(about).collect();
+    assert_eq!(events.len(), 1, "{plan:?}");
+    (events[0].reason, events[0].note.clone())
+}
+
+fn refused(election: &LeaderElection, observed: &Observed, second: u64) -> String {
+    let plan = plan(election, observed, at(second));
+    let (reason, note) = told(&plan, &election.metadata.annotations.as_ref().unwrap()[TRANSFER_ANNOTATION]);
+    assert_eq!(reason, EventReason::TransferRefused);
+    note
+}
+
+#[test]
+fn a_pause_is_passed_on_and_taken_back() {
+    let hint = Hints { paused: true, ..Hints::default() };
+    let plan_of = |election: &LeaderElection, observed: &Observed| plan(election, observed, at(12));
+    let led = in_place(held_by("billing-0", 4, 10));
+    assert_eq!(hints(&plan_of(&paused(), &led)), Some(hint.clone()));
+    let passed_on = with_hints(led, hint.clone());
+    assert_eq!(hints(&plan_of(&paused(), &passed_on)), None);
+    assert_eq!(hints(&plan_of(&election(), &passed_on)), Some(Hints::default()));
+
+    let released = with_hints(in_place(released(4, 11)), hint);
+    let status = plan_of(&paused(), &released).status.unwrap();
+    assert_eq!(reason(&status, ConditionType::LeaderElected), "False Paused");
+    assert_eq!(
+        (status.holder, reason(&status_of(&released, 100), ConditionType::CandidatesReady)),
+        (None, "True AllReady".to_owned())
+    );
+}
+
+/// Of a paused election.
+fn status_of(observed: &Observed, second: u64) -> LeaderElectionStatus {
+    plan(&paused(), observed, at(second)).status.unwrap()
+}
+
+#[test]
+fn who_leads_in_spite_of_a_pause_is_said_to_lead() {
+    let led = with_hints(in_place(held_by("billing-0", 4, 10)), Hints { paused: true, ..Hints::default() });
+    let status = status_of(&led, 12);
+    assert_eq!(reason(&status, ConditionType::LeaderElected), "True LeaseHeld");
+}
+
+#[test]
+fn hints_are_written_as_an_annotation_and_go_without_a_trace() {
+    let led = in_place(held_by("billing-0", 4, 10));
+    let LeaseAction::Amend(amendment) = plan(&paused(), &led, at(12)).lease else { panic!("no amendment") };
+    let mut stored = StoredLease::new(ObjectMeta { name: Some("billing".to_owned()), ..ObjectMeta::default() });
+    amendment.apply(&mut stored);
+    assert_eq!(stored.annotation(HINTS_ANNOTATION), Some(r#"{"paused":true}"#));
+    let LeaseAction::Amend(amendment) =
+        plan(&election(), &with_hints(led, Hints { paused: true, ..Hints::default() }), at(12)).lease
+    else {
+        panic!("no amendment")
+    };
+    amendment.apply(&mut stored);
+    assert_eq!(stored.annotation(HINTS_ANNOTATION), None);
+}
+
+#[test]
+fn a_request_is_passed_on_with_the_tenure_that_it_is_about() {
+    let asked = plan(&asking_for("billing-1"), &led(), at(12));
+    assert_eq!(hints(&asked), Some(for_successor(4, "billing-1")));
+    let anybody = plan(&asking_for("*"), &led(), at(12));
+    assert_eq!(hints(&anybody), Some(Hints { end_tenure: Some(4), ..Hints::default() }));
+    // And then waited for.
+    let waits = plan(&asking_for("billing-1"), &with_hints(led(), for_successor(4, "billing-1")), at(13));
+    assert_eq!((hints(&waits), waits.request_done, event_reasons_about(&waits.events)), (None, None, 0));
+}
+
+fn event_reasons_about(events: &[crate::plan::Event]) -> usize {
+    events.iter().filter(|event| event.reason == EventReason::TransferRefused).count()
+}
+
+#[test]
+fn a_request_is_done_when_its_pod_leads_and_the_hint_goes_after_it() {
+    let mut observed = with_hints(led(), for_successor(4, "billing-1"));
+    let seen = observed.lease.as_mut().unwrap();
+    seen.lease.record.holder = "billing-1_billing-1-uid".to_owned();
+    seen.lease.record.transitions = 5;
+    let done = plan(&asking_for("billing-1"), &observed, at(13));
+    let (reason, note) = told(&done, "billing-1");
+    assert_eq!((reason, &*note), (EventReason::TransferCompleted, "asked for billing-1: billing-1 leads"));
+    assert_eq!(hints(&plan(&election(), &observed, at(13))), Some(Hints::default()));
+}
+
+#[test]
+fn anybody_is_anybody_else() {
+    let by = |holder: &str| {
+        let mut observed = with_hints(led(), Hints { end_tenure: Some(4), ..Hints::default() });
+        let seen = observed.lease.as_mut().unwrap();
+        seen.lease.record.holder = format!("{holder}_{holder}-uid");
+        seen.lease.record.transitions = 5;
+        told(&plan(&asking_for("*"), &observed, at(13)), "*")
+    };
+    assert_eq!(by("billing-1"), (EventReason::TransferCompleted, "asked for *: billing-1 leads".to_owned()));
+    let (reason, note) = by("billing-0");
+    assert_eq!(reason, EventReason::TransferRefused);
+    assert!(note.ends_with("nobody else has taken over, so that billing-0 leads again"), "{note}");
+}
+
+#[test]
+fn whoever_is_faster_than_the_pod_that_was_asked_for_is_told_of() {
+    let mut observed = with_hints(led(), for_successor(4, "billing-1"));
+    let seen = observed.lease.as_mut().unwrap();
+    seen.lease.record.holder = "billing-2_billing-2-uid".to_owned();
+    seen.lease.record.transitions = 5;
+    let note = refused(&asking_for("billing-1"), &observed, 13);
+    assert_eq!(note, "asked for billing-1: billing-2 was faster than billing-1");
+}
+
+#[test]
+fn what_cannot_be_is_refused_with_why() {
+    assert!(refused(&asking_for("billing-7"), &led(), 12).contains("is no pod that may lead"));
+    assert!(refused(&asking_for(""), &led(), 12).contains("is no pod that may lead"));
+    assert!(refused(&asking_for("billing-0"), &led(), 12).contains("billing-0 leads already"));
+    let mut unready = led();
+    unready.pods[1].ready_since = None;
+    assert!(refused(&asking_for("billing-1"), &unready, 12).contains("pod billing-1 is not ready"));
+    assert!(refused(&asking_for("*"), &unready, 12).contains("no other candidate is ready"));
+    let mut going = led();
+    going.pods[1].terminating = true;
+    assert!(refused(&asking_for("billing-1"), &going, 12).contains("is no pod that may lead"));
+    let nobody = Observed { transfer_since: Some(Duration::from_secs(10)), ..in_place(released(4, 10)) };
+    assert!(refused(&asking_for("billing-1"), &nobody, 12).contains("nobody leads"));
+    let mut paused = asking_for("billing-1");
+    paused.spec.paused = true;
+    let led_and_paused = with_hints(led(), Hints { paused: true, ..Hints::default() });
+    assert!(refused(&paused, &led_and_paused, 12).contains("the election is paused"));
+}
+
+#[test]
+fn a_request_that_nobody_follows_is_taken_back_after_a_minute() {
+    let ignored = |seconds: u64| {
+        let mut observed = with_hints(led(), for_successor(4, "billing-1"));
+        observed.lease.as_mut().unwrap().seen_at = Duration::from_secs(seconds);
+        observed
+    };
+    let waits = plan(&asking_for("billing-1"), &ignored(69), at(69));
+    assert_eq!((waits.request_done, waits.next_look), (None, Some(Duration::from_secs(70))));
+    assert!(refused(&asking_for("billing-1"), &ignored(70), 70).ends_with("nobody has taken over within 60 s"));
+}

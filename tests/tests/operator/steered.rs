@@ -1,0 +1,175 @@
+//! A pause, and another leader on request.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Context as _, Result, ensure};
+use elector_crds::conditions::{ConditionType, Reason};
+use elector_crds::{HINTS_ANNOTATION, LeaderElection, TRANSFER_ANNOTATION};
+use elector_tests::candidate::{AgentOptions, Candidate, leader};
+use elector_tests::controlplane::Namespace;
+use elector_tests::kubectl::kubectl;
+use elector_tests::operators::{Election, place, short_timings};
+use kube::ResourceExt as _;
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+const SOON: Duration = Duration::from_secs(2);
+/// From one leader's file to the next one's, when it is asked for: beside other tests.
+const HANDOVER: Duration = Duration::from_millis(500);
+/// The same alone.
+const HANDOVER_ALONE: Duration = Duration::from_millis(100);
+
+/// An election with three candidates, which are ready.
+struct Scene {
+    election: Election<'static>,
+    candidates: Vec<Candidate>,
+    namespace: Namespace<'static>,
+}
+
+impl Scene {
+    async fn set(prefix: &str) -> Result<Scene> {
+        let namespace = place(prefix).await?;
+        let election = Election::create(&namespace, "billing", short_timings()).await?;
+        election.until_reason(ConditionType::Ready, Reason::Reconciled).await?;
+        let mut candidates = Vec::new();
+        for pod in ["billing-0", "billing-1", "billing-2"] {
+            candidates.push(Candidate::start(&namespace, "billing", pod, &AgentOptions::default()).await?);
+            namespace.set_pod_ready(pod, true).await?;
+            candidates[0].leads_within(Duration::from_secs(5)).await?;
+        }
+        election.until_held_by("billing-0").await?;
+        Ok(Scene { election, candidates, namespace })
+    }
+
+    fn candidate(&self, name: &str) -> Result<&Candidate> {
+        self.candidates.iter().find(|candidate| candidate.name() == name).context("no such candidate")
+    }
+
+    /// As a user asks.
+    async fn ask_for(&self, target: &str) -> Result<()> {
+        let request = format!("{TRANSFER_ANNOTATION}={target}");
+        let annotate = ["-n", self.namespace.name(), "annotate", "--overwrite", "leaderelection", "billing", &request];
+        kubectl(&self.namespace.cluster().kubeconfig(), &annotate, "").await.map(drop)
+    }
+
+    /// The note of the event of that reason, once the request is gone.
+    async fn answer(&self, reason: &str) -> Result<String> {
+        let gone = |election: &LeaderElection| !election.annotations().contains_key(TRANSFER_ANNOTATION);
+        self.election.until("the request is taken back", gone).await?;
+        let events = self.election.events().await?;
+        let told = events.iter().rev().find(|(told, _)| told.starts_with("Transfer")).context("nothing is told")?;
+        ensure!(told.0 == reason, "{events:?}");
+        Ok(told.1.clone())
+    }
+
+    fn with_pause(paused: bool) -> Value {
+        let mut spec = short_timings();
+        spec["paused"] = json!(paused);
+        spec
+    }
+
+    async fn until_no_hint(&self) -> Result<()> {
+        let begun = Instant::now();
+        while self.election.lease().await?.annotation(HINTS_ANNOTATION).is_some() {
+            ensure!(begun.elapsed() < SOON, "the hint stays");
+            sleep(Duration::from_millis(10)).await;
+        }
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_pause_ends_the_tenure_and_nobody_leads_until_it_is_over() {
+    let scene = Scene::set("paused").await.unwrap();
+    scene.election.apply(Scene::with_pause(true)).await.unwrap();
+    scene.candidate("billing-0").unwrap().yields_within(SOON).await.unwrap();
+    scene.election.until_reason(ConditionType::LeaderElected, Reason::Paused).await.unwrap();
+    assert_eq!(scene.candidate("billing-0").unwrap().said("election is paused").len(), 1);
+    let lease = scene.election.lease().await.unwrap();
+    assert_eq!((lease.spec.get("holderIdentity"), &lease.spec["leaseDurationSeconds"]), (None, &json!(1)));
+    // Longer than a lease lasts.
+    sleep(Duration::from_secs(7)).await;
+    assert!(scene.candidates.iter().all(|candidate| !candidate.leads()));
+    assert_eq!(scene.election.get().await.unwrap().status.unwrap().holder, None);
+
+    scene.election.apply(Scene::with_pause(false)).await.unwrap();
+    let next = leader(&scene.candidates, SOON).await.unwrap();
+    scene.election.until_held_by(next.name()).await.unwrap();
+    assert_eq!(scene.election.event_reasons().await.unwrap(), ["LeaderElected", "LeaderLost", "LeaderElected"]);
+    scene.until_no_hint().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_pod_that_is_asked_for_leads_and_the_request_goes() {
+    let scene = Scene::set("transfer").await.unwrap();
+    let mut old = "billing-0";
+    let rounds = std::env::var("ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(3);
+    let mut leaderless = Vec::new();
+    for round in 1..=rounds {
+        let target = ["billing-0", "billing-1", "billing-2"][round % 3];
+        let version = scene.election.lease().await.unwrap().metadata.resource_version;
+        let asked = Instant::now();
+        scene.ask_for(target).await.unwrap();
+        // It is seen to go, within a millisecond.
+        scene.candidate(old).unwrap().yields_within(SOON).await.unwrap();
+        let gone = SystemTime::now();
+        scene.candidate(target).unwrap().leads_within(SOON).await.unwrap();
+        let came = scene.candidate(target).unwrap().leads_since().unwrap();
+        leaderless.push(came.duration_since(gone).unwrap_or_default());
+        println!("{target} led {:?} after it was asked for, as kubectl began", asked.elapsed());
+        assert_eq!(scene.answer("TransferCompleted").await.unwrap(), format!("asked for {target}: {target} leads"));
+        scene.until_no_hint().await.unwrap();
+        scene.election.until_held_by(target).await.unwrap();
+        assert_ne!(scene.election.lease().await.unwrap().metadata.resource_version, version);
+        assert_eq!(scene.candidates.iter().filter(|candidate| candidate.leads()).count(), 1);
+        old = target;
+    }
+    leaderless.sort_unstable();
+    println!("without a leader: median {:?}, max {:?} of {rounds}", leaderless[rounds / 2], leaderless[rounds - 1]);
+    let most = if std::env::var_os("ROUNDS").is_some() { HANDOVER_ALONE } else { HANDOVER };
+    assert!(leaderless[rounds - 1] <= most, "{leaderless:?}");
+}
+
+#[tokio::test]
+async fn anybody_else_is_whoever_comes_first() {
+    let scene = Scene::set("transfer-any").await.unwrap();
+    scene.ask_for("*").await.unwrap();
+    let note = scene.answer("TransferCompleted").await.unwrap();
+    let next = leader(&scene.candidates, SOON).await.unwrap();
+    assert_ne!(next.name(), "billing-0");
+    assert_eq!(note, format!("asked for *: {} leads", next.name()));
+}
+
+#[tokio::test]
+async fn a_request_that_cannot_be_followed_is_refused_and_costs_nothing() {
+    let scene = Scene::set("transfer-refused").await.unwrap();
+    let version = scene.candidate("billing-0").unwrap().leads_since().unwrap();
+    for (target, why) in [("billing-9", "is no pod that may lead"), ("billing-0", "billing-0 leads already")] {
+        scene.ask_for(target).await.unwrap();
+        let note = scene.answer("TransferRefused").await.unwrap();
+        assert!(note.contains(why), "{note}");
+    }
+    scene.namespace.set_pod_ready("billing-1", false).await.unwrap();
+    let unready = |election: &LeaderElection| election.status.as_ref().is_some_and(|it| it.ready_candidates == Some(2));
+    scene.election.until("it is not ready", unready).await.unwrap();
+    scene.ask_for("billing-1").await.unwrap();
+    assert!(scene.answer("TransferRefused").await.unwrap().contains("pod billing-1 is not ready"));
+    assert_eq!(scene.candidate("billing-0").unwrap().leads_since().unwrap(), version, "it has led all the time");
+    assert_eq!(scene.election.lease().await.unwrap().annotation(HINTS_ANNOTATION), None);
+}
+
+/// A successor that does not take the Lease keeps others from it for a retry period only.
+#[tokio::test]
+async fn a_pod_that_is_asked_for_and_hangs_does_not_leave_the_election_without_a_leader() {
+    let scene = Scene::set("transfer-hung").await.unwrap();
+    let hung = scene.candidate("billing-1").unwrap();
+    for id in [hung.supervisor().unwrap(), hung.electing().unwrap()] {
+        rustix::process::kill_process(id, rustix::process::Signal::STOP).unwrap();
+    }
+    scene.ask_for("billing-1").await.unwrap();
+    let note = scene.answer("TransferRefused").await.unwrap();
+    assert!(note.ends_with("was faster than billing-1"), "{note}");
+    let next = leader(&scene.candidates, SOON).await.unwrap();
+    assert_ne!(next.name(), "billing-1");
+    hung.process().kill();
+}
