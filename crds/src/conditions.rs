@@ -30,6 +30,8 @@ macro_rules! names {
     };
 }
 
+pub(crate) use names;
+
 names! {
     /// What a condition is about.
     ConditionType {

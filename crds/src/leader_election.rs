@@ -9,6 +9,7 @@ use schemars::transform::RecursiveTransform;
 use serde::{Deserialize, Serialize};
 
 use crate::annotations::ELECTION_LABEL;
+use crate::conditions::names;
 use crate::selector::CandidateSelector;
 use crate::validation;
 
@@ -154,6 +155,11 @@ pub struct LeaderElectionStatus {
     #[schemars(extend("format" = "int32"))]
     pub ready_candidates: Option<i64>,
 
+    /// The last tenures, the latest first: ten, as far as the operator has seen them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10))]
+    pub history: Vec<PastTenure>,
+
     /// Ready: what was asked for is in place. LeaderElected: somebody leads. CandidatesReady: those who may lead can.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = validation::conditions)]
@@ -178,6 +184,53 @@ pub struct Holder {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "date-time"))]
     pub acquire_time: Option<String>,
+}
+
+/// A tenure that is under way, or over.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase")]
+pub struct PastTenure {
+    /// The pod that led; the identity itself if it names no pod.
+    pub holder: String,
+
+    /// The Lease's holderIdentity.
+    pub identity: String,
+
+    /// Which tenure it was, as the Lease counts them.
+    #[schemars(extend("format" = "int32"))]
+    pub lease_transitions: i64,
+
+    /// When it began, by the holder's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "date-time"))]
+    pub from: Option<String>,
+
+    /// When the operator saw that it was over, by its own clock. Absent: it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "date-time"))]
+    pub until: Option<String>,
+
+    /// Why it ended: Released, Transferred, Paused, Expired, Replaced or LeaseDeleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+names! {
+    /// Why a tenure ended, as [`PastTenure::reason`] has it.
+    TenureEnd {
+        /// Its holder gave it up.
+        Released,
+        /// The same, for another was asked for.
+        Transferred,
+        /// The same, for the election is paused.
+        Paused,
+        /// Its holder was silent for too long.
+        Expired,
+        /// Somebody else's name, or nobody's, or another tenure of the same holder is in the Lease.
+        Replaced,
+        /// The Lease was deleted.
+        LeaseDeleted,
+    }
 }
 
 impl LeaderElectionSpec {

@@ -31,7 +31,7 @@ pub use annotations::{
 };
 pub use leader_election::{
     CandidateIdentity, Candidates, DEFAULT_SERVICE_ACCOUNT, Holder, LeaderElection, LeaderElectionSpec,
-    LeaderElectionStatus,
+    LeaderElectionStatus, PastTenure, TenureEnd,
 };
 pub use lease::StoredLease;
 pub use oddity::Oddity;

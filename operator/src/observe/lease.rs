@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use elector_crds::annotations::TimingsAnnotation;
 use elector_crds::lease::{self, UnusableLease};
-use elector_crds::{ADOPT_ANNOTATION, Oddity, STRICT_IDENTITY_LABEL, StoredLease};
-use elector_election::{Lease, MAX_LEASE_DURATION_SECONDS, UNKNOWN_HOLDER};
+use elector_crds::{ADOPT_ANNOTATION, Oddity, STRICT_IDENTITY_LABEL, StoredLease, TenureEnd};
+use elector_election::{Lease, MAX_LEASE_DURATION_SECONDS, Record, UNKNOWN_HOLDER};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::ResourceExt;
 
 use super::Now;
+use super::tenure::was_released;
 use crate::{MANAGED_BY_LABEL, NAME};
 
 /// A Lease as it was last seen.
@@ -35,8 +36,21 @@ pub struct LeaseSeen {
     pub annotation: TimingsAnnotation,
     /// The watch has shown it: then it has shown all that was there before, too.
     pub watched: bool,
+    /// The last tenure that was seen to end under this uid.
+    pub ended: Option<Ended>,
     /// When it was last read from the store itself: a watch may be dead without anybody noticing.
     pub read_at: Option<Duration>,
+}
+
+/// A tenure that is over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// Whose it was.
+    pub identity: String,
+    /// Which one it was.
+    pub transitions: u32,
+    /// What has become of it.
+    pub how: TenureEnd,
 }
 
 /// What is remembered of a name, whatever becomes of its Lease.
@@ -67,16 +81,18 @@ impl LeaseSeen {
             watched: false,
             seen_at: now.at,
             moved: false,
+            ended: None,
             read_at: None,
         })
     }
 
     /// The same Lease, seen again or changed.
     pub(super) fn then(&self, stored: &StoredLease, now: Now) -> Result<LeaseSeen, UnusableLease> {
-        let next = LeaseSeen::first(stored, now)?;
+        let mut next = LeaseSeen::first(stored, now)?;
+        next.ended = end_of(&self.lease, &next.lease).or_else(|| self.ended.clone());
         let (last_record, record) = (&self.lease.record, &next.lease.record);
         if last_record.uid != record.uid {
-            return Ok(next);
+            return Ok(LeaseSeen { ended: None, ..next });
         }
         let longest_duration_seconds = if next.begins_after(self) {
             next.longest_duration_seconds
@@ -158,8 +174,89 @@ impl History {
     }
 }
 
+/// Of the tenure that `last` shows, if `next` shows that it is over.
+fn end_of(last: &Lease, next: &Lease) -> Option<Ended> {
+    let Record { holder: identity, transitions, acquire_time, .. } = &last.record;
+    let goes_on = next.record.holder == *identity
+        && next.record.transitions == *transitions
+        && next.record.acquire_time == *acquire_time;
+    if goes_on || identity.is_empty() || identity == UNKNOWN_HOLDER {
+        return None;
+    }
+    let how = if next.record.holder.is_empty() && was_released(next) {
+        match &next.hints {
+            hints if hints.paused => TenureEnd::Paused,
+            hints if hints.end_tenure == Some(*transitions) => TenureEnd::Transferred,
+            _ => TenureEnd::Released,
+        }
+    } else if next.begins_tenure_after(last) && next.record.holder != *identity {
+        // An agent takes what was not given up only when it was silent for long enough.
+        TenureEnd::Expired
+    } else {
+        TenureEnd::Replaced
+    };
+    Some(Ended { identity: identity.clone(), transitions: *transitions, how })
+}
+
 fn log(stored: &StoredLease, oddities: &[Oddity]) {
     for oddity in oddities {
         tracing::debug!(namespace = stored.namespace(), lease = stored.name_any(), %oddity, "odd lease");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use elector_election::{AgentMark, Hints, ReleaseMark, ResourceVersion, Timestamp};
+
+    use super::*;
+
+    fn held(holder: &str, transitions: u32) -> Lease {
+        let time = Timestamp::from_microseconds(i64::from(transitions));
+        let (uid, holder) = ("uid".to_owned(), holder.to_owned());
+        Lease {
+            resource_version: ResourceVersion(1),
+            record: Record { uid, holder, acquire_time: Some(time), renew_time: Some(time), transitions },
+            lease_duration_seconds: 15,
+            timings: None,
+            never_held: false,
+            least_wait_seconds: 0,
+            hints: Hints::default(),
+            agent: Some(AgentMark { start: "n1".to_owned(), transitions, release: None }),
+        }
+    }
+
+    fn released(transitions: u32, hints: Hints) -> Lease {
+        let mut lease = Lease { hints, lease_duration_seconds: 1, ..held("", transitions) };
+        let renew_time = Timestamp::from_microseconds(99);
+        lease.record.renew_time = Some(renew_time);
+        let release = Some(ReleaseMark { uid: "uid".to_owned(), transitions, renew_time });
+        lease.agent = Some(AgentMark { start: "n1".to_owned(), transitions, release });
+        lease
+    }
+
+    #[test]
+    fn how_a_tenure_ended_is_told_by_what_comes_next() {
+        let last = held("a", 4);
+        let how = |next: &Lease| end_of(&last, next).map(|ended| ended.how);
+        assert_eq!(how(&last), None);
+        let mut renewed = held("a", 4);
+        renewed.record.renew_time = Some(Timestamp::from_microseconds(50));
+        assert_eq!(how(&renewed), None);
+        assert_eq!(how(&released(4, Hints::default())), Some(TenureEnd::Released));
+        assert_eq!(how(&released(4, Hints { paused: true, ..Hints::default() })), Some(TenureEnd::Paused));
+        let asked = Hints { end_tenure: Some(4), ..Hints::default() };
+        assert_eq!(how(&released(4, asked)), Some(TenureEnd::Transferred));
+        let earlier = Hints { end_tenure: Some(3), ..Hints::default() };
+        assert_eq!(how(&released(4, earlier)), Some(TenureEnd::Released));
+        assert_eq!(how(&held("b", 5)), Some(TenureEnd::Expired));
+        assert_eq!(how(&held("a", 5)), Some(TenureEnd::Replaced), "a restarted holder begins another tenure");
+        assert_eq!(how(&Lease { agent: last.agent.clone(), ..held("", 4) }), Some(TenureEnd::Replaced));
+    }
+
+    #[test]
+    fn nobody_has_no_tenure_that_could_end() {
+        for nobody in ["", UNKNOWN_HOLDER] {
+            assert_eq!(end_of(&held(nobody, 4), &held("b", 5)), None, "{nobody}");
+        }
     }
 }

@@ -27,7 +27,7 @@ use kube::ResourceExt;
 use kube::core::{Selector, SelectorExt};
 use kube::runtime::watcher::Event;
 
-pub use self::lease::{History, LeaseSeen};
+pub use self::lease::{Ended, History, LeaseSeen};
 use self::listing::{Change, Listing};
 pub use self::observed::{Now, Observed, Trouble};
 pub use self::pod::Pod;

@@ -5,6 +5,7 @@
 
 mod candidates;
 mod events;
+mod history;
 pub mod lease;
 pub mod rbac;
 mod status;

@@ -4,6 +4,7 @@ use elector_crds::conditions::{self, ConditionType, Reason, Status, condition};
 use elector_crds::{Holder, LeaderElectionStatus, format_timestamp, identity};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
+use super::history::history;
 use super::lease::Standing;
 use super::{View, candidates, name, rbac};
 use crate::observe::{LeaseSeen, Phase};
@@ -12,6 +13,8 @@ pub(super) fn status(view: &View<'_>) -> LeaderElectionStatus {
     let stored = view.election.status.clone().unwrap_or_default();
     let candidates = candidates::candidates(view);
     let (elected, holder) = leader_elected(view, &stored);
+    let leads = elected.status == Status::True.as_str();
+    let history = history(view, &stored, holder.as_ref().filter(|_| leads));
     let mut conditions = stored.conditions;
     for mut condition in [ready(view), elected, candidates::candidates_ready(view, &candidates)] {
         condition.observed_generation = view.election.metadata.generation;
@@ -29,6 +32,7 @@ pub(super) fn status(view: &View<'_>) -> LeaderElectionStatus {
         lease_transitions: lease.map(|record| record.transitions.into()).or(stored.lease_transitions),
         candidates: i64::try_from(candidates.len()).ok(),
         ready_candidates: i64::try_from(candidates::ready_count(&candidates)).ok(),
+        history,
         conditions,
     }
 }

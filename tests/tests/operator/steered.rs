@@ -68,6 +68,12 @@ impl Scene {
         spec
     }
 
+    /// Why the tenures ended that the status remembers, the latest first.
+    async fn ends(&self) -> Result<Vec<String>> {
+        let history = self.election.get().await?.status.unwrap_or_default().history;
+        Ok(history.into_iter().map(|tenure| tenure.reason.unwrap_or_default()).collect())
+    }
+
     async fn until_no_hint(&self) -> Result<()> {
         let begun = Instant::now();
         while self.election.lease().await?.annotation(HINTS_ANNOTATION).is_some() {
@@ -97,6 +103,7 @@ async fn a_pause_ends_the_tenure_and_nobody_leads_until_it_is_over() {
     scene.election.until_held_by(next.name()).await.unwrap();
     assert_eq!(scene.election.event_reasons().await.unwrap(), ["LeaderElected", "LeaderLost", "LeaderElected"]);
     scene.until_no_hint().await.unwrap();
+    assert_eq!(scene.ends().await.unwrap(), ["", "Paused"]);
 }
 
 #[tokio::test]
@@ -124,6 +131,9 @@ async fn the_pod_that_is_asked_for_leads_and_the_request_goes() {
         assert_eq!(scene.candidates.iter().filter(|candidate| candidate.leads()).count(), 1);
         old = target;
     }
+    let ends = scene.ends().await.unwrap();
+    assert_eq!(ends.len(), (rounds + 1).min(10));
+    assert!(ends[1..].iter().all(|end| end == "Transferred"), "{ends:?}");
     leaderless.sort_unstable();
     println!("without a leader: median {:?}, max {:?} of {rounds}", leaderless[rounds / 2], leaderless[rounds - 1]);
     let most = if std::env::var_os("ROUNDS").is_some() { HANDOVER_ALONE } else { HANDOVER };

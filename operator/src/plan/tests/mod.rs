@@ -1,6 +1,7 @@
 //! Scenarios: what is emitted, and that nothing else is.
 
 mod candidates;
+mod history;
 mod lease;
 mod objects;
 mod status;
@@ -78,6 +79,7 @@ fn never_held() -> LeaseSeen {
         moved: false,
         annotation: timings(true),
         watched: true,
+        ended: None,
         read_at: None,
     }
 }

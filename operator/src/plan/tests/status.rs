@@ -32,6 +32,9 @@ fn a_holder_shows_with_its_pod_and_node() {
             "leaseTransitions": 4,
             "candidates": 2,
             "readyCandidates": 2,
+            "history": [{
+                "holder": "billing-0", "identity": "billing-0_billing-0-uid", "leaseTransitions": 4, "from": ACQUIRED,
+            }],
             "conditions": [
                 {
                     "type": "Ready", "status": "True", "reason": "Reconciled", "observedGeneration": 1,
