@@ -8,11 +8,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use elector_agent::status::Report;
-use elector_crds::annotations::TimingsAnnotation;
+use elector_crds::annotations::{TimingsAnnotation, hints_to_json};
 use elector_crds::lease::{FirstRecord, apply, read};
-use elector_crds::{LeaderElection, StoredLease, TIMINGS_ANNOTATION, parse_timestamp};
+use elector_crds::{HINTS_ANNOTATION, LeaderElection, StoredLease, TIMINGS_ANNOTATION, parse_timestamp};
 use elector_election::{
-    AgentMark, Answer, Candidate, Election, Lease, Moment, Now, ReleaseMark, Request, Timestamp, Timings,
+    AgentMark, Answer, Candidate, Election, Hints, Lease, Moment, Now, ReleaseMark, Request, Timestamp, Timings,
     UNKNOWN_HOLDER, Write,
 };
 use elector_operator::plan::rbac;
@@ -92,6 +92,13 @@ fn with_timings(mut lease: StoredLease, mark: TimingsAnnotation) -> StoredLease 
     lease
 }
 
+/// What an operator asks for beside.
+fn with_hints(mut lease: StoredLease) -> StoredLease {
+    let hints = Hints { paused: false, end_tenure: Some(4), successor: Some("billing-1_5f0c".to_owned()) };
+    lease.set_annotation(HINTS_ANNOTATION, hints_to_json(&hints));
+    lease
+}
+
 /// What an operator creates.
 fn made(record: &FirstRecord, mark: TimingsAnnotation) -> StoredLease {
     let mut lease = stored();
@@ -112,7 +119,7 @@ fn this_version_says_what_is_on_record_for_its_minor_version() {
     let confirmed = TimingsAnnotation::default();
     let says = [
         ("held by an agent", with_timings(written(HOLDER, 60, 4, None), confirmed)),
-        ("released by an agent", written("", 1, 4, Some(release))),
+        ("released by an agent", written("", 1, 4, Some(release.clone()))),
         ("created by an agent", written(UNKNOWN_HOLDER, 15, 0, None)),
         (
             "created by an operator, not confirmed yet",
@@ -124,6 +131,7 @@ fn this_version_says_what_is_on_record_for_its_minor_version() {
             "created by an operator that was late, and knows better",
             made(&restored, TimingsAnnotation { wait_seconds: 90, ..confirmed }),
         ),
+        ("released by an agent, for somebody else", with_hints(written("", 1, 4, Some(release)))),
     ];
     let (major, minor) = minor();
     let contract = contract((major, minor)).unwrap();

@@ -44,6 +44,7 @@ async fn an_empty_spec_is_complete() {
     let stored = ask(&namespace, "billing", &json!({})).await.unwrap();
     let complete = json!({
         "candidates": {"serviceAccountNames": ["default"], "identity": "Pod"},
+        "paused": false,
         "leaseDurationSeconds": 15, "renewDeadlineSeconds": 10, "retryPeriodSeconds": 2, "releaseDelaySeconds": 0,
     });
     assert_eq!(stored.data["spec"], complete);
