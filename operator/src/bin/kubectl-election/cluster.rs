@@ -1,0 +1,139 @@
+//! The cluster, reached as kubectl reaches it. Every request has a timeout, and a failure says what to do.
+
+use std::time::Duration;
+
+use elector_crds::LeaderElection;
+use k8s_openapi::NamespaceResourceScope;
+use kube::config::{Config, KubeConfigOptions, Kubeconfig, KubeconfigError};
+use kube::{Api, Client, Error, Resource};
+use tokio::time::timeout;
+
+use crate::cli::Reach;
+use crate::failure::{Failure, chain};
+
+/// How long a request may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long a connection may be silent, in which a watch runs: longer than any.
+const READ_TIMEOUT: Duration = Duration::from_secs(75);
+
+/// A cluster, and the namespace that is meant.
+pub(crate) struct Cluster {
+    client: Client,
+    server: String,
+    pub(crate) namespace: String,
+}
+
+impl Cluster {
+    /// Nothing is asked of it yet.
+    ///
+    /// # Errors
+    /// When no kubeconfig says where it is, or who asks.
+    pub(crate) async fn reach(reach: &Reach) -> Result<Cluster, Failure> {
+        let mut config = config(reach).await?;
+        config.default_retry = false;
+        config.connect_timeout = Some(Duration::from_secs(5));
+        config.read_timeout = Some(READ_TIMEOUT);
+        let namespace = reach.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
+        let server = config.cluster_url.to_string();
+        let client = Client::try_from(config).map_err(|error| Failure::usage(chain(&error)))?;
+        Ok(Cluster { client, server, namespace })
+    }
+
+    /// Objects of the namespace.
+    pub(crate) fn api<K>(&self) -> Api<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+    {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// Objects of all namespaces, or of none.
+    pub(crate) fn api_of_all<K: Resource<DynamicType = ()>>(&self) -> Api<K> {
+        Api::all(self.client.clone())
+    }
+
+    /// What an election asks for, and what the operator says of it.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be read.
+    pub(crate) async fn election(&self, name: &str) -> Result<LeaderElection, Failure> {
+        let missing = || {
+            Failure::failed(format!(
+                "no LeaderElection {name} in namespace {}; see kubectl election list -A",
+                self.namespace
+            ))
+        };
+        let found = self.ask("read the LeaderElection", self.api::<LeaderElection>().get_opt(name)).await;
+        match found? {
+            Some(election) => Ok(election),
+            // Without its definition none can be found either, which a list tells apart.
+            None => self.definition_is_there().await.and_then(|()| Err(missing())),
+        }
+    }
+
+    async fn definition_is_there(&self) -> Result<(), Failure> {
+        let one = kube::api::ListParams::default().limit(1);
+        match timeout(PATIENCE, self.api::<LeaderElection>().list(&one)).await {
+            Ok(Err(error)) if is_without_definition(&error) => Err(self.failure("list LeaderElections", &error)),
+            Ok(Ok(_) | Err(_)) | Err(_) => Ok(()),
+        }
+    }
+
+    /// What the API server answers to a request that is to `doing`.
+    ///
+    /// # Errors
+    /// When it refuses, or does not answer in time.
+    pub(crate) async fn ask<T>(
+        &self,
+        doing: &str,
+        request: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Failure> {
+        match timeout(PATIENCE, request).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(self.failure(doing, &error)),
+            Err(_) => Err(self.unreachable(&format!("no answer within {} s", PATIENCE.as_secs()))),
+        }
+    }
+
+    fn failure(&self, doing: &str, error: &Error) -> Failure {
+        match error {
+            error if is_without_definition(error) => Failure::failed(format!(
+                "{} knows no LeaderElections: install leader-elector there, or choose another --context",
+                self.server
+            )),
+            Error::Api(status) => Failure::failed(format!("failed to {doing}: {}", status.message)),
+            Error::Auth(_) => Failure::usage(format!("failed to {doing}: {}; look at --context", chain(error))),
+            Error::Service(source) => self.unreachable(&chain(&**source)),
+            error => Failure::failed(format!("failed to {doing}: {}", chain(error))),
+        }
+    }
+
+    fn unreachable(&self, why: &str) -> Failure {
+        Failure::failed(format!("failed to reach {}: {why}; look at --context and --kubeconfig", self.server))
+    }
+}
+
+/// The answer to a path that is none is no Status, which one to a missing object is.
+fn is_without_definition(error: &Error) -> bool {
+    matches!(error, Error::Api(status) if status.code == 404 && status.reason != "NotFound")
+}
+
+async fn config(reach: &Reach) -> Result<Config, Failure> {
+    let unusable = |error: KubeconfigError| {
+        Failure::usage(format!("{}; name another by --kubeconfig, KUBECONFIG or --context", chain(&error)))
+    };
+    let options = KubeConfigOptions { context: reach.context.clone(), ..KubeConfigOptions::default() };
+    let read = match &reach.kubeconfig {
+        Some(path) => Kubeconfig::read_from(path),
+        None => Kubeconfig::read(),
+    };
+    match read {
+        Ok(kubeconfig) => Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(unusable),
+        // As kubectl does in a pod.
+        Err(error) if reach.kubeconfig.is_none() && reach.context.is_none() => {
+            Config::incluster().map_err(|_| unusable(error))
+        }
+        Err(error) => Err(unusable(error)),
+    }
+}

@@ -1,0 +1,131 @@
+//! `__complete`: how a command line may go on, in the form that kubectl asks its plugins' `kubectl_complete-…` for.
+
+use std::ffi::OsString;
+use std::fmt::Debug;
+
+use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
+use elector_crds::LeaderElection;
+use k8s_openapi::api::core::v1::{Namespace, Pod};
+use kube::api::ListParams;
+use kube::config::Kubeconfig;
+use kube::{Api, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
+
+use crate::cli::{Cli, Reach};
+use crate::cluster::Cluster;
+use crate::failure::Failure;
+use crate::print::print;
+
+/// As the first argument.
+pub(crate) const COMMAND: &str = "__complete";
+
+/// Cobra's word for: nothing but these, and no files.
+const NO_FILES: &str = ":4";
+/// And for: files, where there is nothing.
+const FILES: &str = ":0";
+
+/// Prints a line for each way in which the last of `words` may go on; after a tab, what it is.
+///
+/// # Errors
+/// When nobody can read them. What cannot be found out is left out: the line is being typed.
+pub(crate) async fn complete(words: &[OsString]) -> Result<(), Failure> {
+    let words: Vec<&str> = words.iter().filter_map(|word| word.to_str()).collect();
+    let (word, before) = words.split_last().map_or(("", &[][..]), |(word, before)| (*word, before));
+    let mut lines = ways(word, before).await;
+    lines.retain(|line| line.starts_with(word));
+    let is_file = before.last() == Some(&"--kubeconfig");
+    lines.push(if is_file { FILES } else { NO_FILES }.to_owned());
+    print(&(lines.join("\n") + "\n"))
+}
+
+async fn ways(word: &str, before: &[&str]) -> Vec<String> {
+    let line = std::iter::once("kubectl-election").chain(before.iter().copied());
+    let Ok(matches) = Cli::command().ignore_errors(true).try_get_matches_from(line) else { return Vec::new() };
+    let command = matches.subcommand();
+    let named = command.and_then(|(_, matches)| matches.try_get_one::<String>("name").ok().flatten());
+    match (before.last().copied(), command) {
+        (Some("-n" | "--namespace"), _) => names(&matches, None, Cluster::api_of_all::<Namespace>).await,
+        (Some("--context"), _) => contexts(&matches),
+        (Some("--kubeconfig" | "--timeout"), _) => Vec::new(),
+        (Some("-o" | "--output"), Some((name, _))) => formats(name),
+        (Some("--to"), _) => match named {
+            Some(name) => names(&matches, candidates(&matches, name).await, Cluster::api::<Pod>).await,
+            None => Vec::new(),
+        },
+        (_, command) if word.starts_with('-') => flags(command.map(|(name, _)| name)),
+        (_, None) => commands(),
+        (_, Some(_)) if named.is_some() => Vec::new(),
+        (_, Some((name, _))) if takes_a_name(name) => names(&matches, None, Cluster::api::<LeaderElection>).await,
+        (_, Some(_)) => Vec::new(),
+    }
+}
+
+fn commands() -> Vec<String> {
+    let command = Cli::command();
+    command.get_subcommands().map(|command| described(command.get_name(), command.get_about())).collect()
+}
+
+fn takes_a_name(command: &str) -> bool {
+    let cli = Cli::command();
+    let command = cli.find_subcommand(command);
+    command.is_some_and(|command| command.get_positionals().any(|argument| argument.get_id() == "name"))
+}
+
+fn flags(command: Option<&str>) -> Vec<String> {
+    let cli = Cli::command();
+    let of_command = command.and_then(|command| cli.find_subcommand(command));
+    let arguments = of_command.into_iter().chain([&cli]).flat_map(|command| command.get_arguments());
+    let flags =
+        arguments.filter_map(|argument| Some(described(&format!("--{}", argument.get_long()?), argument.get_help())));
+    flags.collect()
+}
+
+fn formats(command: &str) -> Vec<String> {
+    let cli = Cli::command();
+    let output = cli
+        .find_subcommand(command)
+        .and_then(|command| command.get_arguments().find(|argument| argument.get_id() == "output"));
+    let values = output.map(|output| output.get_possible_values()).unwrap_or_default();
+    values.iter().map(|value| value.get_name().to_owned()).collect()
+}
+
+fn described(name: &str, what: Option<&impl ToString>) -> String {
+    what.map_or_else(|| name.to_owned(), |what| format!("{name}\t{}", what.to_string()))
+}
+
+/// Flags that are global stand before the command or behind it, and a line that is not complete yet is not put together.
+fn reach(matches: &ArgMatches) -> Reach {
+    let read = |matches| Reach::from_arg_matches(matches).unwrap_or_default();
+    let before = read(matches);
+    let behind = matches.subcommand().map(|(_, matches)| read(matches)).unwrap_or_default();
+    Reach {
+        kubeconfig: behind.kubeconfig.or(before.kubeconfig),
+        context: behind.context.or(before.context),
+        namespace: behind.namespace.or(before.namespace),
+    }
+}
+
+fn contexts(matches: &ArgMatches) -> Vec<String> {
+    let read = match reach(matches).kubeconfig {
+        Some(path) => Kubeconfig::read_from(path),
+        None => Kubeconfig::read(),
+    };
+    read.map(|read| read.contexts.into_iter().map(|context| context.name).collect()).unwrap_or_default()
+}
+
+/// The label selector of an election's candidates.
+async fn candidates(matches: &ArgMatches, name: &str) -> Option<String> {
+    let cluster = Cluster::reach(&reach(matches)).await.ok()?;
+    let election = cluster.election(name).await.ok()?;
+    Some(election.spec.selector(name).to_string())
+}
+
+async fn names<K>(matches: &ArgMatches, labels: Option<String>, api: impl Fn(&Cluster) -> Api<K>) -> Vec<String>
+where
+    K: Resource + Clone + Debug + DeserializeOwned,
+{
+    let Ok(cluster) = Cluster::reach(&reach(matches)).await else { return Vec::new() };
+    let list = ListParams { label_selector: labels, ..ListParams::default() };
+    let listed = cluster.ask("list names", api(&cluster).list(&list)).await;
+    listed.map(|listed| listed.items.iter().map(ResourceExt::name_any).collect()).unwrap_or_default()
+}

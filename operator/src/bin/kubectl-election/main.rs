@@ -1,0 +1,62 @@
+//! `kubectl election`: see the README.
+
+mod age;
+mod cli;
+mod cluster;
+mod complete;
+mod failure;
+mod list;
+mod paint;
+mod print;
+mod sight;
+mod status;
+mod steer;
+mod table;
+mod watch;
+
+use std::env;
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use crate::cli::{Cli, Command, Target};
+use crate::cluster::Cluster;
+use crate::failure::Failure;
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure { code, said }) => {
+            if !said.is_empty() {
+                print::note(&said);
+            }
+            ExitCode::from(code)
+        }
+    }
+}
+
+fn run() -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::failed)?;
+    let arguments: Vec<OsString> = env::args_os().collect();
+    // Its words are those of a line that is being typed, and no flags of its own.
+    if let [_, first, words @ ..] = arguments.as_slice()
+        && first == complete::COMMAND
+    {
+        return runtime.block_on(complete::complete(words));
+    }
+    let cli = Cli::read(arguments)?;
+    runtime.block_on(act(&cli))
+}
+
+async fn act(cli: &Cli) -> Result<(), Failure> {
+    let cluster = Cluster::reach(&cli.reach).await?;
+    match &cli.command {
+        Command::List { all_namespaces, output } => list::list(&cluster, *all_namespaces, *output).await,
+        Command::Status { name, output } => status::status(&cluster, name, *output).await,
+        Command::Watch { name } => watch::watch(&cluster, name).await,
+        Command::Transfer { name, target: Target { to, to_any: _ }, timeout } => {
+            steer::transfer(&cluster, name, to.as_deref(), *timeout).await
+        }
+        Command::Pause { name, timeout } => steer::pause(&cluster, name, *timeout).await,
+        Command::Resume { name, timeout } => steer::resume(&cluster, name, *timeout).await,
+    }
+}

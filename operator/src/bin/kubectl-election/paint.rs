@@ -1,0 +1,61 @@
+//! Colours on a terminal, and nothing but text elsewhere.
+
+use std::env;
+use std::io::{IsTerminal as _, stdout};
+
+/// How a text is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tone {
+    Plain,
+    Heading,
+    Good,
+    Bad,
+}
+
+/// Whether there are colours.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Paint {
+    colours: bool,
+}
+
+impl Paint {
+    /// Only on a terminal, and not against <https://no-color.org>.
+    pub(crate) fn of_stdout() -> Paint {
+        let unwanted = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let unable = env::var_os("TERM").is_some_and(|value| value == "dumb");
+        Paint { colours: stdout().is_terminal() && !unwanted && !unable }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn new(colours: bool) -> Paint {
+        Paint { colours }
+    }
+
+    pub(crate) fn paint(self, text: &str, tone: Tone) -> String {
+        let text = printable(text);
+        let code = match tone {
+            Tone::Heading => 1,
+            Tone::Good => 32,
+            Tone::Bad => 31,
+            Tone::Plain => return text,
+        };
+        if self.colours { format!("\x1b[{code}m{text}\x1b[0m") } else { text }
+    }
+}
+
+/// On one line, and without what a terminal would follow: whoever holds a Lease may call itself anything.
+pub(crate) fn printable(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_are_for_terminals_and_a_name_brings_none_of_its_own() {
+        assert_eq!(Paint::new(true).paint("True", Tone::Good), "\x1b[32mTrue\x1b[0m");
+        assert_eq!(Paint::new(false).paint("True", Tone::Good), "True");
+        assert_eq!(Paint::new(false).paint("a\x1b[2Jb\nc", Tone::Plain), "a\u{fffd}[2Jb\u{fffd}c");
+    }
+}

@@ -1,0 +1,278 @@
+//! Who leads, from both objects that say so: the Lease at once, and the operator, who sees that nothing happens any more.
+
+use std::time::Duration;
+
+use elector_crds::conditions::{ConditionType, Reason, Status, find};
+use elector_crds::{LeaderElection, StoredLease, identity, lease};
+use elector_election::{Lease, UNKNOWN_HOLDER};
+use futures::StreamExt as _;
+use futures::stream::{self, BoxStream};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::runtime::WatchStreamExt as _;
+use kube::runtime::watcher::{self, Event, watcher};
+use kube::{Error, Resource};
+use serde::de::DeserializeOwned;
+use tokio::time::{Instant, timeout_at};
+
+use crate::cluster::Cluster;
+use crate::failure::chain;
+
+/// How long one watch request lasts: a peer that died silently is noticed a little later.
+const TIMEOUT_SECONDS: u32 = 60;
+
+/// Both objects, as they were last seen.
+#[derive(Debug, Clone)]
+pub(crate) struct Sight {
+    pub(crate) election: LeaderElection,
+    pub(crate) lease: LeaseSight,
+}
+
+/// The Lease, if this user may see it.
+#[derive(Debug, Clone)]
+pub(crate) enum LeaseSight {
+    There(Box<Lease>),
+    Absent,
+    /// With what the API server says, or what is wrong with it.
+    Unreadable(String),
+}
+
+/// Who leads.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Leads {
+    Somebody {
+        /// To show.
+        name: String,
+        /// As the Lease has it.
+        identity: String,
+        /// Its number.
+        tenure: Option<i64>,
+    },
+    /// With why not.
+    Nobody(String),
+}
+
+impl Sight {
+    /// As far as it can be told.
+    pub(crate) fn leads(&self) -> Leads {
+        match &self.lease {
+            LeaseSight::There(_) if self.is_foreign() => {
+                Leads::Nobody("the Lease of that name is not this LeaderElection's".to_owned())
+            }
+            LeaseSight::There(lease) => self.by_lease(lease),
+            LeaseSight::Absent => Leads::Nobody("there is no Lease".to_owned()),
+            LeaseSight::Unreadable(_) => self.by_operator(),
+        }
+    }
+
+    fn by_lease(&self, lease: &Lease) -> Leads {
+        let holder = &lease.record.holder;
+        if holder.is_empty() {
+            if self.election.spec.paused {
+                return Leads::Nobody("the election is paused".to_owned());
+            }
+            let told = self.elected().filter(|told| self.speaks_of(lease) && told.status != Status::True.as_str());
+            let why = told.map_or("the last leader gave the Lease up", |told| &told.message);
+            return Leads::Nobody(why.to_owned());
+        }
+        if let Some(silent) = self.elected().filter(|elected| self.speaks_of(lease) && is_over(elected)) {
+            return Leads::Nobody(silent.message.clone());
+        }
+        if holder == UNKNOWN_HOLDER {
+            return Leads::Nobody("nobody knows who held the Lease last, and candidates wait".to_owned());
+        }
+        Leads::Somebody {
+            name: identity::display_name(holder).to_owned(),
+            identity: holder.clone(),
+            tenure: Some(lease.record.transitions.into()),
+        }
+    }
+
+    fn by_operator(&self) -> Leads {
+        let status = self.election.status.as_ref();
+        let elected = self.elected();
+        match status.and_then(|status| status.holder.as_ref()) {
+            Some(holder) => Leads::Somebody {
+                name: holder.name.clone(),
+                identity: holder.identity.clone(),
+                tenure: status.and_then(|status| status.lease_transitions),
+            },
+            None => Leads::Nobody(elected.map_or_else(
+                || "the operator has not looked at this LeaderElection yet".to_owned(),
+                |elected| elected.message.clone(),
+            )),
+        }
+    }
+
+    /// Whether the operator speaks of the spec as it was then, or later.
+    pub(crate) fn is_answer_to(&self, generation: Option<i64>) -> bool {
+        self.election.status.as_ref().is_some_and(|status| status.observed_generation >= generation)
+    }
+
+    pub(crate) fn condition(&self, type_: ConditionType) -> Option<&Condition> {
+        find(&self.election.status.as_ref()?.conditions, type_)
+    }
+
+    fn elected(&self) -> Option<&Condition> {
+        self.condition(ConditionType::LeaderElected)
+    }
+
+    /// Whether the operator has seen this very tenure.
+    fn speaks_of(&self, lease: &Lease) -> bool {
+        self.election.status.as_ref().is_some_and(|status| {
+            status.lease_uid.as_ref() == Some(&lease.record.uid)
+                && status.lease_transitions == Some(lease.record.transitions.into())
+        })
+    }
+
+    /// Whether the Lease is somebody else's, which the operator leaves alone.
+    fn is_foreign(&self) -> bool {
+        let conflicts = |ready: &Condition| ready.reason == Reason::ObjectConflict.as_str();
+        let knows_lease = self.election.status.as_ref().is_some_and(|status| status.lease_uid.is_some());
+        !knows_lease && self.condition(ConditionType::Ready).is_some_and(conflicts)
+    }
+}
+
+/// Whether a tenure whose holder is still in the Lease is known to be over, or may be.
+fn is_over(elected: &Condition) -> bool {
+    let over = [Reason::LeaseExpired, Reason::WaitingOutUnknownHolder, Reason::Paused];
+    over.iter().any(|reason| elected.reason == reason.as_str())
+}
+
+impl LeaseSight {
+    pub(crate) fn of(stored: Option<StoredLease>) -> LeaseSight {
+        match stored.as_ref().map(lease::read) {
+            Some(Ok((lease, _))) => LeaseSight::There(Box::new(lease)),
+            Some(Err(unusable)) => LeaseSight::Unreadable(unusable.to_string()),
+            None => LeaseSight::Absent,
+        }
+    }
+}
+
+/// Each change of either object.
+pub(crate) struct Sights {
+    seen: BoxStream<'static, Seen>,
+    election: Option<LeaderElection>,
+    lease: Option<LeaseSight>,
+}
+
+/// Why there is nothing to be seen.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Lost {
+    /// The LeaderElection was deleted.
+    Gone,
+    /// A watch failed; it goes on by itself.
+    Failed(String),
+}
+
+/// What came of waiting.
+#[derive(Debug)]
+pub(crate) enum Until {
+    Holds(Box<Sight>),
+    /// With what was seen last.
+    TimeIsOver(Option<Box<Sight>>),
+    /// The LeaderElection was deleted.
+    Gone,
+}
+
+enum Seen {
+    Election(Option<Box<LeaderElection>>),
+    Lease(LeaseSight),
+    Failed(String),
+}
+
+impl Sights {
+    /// From now on.
+    pub(crate) fn of(cluster: &Cluster, name: &str) -> Sights {
+        let elections = watch::<LeaderElection>(cluster, name).map(|seen| match seen {
+            Ok(election) => Seen::Election(election.map(Box::new)),
+            Err(error) => Seen::Failed(chain(&error)),
+        });
+        let leases = watch::<StoredLease>(cluster, name).map(|seen| match seen {
+            Ok(lease) => Seen::Lease(LeaseSight::of(lease)),
+            Err(error) => match refusal(&error) {
+                Some(refusal) => Seen::Lease(LeaseSight::Unreadable(refusal)),
+                None => Seen::Failed(chain(&error)),
+            },
+        });
+        Sights { seen: stream::select(elections, leases).boxed(), election: None, lease: None }
+    }
+
+    /// The next one. Dropped and called again, it misses nothing.
+    ///
+    /// # Errors
+    /// See [`Lost`].
+    pub(crate) async fn next(&mut self) -> Result<Sight, Lost> {
+        loop {
+            match self.seen.next().await {
+                Some(Seen::Election(Some(election))) => self.election = Some(*election),
+                Some(Seen::Election(None)) => return Err(Lost::Gone),
+                Some(Seen::Lease(lease)) => self.lease = Some(lease),
+                Some(Seen::Failed(why)) => return Err(Lost::Failed(why)),
+                None => return Err(Lost::Failed("the watch has ended".to_owned())),
+            }
+            if let (Some(election), Some(lease)) = (&self.election, &self.lease) {
+                return Ok(Sight { election: election.clone(), lease: lease.clone() });
+            }
+        }
+    }
+
+    /// Waits for the first for which something holds, for so long.
+    pub(crate) async fn until(&mut self, patience: Duration, holds: impl Fn(&Sight) -> bool) -> Until {
+        let deadline = Instant::now() + patience;
+        let mut last = None;
+        loop {
+            match timeout_at(deadline, self.next()).await {
+                Ok(Ok(sight)) if holds(&sight) => return Until::Holds(Box::new(sight)),
+                Ok(Ok(sight)) => last = Some(Box::new(sight)),
+                Ok(Err(Lost::Failed(_))) => {}
+                Ok(Err(Lost::Gone)) => return Until::Gone,
+                Err(_) => return Until::TimeIsOver(last),
+            }
+        }
+    }
+}
+
+/// The object of that name, each time that it changes.
+fn watch<K>(cluster: &Cluster, name: &str) -> BoxStream<'static, Result<Option<K>, watcher::Error>>
+where
+    K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
+        + Clone
+        + DeserializeOwned
+        + std::fmt::Debug
+        + Send
+        + 'static,
+{
+    let only = watcher::Config::default().fields(&format!("metadata.name={name}")).timeout(TIMEOUT_SECONDS);
+    let mut listed = false;
+    let seen = watcher(cluster.api::<K>(), only).default_backoff().filter_map(move |event| {
+        let seen = match event {
+            Ok(Event::Init) => {
+                listed = false;
+                None
+            }
+            Ok(Event::InitApply(object)) => {
+                listed = true;
+                Some(Ok(Some(object)))
+            }
+            Ok(Event::InitDone) => (!listed).then_some(Ok(None)),
+            Ok(Event::Apply(object)) => Some(Ok(Some(object))),
+            Ok(Event::Delete(_)) => Some(Ok(None)),
+            Err(error) => Some(Err(error)),
+        };
+        std::future::ready(seen)
+    });
+    seen.boxed()
+}
+
+/// What the API server says where this user may not look.
+fn refusal(error: &watcher::Error) -> Option<String> {
+    match error {
+        watcher::Error::InitialListFailed(Error::Api(status))
+        | watcher::Error::WatchStartFailed(Error::Api(status)) => status.is_forbidden().then(|| status.message.clone()),
+        watcher::Error::InitialListFailed(_)
+        | watcher::Error::WatchStartFailed(_)
+        | watcher::Error::WatchError(_)
+        | watcher::Error::WatchFailed(_)
+        | watcher::Error::NoResourceVersion => None,
+    }
+}

@@ -1,0 +1,229 @@
+//! `status`: all that somebody on call asks first, of one election.
+
+mod text;
+mod wrong;
+
+use elector_crds::{LeaderElection, StoredLease, TRANSFER_ANNOTATION, format_timestamp, identity};
+use elector_election::{Lease, Timestamp};
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt as _;
+use kube::api::ListParams;
+use serde::Serialize;
+
+use crate::cli::Output;
+use crate::cluster::Cluster;
+use crate::failure::Failure;
+use crate::paint::Paint;
+use crate::print::{document, print};
+use crate::sight::{Leads, LeaseSight, Sight};
+
+/// Prints it.
+///
+/// # Errors
+/// When there is no such election, or it cannot be read. A Lease or pods that cannot be are among what is wrong.
+pub(crate) async fn status(cluster: &Cluster, name: &str, output: Option<Output>) -> Result<(), Failure> {
+    let election = cluster.election(name).await?;
+    let said = |failure: Failure| failure.said.trim_start_matches("error: ").to_owned();
+    let lease = match cluster.ask("read the Lease", cluster.api::<StoredLease>().get_opt(name)).await {
+        Ok(lease) => LeaseSight::of(lease),
+        Err(failure) => LeaseSight::Unreadable(said(failure)),
+    };
+    // Of the same moment as the Lease.
+    let now = jiff::Timestamp::now();
+    let matching = ListParams::default().labels_from(&election.spec.selector(name));
+    let pods = cluster.ask("list pods", cluster.api::<Pod>().list(&matching)).await;
+    let pods = pods.map(|pods| pods.items).map_err(said);
+    let report = Report::new(&Sight { election, lease }, pods, Timestamp::from_microseconds(now.as_microsecond()));
+    match output {
+        Some(output) => document(&report, output),
+        None => print(&text::text(&report, now, Paint::of_stdout())),
+    }
+}
+
+/// What is said of an election, for people and programs.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Report {
+    name: String,
+    namespace: String,
+    /// Absent: nobody leads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    leader: Option<LeaderReport>,
+    /// Why nobody leads.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nobody_leads: Option<String>,
+    /// Absent: it is not there, or cannot be read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lease: Option<LeaseReport>,
+    hints: HintsReport,
+    candidates: Vec<CandidateReport>,
+    /// A sentence each.
+    problems: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LeaderReport {
+    name: String,
+    identity: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenure: Option<i64>,
+    /// By the leader's clock.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acquire_time: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct LeaseReport {
+    transitions: u32,
+    lease_duration_seconds: u32,
+    /// By the clock of whoever wrote it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    renew_time: Option<String>,
+    /// By this machine's clock; below zero where that is behind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    renewed_seconds_ago: Option<f64>,
+}
+
+/// What is asked of the candidates.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct HintsReport {
+    /// By the spec.
+    paused: bool,
+    /// By the annotation that the operator has not answered yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    transfer_to: Option<String>,
+    /// The tenure that is to end, as it was passed on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    end_tenure: Option<u32>,
+    /// Who is to begin the next one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    successor: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct CandidateReport {
+    pod: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<String>,
+    /// True, False, or Terminating.
+    ready: &'static str,
+    leads: bool,
+    service_account: String,
+    /// Whether pods of that service account may contend.
+    listed: bool,
+}
+
+impl Report {
+    fn new(sight: &Sight, pods: Result<Vec<Pod>, String>, now: Timestamp) -> Report {
+        let Sight { election, lease } = sight;
+        let read = match lease {
+            LeaseSight::There(lease) => Some(&**lease),
+            LeaseSight::Absent | LeaseSight::Unreadable(_) => None,
+        };
+        let (leader, nobody_leads) = match sight.leads() {
+            Leads::Somebody { name, identity, tenure } => (Some(leader(election, read, name, identity, tenure)), None),
+            Leads::Nobody(why) => (None, Some(why)),
+        };
+        let (mut candidates, unlisted) = match pods {
+            Ok(pods) => {
+                let may_count = pods.into_iter().filter(|pod| !is_finished(pod));
+                let holder = leader.as_ref().map(|leader| leader.identity.as_str());
+                (may_count.map(|pod| candidate(election, holder, &pod)).collect(), None)
+            }
+            Err(why) => (Vec::new(), Some(why)),
+        };
+        candidates.sort_by(|one: &CandidateReport, other| one.pod.cmp(&other.pod));
+        let mut report = Report {
+            name: election.name_any(),
+            namespace: election.namespace().unwrap_or_default(),
+            leader,
+            nobody_leads,
+            lease: read.map(|lease| lease_report(lease, now)),
+            hints: hints(election, read),
+            candidates,
+            problems: Vec::new(),
+        };
+        report.problems = wrong::problems(sight, &report);
+        report.problems.extend(unlisted);
+        report
+    }
+}
+
+fn leader(
+    election: &LeaderElection,
+    lease: Option<&Lease>,
+    name: String,
+    identity: String,
+    tenure: Option<i64>,
+) -> LeaderReport {
+    let told = election.status.as_ref().and_then(|status| status.holder.as_ref());
+    let told = told.filter(|told| told.identity == identity);
+    let acquired = match lease {
+        Some(lease) => lease.record.acquire_time.map(format_timestamp),
+        None => told.and_then(|told| told.acquire_time.clone()),
+    };
+    LeaderReport { name, node: told.and_then(|told| told.node_name.clone()), identity, tenure, acquire_time: acquired }
+}
+
+fn lease_report(lease: &Lease, now: Timestamp) -> LeaseReport {
+    let renewed = lease.record.renew_time;
+    let ago = |then: Timestamp| (now.as_microseconds().saturating_sub(then.as_microseconds())) as f64 / 1e6;
+    LeaseReport {
+        transitions: lease.record.transitions,
+        lease_duration_seconds: lease.lease_duration_seconds,
+        renew_time: renewed.map(format_timestamp),
+        renewed_seconds_ago: renewed.map(ago),
+    }
+}
+
+fn hints(election: &LeaderElection, lease: Option<&Lease>) -> HintsReport {
+    let passed_on = lease.map(|lease| lease.hints.clone()).unwrap_or_default();
+    HintsReport {
+        paused: election.spec.paused,
+        transfer_to: election.annotations().get(TRANSFER_ANNOTATION).cloned(),
+        end_tenure: passed_on.end_tenure,
+        successor: passed_on.successor.map(|successor| identity::display_name(&successor).to_owned()),
+    }
+}
+
+fn is_finished(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    matches!(phase, Some("Succeeded" | "Failed"))
+}
+
+fn candidate(election: &LeaderElection, holder: Option<&str>, pod: &Pod) -> CandidateReport {
+    let spec = pod.spec.clone().unwrap_or_default();
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+    let is_ready =
+        conditions.into_iter().flatten().any(|condition| condition.type_ == "Ready" && condition.status == "True");
+    let ready = match (pod.metadata.deletion_timestamp.is_some(), is_ready) {
+        (true, _) => "Terminating",
+        (false, true) => "True",
+        (false, false) => "False",
+    };
+    let service_account = spec.service_account_name.unwrap_or_else(|| "default".to_owned());
+    CandidateReport {
+        leads: holder.is_some_and(|holder| is_of(holder, pod)),
+        pod: pod.name_any(),
+        node: spec.node_name,
+        ready,
+        listed: election.spec.candidates.service_account_names.contains(&service_account),
+        service_account,
+    }
+}
+
+/// Surely: client-go's identities have the pod's name before a nonce, as those of an earlier pod of that name have it before
+/// another uid.
+fn is_of(holder: &str, pod: &Pod) -> bool {
+    let name = pod.name_any();
+    holder == identity::of_pod(&name, &pod.uid().unwrap_or_default()) || holder == name
+}
+
+#[cfg(test)]
+mod tests;

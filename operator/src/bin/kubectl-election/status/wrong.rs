@@ -1,0 +1,79 @@
+//! What is not as it should be.
+
+use elector_crds::conditions::{ConditionType, Reason, Status};
+
+use super::Report;
+use crate::sight::{LeaseSight, Sight};
+
+/// Clocks of machines that are set by the network differ by less, in seconds.
+const CLOCKS_DIFFER: f64 = 2.0;
+
+/// A sentence each, the most important first.
+pub(super) fn problems(sight: &Sight, report: &Report) -> Vec<String> {
+    let mut problems = Vec::new();
+    problems.extend(silence(report));
+    problems.extend(lag(sight, report));
+    problems.extend(
+        [ConditionType::Ready, ConditionType::LeaderElected, ConditionType::CandidatesReady]
+            .into_iter()
+            .filter_map(|type_| condition(sight, type_)),
+    );
+    match &sight.lease {
+        LeaseSight::There(_) => {}
+        LeaseSight::Absent => problems.push(format!("there is no Lease {}", report.name)),
+        LeaseSight::Unreadable(why) => problems.push(format!("who leads is what the operator says: {why}")),
+    }
+    problems.extend(stranger(report));
+    problems
+}
+
+fn condition(sight: &Sight, type_: ConditionType) -> Option<String> {
+    let found = sight.condition(type_)?;
+    let is_meant = sight.election.spec.paused && found.reason == Reason::Paused.as_str();
+    if found.status == Status::True.as_str() || is_meant {
+        return None;
+    }
+    Some(format!("{type_} is {} ({}): {}", found.status, found.reason, found.message))
+}
+
+/// A leader that does not renew.
+fn silence(report: &Report) -> Option<String> {
+    let leader = report.leader.as_ref()?;
+    let lease = report.lease.as_ref()?;
+    let ago = lease.renewed_seconds_ago?;
+    let lasts = f64::from(lease.lease_duration_seconds);
+    if ago < -CLOCKS_DIFFER {
+        return Some(format!("this machine's clock is {:.0} s behind that of {}, or more", -ago, leader.name));
+    }
+    (ago > lasts + CLOCKS_DIFFER).then(|| {
+        format!(
+            "{} has not renewed for {ago:.0} s by this machine's clock, though its lease lasts {lasts} s",
+            leader.name
+        )
+    })
+}
+
+/// An operator that is not there.
+fn lag(sight: &Sight, report: &Report) -> Option<String> {
+    let Some(status) = &sight.election.status else {
+        return Some("the operator has not looked at this LeaderElection yet; see whether it runs".to_owned());
+    };
+    if !sight.is_answer_to(sight.election.metadata.generation) {
+        return Some("the operator has not looked at the latest change of the spec; see whether it runs".to_owned());
+    }
+    let (told, leader) = (status.holder.as_ref(), report.leader.as_ref());
+    let leader = leader.filter(|leader| told.is_none_or(|told| told.identity != leader.identity))?;
+    let told = told.map_or("nobody", |told| &told.name);
+    Some(format!(
+        "the Lease names {}, and the operator {told}; if that does not change, see whether it runs",
+        leader.name
+    ))
+}
+
+/// A leader that is none of the candidates. client-go's call themselves by their pod's name and a nonce.
+fn stranger(report: &Report) -> Option<String> {
+    let leader = report.leader.as_ref()?;
+    let is_known =
+        report.candidates.is_empty() || report.candidates.iter().any(|candidate| candidate.pod == leader.name);
+    (!is_known).then(|| format!("{} leads, which is no pod that matches the selector", leader.name))
+}

@@ -1,0 +1,160 @@
+//! `transfer`, `pause` and `resume`: asks the operator as anybody may, and waits for what becomes of it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use elector_crds::conditions::{ConditionType, Reason};
+use elector_crds::{LeaderElection, TRANSFER_ANNOTATION};
+use k8s_openapi::api::events::v1::Event;
+use kube::ResourceExt as _;
+use kube::api::{ListParams, Patch, PatchParams};
+use serde_json::{Value, json};
+
+use crate::cluster::Cluster;
+use crate::failure::Failure;
+use crate::print::print;
+use crate::sight::{Leads, Sight, Sights, Until};
+
+/// As the target of a transfer: whoever else there is.
+const ANYBODY: &str = "*";
+
+const COMPLETED: &str = "TransferCompleted";
+const REFUSED: &str = "TransferRefused";
+
+/// Asks for `to`, or for anybody else, and says what the operator answers.
+///
+/// # Errors
+/// When it is refused, or the operator does not answer: then the request is taken back.
+pub(crate) async fn transfer(
+    cluster: &Cluster,
+    name: &str,
+    to: Option<&str>,
+    timeout: Duration,
+) -> Result<(), Failure> {
+    let target = to.unwrap_or(ANYBODY);
+    let uid = cluster.election(name).await?.uid().unwrap_or_default();
+    // By their names, for clocks differ: the same answer to an earlier request is none to this one.
+    let earlier: BTreeSet<String> = answers(cluster, &uid).await?.iter().map(Event::name_any).collect();
+    patch(cluster, name, &json!({"metadata": {"annotations": {TRANSFER_ANNOTATION: target}}})).await?;
+
+    let asks =
+        |election: &LeaderElection| election.annotations().get(TRANSFER_ANNOTATION).map(String::as_str) == Some(target);
+    match Sights::of(cluster, name).until(timeout, |sight| !asks(&sight.election)).await {
+        Until::Holds(_) => {}
+        Until::TimeIsOver(last) => {
+            let last = last.filter(|last| asks(&last.election));
+            let said = match last {
+                Some(last) if take_back(cluster, name, &last.election).await.is_ok() => "the request is taken back",
+                Some(_) | None => "the request stays",
+            };
+            let (within, done) = (timeout.as_secs(), "; see whether the operator runs");
+            return Err(Failure::failed(format!("the operator has not answered within {within} s, and {said}{done}")));
+        }
+        Until::Gone => return Err(gone(name)),
+    }
+    let answers = answers(cluster, &uid).await?;
+    let answer = answers.iter().find(|event| {
+        let note = event.note.as_deref().unwrap_or_default();
+        !earlier.contains(&event.name_any()) && note.starts_with(&format!("asked for {target}: "))
+    });
+    match answer.map(|event| (event.reason.as_deref(), event.note.as_deref().unwrap_or_default())) {
+        Some((Some(COMPLETED), note)) => print(&format!("{}\n", crate::paint::printable(note))),
+        Some((_, note)) => Err(Failure::failed(format!("refused: {note}"))),
+        None => Err(Failure::failed(format!(
+            "the request is gone, but no event says why: somebody else has removed it, or the operator may not create \
+             events; see kubectl election status {name}"
+        ))),
+    }
+}
+
+/// What the operator has answered to requests for another leader.
+async fn answers(cluster: &Cluster, uid: &str) -> Result<Vec<Event>, Failure> {
+    let about = ListParams::default().fields(&format!("regarding.uid={uid}"));
+    let mut events = cluster.ask("list events", cluster.api::<Event>().list(&about)).await?.items;
+    events.retain(|event| matches!(event.reason.as_deref(), Some(COMPLETED | REFUSED)));
+    Ok(events)
+}
+
+/// Unless it has changed since.
+async fn take_back(cluster: &Cluster, name: &str, election: &LeaderElection) -> Result<(), Failure> {
+    let version = election.resource_version();
+    let without = json!({"metadata": {"resourceVersion": version, "annotations": {TRANSFER_ANNOTATION: null}}});
+    patch(cluster, name, &without).await.map(drop)
+}
+
+/// Has nobody lead, and waits until nobody does.
+///
+/// # Errors
+/// When somebody still leads in the end.
+pub(crate) async fn pause(cluster: &Cluster, name: &str, timeout: Duration) -> Result<(), Failure> {
+    cluster.election(name).await?;
+    let asked = patch(cluster, name, &json!({"spec": {"paused": true}})).await?;
+    let generation = asked.metadata.generation;
+    let is_done = |sight: &Sight| {
+        // Without the operator's word somebody might just be about to take over.
+        let told = sight.condition(ConditionType::LeaderElected);
+        sight.is_answer_to(generation)
+            && told.is_some_and(|told| told.reason == Reason::Paused.as_str())
+            && matches!(sight.leads(), Leads::Nobody(_))
+    };
+    let last = match Sights::of(cluster, name).until(timeout, is_done).await {
+        Until::Holds(_) => return print(&format!("{name} is paused: nobody leads\n")),
+        Until::TimeIsOver(last) => last,
+        Until::Gone => return Err(gone(name)),
+    };
+    Err(unfinished(last, generation, timeout, |leads| match leads {
+        Leads::Somebody { name, .. } => {
+            format!("{name} still leads; candidates of client-go's do not follow a pause")
+        }
+        Leads::Nobody(why) => format!("nobody leads, but not for the pause: {why}"),
+    }))
+}
+
+/// Ends a pause, and waits until somebody leads.
+///
+/// # Errors
+/// When nobody does in the end.
+pub(crate) async fn resume(cluster: &Cluster, name: &str, timeout: Duration) -> Result<(), Failure> {
+    cluster.election(name).await?;
+    let asked = patch(cluster, name, &json!({"spec": {"paused": false}})).await?;
+    let generation = asked.metadata.generation;
+    let is_done = |sight: &Sight| sight.is_answer_to(generation) && matches!(sight.leads(), Leads::Somebody { .. });
+    let last = match Sights::of(cluster, name).until(timeout, is_done).await {
+        Until::Holds(sight) => match sight.leads() {
+            Leads::Somebody { name: holder, .. } => {
+                return print(&format!("{name} goes on: {} leads\n", crate::paint::printable(&holder)));
+            }
+            Leads::Nobody(_) => Some(sight),
+        },
+        Until::TimeIsOver(last) => last,
+        Until::Gone => return Err(gone(name)),
+    };
+    Err(unfinished(last, generation, timeout, |leads| match leads {
+        Leads::Somebody { name, .. } => format!("{name} leads"),
+        Leads::Nobody(why) => format!("nobody leads: {why}; see kubectl election status {name}"),
+    }))
+}
+
+async fn patch(cluster: &Cluster, name: &str, change: &Value) -> Result<LeaderElection, Failure> {
+    let parameters = PatchParams { field_manager: Some("kubectl-election".to_owned()), ..PatchParams::default() };
+    let api = cluster.api::<LeaderElection>();
+    cluster.ask("change the LeaderElection", api.patch(name, &parameters, &Patch::Merge(change))).await
+}
+
+fn gone(name: &str) -> Failure {
+    Failure::failed(format!("LeaderElection {name} was deleted"))
+}
+
+/// What was asked for stays asked for.
+fn unfinished(
+    last: Option<Box<Sight>>,
+    generation: Option<i64>,
+    timeout: Duration,
+    said: impl Fn(Leads) -> String,
+) -> Failure {
+    let why = match last {
+        Some(last) if last.is_answer_to(generation) => said(last.leads()),
+        Some(_) | None => "the operator has not looked at it; see whether it runs".to_owned(),
+    };
+    Failure::failed(format!("not within {} s: {why}", timeout.as_secs()))
+}

@@ -1,0 +1,95 @@
+//! A table as kubectl prints it.
+
+use crate::paint::{Paint, Tone};
+
+/// Where there is nothing to say: a cell that is not there would shift the others.
+const NONE: &str = "<none>";
+
+/// A text in a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Cell {
+    text: String,
+    tone: Tone,
+}
+
+/// Headings and rows, of as many cells each.
+#[derive(Debug)]
+pub(crate) struct Table {
+    headings: Vec<&'static str>,
+    rows: Vec<Vec<Cell>>,
+}
+
+impl Cell {
+    pub(crate) fn plain(text: impl ToString) -> Cell {
+        Cell { text: text.to_string(), tone: Tone::Plain }
+    }
+
+    pub(crate) fn maybe(text: Option<impl ToString>) -> Cell {
+        text.map_or_else(|| Cell::plain(NONE), Cell::plain)
+    }
+
+    /// Red unless it is True.
+    pub(crate) fn truth(status: Option<&str>) -> Cell {
+        let tone = if status == Some("True") { Tone::Good } else { Tone::Bad };
+        Cell { tone, ..Cell::maybe(status) }
+    }
+}
+
+impl Table {
+    pub(crate) fn new(headings: &[&'static str]) -> Table {
+        Table { headings: headings.to_vec(), rows: Vec::new() }
+    }
+
+    pub(crate) fn row(&mut self, cells: Vec<Cell>) {
+        self.rows.push(cells);
+    }
+
+    /// A line each, after `indent`.
+    pub(crate) fn render(&self, paint: Paint, indent: &str) -> String {
+        let headings =
+            self.headings.iter().map(|text| Cell { text: (*text).to_owned(), tone: Tone::Heading }).collect();
+        let rows: Vec<&Vec<Cell>> = std::iter::once(&headings).chain(&self.rows).collect();
+        let length = |cell: &Cell| cell.text.chars().count();
+        let longest = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(length).max();
+        let widths: Vec<usize> = (0..headings.len()).map(|column| longest(column).unwrap_or_default()).collect();
+        let mut lines = String::new();
+        for row in rows {
+            lines += indent;
+            for (column, (cell, width)) in row.iter().zip(&widths).enumerate() {
+                lines += &paint.paint(&cell.text, cell.tone);
+                if column + 1 < row.len() {
+                    // Those of kubectl are six wide at least.
+                    let gap = (width + 3).max(6) - length(cell);
+                    lines.extend(std::iter::repeat_n(' ', gap));
+                }
+            }
+            lines.push('\n');
+        }
+        lines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> Table {
+        let mut table = Table::new(&["NAME", "N", "READY"]);
+        table.row(vec![Cell::plain("billing"), Cell::plain(3), Cell::truth(Some("True"))]);
+        table.row(vec![Cell::plain("b"), Cell::maybe(None::<&str>), Cell::truth(None)]);
+        table
+    }
+
+    #[test]
+    fn columns_are_three_spaces_apart_and_the_last_has_none_behind() {
+        let lines = table().render(Paint::new(false), "  ");
+        assert_eq!(lines, "  NAME      N        READY\n  billing   3        True\n  b         <none>   <none>\n");
+    }
+
+    #[test]
+    fn colours_take_no_room() {
+        let lines = table().render(Paint::new(true), "");
+        assert!(lines.contains("billing   3        \x1b[32mTrue\x1b[0m\n"), "{lines:?}");
+        assert!(lines.contains("b         <none>   \x1b[31m<none>\x1b[0m\n"), "{lines:?}");
+    }
+}

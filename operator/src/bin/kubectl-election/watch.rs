@@ -1,0 +1,78 @@
+//! `watch`: a line for each change of who leads.
+
+use jiff::Timestamp;
+
+use crate::age::seconds;
+use crate::cluster::Cluster;
+use crate::failure::Failure;
+use crate::paint::{Paint, Tone};
+use crate::print::{note, print};
+use crate::sight::{Leads, Lost, Sights};
+
+/// Prints until it is interrupted.
+///
+/// # Errors
+/// When there is no such election, at first or any more.
+pub(crate) async fn watch(cluster: &Cluster, name: &str) -> Result<(), Failure> {
+    cluster.election(name).await?;
+    let paint = Paint::of_stdout();
+    let mut sights = Sights::of(cluster, name);
+    let (mut last, mut trouble) = (None, None);
+    loop {
+        match sights.next().await {
+            Ok(sight) => {
+                trouble = None;
+                let leads = sight.leads();
+                let tenure = tenure(&leads);
+                if last.as_ref() != Some(&tenure) {
+                    print(&line(&leads, Timestamp::now(), paint))?;
+                    last = Some(tenure);
+                }
+            }
+            Err(Lost::Gone) => return Err(Failure::failed(format!("LeaderElection {name} is gone"))),
+            Err(Lost::Failed(why)) => {
+                if trouble.as_ref() != Some(&why) {
+                    note(&format!("warning: {why}; trying again"));
+                }
+                trouble = Some(why);
+            }
+        }
+    }
+}
+
+/// Of one and the same leader. Why nobody leads may change without anybody coming.
+fn tenure(leads: &Leads) -> Option<(String, Option<i64>)> {
+    match leads {
+        Leads::Somebody { identity, tenure, .. } => Some((identity.clone(), *tenure)),
+        Leads::Nobody(_) => None,
+    }
+}
+
+/// With the time by this machine's clock.
+fn line(leads: &Leads, now: Timestamp, paint: Paint) -> String {
+    let now = seconds(now);
+    match leads {
+        Leads::Somebody { name, tenure, .. } => {
+            let tenure = tenure.map(|tenure| format!(", tenure {tenure}")).unwrap_or_default();
+            format!("{now} {} leads{tenure}\n", paint.paint(name, Tone::Good))
+        }
+        Leads::Nobody(why) => {
+            format!("{now} {}: {}\n", paint.paint("nobody leads", Tone::Bad), paint.paint(why, Tone::Plain))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_says_when_and_who() {
+        let line = |leads: Leads| line(&leads, "2026-11-27T12:00:00.7Z".parse().unwrap(), Paint::new(false));
+        let (name, identity) = ("billing-0".to_owned(), "billing-0_5f0c".to_owned());
+        let somebody = Leads::Somebody { name, identity, tenure: Some(4) };
+        assert_eq!(line(somebody), "2026-11-27T12:00:00Z billing-0 leads, tenure 4\n");
+        let nobody = Leads::Nobody("the election is paused".to_owned());
+        assert_eq!(line(nobody), "2026-11-27T12:00:00Z nobody leads: the election is paused\n");
+    }
+}
