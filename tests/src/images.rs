@@ -16,8 +16,8 @@ use crate::scratch::Scratch;
 /// As it is named in the Dockerfile, in the chart and in the README.
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The programs.
-pub(crate) const SHIPPED: [&str; 2] = ["elector-agent", "elector-operator"];
+/// The programs that are in images.
+const SHIPPED: [&str; 2] = ["elector-agent", "elector-operator"];
 
 /// An image, as files.
 #[derive(Debug)]
@@ -73,7 +73,8 @@ impl Images {
 /// When they do not compile.
 pub async fn dist() -> Result<PathBuf> {
     let folder = dist_folder()?;
-    for program in Programs::shipped().await? {
+    let completion = root().join("operator/src/bin/kubectl-election/kubectl_complete-election");
+    for program in Programs::shipped().await?.into_iter().chain([completion]) {
         let name = program.file_name().context("a program without a name")?;
         // Whole or not at all: another process may be packing it.
         let partial = folder.join(format!(".{}.{}", name.to_string_lossy(), std::process::id()));

@@ -16,6 +16,8 @@ pub struct Programs {
     pub agent: PathBuf,
     /// `elector-operator`.
     pub operator: PathBuf,
+    /// `kubectl-election`.
+    pub plugin: PathBuf,
 }
 
 impl Programs {
@@ -31,6 +33,7 @@ impl Programs {
             anyhow::Ok(Programs {
                 agent: find(&executables, "elector-agent"),
                 operator: find(&executables, "elector-operator"),
+                plugin: find(&executables, "kubectl-election"),
             })
         };
         BUILT.get_or_try_init(build).await
@@ -44,13 +47,17 @@ impl Programs {
         build_static("elector-agent").await
     }
 
-    /// Agent and operator as they are shipped.
+    /// All as they are shipped.
     ///
     /// # Errors
     /// As [`Programs::built`].
-    pub async fn shipped() -> Result<[PathBuf; 2]> {
+    pub async fn shipped() -> Result<[PathBuf; 3]> {
         // One after the other: built at once, the operator's features would be the agent's, too.
-        Ok([build_static("elector-agent").await?, build_static("elector-operator").await?])
+        let agent = build_static("elector-agent").await?;
+        let operator = build_static("elector-operator").await?;
+        // Of the same package.
+        let plugin = operator.with_file_name("kubectl-election");
+        Ok([agent, operator, plugin])
     }
 }
 
