@@ -17,7 +17,6 @@ Exit codes: 0 done, 1 it failed or was refused, 2 arguments or a kubeconfig that
     name = "kubectl-election",
     bin_name = "kubectl election",
     version,
-    about,
     after_help = AFTER_HELP,
     arg_required_else_help = false,
     disable_help_subcommand = true
@@ -187,6 +186,12 @@ mod tests {
             let told = read(arguments).unwrap_err();
             assert!(told.starts_with("2 error: ") && told.contains(said) && told.lines().count() == 1, "{told}");
         }
+    }
+
+    #[test]
+    fn the_help_is_of_the_plugin_and_not_of_its_package() {
+        let help = <Cli as clap::CommandFactory>::command().render_help().to_string();
+        assert!(help.starts_with("Says who leads, and pauses and hands over"), "{help}");
     }
 
     #[test]
