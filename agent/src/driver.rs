@@ -130,6 +130,9 @@ async fn told(reluctance: &mut Reluctance<'_>) -> Option<Duration> {
     }
 }
 
+/// Longer than anybody waits for a time.
+const FOR_EVER: Duration = Duration::from_secs(365 * 86_400);
+
 type Connecting = JoinHandle<Result<Client, connect::Error>>;
 
 async fn connected(connecting: &mut Option<Connecting>) -> Result<Client, Trouble> {
@@ -385,7 +388,7 @@ impl<'a> Driver<'a> {
     fn take_in_reluctance(&mut self, reluctance: Option<Duration>) -> Result<(), Error> {
         let seconds = reluctance.map(|reluctance| reluctance.as_secs());
         match reluctance {
-            Some(_) => warn!(namespace = %self.namespace, lease = %self.lease, seconds, "leaving the lease to others"),
+            Some(_) => info!(namespace = %self.namespace, lease = %self.lease, seconds, "leaving the lease to others"),
             None => info!(namespace = %self.namespace, lease = %self.lease, "contending again"),
         }
         self.election.handle_reluctance(reluctance, clock::now()?);
@@ -491,7 +494,9 @@ impl<'a> Driver<'a> {
         self.missing &= lease.is_none();
         let holder = lease.map(|lease| lease.record.holder.clone());
         if holder != self.holder {
-            let wait = self.election.takeover_in(clock::now()?).map(|wait| wait.as_secs_f32().ceil());
+            // Who waits for the end of a pause waits for no time.
+            let wait = self.election.takeover_in(clock::now()?).filter(|wait| *wait < FOR_EVER);
+            let wait = wait.map(|wait| wait.as_secs_f32().ceil());
             info!(
                 namespace = %self.namespace,
                 lease = %self.lease,

@@ -126,7 +126,7 @@ async fn prepare(settings: Settings, claim: Claim) -> Result<Prepared, Failure> 
         lease: lease.clone(),
         start: start.clone(),
     };
-    let beside = Beside::start(beside, &author, claim.has_left_behind()).map_err(configuration)?;
+    let beside = Beside::start(beside, &author, claim.beside(".acquired")).map_err(configuration)?;
     let beside = Rc::new(beside);
     let publication = claim.sign(author, boot_id).map_err(configuration)?;
     let files = Announced { publication, beside: Rc::clone(&beside) };

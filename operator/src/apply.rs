@@ -253,11 +253,12 @@ impl Applier {
         for event in &plan.events {
             self.create_event(election, event, now).await?;
         }
-        if let Some(target) = &plan.request_done {
-            answers.push(Answer::Election(Box::new(self.remove_request(election, target).await?)));
-        }
         if let Some(status) = &plan.status {
             answers.push(Answer::Election(Box::new(self.apply_status(election, status).await?)));
+        }
+        // Last: if it cannot be removed, all else has been said.
+        if let Some(target) = &plan.request_done {
+            answers.push(Answer::Election(Box::new(self.remove_request(election, target).await?)));
         }
         Ok(())
     }

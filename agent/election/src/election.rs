@@ -86,6 +86,8 @@ pub struct Election {
     retracted_at: Option<Moment>,
     /// How long a Lease that could be taken is left to others, if it is, by whoever drives this process (rule F4).
     reluctance: Option<Duration>,
+    /// Until when, at least, it was not for others to take the Lease, or not for this process to know: the grace counts from then.
+    grace_from: Option<Moment>,
     /// The transitions of the tenure that this process ended for somebody else.
     handed_over: Option<u32>,
     stopping: bool,
@@ -121,6 +123,7 @@ impl Election {
             creation_refused_at: None,
             retracted_at,
             reluctance: None,
+            grace_from: None,
             handed_over: None,
             stopping: false,
             actions: VecDeque::new(),
@@ -267,6 +270,7 @@ impl Election {
         self.expire(now);
         let was_willing = self.reluctance.is_none();
         self.reluctance = reluctance;
+        self.grace_from = self.grace_from.filter(|_| reluctance.is_some());
         if was_willing && reluctance.is_some() {
             match self.phase {
                 Phase::Leading { .. } => self.lose(Loss::SteppedDown),

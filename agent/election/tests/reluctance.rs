@@ -4,7 +4,7 @@ mod world;
 
 use std::time::Duration;
 
-use elector_election::{Action, Answer, Candidate, Lease, Loss, State, Timings};
+use elector_election::{Action, Answer, Candidate, Hints, Lease, Loss, State, Timings};
 
 use self::world::{Versions, World, at, candidate, held_by, milliseconds, never_held, released_by, seconds};
 
@@ -245,4 +245,33 @@ fn a_standby_that_becomes_reluctant_goes_on_watching() {
     assert_eq!(world.election.state(), State::Candidate);
     world.stop();
     world.expect_finish();
+}
+
+#[test]
+fn a_grace_that_passed_while_nobody_could_take_the_lease_is_none() {
+    let lease = held_by("b");
+    let mut world = World::showing(&lease);
+    world.reluctant();
+    world.expect_quiet_for(seconds(15) + GRACE);
+    // The API server is away, for others too.
+    world.expect_acquisition(&lease);
+    world.freeze(seconds(2));
+    world.answer(Answer::Unknown);
+    world.expect_get();
+    world.find(&lease);
+    world.expect_quiet_for(GRACE);
+    world.expect_acquisition(&lease);
+}
+
+#[test]
+fn a_pause_is_no_grace() {
+    let paused = Lease { hints: Hints { paused: true, ..Hints::default() }, ..released_by("b") };
+    let mut world = World::new();
+    world.reluctant();
+    world.show(&paused);
+    world.expect_quiet_for(10 * GRACE);
+    let resumed = Lease { hints: Hints::default(), ..paused.labelled() };
+    world.show(&resumed);
+    world.expect_quiet_for(GRACE);
+    world.expect_acquisition(&resumed);
 }

@@ -1,5 +1,6 @@
 //! Whether the app is well: one that is not does not contend, and steps down.
 
+use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use hyper::{Request, StatusCode, Uri, header};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
@@ -40,8 +42,9 @@ impl Health {
     /// Looks for ever, and says whether to leave the Lease to others. An app is ill until it was seen well.
     pub(super) async fn watch(self, gate: watch::Sender<Option<Duration>>) {
         let mut failures = self.failure_threshold - 1;
+        let mut eye = Eye { sign: self.sign, looking: None };
         loop {
-            match self.sign.look().await {
+            match eye.look().await {
                 Ok(()) => {
                     if gate.send_replace(None).is_some() {
                         info!("the app is well");
@@ -61,10 +64,23 @@ impl Health {
     }
 }
 
-impl Sign {
-    async fn look(&self) -> io::Result<()> {
-        match self {
-            Sign::File(path) => std::fs::metadata(path).map(drop),
+struct Eye {
+    sign: Sign,
+    /// A look at a file that has not come back yet.
+    looking: Option<JoinHandle<io::Result<()>>>,
+}
+
+impl Eye {
+    async fn look(&mut self) -> io::Result<()> {
+        match &self.sign {
+            // A volume may hang, and no more than one thread with it.
+            Sign::File(path) => {
+                let path = path.clone();
+                let looking = self.looking.get_or_insert_with(|| spawn_blocking(move || fs::metadata(path).map(drop)));
+                let seen = timeout(PATIENCE, looking).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?;
+                self.looking = None;
+                seen.map_err(io::Error::other)?
+            }
             Sign::Url(uri) => match timeout(PATIENCE, get(uri)).await {
                 Ok(Ok(status)) if (200..400).contains(&status.as_u16()) => Ok(()),
                 Ok(Ok(status)) => Err(io::Error::other(format!("answered {status}"))),

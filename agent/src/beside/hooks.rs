@@ -3,7 +3,9 @@
 //! They are run one after the other, `on-lost` after each `on-acquired`; a tenure that is over before its turn comes is left
 //! out. None of them holds the election up: whoever must not act any longer than it leads is run by `exec` instead.
 
+use std::fs;
 use std::io;
+use std::path::Path;
 use std::process::ExitStatus;
 use std::time::Duration;
 
@@ -26,11 +28,11 @@ pub(crate) struct Hooks {
 }
 
 impl Hooks {
-    /// Runs them until the election has ended and all has been said. `left_behind`: somebody was told of a tenure and not of its
-    /// end.
-    pub(super) async fn run(self, mut standing: watch::Receiver<Standing>, left_behind: bool) {
-        if left_behind {
-            self.lost(&mut standing).await;
+    /// Runs them until the election has ended and all has been said. `marker` is there while somebody was told of a tenure and not
+    /// of its end: an earlier process may have left it.
+    pub(super) async fn run(self, mut standing: watch::Receiver<Standing>, marker: &Path) {
+        if marker.exists() {
+            self.lost(&mut standing, marker).await;
         }
         loop {
             let (token, is_over) = {
@@ -38,9 +40,12 @@ impl Hooks {
                 (standing.fencing_token(), standing.is_over())
             };
             if let Some(token) = token {
+                if let Err(error) = fs::write(marker, "") {
+                    warn!(%error, path = %marker.display(), "on-lost will not be run after a crash");
+                }
                 self.acquired(&mut standing, token).await;
                 let ended = standing.wait_for(|standing| standing.fencing_token() != Some(token)).await.is_err();
-                self.lost(&mut standing).await;
+                self.lost(&mut standing, marker).await;
                 if ended {
                     return;
                 }
@@ -65,10 +70,13 @@ impl Hooks {
         }
     }
 
-    async fn lost(&self, standing: &mut watch::Receiver<Standing>) {
+    async fn lost(&self, standing: &mut watch::Receiver<Standing>, marker: &Path) {
         let identity = standing.borrow().identity().to_owned();
-        let Some(child) = start("on-lost", &self.on_lost, &[("LEADER_ELECTION_HOLDER", &identity)]) else { return };
-        Run::of(child).end("on-lost", self.timeout).await;
+        if let Some(child) = start("on-lost", &self.on_lost, &[("LEADER_ELECTION_HOLDER", &identity)]) {
+            Run::of(child).end("on-lost", self.timeout).await;
+        }
+        // Gone already, or on a disk that is full of it: then on-lost is run once more than needed.
+        let _ = fs::remove_file(marker);
     }
 }
 

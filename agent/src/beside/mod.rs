@@ -12,11 +12,11 @@ mod http;
 mod metrics;
 mod standing;
 
-use std::cell::RefCell;
 use std::io;
+use std::path::PathBuf;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::sync::{Arc, mpsc};
+use std::thread;
 use std::time::Duration;
 
 use elector_agent::company::{Company, Observer, Reluctance, Sight};
@@ -36,6 +36,9 @@ use self::standing::Standing;
 /// Its stack, in bytes: nothing in it goes deep.
 const STACK: usize = 256 * 1024;
 
+/// Beyond what the last hook may take, for all that is left to be said.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
 /// What is wanted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Wanted {
@@ -51,17 +54,23 @@ pub(crate) struct Beside {
     metrics: Option<Arc<Metrics>>,
     /// Whether the candidate should leave the Lease to others, where somebody looks whether the app is well.
     reluctance: Option<watch::Receiver<Option<Duration>>>,
-    /// Whether there is somebody to tell.
-    is_heard: bool,
-    thread: RefCell<Option<JoinHandle<()>>>,
+    /// Of the thread, if there is one to tell of what happens.
+    end: Option<End>,
+}
+
+#[derive(Debug)]
+struct End {
+    end: mpsc::Receiver<()>,
+    /// How long it is waited for.
+    patience: Duration,
 }
 
 impl Beside {
-    /// Listens, and starts the thread. `left_behind`: an earlier process led, and did not say that it was over.
+    /// Listens, and starts the thread. `marker`: a file that is there from before `on-acquired` to after `on-lost`.
     ///
     /// # Errors
     /// If an address cannot be listened on.
-    pub(crate) fn start(wanted: Wanted, author: &Author, left_behind: bool) -> Result<Beside, ListenError> {
+    pub(crate) fn start(wanted: Wanted, author: &Author, marker: PathBuf) -> Result<Beside, ListenError> {
         let Wanted { addresses, hooks, health } = wanted;
         let (standing, receiver) = watch::channel(Standing::new(author.clone()));
         let metrics = addresses.observe.map(|_| Arc::new(Metrics::new(&author.lease)));
@@ -72,8 +81,10 @@ impl Beside {
         });
         let reluctance = gate.as_ref().map(|(_, _, reluctance)| reluctance.clone());
         if servers.is_empty() && hooks.is_none() && gate.is_none() {
-            return Ok(Beside { standing, metrics, reluctance, is_heard: false, thread: RefCell::new(None) });
+            return Ok(Beside { standing, metrics, reluctance, end: None });
         }
+        let patience = hooks.as_ref().map_or(Duration::ZERO, |hooks| hooks.timeout) + LAST_WORDS;
+        let (ended, end) = mpsc::channel();
         let run = move |runtime: tokio::runtime::Runtime| {
             runtime.block_on(async move {
                 servers.spawn();
@@ -81,17 +92,19 @@ impl Beside {
                     tokio::spawn(health.watch(gate));
                 }
                 match hooks {
-                    Some(hooks) => hooks.run(receiver, left_behind).await,
+                    Some(hooks) => hooks.run(receiver, &marker).await,
                     None => Standing::until_over(receiver).await,
                 }
             });
+            // A look at a file may never come back.
             runtime.shutdown_background();
+            let _ = ended.send(());
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(ListenError::Thread)?;
-        let thread = thread::Builder::new().name("beside".to_owned()).stack_size(STACK).spawn(move || run(runtime));
-        let thread = RefCell::new(Some(thread.map_err(ListenError::Thread)?));
-        Ok(Beside { standing, metrics, reluctance, is_heard: true, thread })
+        let thread = thread::Builder::new().name("beside".to_owned()).stack_size(STACK);
+        thread.spawn(move || run(runtime)).map_err(ListenError::Thread)?;
+        Ok(Beside { standing, metrics, reluctance, end: Some(End { end, patience }) })
     }
 
     /// For the driver.
@@ -114,13 +127,13 @@ impl Beside {
     /// Ends it, once the last hook has. Nothing is led any more.
     pub(crate) fn end(&self) {
         self.standing.send_modify(Standing::end);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+        if let Some(End { end, patience }) = &self.end {
+            let _ = end.recv_timeout(*patience);
         }
     }
 
     fn tell(&self, change: impl FnOnce(&mut Standing)) {
-        if self.is_heard {
+        if self.end.is_some() {
             self.standing.send_modify(change);
         }
     }

@@ -10,12 +10,17 @@ use elector_election::{Now, Tenure, Timestamp, UNKNOWN_HOLDER};
 use serde::Serialize;
 use tokio::sync::watch;
 
+/// Within which two times reckoned from different clocks may be the same.
+const SAME: Duration = Duration::from_millis(1);
+
 /// What the election has said last. Times without a date are in `CLOCK_BOOTTIME`, as those in the status files are.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Standing {
     author: Author,
     own: Option<Own>,
     holder: Option<Holder>,
+    /// When the first record was seen, of which nobody knows how old it is.
+    first_seen_at: Option<Duration>,
     /// Whether anything was learned of the Lease yet.
     pub(crate) has_seen: bool,
     pub(crate) transitions: u32,
@@ -91,6 +96,7 @@ impl Standing {
             author,
             own: None,
             holder: None,
+            first_seen_at: None,
             has_seen: false,
             transitions: 0,
             trouble: None,
@@ -102,9 +108,15 @@ impl Standing {
     pub(crate) fn see(&mut self, sight: &Sight<'_>, now: Now) {
         // A record that bears the own name is told of by the tenure, or not at all.
         let is_somebody = |holder: &&str| !["", UNKNOWN_HOLDER, &self.author.identity].contains(holder);
-        self.holder = sight.holder.filter(is_somebody).map(|holder| Holder {
+        let seen = Heard::before(sight.age, now);
+        if sight.holder.is_some() {
+            self.first_seen_at.get_or_insert(seen.boottime);
+        }
+        // The holder may have died long before this process began: it is named once it was seen to do something.
+        let lives = self.first_seen_at.is_some_and(|first| seen.boottime > first + SAME);
+        self.holder = sight.holder.filter(is_somebody).filter(|_| lives).map(|holder| Holder {
             identity: holder.to_owned(),
-            seen: Heard::before(sight.age, now),
+            seen,
             expires_at: now.moment.boottime + sight.expires_in,
         });
         self.has_seen |= sight.holder.is_some();
@@ -228,6 +240,8 @@ mod tests {
     #[test]
     fn another_is_named_for_as_long_as_it_may_lead() {
         let mut standing = standing();
+        standing.see(&sight(Some("a-1_uid")), at(8));
+        assert_eq!(standing.answer(at(8)).name, "", "it may have died long ago");
         standing.see(&sight(Some("a-1_uid")), at(10));
         let answer = standing.answer(at(12));
         assert_eq!((&*answer.name, answer.identity.as_deref()), ("a-1", Some("a-1_uid")));
@@ -242,6 +256,7 @@ mod tests {
     fn nobody_is_named_who_is_nobody_or_unknown_or_oneself_without_a_tenure() {
         for holder in [None, Some(""), Some("unknown"), Some("a-0_uid")] {
             let mut standing = standing();
+            standing.see(&sight(holder), at(8));
             standing.see(&sight(holder), at(10));
             let answer = standing.answer(at(10));
             assert_eq!((&*answer.name, answer.identity, answer.last_update), ("", None, None), "{holder:?}");

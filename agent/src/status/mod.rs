@@ -100,10 +100,10 @@ impl Claim {
         Ok(Claim { status, report, left_behind, lock })
     }
 
-    /// Whether an earlier process led, and did not take that back.
+    /// A file beside the others, for whoever has to remember something across a crash.
     #[must_use]
-    pub fn has_left_behind(&self) -> bool {
-        self.left_behind.is_some()
+    pub fn beside(&self, suffix: &str) -> PathBuf {
+        with_suffix(&self.status, suffix)
     }
 
     /// The tenure that the earlier process had in this election, if that was in this boot: whoever holds the lock may vouch

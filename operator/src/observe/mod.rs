@@ -29,7 +29,7 @@ use kube::runtime::watcher::Event;
 
 pub use self::lease::{Ended, History, LeaseSeen};
 use self::listing::{Change, Listing};
-pub use self::observed::{Now, Observed, Trouble};
+pub use self::observed::{Now, Observed, Transfer, Trouble};
 pub use self::pod::Pod;
 pub(crate) use self::tenure::was_restored;
 pub use self::tenure::{Phase, own_duration, phase};
@@ -62,14 +62,6 @@ struct Election {
     deletions: u64,
     /// Another leader that was asked for.
     transfer: Option<Transfer>,
-}
-
-/// A request for another leader, as it was first seen.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Transfer {
-    target: String,
-    since: Duration,
-    from: Option<String>,
 }
 
 #[derive(Debug, Default)]
@@ -144,8 +136,7 @@ impl Index {
             role_binding: self.role_bindings.get(&rbac_key).cloned(),
             pods,
             holder_pod: holder_pod.cloned(),
-            transfer_since: transfer.as_ref().map(|transfer| transfer.since),
-            transfer_from: transfer.as_ref().and_then(|transfer| transfer.from.clone()),
+            transfer: transfer.clone(),
             trouble,
         };
         Some((Arc::clone(object), observed))
@@ -253,6 +244,8 @@ impl Index {
     fn remember_election(&mut self, mut object: LeaderElection, creation_watched: bool, now: Now) -> Key {
         let key = Key::of(&object);
         object.managed_fields_mut().clear();
+        // Not found at the start.
+        let is_live = creation_watched || self.elections.contains_key(&key);
         let (mut creation_watched, mut deletions, mut transfer) = (creation_watched, 0, None);
         if let Some(known) = self.elections.get(&key) {
             deletions = known.deletions;
@@ -268,7 +261,13 @@ impl Index {
         let target = object.annotations().get(TRANSFER_ANNOTATION);
         let transfer = target.map(|target| match transfer {
             Some(known) if known.target == *target => known,
-            _ => Transfer { target: target.clone(), since: now.at, from: self.holder(&key) },
+            _ => Transfer {
+                target: target.clone(),
+                since: now.at,
+                version: object.resource_version(),
+                // What was there at the start may be this very request's.
+                hinted_before: self.leases.get(&key).and_then(|seen| seen.lease.hints.end_tenure).filter(|_| is_live),
+            },
         });
         let election = Election { object: Arc::new(object), selector, creation_watched, deletions, transfer };
         self.elections.insert(key.clone(), election);
@@ -341,10 +340,6 @@ impl Index {
 
     fn own_duration(&self, key: &Key) -> Option<Duration> {
         self.elections.get(key).map(|election| own_duration(&election.object.spec))
-    }
-
-    fn holder(&self, election: &Key) -> Option<String> {
-        self.leases.get(election).map(|seen| seen.lease.record.holder.clone())
     }
 
     fn is_held_by(&self, election: &Key, pod: &str) -> bool {

@@ -36,12 +36,23 @@ pub struct Observed {
     pub pods: Vec<Pod>,
     /// The pod that the Lease's holder names.
     pub holder_pod: Option<Pod>,
-    /// On the operator's clock: since when the election has asked for the leader that it asks for.
-    pub transfer_since: Option<Duration>,
-    /// Who led by then.
-    pub transfer_from: Option<String>,
+    /// Another leader that the election asks for.
+    pub transfer: Option<Transfer>,
     /// What keeps the operator from writing.
     pub trouble: Option<Trouble>,
+}
+
+/// A request for another leader, as it was first seen.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Transfer {
+    /// The pod that is to lead, or `*`.
+    pub target: String,
+    /// On the operator's clock.
+    pub since: Duration,
+    /// Of the election that had it first.
+    pub version: Option<String>,
+    /// A tenure that the Lease's hints spoke of by then: they were an earlier request's.
+    pub hinted_before: Option<u32>,
 }
 
 /// Why objects could not be written.

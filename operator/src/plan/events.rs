@@ -188,9 +188,9 @@ pub(super) fn transferred(view: &View<'_>, verdict: &Verdict) -> Event {
         Verdict::Completed(who) => (EventReason::TransferCompleted, format!("asked for {target}: {who}")),
         Verdict::Refused(why) => (EventReason::TransferRefused, format!("asked for {target}: {why}")),
     };
-    // Somebody may ask again for the same: the version of the election that asks is another then.
-    let version = view.election.resource_version().unwrap_or_default();
-    event(view, &version, reason, note, None)
+    // Somebody may ask again for the same: the version of the election that first asks is another then.
+    let version = view.observed.transfer.as_ref().and_then(|transfer| transfer.version.as_deref());
+    event(view, version.unwrap_or_default(), reason, note, None)
 }
 
 /// Who a status says leads, with certainty.

@@ -85,7 +85,8 @@ fn leader_elected(view: &View<'_>, stored: &LeaderElectionStatus) -> (Condition,
     let who = display_name(seen);
     let seconds = seen.effective_duration(view.own_duration()).as_secs();
     let phase = view.phase(seen);
-    if view.election.spec.paused && phase != Phase::Held {
+    // Whoever leads in spite of it, or may, is told of.
+    if view.election.spec.paused && !matches!(phase, Phase::Held | Phase::NotObserved) {
         let message = "paused: nobody is to lead until spec.paused is false".to_owned();
         return (is(Status::False, Reason::Paused, message), None);
     }

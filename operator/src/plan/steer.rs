@@ -10,7 +10,7 @@ use kube::ResourceExt;
 use super::lease::Standing;
 use crate::observe::{LeaseSeen, Now, Observed, Phase, Pod, own_duration, phase};
 
-/// A request that nobody has followed for so long is taken back.
+/// A request that nobody has followed for so long, beyond what a release takes, is taken back.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// As the target of a transfer: whoever else there is.
@@ -40,7 +40,8 @@ pub(super) fn request(election: &LeaderElection) -> Option<&str> {
 /// When the request that there is will have been waited for long enough.
 pub(super) fn gives_up_at(election: &LeaderElection, observed: &Observed) -> Option<Duration> {
     request(election)?;
-    observed.transfer_since.map(|since| since + PATIENCE)
+    let release_delay = election.spec.timings().unwrap_or_default().release_delay();
+    observed.transfer.as_ref().map(|transfer| transfer.since + PATIENCE + release_delay)
 }
 
 pub(super) fn steer(election: &LeaderElection, observed: &Observed, standing: Standing<'_>, now: Now) -> Steering {
@@ -58,9 +59,9 @@ pub(super) fn steer(election: &LeaderElection, observed: &Observed, standing: St
         verdict: Some(verdict),
     };
     let is_late = gives_up_at(election, observed).is_some_and(|at| now.at >= at);
-    match (passed_on(seen, target), is_late) {
+    match (passed_on(observed, seen, target), is_late) {
         (Some(tenure), _) if seen.lease.record.transitions != tenure && !seen.lease.record.holder.is_empty() => {
-            told(outcome(observed, seen))
+            told(outcome(election, seen, tenure))
         }
         (Some(_), true) => told(refused("nobody has taken over within 60 s")),
         (Some(_), false) => {
@@ -77,25 +78,30 @@ pub(super) fn steer(election: &LeaderElection, observed: &Observed, standing: St
     }
 }
 
-/// The tenure that was asked to end in favour of this target.
-fn passed_on(seen: &LeaseSeen, target: &str) -> Option<u32> {
+/// The tenure that was asked to end in favour of this target, by this request.
+fn passed_on(observed: &Observed, seen: &LeaseSeen, target: &str) -> Option<u32> {
     let Hints { end_tenure, successor, .. } = &seen.lease.hints;
     let same = match successor {
         None => target == ANYBODY,
         Some(successor) => identity::display_name(successor) == target,
     };
-    end_tenure.filter(|_| same)
+    let before = observed.transfer.as_ref().and_then(|transfer| transfer.hinted_before);
+    // An earlier request's would be answered by what has come of that; but one for this very tenure asks for the same.
+    end_tenure.filter(|tenure| same && (before != Some(*tenure) || *tenure == seen.lease.record.transitions))
 }
 
-/// Of one that was passed on, now that somebody leads another tenure.
-fn outcome(observed: &Observed, seen: &LeaseSeen) -> Verdict {
+/// Of one that was passed on, now that somebody leads another tenure than the one that was to end.
+fn outcome(election: &LeaderElection, seen: &LeaseSeen, tenure: u32) -> Verdict {
     let holder = &seen.lease.record.holder;
     let name = identity::display_name(holder);
+    let history = election.status.iter().flat_map(|status| &status.history);
+    let mut led = history.filter(|led| led.lease_transitions == i64::from(tenure));
     match &seen.lease.hints.successor {
-        Some(successor) if successor != holder => {
+        // By their pods: what else they may call themselves is up to them.
+        Some(successor) if identity::display_name(successor) != name => {
             Verdict::Refused(format!("{name} was faster than {}", identity::display_name(successor)))
         }
-        None if observed.transfer_from.as_ref() == Some(holder) => {
+        None if led.any(|led| led.identity == *holder) => {
             Verdict::Refused(format!("nobody else has taken over, so that {name} leads again"))
         }
         Some(_) | None => Verdict::Completed(format!("{name} leads")),
@@ -121,8 +127,10 @@ fn successor(
     if target == ANYBODY {
         let is_other =
             |pod: &Pod| pod.is_candidate() && pod.ready_since.is_some() && pod.name != identity::display_name(holder);
-        let any = observed.pods.iter().any(is_other);
-        return if any { Ok(None) } else { Err("no other candidate is ready".to_owned()) };
+        let others = observed.pods.iter().filter(|pod| is_other(pod)).count();
+        // Whose pod is not known may be one of them.
+        let most = usize::from(observed.holder_pod.is_none());
+        return if others > most { Ok(None) } else { Err("no other candidate is ready".to_owned()) };
     }
     let Some(pod) = observed.pods.iter().find(|pod| pod.name == target && pod.is_candidate()) else {
         return Err(format!("{target} is no pod that may lead; name one, or * for any other"));

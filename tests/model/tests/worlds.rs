@@ -71,6 +71,6 @@ fn readers_that_act_too_late_are_seen() {
 
 #[test]
 fn states_that_are_wrongly_taken_for_the_same_are_seen() {
-    let report = search(Bounds { oldest: Some(Duration::from_secs(3)), ..world("two-agents") });
+    let report = search(Bounds { oldest: Some(Duration::from_secs(2)), ..world("two-agents") });
     assert_eq!(violation(&report), Some(&Violation::Confused), "{report}");
 }

@@ -106,7 +106,7 @@ impl Hands {
                 expect(self.has_looked, "slept again without a look at the clocks")?;
                 expect(self.has_asked && !election.has_actions(), "slept with something left to do")?;
                 self.has_looked = false;
-                self.wakes_at = wait.map(|wait| now.moment.boottime + wait);
+                self.wakes_at = wait.map(|wait| now.moment.boottime.saturating_add(wait));
                 Ok(())
             }
         }

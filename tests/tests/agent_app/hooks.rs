@@ -124,6 +124,22 @@ async fn the_end_of_a_tenure_is_told_after_a_crash_too() {
 }
 
 #[tokio::test]
+async fn the_end_of_a_tenure_is_told_whatever_happens_while_it_is() {
+    let namespace = namespace("hooks-twice").await.unwrap();
+    // The first time on-lost is run it never ends.
+    let hang = r#"if [ "$1" = down ] && [ ! -e "$0.hung" ]; then touch "$0.hung"; sleep 60; fi"#;
+    let hooked = Hooked::start(&namespace, "a-0", hang, &[]).await.unwrap();
+    hooked.candidate.leads_within(START).await.unwrap();
+    hooked.until_said(&format!("ends acquired {} up", hooked.token().unwrap()), SOON).await.unwrap();
+    kill_process(hooked.candidate.electing().unwrap(), Signal::KILL).unwrap();
+    hooked.until_said("begins lost down", TAKEOVER).await.unwrap();
+    kill_process(hooked.candidate.electing().unwrap(), Signal::KILL).unwrap();
+    hooked.until_said("ends lost down", TAKEOVER).await.unwrap();
+    let lost = hooked.said().iter().filter(|said| *said == "begins lost down").count();
+    assert_eq!(lost, 2, "{:?}", hooked.said());
+}
+
+#[tokio::test]
 async fn one_that_cannot_be_started_or_fails_costs_nothing_but_a_line() {
     let namespace = namespace("hooks-none").await.unwrap();
     let hooks = [("ON_ACQUIRED", "/nonexistent/program with arguments"), ("ON_LOST", "false")];

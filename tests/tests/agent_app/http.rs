@@ -52,6 +52,11 @@ async fn the_leader_and_a_standby_say_who_leads() {
     let second = candidate(&namespace, "a-1", &[APP]).await.unwrap();
     second.says_within("observed holder", START).await.unwrap();
     let address = app_address(&second).await.unwrap();
+    // Who was there before is named once it was seen to renew.
+    let mut events = Events::open(address, "/sse").await.unwrap();
+    let first_said = events.next().await.unwrap().unwrap();
+    assert_eq!((&first_said["name"], &first_said["is_leader"]), (&json!(""), &json!(false)));
+    assert_eq!(events.next().await.unwrap().unwrap()["name"], "a-0");
     let others = get(address, "/").await.unwrap().json().unwrap();
     assert_eq!(others["name"], "a-0");
     assert_eq!(others["identity"], first.identity());
@@ -75,7 +80,7 @@ async fn nobody_is_named_for_longer_than_is_known() {
     second.says_within("observed holder", START).await.unwrap();
     let address = app_address(&second).await.unwrap();
     let mut events = Events::open(address, "/sse").await.unwrap();
-    assert_eq!(events.next().await.unwrap().unwrap()["name"], "a-0");
+    while events.next().await.unwrap().unwrap()["name"] != "a-0" {}
     let renewed = Instant::now();
     first.process().kill();
     let unknown = events.next().await.unwrap().unwrap();
@@ -100,7 +105,7 @@ async fn each_change_is_pushed_as_soon_as_the_file_shows_it() {
         let next = candidate(&namespace, &format!("a-{round}"), &[APP]).await.unwrap();
         next.says_within("observed holder", START).await.unwrap();
         let mut events = Events::open(app_address(&next).await.unwrap(), "/sse").await.unwrap();
-        assert_eq!(events.next().await.unwrap().unwrap()["name"], old.name());
+        while events.next().await.unwrap().unwrap()["name"] != old.name() {}
         kill_process(old.supervisor().unwrap(), Signal::TERM).unwrap();
         let led = loop {
             let event = events.next().await.unwrap().unwrap();

@@ -81,10 +81,18 @@ impl Election {
 
     /// How long this candidate must leave the Lease alone (rules F2, F3, L5), and beyond that of its own accord (rule F4).
     pub(super) fn wait(&self, now: Moment) -> Duration {
-        match self.grace() {
-            None if self.own_lease().is_some() => Duration::ZERO,
-            grace => self.expires_in(grace.unwrap_or_default(), now),
+        let grace = self.grace();
+        if grace.is_none() && self.own_lease().is_some() {
+            return Duration::ZERO;
         }
+        let grace = grace.unwrap_or_default();
+        let others = self.grace_from.map(|from| grace.saturating_sub(now.shortest_since(from)));
+        self.expires_in(grace, now).max(others.unwrap_or_default())
+    }
+
+    /// Others could not take the Lease until now, or this process did not hear of it: a grace that has passed meanwhile is none.
+    pub(super) fn begin_grace(&mut self, now: Moment) {
+        self.grace_from = self.reluctance.map(|_| now);
     }
 
     /// For how long beyond that, if at all, this candidate leaves the Lease to others (rule F4).

@@ -123,6 +123,9 @@ impl Election {
     ) {
         let conflicted = self.has_conflicted_before(&answer);
         self.failed_at = (answer == Answer::Unknown).then_some(sent_at);
+        if answer == Answer::Unknown {
+            self.begin_grace(now.moment);
+        }
         match answer {
             Answer::Stored(lease) | Answer::Found(lease) => {
                 if self.view.is_news(lease.resource_version) {
@@ -174,6 +177,10 @@ impl Election {
     }
 
     pub(super) fn observe(&mut self, lease: Lease, now: Now) {
+        let was_paused = self.view.lease().is_some_and(|last| last.hints.paused);
+        if was_paused && !lease.hints.paused {
+            self.begin_grace(now.moment);
+        }
         self.adopt_timings(&lease);
         let attempt = self.attempts.iter().find(|attempt| attempt.shares_tenure(&lease));
         let known = self.own.as_ref().is_some_and(|own| own.is(&lease));

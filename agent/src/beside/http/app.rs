@@ -2,6 +2,8 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -12,21 +14,26 @@ use axum::routing::get;
 use elector_agent::clock;
 use futures::Stream;
 use futures::stream;
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::sleep;
 
 use crate::beside::standing::{Answer, Standing};
 
-use std::time::Duration;
-
 type Receiver = watch::Receiver<Standing>;
 
+/// So many may listen for changes, and stay: others are to be answered beside them.
+const LISTENERS: usize = 32;
+
+#[derive(Clone)]
+struct Listening {
+    standing: Receiver,
+    places: Arc<Semaphore>,
+}
+
 pub(super) fn router(standing: Receiver) -> Router {
-    Router::new()
-        .route("/", get(leader))
-        .route("/isLeader", get(is_leader))
-        .route("/sse", get(changes))
-        .with_state(standing)
+    let listening = Listening { standing: standing.clone(), places: Arc::new(Semaphore::new(LISTENERS)) };
+    let changes = Router::new().route("/sse", get(changes)).with_state(listening);
+    Router::new().route("/", get(leader)).route("/isLeader", get(is_leader)).with_state(standing).merge(changes)
 }
 
 async fn leader(State(standing): State<Receiver>) -> Response {
@@ -45,19 +52,22 @@ async fn is_leader(State(standing): State<Receiver>) -> Response {
 }
 
 /// What there is to say, then each change of it.
-async fn changes(State(standing): State<Receiver>) -> Response {
-    Sse::new(events(standing)).keep_alive(KeepAlive::default()).into_response()
+async fn changes(State(Listening { standing, places }): State<Listening>) -> Response {
+    match places.try_acquire_owned() {
+        Ok(place) => Sse::new(events(standing, place)).keep_alive(KeepAlive::default()).into_response(),
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "too many listen").into_response(),
+    }
 }
 
-fn events(standing: Receiver) -> impl Stream<Item = Result<Event, Infallible>> {
-    stream::unfold((standing, None::<Answer>), async |(mut standing, mut told)| {
+fn events(standing: Receiver, place: OwnedSemaphorePermit) -> impl Stream<Item = Result<Event, Infallible>> {
+    stream::unfold((standing, None::<Answer>, place), async |(mut standing, mut told, place)| {
         loop {
             let is_over = standing.borrow_and_update().is_over();
             let answer = answer(&standing).ok()?;
             if told.as_ref().is_none_or(|told| !told.says(&answer)) {
                 let event = Event::default().data(serde_json::to_string(&answer).ok()?);
                 told = Some(answer);
-                return Some((Ok(event), (standing, told)));
+                return Some((Ok(event), (standing, told, place)));
             }
             if is_over {
                 return None;

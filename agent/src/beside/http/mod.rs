@@ -23,6 +23,8 @@ use super::standing::Standing;
 const CONNECTIONS: usize = 64;
 /// Whoever has said nothing for so long makes room.
 const IDLE: Duration = Duration::from_secs(10);
+/// For each, in bytes: the least that there can be, and more than any request here has.
+const BUFFER: usize = 8192;
 /// After a connection could not be accepted, for want of descriptors, say.
 const AGAIN: Duration = Duration::from_millis(100);
 
@@ -104,7 +106,7 @@ async fn serve(listener: Listener, router: Router) {
         // A change is a small packet, and is not to wait for another.
         let _ = stream.set_nodelay(true);
         let mut server = http1::Builder::new();
-        server.timer(TokioTimer::new()).header_read_timeout(IDLE);
+        server.timer(TokioTimer::new()).header_read_timeout(IDLE).max_buf_size(BUFFER);
         let connection = server.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router.clone()));
         tokio::spawn(async move {
             // Whoever hangs up has had enough.

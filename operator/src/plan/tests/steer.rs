@@ -1,6 +1,7 @@
 //! Pauses, and requests for another leader.
 
 use super::*;
+use crate::observe::Transfer;
 use crate::plan::LeaseAction;
 use elector_crds::{HINTS_ANNOTATION, StoredLease, TRANSFER_ANNOTATION};
 use kube::core::ObjectMeta;
@@ -21,11 +22,11 @@ fn asking_for(target: &str) -> LeaderElection {
 
 /// `billing-0` leads its fourth tenure and was asked for another leader at second 10.
 fn led() -> Observed {
-    Observed {
-        transfer_since: Some(Duration::from_secs(10)),
-        transfer_from: Some("billing-0_billing-0-uid".to_owned()),
-        ..in_place(held_by("billing-0", 4, 10))
-    }
+    Observed { transfer: Some(asked_at(10)), ..in_place(held_by("billing-0", 4, 10)) }
+}
+
+fn asked_at(second: u64) -> Transfer {
+    Transfer { since: Duration::from_secs(second), version: Some("41".to_owned()), ..Transfer::default() }
 }
 
 fn with_hints(mut observed: Observed, hints: Hints) -> Observed {
@@ -146,7 +147,10 @@ fn anybody_is_anybody_else() {
         let seen = observed.lease.as_mut().unwrap();
         seen.lease.record.holder = format!("{holder}_{holder}-uid");
         seen.lease.record.transitions = 5;
-        told(&plan(&asking_for("*"), &observed, at(13)), "*")
+        // As the status remembers the tenure that was to end.
+        let mut election = asking_for("*");
+        election.status = reported(&led(), 11).status;
+        told(&plan(&election, &observed, at(13)), "*")
     };
     assert_eq!(by("billing-1"), (EventReason::TransferCompleted, "asked for *: billing-1 leads".to_owned()));
     let (reason, note) = by("billing-0");
@@ -169,6 +173,12 @@ fn what_cannot_be_is_refused_with_why() {
     assert!(refused(&asking_for("billing-7"), &led(), 12).contains("is no pod that may lead"));
     assert!(refused(&asking_for(""), &led(), 12).contains("is no pod that may lead"));
     assert!(refused(&asking_for("billing-0"), &led(), 12).contains("billing-0 leads already"));
+    let mut alone = led();
+    (alone.holder_pod, alone.pods[1].ready_since) = (None, None);
+    assert!(
+        refused(&asking_for("*"), &alone, 12).contains("no other candidate is ready"),
+        "whoever leads may be the other"
+    );
     let mut unready = led();
     unready.pods[1].ready_since = None;
     assert!(refused(&asking_for("billing-1"), &unready, 12).contains("pod billing-1 is not ready"));
@@ -176,7 +186,7 @@ fn what_cannot_be_is_refused_with_why() {
     let mut going = led();
     going.pods[1].terminating = true;
     assert!(refused(&asking_for("billing-1"), &going, 12).contains("is no pod that may lead"));
-    let nobody = Observed { transfer_since: Some(Duration::from_secs(10)), ..in_place(released(4, 10)) };
+    let nobody = Observed { transfer: Some(asked_at(10)), ..in_place(released(4, 10)) };
     assert!(refused(&asking_for("billing-1"), &nobody, 12).contains("nobody leads"));
     let mut paused = asking_for("billing-1");
     paused.spec.paused = true;
@@ -194,4 +204,24 @@ fn a_request_that_nobody_follows_is_taken_back_after_a_minute() {
     let waits = plan(&asking_for("billing-1"), &ignored(69), at(69));
     assert_eq!((waits.request_done, waits.next_look), (None, Some(Duration::from_secs(70))));
     assert!(refused(&asking_for("billing-1"), &ignored(70), 70).ends_with("nobody has taken over within 60 s"));
+}
+
+#[test]
+fn what_came_of_an_earlier_request_answers_none() {
+    let mut observed = with_hints(led(), for_successor(3, "billing-0"));
+    observed.transfer.as_mut().unwrap().hinted_before = Some(3);
+    // `billing-0` leads, as somebody has asked before; now somebody asks for `billing-1`, and then for `billing-0` once more.
+    assert_eq!(hints(&plan(&asking_for("billing-1"), &observed, at(12))), Some(for_successor(4, "billing-1")));
+    assert!(refused(&asking_for("billing-0"), &observed, 12).contains("billing-0 leads already"));
+}
+
+#[test]
+fn a_request_is_waited_for_as_long_as_a_release_may_take() {
+    let mut election = asking_for("billing-1");
+    election.spec = serde_json::from_value(json!({
+        "leaseDurationSeconds": 300, "renewDeadlineSeconds": 60, "releaseDelaySeconds": 120,
+    }))
+    .unwrap();
+    let waits = plan(&election, &with_hints(led(), for_successor(4, "billing-1")), at(100));
+    assert_eq!(waits.request_done, None);
 }
