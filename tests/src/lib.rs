@@ -7,6 +7,7 @@ pub mod candidate;
 pub mod cluster;
 mod command;
 pub mod controlplane;
+pub mod figures;
 pub mod gobuild;
 pub mod helm;
 pub mod http;

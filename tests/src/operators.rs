@@ -15,12 +15,12 @@ use kube::api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostPa
 use kube::{Api, ResourceExt};
 use serde::Deserialize as _;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::sync::OnceCell;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 
+use crate::candidate::{AgentOptions, Candidate};
 use crate::controlplane::{ControlPlane, Entry, Namespace};
+use crate::http::{self, Answer};
 use crate::kubectl::kubectl;
 use crate::process::Process;
 use crate::programs::Programs;
@@ -167,6 +167,25 @@ pub async fn place(prefix: &str) -> Result<Namespace<'static>> {
     ControlPlane::shared().await?.namespace(prefix).await
 }
 
+/// An election there with three candidates, which are ready; `billing-0` leads.
+///
+/// # Errors
+/// As [`place`], and when it does not come so far.
+pub async fn contended(prefix: &str) -> Result<(Namespace<'static>, Election<'static>, Vec<Candidate>)> {
+    let namespace = place(prefix).await?;
+    let election = Election::create(&namespace, "billing", short_timings()).await?;
+    election.until_reason(ConditionType::Ready, Reason::Reconciled).await?;
+    let mut candidates = Vec::new();
+    for pod in ["billing-0", "billing-1", "billing-2"] {
+        candidates.push(Candidate::start(&namespace, "billing", pod, &AgentOptions::default()).await?);
+        namespace.set_pod_ready(pod, true).await?;
+        candidates[0].leads_within(PATIENCE).await?;
+    }
+    election.until_held_by("billing-0").await?;
+    election.until_reason(ConditionType::CandidatesReady, Reason::AllReady).await?;
+    Ok((namespace, election, candidates))
+}
+
 /// What an operator needs to be told, beside its kubeconfig and identity.
 pub fn arguments(namespace: &str) -> Vec<String> {
     let arguments = [
@@ -203,17 +222,9 @@ impl Operator {
     pub async fn answer(&self, path: &str) -> Result<(u16, String)> {
         let log = self.log();
         let (_, address) = log.rsplit_once("/readyz address=").context("it does not listen yet")?;
-        let address = address.split_whitespace().next().unwrap_or_default();
-        let ask = async {
-            let mut stream = TcpStream::connect(address).await?;
-            stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).await?;
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer).await?;
-            anyhow::Ok(answer)
-        };
-        let answer = timeout(Duration::from_secs(5), ask).await??;
-        let status = answer.split(' ').nth(1).context("no status")?.parse()?;
-        Ok((status, answer.split_once("\r\n\r\n").unwrap_or_default().1.to_owned()))
+        let address = address.split_whitespace().next().unwrap_or_default().parse()?;
+        let Answer { status, body, .. } = http::get(address, path).await?;
+        Ok((status, body))
     }
 
     /// Waits until it has seen everything.

@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use elector_crds::TRANSFER_ANNOTATION;
 use elector_crds::conditions::{ConditionType, Reason};
-use elector_tests::candidate::{AgentOptions, Candidate};
+use elector_tests::candidate::Candidate;
 use elector_tests::controlplane::{ControlPlane, Namespace};
 use elector_tests::kubectl::{kubectl, shell};
-use elector_tests::operators::{Election, Operators, place, short_timings};
+use elector_tests::operators::{Election, Operators, contended, place, short_timings};
 use elector_tests::process::Process;
 use elector_tests::programs::Programs;
 use elector_tests::scratch::Scratch;
@@ -69,17 +69,7 @@ struct Scene {
 
 impl Scene {
     async fn set(prefix: &str) -> Result<Scene> {
-        let namespace = place(prefix).await?;
-        let election = Election::create(&namespace, "billing", short_timings()).await?;
-        election.until_reason(ConditionType::Ready, Reason::Reconciled).await?;
-        let mut candidates = Vec::new();
-        for pod in ["billing-0", "billing-1", "billing-2"] {
-            candidates.push(Candidate::start(&namespace, "billing", pod, &AgentOptions::default()).await?);
-            namespace.set_pod_ready(pod, true).await?;
-            candidates[0].leads_within(SOON).await?;
-        }
-        election.until_held_by("billing-0").await?;
-        election.until_reason(ConditionType::CandidatesReady, Reason::AllReady).await?;
+        let (namespace, election, candidates) = contended(prefix).await?;
         Ok(Scene { namespace, election, candidates })
     }
 

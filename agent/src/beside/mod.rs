@@ -121,7 +121,8 @@ impl Beside {
             let reluctance = *receiver.borrow_and_update();
             Some((reluctance, receiver))
         });
-        Box::pin(first.chain(changes))
+        // It is asked again after its end, which would be an error of `unfold`.
+        Box::pin(first.chain(changes).fuse())
     }
 
     /// Ends it, once the last hook has. Nothing is led any more.
@@ -137,6 +138,12 @@ impl Beside {
             self.standing.send_modify(change);
         }
     }
+
+    fn count(&self, what: impl FnOnce(&Metrics)) {
+        if let Some(metrics) = &self.metrics {
+            what(metrics);
+        }
+    }
 }
 
 impl Observer for Beside {
@@ -145,33 +152,23 @@ impl Observer for Beside {
     }
 
     fn answered(&self, request: &'static str, outcome: &'static str, took: Duration) {
-        if let Some(metrics) = &self.metrics {
-            metrics.answered(request, outcome, took);
-        }
+        self.count(|metrics| metrics.answered(request, outcome, took));
     }
 
     fn acquired(&self, vacancy: Vacancy) {
-        if let Some(metrics) = &self.metrics {
-            metrics.acquired(vacancy);
-        }
+        self.count(|metrics| metrics.acquired(vacancy));
     }
 
     fn renewed(&self) {
-        if let Some(metrics) = &self.metrics {
-            metrics.renewed();
-        }
+        self.count(|metrics| metrics.renewed());
     }
 
     fn lost(&self, loss: &Loss) {
-        if let Some(metrics) = &self.metrics {
-            metrics.lost(loss);
-        }
+        self.count(|metrics| metrics.lost(loss));
     }
 
     fn rewatched(&self) {
-        if let Some(metrics) = &self.metrics {
-            metrics.rewatched();
-        }
+        self.count(|metrics| metrics.rewatched());
     }
 }
 

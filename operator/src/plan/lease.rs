@@ -12,7 +12,6 @@ use elector_election::{Hints, Lease, Timings, UNKNOWN_HOLDER};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::{Resource, ResourceExt};
 
-use super::steer::steer;
 use crate::observe::{LeaseSeen, Now, Observed, Phase, Pod, phase};
 use crate::{MANAGED_BY_LABEL, NAME};
 
@@ -124,6 +123,7 @@ pub(super) fn maintain(
     observed: &Observed,
     standing: Standing<'_>,
     timings: Timings,
+    hints: &Hints,
     now: Now,
 ) -> LeaseAction {
     let (seen, owner) = match standing {
@@ -148,13 +148,12 @@ pub(super) fn maintain(
             wait_seconds: if of_agents { 0 } else { wait_seconds },
         }
     };
-    let hints = steer(election, observed, standing, now).hints;
-    let current = seen.annotation.timings == timings.timings && seen.strict == strict && seen.lease.hints == hints;
+    let current = seen.annotation.timings == timings.timings && seen.strict == strict && seen.lease.hints == *hints;
     if owned && current && !seen.is_to_be_confirmed() {
         return LeaseAction::None;
     }
     let (uid, upon) = (seen.lease.record.uid.clone(), seen.annotation);
-    LeaseAction::Amend(Amendment { uid, upon, timings, owner, strict, hints })
+    LeaseAction::Amend(Amendment { uid, upon, timings, owner, strict, hints: hints.clone() })
 }
 
 /// What is known of the past once the watch has shown a Lease that an operator made, and all that was before (rule O2).

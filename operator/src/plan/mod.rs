@@ -16,6 +16,7 @@ mod tests;
 use std::time::Duration;
 
 use elector_crds::{LeaderElection, LeaderElectionStatus};
+use elector_election::Hints;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::ResourceExt;
 
@@ -65,9 +66,10 @@ pub fn plan(election: &LeaderElection, observed: &Observed, now: Now) -> Plan {
         return Plan::default();
     }
     let standing = lease::standing(election, observed);
+    let steering = steer::steer(election, observed, standing, now);
     let trouble = observed.trouble.as_ref().filter(|trouble| now.at < trouble.retry_at);
     if trouble.is_none() {
-        let objects = plan_objects(election, observed, standing, now);
+        let objects = plan_objects(election, observed, standing, &steering.hints, now);
         if objects.has_objects() {
             return objects;
         }
@@ -82,7 +84,7 @@ pub fn plan(election: &LeaderElection, observed: &Observed, now: Now) -> Plan {
     }
     let status = status::status(&view);
     let stored = election.status.clone().unwrap_or_default();
-    let verdict = steer::steer(election, observed, standing, now).verdict.filter(|_| trouble.is_none());
+    let verdict = steering.verdict.filter(|_| trouble.is_none());
     let mut events = events::events(&view, &stored, &status);
     events.extend(verdict.as_ref().map(|verdict| events::transferred(&view, verdict)));
     let request_done = verdict.and_then(|_| steer::request(election)).map(str::to_owned);
@@ -109,12 +111,18 @@ impl View<'_> {
     }
 }
 
-fn plan_objects(election: &LeaderElection, observed: &Observed, standing: Standing<'_>, now: Now) -> Plan {
+fn plan_objects(
+    election: &LeaderElection,
+    observed: &Observed,
+    standing: Standing<'_>,
+    hints: &Hints,
+    now: Now,
+) -> Plan {
     // An invalid spec says nothing that could be put in place: what there is stays.
     let Ok(timings) = election.spec.timings() else {
         return Plan { lease: lease::look(standing, own_duration(&election.spec), now), ..Plan::default() };
     };
-    let lease = match lease::maintain(election, observed, standing, timings, now) {
+    let lease = match lease::maintain(election, observed, standing, timings, hints, now) {
         LeaseAction::None => lease::look(standing, timings.lease_duration(), now),
         action => action,
     };

@@ -8,9 +8,9 @@ use elector_tests::witness::Sighting;
 use kube::ResourceExt as _;
 
 use crate::billing::{Billing, Setup};
-use crate::figures::{figure, is_measured, rounds};
 use crate::manifest::{App, Edit, deployment, injected};
 use crate::processes::until_gone;
+use elector_tests::figures::{figure, is_measured, rounds};
 
 /// From the old leader's app's end to the next one's file.
 const HANDOVER: Duration = Duration::from_millis(300);

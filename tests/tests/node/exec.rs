@@ -6,9 +6,9 @@ use kube::ResourceExt as _;
 
 use crate::billing::Billing;
 use crate::deployment::rolled;
-use crate::figures::{figure, rounds};
 use crate::manifest::App;
 use crate::processes::lives;
+use elector_tests::figures::{figure, rounds};
 
 /// As a shell says it: by SIGKILL.
 const KILLED: i32 = 128 + 9;

@@ -4,7 +4,6 @@ mod billing;
 mod chart;
 mod deployment;
 mod exec;
-mod figures;
 mod hung;
 mod killed;
 mod leftovers;

@@ -9,9 +9,9 @@ use kube::ResourceExt as _;
 use tokio::time::sleep;
 
 use crate::billing::Billing;
-use crate::figures::figure;
 use crate::manifest::App;
 use crate::processes::lives;
+use elector_tests::figures::figure;
 
 /// A file that nobody is left to remove stays until kubelet has started the container again, at once for the first time.
 const STALE: Duration = Duration::from_secs(10);

@@ -5,10 +5,11 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Context as _, Result, ensure};
 use elector_crds::conditions::{ConditionType, Reason};
 use elector_crds::{HINTS_ANNOTATION, LeaderElection, TRANSFER_ANNOTATION};
-use elector_tests::candidate::{AgentOptions, Candidate, leader};
+use elector_tests::candidate::{Candidate, leader};
 use elector_tests::controlplane::Namespace;
+use elector_tests::figures::{is_measured, rounds};
 use elector_tests::kubectl::kubectl;
-use elector_tests::operators::{Election, place, short_timings};
+use elector_tests::operators::{Election, contended, short_timings};
 use kube::ResourceExt as _;
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -28,16 +29,7 @@ struct Scene {
 
 impl Scene {
     async fn set(prefix: &str) -> Result<Scene> {
-        let namespace = place(prefix).await?;
-        let election = Election::create(&namespace, "billing", short_timings()).await?;
-        election.until_reason(ConditionType::Ready, Reason::Reconciled).await?;
-        let mut candidates = Vec::new();
-        for pod in ["billing-0", "billing-1", "billing-2"] {
-            candidates.push(Candidate::start(&namespace, "billing", pod, &AgentOptions::default()).await?);
-            namespace.set_pod_ready(pod, true).await?;
-            candidates[0].leads_within(Duration::from_secs(5)).await?;
-        }
-        election.until_held_by("billing-0").await?;
+        let (namespace, election, candidates) = contended(prefix).await?;
         Ok(Scene { election, candidates, namespace })
     }
 
@@ -110,7 +102,7 @@ async fn a_pause_ends_the_tenure_and_nobody_leads_until_it_is_over() {
 async fn the_pod_that_is_asked_for_leads_and_the_request_goes() {
     let scene = Scene::set("transfer").await.unwrap();
     let mut old = "billing-0";
-    let rounds = std::env::var("ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(3);
+    let rounds = rounds(3);
     let mut leaderless = Vec::new();
     for round in 1..=rounds {
         let target = ["billing-0", "billing-1", "billing-2"][round % 3];
@@ -136,7 +128,7 @@ async fn the_pod_that_is_asked_for_leads_and_the_request_goes() {
     assert!(ends[1..].iter().all(|end| end == "Transferred"), "{ends:?}");
     leaderless.sort_unstable();
     println!("without a leader: median {:?}, max {:?} of {rounds}", leaderless[rounds / 2], leaderless[rounds - 1]);
-    let most = if std::env::var_os("ROUNDS").is_some() { HANDOVER_ALONE } else { HANDOVER };
+    let most = if is_measured() { HANDOVER_ALONE } else { HANDOVER };
     assert!(leaderless[rounds - 1] <= most, "{leaderless:?}");
 }
 

@@ -4,17 +4,17 @@ use std::env;
 use std::time::Duration;
 
 /// How often something is to be done that by default is done `usual` times.
-pub(crate) fn rounds(usual: usize) -> usize {
+pub fn rounds(usual: usize) -> usize {
     env::var("ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(usual)
 }
 
 /// Whether this is about numbers, on a machine that does nothing else.
-pub(crate) fn is_measured() -> bool {
+pub fn is_measured() -> bool {
     env::var_os("ROUNDS").is_some()
 }
 
 /// Prints them, and fails if one is above `most`.
-pub(crate) fn figure(what: &str, seen: &[Duration], most: Duration) {
+pub fn figure(what: &str, seen: &[Duration], most: Duration) {
     let mut sorted = seen.to_vec();
     sorted.sort_unstable();
     let (least, median, greatest) = (sorted[0], sorted[sorted.len() / 2], sorted[sorted.len() - 1]);

@@ -1,0 +1,191 @@
+//! What the driver makes of what it hears: for the election, for whoever watches, and for the log.
+
+use std::time::Duration;
+
+use elector_crds::StoredLease;
+use elector_election::{Answer, Loss, Now, ResourceVersion, WatchEvent};
+use kube::Client;
+use tokio::runtime::Handle;
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::{Driver, Error, Event, InFlight};
+use crate::clock;
+use crate::company::Sight;
+use crate::connect;
+use crate::lease_api::{self, LeaseApi, Reply};
+use crate::trouble::{Rights, Trouble};
+use crate::watch::Seen;
+
+/// Longer than anybody waits for a time.
+const FOR_EVER: Duration = Duration::from_secs(365 * 86_400);
+
+impl Driver<'_> {
+    pub(super) fn take_in(&mut self, event: Event) -> Result<(), Error> {
+        match event {
+            Event::Stop => self.election.handle_stop(clock::now()?),
+            Event::Rung(rung) => rung?,
+            Event::Reluctance(reluctance) => self.take_in_reluctance(reluctance)?,
+            Event::Connected(connected) => self.move_to(connected),
+            Event::Reply(Reply { answer, object, trouble }) => {
+                if let Some(InFlight { request, sent_at, .. }) = self.in_flight.take() {
+                    self.company.observer.answered(request, lease_api::outcome(&answer), sent_at.elapsed());
+                }
+                let trouble = self.reconnect_after(trouble);
+                if self.troubles.of_requests(trouble, answer == Answer::NotFound) == Rights::Granted {
+                    // What refused the requests refused the watch.
+                    self.watch.resume();
+                }
+                self.election.handle_answer(answer, clock::now()?);
+                self.keep(object);
+            }
+            Event::Seen(seen) => self.take_in_seen(seen)?,
+        }
+        self.log_holder()
+    }
+
+    fn take_in_reluctance(&mut self, reluctance: Option<Duration>) -> Result<(), Error> {
+        let seconds = reluctance.map(|reluctance| reluctance.as_secs());
+        match reluctance {
+            Some(_) => info!(namespace = %self.namespace, lease = %self.lease, seconds, "leaving the lease to others"),
+            None => info!(namespace = %self.namespace, lease = %self.lease, "contending again"),
+        }
+        self.election.handle_reluctance(reluctance, clock::now()?);
+        Ok(())
+    }
+
+    pub(super) fn sight(&self, now: Now) -> Sight<'_> {
+        let lease = self.election.lease();
+        Sight {
+            holder: lease.map(|lease| lease.record.holder.as_str()),
+            transitions: lease.map_or(0, |lease| lease.record.transitions),
+            age: self.election.record_age(now),
+            expires_in: self.election.holder_expires_in(now),
+            trouble: self.troubles.reason(),
+        }
+    }
+
+    fn take_in_seen(&mut self, seen: Seen) -> Result<(), Error> {
+        let trouble = match seen {
+            Seen::Nothing => return Ok(()),
+            Seen::Empty => {
+                self.election.handle_watch(WatchEvent::Empty, clock::now()?);
+                None
+            }
+            Seen::Present(object) => match elector_crds::lease::read(&object) {
+                Ok((lease, oddities)) => {
+                    self.election.handle_watch(WatchEvent::Present(lease), clock::now()?);
+                    self.keep(Some(object));
+                    Trouble::of_oddities(&oddities)
+                }
+                Err(error) => Some(Trouble::Garbage(error.to_string())),
+            },
+            Seen::Deleted(object) => {
+                let uid = object.metadata.uid.unwrap_or_default();
+                self.election.handle_watch(WatchEvent::Deleted { uid }, clock::now()?);
+                self.keep(None);
+                None
+            }
+            Seen::Failed(trouble) => {
+                self.company.observer.rewatched();
+                if let Trouble::Forbidden(_) = trouble {
+                    self.election.handle_watch(WatchEvent::Refused, clock::now()?);
+                }
+                self.reconnect_after(Some(trouble))
+            }
+        };
+        self.troubles.of_watch(trouble);
+        Ok(())
+    }
+
+    /// Keeps `object` if it is the version that the election goes by.
+    fn keep(&mut self, object: Option<StoredLease>) {
+        let version = self.election.lease().map(|lease| lease.resource_version);
+        if object.as_ref().and_then(version_of) == version && version.is_some() {
+            self.base = object;
+        } else if version.is_none() {
+            self.base = None;
+        }
+    }
+
+    /// Reads the credentials again where that may help: a token that is refused was rotated or has expired, and the client
+    /// would look only after a minute; behind a failure to connect there may be a new certificate authority.
+    /// Elsewhere, for a kubeconfig may run a program that takes its time. What the trouble is, as far as is known.
+    fn reconnect_after(&mut self, trouble: Option<Trouble>) -> Option<Trouble> {
+        let may_help = match &trouble {
+            Some(Trouble::Credentials(_) | Trouble::Unauthorized) => true,
+            Some(Trouble::Unreachable(_)) => self.connecting_since.elapsed() > self.election.timings().lease_duration(),
+            Some(Trouble::Forbidden(_) | Trouble::NoNamespace | Trouble::Refused(_) | Trouble::Garbage(_)) | None => {
+                false
+            }
+        };
+        if may_help && self.connecting.is_none() {
+            let runtime = Handle::current();
+            self.connecting = Some(tokio::task::spawn_blocking(move || runtime.block_on(connect::client())));
+            self.connecting_since = Instant::now();
+        }
+        match &trouble {
+            Some(trouble) if trouble.is_of_credentials() => self.unreadable.clone().or(Some(trouble.clone())),
+            Some(_) | None => trouble,
+        }
+    }
+
+    fn move_to(&mut self, connected: Result<Client, Trouble>) {
+        match connected {
+            Ok(client) => {
+                self.api = LeaseApi::new(client.clone(), &self.namespace, &self.lease);
+                self.watch.move_to(client);
+                self.unreadable = None;
+            }
+            Err(trouble) => self.unreadable = Some(trouble),
+        }
+    }
+
+    pub(super) fn log_missing(&mut self) {
+        if !self.missing {
+            info!(namespace = %self.namespace, lease = %self.lease, "there is no lease: creating it, as held by somebody unknown");
+        }
+        self.missing = true;
+    }
+
+    fn log_holder(&mut self) -> Result<(), Error> {
+        let lease = self.election.lease();
+        self.missing &= lease.is_none();
+        let holder = lease.map(|lease| lease.record.holder.clone());
+        if holder != self.holder {
+            // Who waits for the end of a pause waits for no time.
+            let wait = self.election.takeover_in(clock::now()?).filter(|wait| *wait < FOR_EVER);
+            let wait = wait.map(|wait| wait.as_secs_f32().ceil());
+            info!(
+                namespace = %self.namespace,
+                lease = %self.lease,
+                holder = holder.as_deref().unwrap_or(""),
+                wait_seconds = wait,
+                "observed holder"
+            );
+            self.holder = holder;
+        }
+        Ok(())
+    }
+
+    pub(super) fn log_loss(&self, loss: &Loss) {
+        let (namespace, lease) = (&self.namespace, &self.lease);
+        match loss {
+            Loss::Stopped | Loss::SteppedDown | Loss::Paused | Loss::HandedOver => {
+                info!(%namespace, %lease, reason = %loss, "gave up leadership")
+            }
+            Loss::DeadlinePassed
+            | Loss::HeldByAnother { .. }
+            | Loss::Emptied
+            | Loss::Deleted
+            | Loss::Replaced
+            | Loss::RolledBack => {
+                warn!(%namespace, %lease, reason = %loss, "lost leadership");
+            }
+        }
+    }
+}
+
+fn version_of(object: &StoredLease) -> Option<ResourceVersion> {
+    object.metadata.resource_version.as_ref()?.parse().ok().map(ResourceVersion)
+}
