@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::annotations::ELECTION_LABEL;
 use crate::conditions::names;
+use crate::leader_service::LeaderService;
 use crate::selector::CandidateSelector;
 use crate::validation;
 
@@ -85,6 +86,26 @@ pub struct LeaderElectionSpec {
     #[serde(default = "default_release_delay_seconds")]
     #[schemars(extend("format" = "int32"))]
     pub release_delay_seconds: i64,
+
+    /// A Service that leads to the leader alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leader_service: Option<LeaderService>,
+
+    /// Whether the candidates' pods are labelled leader-elector.io/role=leader or standby. A Service's endpoints change as
+    /// soon; labels are for what selects pods and knows nothing of Services.
+    #[serde(default)]
+    pub pod_labels: PodLabels,
+}
+
+/// Whether pods say in a label what they are.
+#[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum PodLabels {
+    /// They do.
+    Enabled,
+    /// They do not; and whatever a later version adds, lest that make a list of elections unreadable.
+    #[default]
+    #[serde(other)]
+    Disabled,
 }
 
 /// Who may lead: pods in the election's namespace that match the selector and run as one of the service accounts.
@@ -266,6 +287,8 @@ impl Default for LeaderElectionSpec {
             renew_deadline_seconds: default_renew_deadline_seconds(),
             retry_period_seconds: default_retry_period_seconds(),
             release_delay_seconds: default_release_delay_seconds(),
+            leader_service: None,
+            pod_labels: PodLabels::default(),
         }
     }
 }

@@ -17,6 +17,7 @@ pub mod annotations;
 pub mod conditions;
 pub mod identity;
 mod leader_election;
+mod leader_service;
 pub mod lease;
 pub mod manifest;
 mod oddity;
@@ -31,8 +32,9 @@ pub use annotations::{
 };
 pub use leader_election::{
     CandidateIdentity, Candidates, DEFAULT_SERVICE_ACCOUNT, Holder, LeaderElection, LeaderElectionSpec,
-    LeaderElectionStatus, PastTenure, TenureEnd,
+    LeaderElectionStatus, PastTenure, PodLabels, TenureEnd,
 };
+pub use leader_service::{LeaderService, LeaderServicePort, Protocol, TargetPort};
 pub use lease::StoredLease;
 pub use oddity::Oddity;
 pub use selector::{CandidateSelector, SelectorOperator, SelectorRequirement};

@@ -66,6 +66,19 @@ pub(crate) fn service_account_names(schema: &mut Schema) {
     );
 }
 
+/// As in a Service, where a port is known by its number and transport.
+pub(crate) fn ports(schema: &mut Schema) {
+    let object = schema.ensure_object();
+    object.insert("x-kubernetes-list-type".to_owned(), json!("map"));
+    object.insert("x-kubernetes-list-map-keys".to_owned(), json!(["port", "protocol"]));
+    let rule = Rule::new(
+        "size(self) == 1 || self.all(port, has(port.name) && \
+         self.exists_one(other, has(other.name) && other.name == port.name))",
+    )
+    .message("ports: of several, each needs a name of its own");
+    add_rules(schema, [rule]);
+}
+
 /// `metav1.Condition` with the limits that its Go markers state; merged by type.
 pub(crate) fn conditions(schema: &mut Schema) {
     let object = schema.ensure_object();

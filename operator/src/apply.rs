@@ -11,7 +11,7 @@ use elector_crds::conditions::Reason;
 use elector_crds::{LeaderElection, LeaderElectionStatus, StoredLease, TRANSFER_ANNOTATION};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::events::v1 as events_api;
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::Status;
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::Serialize;
@@ -20,7 +20,7 @@ use serde_json::json;
 use tokio::sync::watch;
 
 use crate::observe::{Answer, Now};
-use crate::plan::{Event, LeaseAction, Plan, lease::Amendment, rbac};
+use crate::plan::{Event, LeaseAction, Plan, Write, lease::Amendment, rbac};
 use crate::{NAME, events, key::Key};
 
 /// Why a plan was not carried out to its end.
@@ -67,6 +67,8 @@ pub enum Error {
 /// How far a plan came.
 #[derive(Debug)]
 pub enum Stage {
+    /// What leads traffic to the leader.
+    Traffic,
     /// The objects.
     Objects,
     /// Events and status.
@@ -127,12 +129,41 @@ impl Applier {
     /// Carries out `plan` for `election`.
     pub async fn apply(&self, election: &LeaderElection, plan: Plan, now: Now) -> Outcome {
         let mut answers = Vec::new();
-        let result = if plan.has_objects() {
+        let result = if !plan.traffic.is_empty() {
+            self.apply_traffic(election, &plan.traffic, &mut answers).await.map_err(|error| (Stage::Traffic, error))
+        } else if plan.has_objects() {
             self.apply_objects(election, &plan, &mut answers).await.map_err(|error| (Stage::Objects, error))
         } else {
             self.report(election, &plan, now, &mut answers).await.map_err(|error| (Stage::Status, error))
         };
         Outcome { answers, result }
+    }
+
+    async fn apply_traffic(
+        &self,
+        election: &LeaderElection,
+        writes: &[Write],
+        answers: &mut Vec<Answer>,
+    ) -> Result<(), Error> {
+        for write in writes {
+            answers.push(match write {
+                Write::Service(service) => {
+                    Answer::Service(Box::new(self.apply_owned("Service", &**service, election).await?))
+                }
+                Write::Slice(slice) => {
+                    Answer::Slice(Box::new(self.apply_owned("EndpointSlice", &**slice, election).await?))
+                }
+                Write::DeleteService(service) => {
+                    self.delete("delete the Service", &**service, election).await?;
+                    Answer::NoService(service.clone())
+                }
+                Write::DeleteSlice(slice) => {
+                    self.delete("delete the EndpointSlice", &**slice, election).await?;
+                    Answer::NoSlice(slice.clone())
+                }
+            });
+        }
+        Ok(())
     }
 
     async fn apply_objects(
@@ -226,7 +257,9 @@ impl Applier {
     {
         let (read, apply) = match kind {
             "Role" => ("read the Role", "apply the Role"),
-            _ => ("read the RoleBinding", "apply the RoleBinding"),
+            "RoleBinding" => ("read the RoleBinding", "apply the RoleBinding"),
+            "Service" => ("read the Service", "apply the Service"),
+            _ => ("read the EndpointSlice", "apply the EndpointSlice"),
         };
         let api = self.api::<K>(election);
         let existing = self.call(read, api.get_opt(&desired.name_any())).await?;
@@ -239,6 +272,21 @@ impl Applier {
             parameters = parameters.force();
         }
         self.write(apply, api.patch(&desired.name_any(), &parameters, &Patch::Apply(desired))).await
+    }
+
+    /// One that is gone already is as well.
+    async fn delete<K>(&self, what: &'static str, unwanted: &K, election: &LeaderElection) -> Result<(), Error>
+    where
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+    {
+        let parameters = DeleteParams {
+            preconditions: Some(Preconditions { uid: unwanted.uid(), resource_version: None }),
+            ..DeleteParams::default()
+        };
+        match self.write(what, self.api::<K>(election).delete(&unwanted.name_any(), &parameters)).await {
+            Ok(_) | Err(Error::Stale(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Events first: a crash in between repeats them, and they have names that exist once. The other way round it would

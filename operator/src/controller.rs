@@ -19,7 +19,7 @@ use tracing::{debug, info, warn};
 
 use crate::apply::{Applier, Error as ApplyError, Outcome, Stage};
 use crate::key::Key;
-use crate::observe::{Index, Now, Trouble};
+use crate::observe::{Index, Now, Trouble, Troubles};
 use crate::plan::{Plan, plan};
 use crate::queue::{Queue, Why};
 use crate::settings::Settings;
@@ -53,7 +53,7 @@ pub async fn run(
     ready: watch::Sender<bool>,
     stop: impl Future<Output = ()>,
 ) -> Result<(), Error> {
-    let mut watches = watches::all(&client, settings.namespace.as_deref());
+    let mut watches = watches::all(&client, settings.namespace.as_deref(), settings.features);
     let mut controller = Controller::new(client, settings, leading.clone());
     let mut running: FuturesUnordered<BoxFuture<'static, Done>> = FuturesUnordered::new();
     let mut stop = pin!(stop);
@@ -109,7 +109,7 @@ struct Work {
     /// How many attempts in a row failed.
     failures: u32,
     /// What keeps its objects from being written.
-    trouble: Option<Trouble>,
+    troubles: Troubles,
     /// What was last logged.
     logged: Option<String>,
     /// Nothing is done before.
@@ -181,11 +181,12 @@ impl Controller {
             if self.is_early(&key, why, now) {
                 continue;
             }
-            let trouble = self.work.get(&key).and_then(|work| work.trouble.clone());
-            let Some((election, observed)) = self.index.observed(&key, trouble) else {
+            let Some((election, mut observed)) = self.index.observed(&key) else {
                 self.work.remove(&key);
                 continue;
             };
+            observed.troubles = self.work.get(&key).map(|work| work.troubles.clone()).unwrap_or_default();
+            observed.features = self.settings.features;
             let plan = plan(&election, &observed, now);
             debug!(election = %key, ?plan, "planned");
             if plan.is_idle() {
@@ -221,8 +222,11 @@ impl Controller {
         work.attempts = 0;
         work.awaits_expiry = plan.next_look.is_some() && plan.next_look == expires_at;
         // Once the time to try again has come and there is nothing left to do, the trouble is over.
-        work.trouble = work.trouble.take().filter(|trouble| now.at < trouble.retry_at);
-        if work.trouble.is_none() {
+        let Troubles { objects, traffic } = &mut work.troubles;
+        for trouble in [objects, traffic] {
+            *trouble = trouble.take().filter(|trouble| now.at < trouble.retry_at);
+        }
+        if work.troubles == Troubles::default() {
             work.failures = 0;
             work.logged = None;
         }
@@ -271,15 +275,18 @@ impl Work {
             self.logged = Some(message.clone());
         }
         match (stage, error) {
-            (Stage::Status, _) | (Stage::Objects, ApplyError::Terminating(_)) => {
+            (Stage::Status, _) | (Stage::Objects | Stage::Traffic, ApplyError::Terminating(_)) => {
                 self.not_before = retry_at;
-                retry_at
+                return retry_at;
             }
             (Stage::Objects, _) => {
-                self.trouble = Some(Trouble { reason: error.reason(), message, retry_at });
-                now.at
+                self.troubles.objects = Some(Trouble { reason: error.reason(), message, retry_at });
+            }
+            (Stage::Traffic, _) => {
+                self.troubles.traffic = Some(Trouble { reason: error.reason(), message, retry_at });
             }
         }
+        now.at
     }
 }
 

@@ -68,7 +68,7 @@ async fn operate(cli: &Cli, own: OwnElection) -> Result<(), Failure> {
 
     // Elections of different namespaces have nothing to do with each other.
     let controllers = watched.into_iter().zip(ready).map(|(namespace, ready)| {
-        let settings = Settings::new(identity.clone(), namespace);
+        let settings = Settings::new(identity.clone(), namespace, cli.features());
         controller::run(client.clone(), settings, leading.clone(), ready, std::future::pending())
     });
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use elector_agent::logging::LogOptions;
 use elector_election::{InvalidTimings, Timings};
 
@@ -21,6 +21,9 @@ pub struct Cli {
     /// Look after the elections of these namespaces only, separated by commas [default: of all]
     #[arg(long, env = "WATCH_NAMESPACES", value_name = "NAMESPACES", value_delimiter = ',')]
     watch_namespaces: Vec<String>,
+    /// What else to do for elections that ask for it, separated by commas; each needs rights of its own
+    #[arg(long, env = "FEATURES", value_name = "FEATURES", value_enum, value_delimiter = ',')]
+    features: Vec<Feature>,
     /// The Lease by which replicas of the operator elect the one that writes
     #[arg(long, env = "LEASE_NAME", value_name = "NAME", default_value = crate::NAME)]
     lease_name: String,
@@ -62,6 +65,24 @@ pub struct Cli {
     pub log: LogOptions,
 }
 
+/// What an election may ask for beside its Lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Feature {
+    /// spec.leaderService: create, patch and delete Services and EndpointSlices
+    LeaderService,
+    /// spec.podLabels: patch pods
+    PodLabels,
+}
+
+/// What the operator does for elections that ask for it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Features {
+    /// Services that lead to the leader.
+    pub leader_service: bool,
+    /// Labels on pods.
+    pub pod_labels: bool,
+}
+
 /// What is wrong with the settings, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -97,13 +118,15 @@ pub struct Settings {
     pub request_timeout: Duration,
     /// How many elections are written at the same time.
     pub concurrency: usize,
+    /// What to do beside elections.
+    pub features: Features,
 }
 
 impl Settings {
     /// Of the replica called `identity`.
     #[must_use]
-    pub fn new(identity: String, namespace: Option<String>) -> Settings {
-        Settings { identity, namespace, request_timeout: Duration::from_secs(10), concurrency: 16 }
+    pub fn new(identity: String, namespace: Option<String>, features: Features) -> Settings {
+        Settings { identity, namespace, request_timeout: Duration::from_secs(10), concurrency: 16, features }
     }
 }
 
@@ -114,6 +137,13 @@ impl Cli {
         let named = self.watch_namespaces.iter().map(|namespace| namespace.trim()).filter(|name| !name.is_empty());
         let named: BTreeSet<&str> = named.collect();
         if named.is_empty() { vec![None] } else { named.into_iter().map(|name| Some(name.to_owned())).collect() }
+    }
+
+    /// What to do beside elections.
+    #[must_use]
+    pub fn features(&self) -> Features {
+        let has = |feature| self.features.contains(&feature);
+        Features { leader_service: has(Feature::LeaderService), pod_labels: has(Feature::PodLabels) }
     }
 
     /// The operator's own election, checked.

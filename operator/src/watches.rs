@@ -10,6 +10,7 @@ use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 
 use crate::observe::Seen;
+use crate::settings::Features;
 use crate::{MANAGED_BY_LABEL, NAME};
 
 /// How long one watch request lasts: a peer that died silently is noticed a little later.
@@ -32,7 +33,7 @@ pub struct Error {
 }
 
 /// All watches, of one namespace or of the whole cluster, as one stream; it never ends.
-pub fn all(client: &Client, namespace: Option<&str>) -> BoxStream<'static, Result<Seen, Error>> {
+pub fn all(client: &Client, namespace: Option<&str>, features: Features) -> BoxStream<'static, Result<Seen, Error>> {
     let everything = watcher::Config::default().timeout(TIMEOUT_SECONDS);
     let managed = everything.clone().labels(&format!("{MANAGED_BY_LABEL}={NAME}"));
     let leases = everything.clone().fields(NOT_OF_NODES);
@@ -41,9 +42,34 @@ pub fn all(client: &Client, namespace: Option<&str>) -> BoxStream<'static, Resul
         watch(client, namespace, "leases", leases, Seen::Lease),
         watch(client, namespace, "pods", everything, Seen::Pod),
         watch(client, namespace, "roles", managed.clone(), Seen::Role),
-        watch(client, namespace, "rolebindings", managed, Seen::RoleBinding),
+        watch(client, namespace, "rolebindings", managed.clone(), Seen::RoleBinding),
+        watch_if(features.leader_service, client, namespace, "services", managed.clone(), Seen::Service),
+        watch_if(features.leader_service, client, namespace, "endpointslices", managed, Seen::Slice),
     ])
     .boxed()
+}
+
+/// Without the right to see any there are none.
+fn watch_if<K>(
+    allowed: bool,
+    client: &Client,
+    namespace: Option<&str>,
+    what: &'static str,
+    config: watcher::Config,
+    seen: fn(Event<K>) -> Seen,
+) -> BoxStream<'static, Result<Seen, Error>>
+where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
+        + Clone
+        + DeserializeOwned
+        + std::fmt::Debug
+        + Send
+        + 'static,
+{
+    if allowed {
+        return watch(client, namespace, what, config, seen);
+    }
+    stream::iter([Event::Init, Event::InitDone].map(seen).map(Ok)).boxed()
 }
 
 fn watch<K>(

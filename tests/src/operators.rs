@@ -193,6 +193,7 @@ pub fn arguments(namespace: &str) -> Vec<String> {
         "--renew-deadline-seconds=3",
         "--retry-period-seconds=1",
         "--health-address=127.0.0.1:0",
+        "--features=leader-service",
     ];
     let mut arguments: Vec<String> = arguments.map(str::to_owned).to_vec();
     arguments.push(format!("--lease-namespace={namespace}"));

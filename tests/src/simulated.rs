@@ -96,8 +96,10 @@ impl Shipped {
         for seen in listing(lease, Seen::Lease) {
             self.show(seen, now);
         }
-        let others = [listing(None, Seen::Pod), listing(None, Seen::Role), listing(None, Seen::RoleBinding)];
-        for seen in others.into_iter().flatten() {
+        let pods = listing(None, Seen::Pod);
+        let rights = [listing(None, Seen::Role), listing(None, Seen::RoleBinding)];
+        let traffic = [listing(None, Seen::Service), listing(None, Seen::Slice)];
+        for seen in pods.into_iter().chain(rights.into_iter().flatten()).chain(traffic.into_iter().flatten()) {
             self.show(seen, now);
         }
     }
@@ -137,7 +139,7 @@ impl Operator for Shipped {
         }
         self.changed = false;
         for _ in 0..MOST_REPORTS {
-            let Some((election, observed)) = self.index.observed(&key(), None) else { break };
+            let Some((election, observed)) = self.index.observed(&key()) else { break };
             let elector_operator::plan::Plan { lease, role, role_binding, status, next_look, .. } =
                 plan(&election, &observed, self.now(now));
             self.deletions = self.index.deletions(&key());

@@ -54,6 +54,22 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 - apiGroups: [events.k8s.io]
   resources: [events]
   verbs: [create]
+{{- if .Values.leaderService.enabled }}
+# Only its own, by templates/leader-service.yaml.
+- apiGroups: [""]
+  resources: [services]
+  verbs: [get, list, watch, create, patch, delete]
+- apiGroups: [discovery.k8s.io]
+  resources: [endpointslices]
+  verbs: [get, list, watch, create, patch, delete]
+{{- end }}
+{{- end -}}
+
+{{/* What the operator is told to do beside elections. */}}
+{{- define "leader-elector.features" -}}
+{{- $features := list -}}
+{{- if .Values.leaderService.enabled }}{{ $features = append $features "leader-service" }}{{ end -}}
+{{- join "," $features -}}
 {{- end -}}
 
 {{/* A selector of the namespaces that this release looks after, with what else a selector asks; empty for all. */}}

@@ -11,6 +11,7 @@ mod lease;
 mod leases;
 mod listing;
 mod observed;
+mod owned;
 mod pod;
 mod tenure;
 #[cfg(test)]
@@ -22,6 +23,7 @@ use std::time::Duration;
 
 use elector_crds::{LeaderElection, StoredLease, TRANSFER_ANNOTATION, identity};
 use k8s_openapi::api::core::v1 as core;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::ResourceExt;
 use kube::core::{Selector, SelectorExt};
@@ -29,11 +31,13 @@ use kube::runtime::watcher::Event;
 
 pub use self::lease::{Ended, History, LeaseSeen};
 use self::listing::{Change, Listing};
-pub use self::observed::{Now, Observed, Transfer, Trouble};
-pub use self::pod::Pod;
+pub use self::observed::{Now, Observed, Transfer, Trouble, Troubles};
+use self::owned::Owned;
+pub use self::pod::{NamedPort, Pod};
 pub(crate) use self::tenure::was_restored;
 pub use self::tenure::{Phase, own_duration, phase};
 use crate::key::{self, Key};
+use crate::settings::Features;
 
 /// How many names are remembered. Beyond that no Lease is made as never held any more: waiting is always safe.
 const MAX_HISTORIES: usize = 200_000;
@@ -49,6 +53,8 @@ pub struct Index {
     pods: BTreeMap<Key, Pod>,
     roles: HashMap<Key, Role>,
     role_bindings: HashMap<Key, RoleBinding>,
+    services: Owned<core::Service>,
+    slices: Owned<EndpointSlice>,
     listings: Listings,
 }
 
@@ -71,6 +77,8 @@ struct Listings {
     pods: Listing,
     roles: Listing,
     role_bindings: Listing,
+    services: Listing,
+    slices: Listing,
 }
 
 /// An event of one of the watches.
@@ -87,6 +95,10 @@ pub enum Seen {
     Role(Event<Role>),
     /// Of RoleBindings that operators made.
     RoleBinding(Event<RoleBinding>),
+    /// Of Services that operators made.
+    Service(Event<core::Service>),
+    /// Of EndpointSlices that operators made.
+    Slice(Event<EndpointSlice>),
 }
 
 /// What the API server said of one object.
@@ -104,14 +116,22 @@ pub enum Answer {
     Role(Box<Role>),
     /// It is so.
     RoleBinding(Box<RoleBinding>),
+    /// It is so.
+    Service(Box<core::Service>),
+    /// It is so.
+    Slice(Box<EndpointSlice>),
+    /// It is gone.
+    NoService(Box<core::Service>),
+    /// It is gone.
+    NoSlice(Box<EndpointSlice>),
 }
 
 impl Index {
     /// Whether every kind has been listed: before that, absence means nothing.
     #[must_use]
     pub fn is_complete(&self) -> bool {
-        let Listings { elections, leases, pods, roles, role_bindings } = &self.listings;
-        [elections, leases, pods, roles, role_bindings].into_iter().all(Listing::is_complete)
+        let Listings { elections, leases, pods, roles, role_bindings, services, slices } = &self.listings;
+        [elections, leases, pods, roles, role_bindings, services, slices].into_iter().all(Listing::is_complete)
     }
 
     /// All elections.
@@ -119,9 +139,10 @@ impl Index {
         self.elections.keys()
     }
 
-    /// What [`plan`](crate::plan::plan) needs to know of one election. `None` if there is no such election.
+    /// What [`plan`](crate::plan::plan) needs to know of one election, but for what is known of the operator itself: its
+    /// troubles and features. `None` if there is no such election.
     #[must_use]
-    pub fn observed(&self, key: &Key, trouble: Option<Trouble>) -> Option<(Arc<LeaderElection>, Observed)> {
+    pub fn observed(&self, key: &Key) -> Option<(Arc<LeaderElection>, Observed)> {
         let Election { object, selector, creation_watched, transfer, .. } = self.elections.get(key)?;
         let lease = self.leases.get(key).cloned();
         let holder_pod = lease.as_ref().and_then(|seen| self.holder_pod(&key.namespace, &seen.lease.record.holder));
@@ -136,8 +157,11 @@ impl Index {
             role_binding: self.role_bindings.get(&rbac_key).cloned(),
             pods,
             holder_pod: holder_pod.cloned(),
+            services: self.services.of(key).cloned().collect(),
+            slices: self.slices.of(key).cloned().collect(),
             transfer: transfer.clone(),
-            trouble,
+            troubles: Troubles::default(),
+            features: Features::default(),
         };
         Some((Arc::clone(object), observed))
     }
@@ -167,6 +191,14 @@ impl Index {
             Seen::RoleBinding(event) => {
                 let changes = self.listings.role_bindings.handle(event);
                 changes.into_iter().filter_map(|change| self.change_role_binding(change)).collect()
+            }
+            Seen::Service(event) => {
+                let changes = self.listings.services.handle(event);
+                changes.into_iter().flat_map(|change| self.change_service(change)).collect()
+            }
+            Seen::Slice(event) => {
+                let changes = self.listings.slices.handle(event);
+                changes.into_iter().flat_map(|change| self.change_slice(change)).collect()
             }
         }
     }
@@ -209,6 +241,18 @@ impl Index {
             }
             Answer::RoleBinding(role_binding) => {
                 self.change_role_binding(Change::Changed(*role_binding));
+            }
+            Answer::Service(service) => {
+                self.change_service(Change::Changed(*service));
+            }
+            Answer::Slice(slice) => {
+                self.change_slice(Change::Changed(*slice));
+            }
+            Answer::NoService(service) => {
+                self.change_service(Change::Deleted(*service));
+            }
+            Answer::NoSlice(slice) => {
+                self.change_slice(Change::Deleted(*slice));
             }
         }
     }
@@ -294,6 +338,24 @@ impl Index {
             self.count_deletion(&key);
         }
         Some(key)
+    }
+
+    fn change_service(&mut self, change: Change<core::Service>) -> Vec<Key> {
+        let (elections, gone) = self.services.change(change);
+        self.count_deletions(&elections, gone);
+        elections
+    }
+
+    fn change_slice(&mut self, change: Change<EndpointSlice>) -> Vec<Key> {
+        let (elections, gone) = self.slices.change(change);
+        self.count_deletions(&elections, gone);
+        elections
+    }
+
+    fn count_deletions(&mut self, elections: &[Key], gone: bool) {
+        for election in elections.iter().filter(|_| gone) {
+            self.count_deletion(election);
+        }
     }
 
     fn count_deletion(&mut self, key: &Key) {

@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use elector_crds::conditions::Reason;
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 
 use super::{History, LeaseSeen, Pod};
+use crate::settings::Features;
 
 /// One look at the clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +35,10 @@ pub struct Observed {
     pub role: Option<Role>,
     /// The RoleBinding, if an operator made it.
     pub role_binding: Option<RoleBinding>,
+    /// Services that operators made for it.
+    pub services: Vec<Service>,
+    /// EndpointSlices that operators made for it.
+    pub slices: Vec<EndpointSlice>,
     /// All pods that match the selector, terminating and finished ones too.
     pub pods: Vec<Pod>,
     /// The pod that the Lease's holder names.
@@ -39,7 +46,18 @@ pub struct Observed {
     /// Another leader that the election asks for.
     pub transfer: Option<Transfer>,
     /// What keeps the operator from writing.
-    pub trouble: Option<Trouble>,
+    pub troubles: Troubles,
+    /// What the operator does beside elections.
+    pub features: Features,
+}
+
+/// What keeps the operator from writing, apart for what does not wait for each other.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Troubles {
+    /// Lease, Role and RoleBinding.
+    pub objects: Option<Trouble>,
+    /// What leads traffic to the leader.
+    pub traffic: Option<Trouble>,
 }
 
 /// A request for another leader, as it was first seen.
@@ -55,7 +73,7 @@ pub struct Transfer {
     pub hinted_before: Option<u32>,
 }
 
-/// Why objects could not be written.
+/// Why something could not be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trouble {
     /// `ObjectConflict`, `Forbidden` or `ReconcileFailed`.

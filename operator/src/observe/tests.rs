@@ -69,8 +69,10 @@ fn index(elections: Vec<LeaderElection>, leases: Vec<StoredLease>) -> Index {
     list(&mut index, Seen::Lease, leases);
     list(&mut index, Seen::Pod, vec![]);
     list(&mut index, Seen::Role, vec![]);
-    assert!(!index.is_complete());
     list(&mut index, Seen::RoleBinding, vec![]);
+    list(&mut index, Seen::Service, vec![]);
+    assert!(!index.is_complete());
+    list(&mut index, Seen::Slice, vec![]);
     assert!(index.is_complete());
     index
 }
@@ -83,7 +85,7 @@ fn list<K>(index: &mut Index, seen: fn(Event<K>) -> Seen, objects: Vec<K>) {
 }
 
 fn observed(index: &Index) -> Observed {
-    index.observed(&key(), None).unwrap().1
+    index.observed(&key()).unwrap().1
 }
 
 fn see_lease(index: &mut Index, lease: StoredLease, now: Now) -> Vec<Key> {
@@ -275,7 +277,7 @@ fn what_the_watch_shows_late_is_known_before_what_came_of_it_is_confirmed() {
     index.handle_answers(&key(), vec![Answer::Lease(Box::new(made.clone()))], deletions, at(2));
     assert!(observed(&index).name_is_new);
     let planned = |index: &Index| {
-        let (election, observed) = index.observed(&key(), None).unwrap();
+        let (election, observed) = index.observed(&key()).unwrap();
         plan(&election, &observed, at(4)).lease
     };
 
@@ -360,7 +362,7 @@ fn timings_that_were_asked_for_are_remembered_when_the_lease_vanishes() {
     lease.set_annotation(TIMINGS_ANNOTATION, asked);
     see_lease(&mut index, lease, at(1));
     list(&mut index, Seen::Lease, vec![]);
-    let (election, observed) = index.observed(&key(), None).unwrap();
+    let (election, observed) = index.observed(&key()).unwrap();
     match plan(&election, &observed, at(4)).lease {
         LeaseAction::Create(made) => assert_eq!(made.spec["leaseDurationSeconds"], 40),
         other => panic!("{other:?}"),
@@ -383,7 +385,7 @@ fn what_an_operator_made_too_late_is_confirmed_with_what_is_known_once_the_watch
     let annotation = TimingsAnnotation { timings: Some(Timings::DEFAULT), unconfirmed: true, ..Default::default() };
     late.set_annotation(TIMINGS_ANNOTATION, annotation.to_json());
     let planned = |index: &Index| {
-        let (election, observed) = index.observed(&key(), None).unwrap();
+        let (election, observed) = index.observed(&key()).unwrap();
         plan(&election, &observed, at(4)).lease
     };
     let confirmed = |action: LeaseAction| match action {

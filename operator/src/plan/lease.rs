@@ -112,6 +112,13 @@ pub(super) fn is_ours(managed: bool, owners: &[OwnerReference], name: &str) -> b
     controllers.next().map_or(managed, |controller| is_election(controller, name))
 }
 
+/// The election that owns `object`, as its controller.
+pub(crate) fn owner(object: &impl ResourceExt) -> Option<&str> {
+    let owners = object.owner_references().iter();
+    let mut controllers = owners.filter(|owner| owner.controller == Some(true));
+    controllers.next().filter(|controller| is_election(controller, &controller.name)).map(|owner| &*owner.name)
+}
+
 fn is_election(owner: &OwnerReference, name: &str) -> bool {
     let (group, _) = owner.api_version.split_once('/').unwrap_or_default();
     group == GROUP && owner.kind == LeaderElection::kind(&()) && owner.name == name

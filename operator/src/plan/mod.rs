@@ -12,6 +12,7 @@ mod status;
 mod steer;
 #[cfg(test)]
 mod tests;
+pub mod traffic;
 
 use std::time::Duration;
 
@@ -23,11 +24,15 @@ use kube::ResourceExt;
 pub use self::events::{Event, EventReason};
 pub use self::lease::LeaseAction;
 use self::lease::Standing;
+pub(crate) use self::lease::owner;
+pub use self::traffic::Write;
 use crate::observe::{LeaseSeen, Now, Observed, Phase, Trouble, own_duration, phase};
 
 /// What to do.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Plan {
+    /// To what leads traffic to the leader: before all else, for it waits.
+    pub traffic: Vec<Write>,
     /// To the Lease.
     pub lease: LeaseAction,
     /// To be applied.
@@ -48,7 +53,11 @@ impl Plan {
     /// Whether it writes or asks nothing.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        !self.has_objects() && self.events.is_empty() && self.request_done.is_none() && self.status.is_none()
+        self.traffic.is_empty()
+            && !self.has_objects()
+            && self.events.is_empty()
+            && self.request_done.is_none()
+            && self.status.is_none()
     }
 
     /// Whether it writes or asks for anything but events and status.
@@ -66,15 +75,24 @@ pub fn plan(election: &LeaderElection, observed: &Observed, now: Now) -> Plan {
         return Plan::default();
     }
     let standing = lease::standing(election, observed);
+    // A Lease is read once more before its holder is taken for gone.
+    let is_looked_at = lease::look(standing, own_duration(&election.spec), now) == LeaseAction::None;
+    let [trouble, traffic_trouble] = [&observed.troubles.objects, &observed.troubles.traffic]
+        .map(|trouble| trouble.as_ref().filter(|trouble| now.at < trouble.retry_at));
+    if traffic_trouble.is_none() && is_looked_at {
+        let traffic = traffic::writes(election, observed, standing, now);
+        if !traffic.is_empty() {
+            return Plan { traffic, ..Plan::default() };
+        }
+    }
     let steering = steer::steer(election, observed, standing, now);
-    let trouble = observed.trouble.as_ref().filter(|trouble| now.at < trouble.retry_at);
     if trouble.is_none() {
         let objects = plan_objects(election, observed, standing, &steering.hints, now);
         if objects.has_objects() {
             return objects;
         }
     }
-    let view = View { election, observed, standing, trouble, now };
+    let view = View { election, observed, standing, trouble, traffic_trouble, now };
     // Nothing to be said of a Lease that is about to be confirmed.
     if let Standing::Own(seen) | Standing::Adopted(seen) = standing
         && seen.is_unconfirmed()
@@ -98,6 +116,7 @@ struct View<'a> {
     observed: &'a Observed,
     standing: Standing<'a>,
     trouble: Option<&'a Trouble>,
+    traffic_trouble: Option<&'a Trouble>,
     now: Now,
 }
 
@@ -151,9 +170,13 @@ fn next_look(view: &View<'_>) -> Option<Duration> {
         },
         Standing::Absent | Standing::Foreign(_) => None,
     };
-    let retry = view.trouble.map(|trouble| trouble.retry_at);
+    let [retry, retry_traffic] = [view.trouble, view.traffic_trouble].map(|trouble| Some(trouble?.retry_at));
     let gives_up = steer::gives_up_at(view.election, view.observed);
-    [expiry, retry, candidates::overdue_at(view), gives_up].into_iter().flatten().filter(|at| *at > view.now.at).min()
+    [expiry, retry, retry_traffic, candidates::overdue_at(view), gives_up]
+        .into_iter()
+        .flatten()
+        .filter(|at| *at > view.now.at)
+        .min()
 }
 
 /// The name of the election, which is the name of its Lease.

@@ -82,7 +82,7 @@ fn role_binding(election: &LeaderElection) -> RoleBinding {
 }
 
 /// Whether `known` has the labels and owners that it should have; others are nobody's business.
-fn has_metadata<K: ResourceExt>(known: &K, desired: &K) -> bool {
+pub(super) fn has_metadata<K: ResourceExt>(known: &K, desired: &K) -> bool {
     desired.labels().iter().all(|(label, value)| known.labels().get(label) == Some(value))
         && desired.owner_references().iter().all(|owner| known.owner_references().contains(owner))
 }

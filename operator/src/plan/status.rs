@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::history::history;
 use super::lease::Standing;
-use super::{View, candidates, name, rbac};
+use super::{View, candidates, name, rbac, traffic};
 use crate::observe::{LeaseSeen, Phase};
 
 pub(super) fn status(view: &View<'_>) -> LeaderElectionStatus {
@@ -49,10 +49,23 @@ fn ready(view: &View<'_>) -> Condition {
     if let Some(message) = rbac::conflict(view.election, view.observed) {
         return not(Reason::ObjectConflict, message);
     }
-    if let Some(trouble) = view.trouble {
+    if let Some(trouble) = view.trouble.or(view.traffic_trouble) {
         return not(trouble.reason, trouble.message.clone());
     }
-    condition(ConditionType::Ready, Status::True, Reason::Reconciled, "Lease, Role and RoleBinding are in place")
+    let features = view.observed.features;
+    let service = match &view.election.spec.leader_service {
+        Some(_) if !features.leader_service => {
+            let message =
+                "spec.leaderService: the operator is not allowed Services; set leaderService.enabled of its Helm chart";
+            return not(Reason::Forbidden, message.to_owned());
+        }
+        asked => asked.as_ref(),
+    };
+    let message = match service {
+        Some(service) => format!("Lease, Role, RoleBinding and Service {} are in place", service.name),
+        None => "Lease, Role and RoleBinding are in place".to_owned(),
+    };
+    condition(ConditionType::Ready, Status::True, Reason::Reconciled, message)
 }
 
 fn foreign_lease_message(view: &View<'_>) -> String {
@@ -107,7 +120,10 @@ fn leader_elected(view: &View<'_>, stored: &LeaderElectionStatus) -> (Condition,
 }
 
 fn held(view: &View<'_>, seen: &LeaseSeen) -> (Condition, Option<Holder>) {
-    let message = format!("{} holds the Lease", display_name(seen));
+    let mut message = format!("{} holds the Lease", display_name(seen));
+    if let Some(obstacle) = traffic::obstacle(view.election, view.observed) {
+        message = format!("{message}; {obstacle}");
+    }
     (condition(ConditionType::LeaderElected, Status::True, Reason::LeaseHeld, message), Some(holder(view, seen)))
 }
 

@@ -96,8 +96,9 @@ async fn toggles_add_and_remove() {
         ("operator.podDisruptionBudget.enabled=false", "PodDisruptionBudget", 0),
         ("injection.enabled=true", "MutatingAdmissionPolicy", 1),
         ("injection.enabled=false", "MutatingAdmissionPolicy", 0),
-        ("strictIdentity.enabled=true", "ValidatingAdmissionPolicy", 1),
-        ("strictIdentity.enabled=false", "ValidatingAdmissionPolicy", 0),
+        ("strictIdentity.enabled=true,leaderService.enabled=true", "ValidatingAdmissionPolicy", 2),
+        ("strictIdentity.enabled=false", "ValidatingAdmissionPolicy", 1),
+        ("leaderService.enabled=false", "ValidatingAdmissionPolicy", 1),
     ];
     for (value, kind, number) in kinds {
         let objects = rendered(&[value]).await.unwrap();
@@ -110,14 +111,15 @@ async fn policies_refuse_what_they_cannot_judge_and_hold_where_the_release_looks
     let policies = ["MutatingAdmissionPolicy", "ValidatingAdmissionPolicy"];
     let bindings = policies.map(|kind| format!("{kind}Binding"));
     let objects = rendered(&[]).await.unwrap();
-    for kind in policies {
-        assert_eq!(find(&objects, kind)[0]["spec"]["failurePolicy"], "Fail");
+    for policy in policies.iter().flat_map(|kind| find(&objects, kind)) {
+        assert_eq!(policy["spec"]["failurePolicy"], "Fail");
     }
     assert_eq!(find(&objects, policies[0])[0]["spec"]["reinvocationPolicy"], "Never");
     for binding in &bindings {
         assert_eq!(find(&objects, binding)[0]["spec"]["matchResources"], Value::Null);
     }
-    let objects = rendered(&["watchNamespaces={shop,bank}"]).await.unwrap();
+    // The policy that fences the operator in holds everywhere.
+    let objects = rendered(&["watchNamespaces={shop,bank}", "leaderService.enabled=false"]).await.unwrap();
     let watched = json!([{"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["shop", "bank"]}]);
     for binding in &bindings {
         let selector = &find(&objects, binding)[0]["spec"]["matchResources"]["namespaceSelector"];

@@ -14,3 +14,4 @@ mod garbage;
 mod process;
 mod restored;
 mod steered;
+mod traffic;

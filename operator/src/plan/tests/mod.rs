@@ -6,6 +6,7 @@ mod lease;
 mod objects;
 mod status;
 mod steer;
+mod traffic;
 
 use std::time::Duration;
 

@@ -1,0 +1,304 @@
+//! The leader's Service and its EndpointSlices.
+
+use super::*;
+use crate::NAME;
+use crate::observe::{NamedPort, Trouble};
+use crate::plan::Write;
+use crate::settings::Features;
+use elector_crds::conditions::Reason;
+use elector_crds::{LeaderService, LeaderServicePort, Protocol, TargetPort};
+use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+
+const FEATURES: Features = Features { leader_service: true, pod_labels: false };
+
+fn port(number: i64, target: Option<TargetPort>) -> LeaderServicePort {
+    LeaderServicePort { name: None, port: number, target_port: target, protocol: Protocol::Tcp, app_protocol: None }
+}
+
+fn asks_for(name: &str) -> LeaderElection {
+    let mut election = election();
+    let ports = vec![port(80, Some(TargetPort::Number(8080)))];
+    election.spec.leader_service = Some(LeaderService { name: name.to_owned(), ports });
+    election
+}
+
+/// As [`in_place`], with pods that have addresses.
+fn reachable(lease: LeaseSeen) -> Observed {
+    let mut observed = in_place(lease);
+    for (number, pod) in (1_u32..).zip(&mut observed.pods) {
+        pod.addresses = ["10.0.0.", "fd00::"].map(|network| format!("{network}{number}").parse().unwrap()).to_vec();
+    }
+    let holder = observed.holder_pod.map(|holder| holder.name);
+    observed.holder_pod = observed.pods.iter().find(|pod| Some(&pod.name) == holder.as_ref()).cloned();
+    observed.features = FEATURES;
+    observed
+}
+
+/// Does what is planned until nothing is left to do for traffic, as the API server would; and returns all of it.
+fn settle(election: &LeaderElection, observed: &mut Observed, second: u64) -> Vec<Write> {
+    let mut done = Vec::new();
+    loop {
+        let plan = plan(election, observed, at(second));
+        if plan.traffic.is_empty() {
+            return done;
+        }
+        assert_eq!(Plan { traffic: vec![], ..plan.clone() }, Plan::default(), "traffic waits for nothing else");
+        assert!(done.len() < 9, "it never ends: {done:?}");
+        for write in plan.traffic {
+            carry_out(observed, &write);
+            done.push(write);
+        }
+    }
+}
+
+fn carry_out(observed: &mut Observed, write: &Write) {
+    let services = |observed: &mut Observed, service: &Service| {
+        observed.services.retain(|known| known.metadata.name != service.metadata.name);
+    };
+    let slices = |observed: &mut Observed, slice: &EndpointSlice| {
+        observed.slices.retain(|known| known.metadata.name != slice.metadata.name);
+    };
+    match write {
+        Write::Service(service) => {
+            services(observed, service);
+            let mut stored = Service::clone(service);
+            // An empty one is none, as it is stored.
+            stored.spec.as_mut().unwrap().selector = None;
+            observed.services.push(stored);
+        }
+        Write::Slice(slice) => {
+            slices(observed, slice);
+            observed.slices.push(EndpointSlice::clone(slice));
+        }
+        Write::DeleteService(service) => services(observed, service),
+        Write::DeleteSlice(slice) => slices(observed, slice),
+    }
+}
+
+/// The addresses that are reached, with whether each is ready.
+fn endpoints(observed: &Observed) -> Vec<(String, bool)> {
+    let endpoints = observed.slices.iter().flat_map(|slice| &slice.endpoints);
+    endpoints
+        .map(|endpoint| (endpoint.addresses[0].clone(), endpoint.conditions.as_ref().unwrap().ready.unwrap()))
+        .collect()
+}
+
+fn both(number: u32, ready: bool) -> Vec<(String, bool)> {
+    vec![(format!("10.0.0.{number}"), ready), (format!("fd00::{number}"), ready)]
+}
+
+#[test]
+fn the_leader_alone_is_reached() {
+    let mut observed = reachable(held_by("billing-0", 1, 0));
+    let writes = settle(&asks_for("front"), &mut observed, 1);
+    let service = json!(observed.services[0]);
+    assert_eq!(
+        service["spec"],
+        json!({"type": "ClusterIP", "ports": [{"port": 80, "targetPort": 8080, "protocol": "TCP"}]})
+    );
+    assert_eq!(service["metadata"]["ownerReferences"][0]["uid"], "election-uid");
+    assert!(matches!(writes[..], [Write::Service(_), Write::Slice(_), Write::Slice(_)]), "{writes:?}");
+    assert_eq!(
+        json!(observed.slices[0]),
+        json!({
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {
+                "name": "leader-elector-billing-ipv4",
+                "namespace": "shop",
+                "labels": {
+                    "app.kubernetes.io/managed-by": NAME,
+                    "endpointslice.kubernetes.io/managed-by": NAME,
+                    "kubernetes.io/service-name": "front",
+                    "leader-elector.io/election": "billing",
+                },
+                "ownerReferences": [own_reference()],
+            },
+            "addressType": "IPv4",
+            "endpoints": [{
+                "addresses": ["10.0.0.1"],
+                "conditions": {"ready": true, "serving": true, "terminating": false},
+                "nodeName": "node-3",
+                "targetRef": {"kind": "Pod", "namespace": "shop", "name": "billing-0", "uid": "billing-0-uid"},
+            }],
+            "ports": [{"name": "", "port": 8080, "protocol": "TCP"}],
+        })
+    );
+}
+
+#[test]
+fn nobody_is_reached_once_nobody_leads() {
+    let mut observed = reachable(held_by("billing-0", 1, 0));
+    let election = asks_for("front");
+    settle(&election, &mut observed, 1);
+    assert_eq!(endpoints(&observed), both(1, true));
+
+    let mut freed = Observed { lease: Some(released(1, 2)), holder_pod: None, ..observed.clone() };
+    settle(&election, &mut freed, 2);
+    assert_eq!(endpoints(&freed), []);
+    assert_eq!(freed.slices.len(), 2, "they stay, for the next leader");
+
+    let mut gone = Observed { lease: None, ..observed.clone() };
+    settle(&election, &mut gone, 2);
+    assert_eq!(endpoints(&gone), []);
+
+    let mut next = reachable(held_by("billing-1", 2, 2));
+    (next.services, next.slices) = (freed.services, freed.slices);
+    settle(&election, &mut next, 2);
+    assert_eq!(endpoints(&next), both(2, true));
+}
+
+#[test]
+fn a_holder_that_fell_silent_is_reached_until_the_lease_was_read_once_more() {
+    let mut observed = reachable(held_by("billing-0", 1, 0));
+    let election = asks_for("front");
+    settle(&election, &mut observed, 1);
+    let expired = plan(&election, &observed, at(16));
+    assert_eq!((expired.traffic, expired.lease), (vec![], crate::plan::LeaseAction::Look));
+    observed.lease.as_mut().unwrap().read_at = Some(Duration::from_secs(16));
+    settle(&election, &mut observed, 16);
+    assert_eq!(endpoints(&observed), []);
+}
+
+#[test]
+fn after_a_restart_traffic_stays_where_it_is_and_begins_nowhere() {
+    let unseen = |pod| {
+        let mut lease = held_by(pod, 1, 0);
+        lease.moved = false;
+        lease
+    };
+    let mut observed = reachable(held_by("billing-0", 1, 0));
+    let election = asks_for("front");
+    settle(&election, &mut observed, 1);
+    observed.lease = Some(unseen("billing-0"));
+    assert_eq!(settle(&election, &mut observed, 1), []);
+    let mut other = reachable(unseen("billing-1"));
+    (other.services, other.slices) = (observed.services, observed.slices);
+    settle(&election, &mut other, 1);
+    assert_eq!(endpoints(&other), []);
+}
+
+#[test]
+fn a_leader_that_is_not_ready_or_ends_is_told_as_such() {
+    let election = asks_for("front");
+    let mut observed = reachable(held_by("billing-0", 1, 0));
+    settle(&election, &mut observed, 1);
+    let mut unready = observed.clone();
+    unready.holder_pod.as_mut().unwrap().ready_since = None;
+    settle(&election, &mut unready, 1);
+    assert_eq!(endpoints(&unready), both(1, false));
+    let status = plan(&election, &unready, at(1)).status.unwrap();
+    assert_eq!(
+        message(&status, ConditionType::LeaderElected),
+        "billing-0 holds the Lease; Service front waits for it to be ready"
+    );
+    let mut ending = observed.clone();
+    ending.holder_pod.as_mut().unwrap().terminating = true;
+    settle(&election, &mut ending, 1);
+    let conditions = ending.slices[0].endpoints[0].conditions.clone().unwrap();
+    assert_eq!((conditions.ready, conditions.serving, conditions.terminating), (Some(false), Some(true), Some(true)));
+}
+
+#[test]
+fn a_port_by_name_is_the_one_of_the_leaders_containers() {
+    let mut election = asks_for("front");
+    election.spec.leader_service.as_mut().unwrap().ports = vec![port(80, Some(TargetPort::Name("http".to_owned())))];
+    let mut observed = reachable(held_by("billing-0", 1, 0));
+    let named = |protocol: &str, number| NamedPort { name: "http".to_owned(), protocol: protocol.to_owned(), number };
+    let mut without = observed.clone();
+    settle(&election, &mut without, 1);
+    assert_eq!(endpoints(&without), [], "reached at no port is reached at all of them, in a slice");
+    let status = plan(&election, &without, at(1)).status.unwrap();
+    assert_eq!(
+        message(&status, ConditionType::LeaderElected),
+        "billing-0 holds the Lease; Service front does not reach it at port 80: none of its containers has a port named http"
+    );
+    observed.holder_pod.as_mut().unwrap().named_ports = vec![named("UDP", 53), named("TCP", 8081)];
+    settle(&election, &mut observed, 1);
+    assert_eq!(json!(observed.slices[0].ports), json!([{"name": "", "port": 8081, "protocol": "TCP"}]));
+}
+
+#[test]
+fn another_name_moves_it_and_none_removes_it() {
+    let mut observed = reachable(held_by("billing-0", 1, 0));
+    settle(&asks_for("front"), &mut observed, 1);
+    settle(&asks_for("leader"), &mut observed, 1);
+    let names: Vec<_> = observed.services.iter().map(|service| service.metadata.name.clone().unwrap()).collect();
+    assert_eq!(names, ["leader"]);
+    let of_service =
+        |slice: &EndpointSlice| slice.metadata.labels.as_ref().unwrap()["kubernetes.io/service-name"].clone();
+    assert_eq!(observed.slices.iter().map(of_service).collect::<Vec<_>>(), ["leader", "leader"]);
+    settle(&election(), &mut observed, 1);
+    assert_eq!((observed.services.len(), observed.slices.len()), (0, 0));
+}
+
+#[test]
+fn what_others_change_is_put_right_unless_it_is_theirs() {
+    let mut observed = reachable(held_by("billing-0", 1, 0));
+    let election = asks_for("front");
+    settle(&election, &mut observed, 1);
+    let mut selecting = observed.clone();
+    let spec = selecting.services[0].spec.as_mut().unwrap();
+    spec.selector = Some([("app".to_owned(), "billing".to_owned())].into());
+    spec.ports.as_mut().unwrap()[0].node_port = Some(30080);
+    assert!(matches!(plan(&election, &selecting, at(1)).traffic[..], [Write::Service(_)]));
+
+    let mut emptied = observed.clone();
+    emptied.slices[0].endpoints.clear();
+    assert!(matches!(plan(&election, &emptied, at(1)).traffic[..], [Write::Slice(_)]));
+
+    observed.services[0].metadata.owner_references = Some(vec![reference("Deployment", "billing", "other")]);
+    let writes = plan(&election, &observed, at(1)).traffic;
+    let expected = [&observed.slices[0], &observed.slices[1]].map(|slice| Write::DeleteSlice(Box::new(slice.clone())));
+    assert_eq!(writes[..2], expected, "on somebody else's Service they would lead its traffic here");
+}
+
+#[test]
+fn trouble_with_the_service_keeps_nothing_else_from_being_done_and_the_other_way_round() {
+    let trouble = |what: &str| Trouble {
+        reason: Reason::ObjectConflict,
+        message: what.to_owned(),
+        retry_at: Duration::from_secs(9),
+    };
+    let election = asks_for("front");
+    let mut observed = reachable(held_by("billing-0", 1, 0));
+    observed.role = None;
+    observed.troubles.traffic = Some(trouble("Service front is somebody else's"));
+    let first = plan(&election, &observed, at(1));
+    assert_eq!(first.traffic, []);
+    observed.role = first.role;
+    let second = plan(&election, &observed, at(1));
+    assert_eq!(second.next_look, Some(Duration::from_secs(9)));
+    let status = second.status.unwrap();
+    assert_eq!(reason(&status, ConditionType::Ready), "False ObjectConflict");
+    assert_eq!(message(&status, ConditionType::Ready), "Service front is somebody else's");
+
+    observed.troubles = crate::observe::Troubles { objects: Some(trouble("no Role")), traffic: None };
+    assert_eq!(settle(&election, &mut observed, 1).len(), 3);
+    let status = plan(&election, &observed, at(1)).status.unwrap();
+    assert_eq!(message(&status, ConditionType::Ready), "no Role");
+}
+
+#[test]
+fn an_operator_without_the_right_says_so() {
+    let mut observed = reachable(held_by("billing-0", 1, 0));
+    observed.features = Features::default();
+    let plan = plan(&asks_for("front"), &observed, at(1));
+    assert_eq!(plan.traffic, []);
+    let status = plan.status.unwrap();
+    assert_eq!(reason(&status, ConditionType::Ready), "False Forbidden");
+    assert!(message(&status, ConditionType::Ready).contains("leaderService.enabled"));
+}
+
+#[test]
+fn an_invalid_spec_does_not_keep_traffic_from_following_the_leader() {
+    let mut election = asks_for("front");
+    let mut observed = reachable(held_by("billing-0", 1, 0));
+    settle(&election, &mut observed, 1);
+    election.spec.renew_deadline_seconds = 12;
+    let mut next = reachable(held_by("billing-1", 2, 2));
+    (next.services, next.slices) = (observed.services, observed.slices);
+    settle(&election, &mut next, 2);
+    assert_eq!(endpoints(&next), both(2, true));
+}

@@ -1,0 +1,241 @@
+//! Where traffic for the leader goes: a Service without a selector, and its EndpointSlices, which hold the leader alone.
+//!
+//! Slices are written only once the Service is seen to be an operator's: on somebody else's they would send its traffic here.
+
+use std::net::IpAddr;
+
+use elector_crds::{LeaderElection, LeaderService, LeaderServicePort, TargetPort};
+use k8s_openapi::api::core::v1::{ObjectReference, Service, ServicePort, ServiceSpec};
+use k8s_openapi::api::discovery::v1::{Endpoint, EndpointConditions, EndpointPort, EndpointSlice};
+use kube::ResourceExt;
+
+use super::lease::{Standing, metadata};
+use super::rbac::{has_metadata, is_made_for};
+use crate::NAME;
+use crate::observe::{Now, Observed, Phase, Pod, own_duration, phase};
+
+/// Which Service a slice belongs to.
+const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
+
+/// Who looks after a slice: with another value than theirs, the controllers of Kubernetes leave it alone.
+const SLICE_MANAGED_BY_LABEL: &str = "endpointslice.kubernetes.io/managed-by";
+
+/// One change.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Write {
+    /// Create it, or make it so.
+    Service(Box<Service>),
+    /// Create it, or make it so.
+    Slice(Box<EndpointSlice>),
+    /// Delete it, as it was seen.
+    DeleteService(Box<Service>),
+    /// Delete it, as it was seen.
+    DeleteSlice(Box<EndpointSlice>),
+}
+
+/// Whom traffic is to reach.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Target<'a> {
+    Nobody,
+    Leader(&'a Pod),
+    /// Who may lead, and has not been seen to renew: not a reason to begin sending traffic there, nor to end it.
+    Unchanged(Option<&'a Pod>),
+}
+
+/// Of one family; no slice holds both.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Family {
+    IPv4,
+    IPv6,
+}
+
+/// What to write, in this order.
+pub(super) fn writes(election: &LeaderElection, observed: &Observed, standing: Standing<'_>, now: Now) -> Vec<Write> {
+    let asked = election.spec.leader_service.as_ref().filter(|_| observed.features.leader_service);
+    let service = asked.and_then(|asked| observed.services.iter().find(|service| service.name_any() == asked.name));
+    let service = service.filter(|service| is_made_for(*service, election));
+    let mut writes =
+        slices(election, observed, asked.filter(|_| service.is_some()), target(election, observed, standing, now));
+    if let Some(asked) = asked {
+        let desired = desired_service(election, asked);
+        let in_place = service.is_some_and(|known| is_in_place(known, &desired));
+        writes.extend((!in_place).then(|| Write::Service(Box::new(desired))));
+    }
+    let unwanted = observed.services.iter().filter(|known| asked.is_none_or(|asked| asked.name != known.name_any()));
+    writes.extend(unwanted.map(|known| Write::DeleteService(Box::new(known.clone()))));
+    writes
+}
+
+/// What keeps the leader's pod from being reached, in words.
+pub(super) fn obstacle(election: &LeaderElection, observed: &Observed) -> Option<String> {
+    let asked = election.spec.leader_service.as_ref().filter(|_| observed.features.leader_service)?;
+    let why = match &observed.holder_pod {
+        None => "does not reach it: no pod of that name is known".to_owned(),
+        Some(pod) if pod.ready_since.is_none() => "waits for it to be ready".to_owned(),
+        Some(pod) => {
+            let missing = asked.ports.iter().find(|port| number(port, pod).is_none())?;
+            let TargetPort::Name(name) = missing.target() else { return None };
+            format!("does not reach it at port {}: none of its containers has a port named {name}", missing.port)
+        }
+    };
+    Some(format!("Service {} {why}", asked.name))
+}
+
+fn target<'a>(election: &LeaderElection, observed: &'a Observed, standing: Standing<'_>, now: Now) -> Target<'a> {
+    let (Standing::Own(seen) | Standing::Adopted(seen)) = standing else { return Target::Nobody };
+    match phase(seen, own_duration(&election.spec), now) {
+        Phase::Held => observed.holder_pod.as_ref().map_or(Target::Nobody, Target::Leader),
+        Phase::NotObserved => Target::Unchanged(observed.holder_pod.as_ref()),
+        Phase::NeverHeld | Phase::Released | Phase::WaitingOut | Phase::Expired => Target::Nobody,
+    }
+}
+
+fn slices(
+    election: &LeaderElection,
+    observed: &Observed,
+    asked: Option<&LeaderService>,
+    target: Target<'_>,
+) -> Vec<Write> {
+    let mut writes = Vec::new();
+    let mut unwanted: Vec<&EndpointSlice> = observed.slices.iter().collect();
+    for family in [Family::IPv4, Family::IPv6] {
+        let Some(asked) = asked else { break };
+        let name = slice_name(election, family);
+        let known = observed.slices.iter().find(|slice| slice.name_any() == name);
+        unwanted.retain(|slice| slice.name_any() != name);
+        let shown = |pod: &Pod| known.is_some_and(|slice| shows(slice, pod));
+        let pod = match target {
+            Target::Nobody => None,
+            Target::Leader(pod) => Some(pod),
+            Target::Unchanged(pod) => pod.filter(|pod| shown(pod)),
+        };
+        let desired = slice(election, asked, family, pod);
+        let in_place = match known {
+            None => desired.endpoints.is_empty(),
+            Some(known) => {
+                known.endpoints == desired.endpoints && known.ports == desired.ports && has_metadata(known, &desired)
+            }
+        };
+        writes.extend((!in_place).then(|| Write::Slice(Box::new(desired))));
+    }
+    let deleted = unwanted.into_iter().map(|slice| Write::DeleteSlice(Box::new(slice.clone())));
+    deleted.chain(writes).collect()
+}
+
+fn slice_name(election: &LeaderElection, family: Family) -> String {
+    let family = match family {
+        Family::IPv4 => "ipv4",
+        Family::IPv6 => "ipv6",
+    };
+    format!("leader-elector-{}-{family}", election.name_any())
+}
+
+fn shows(slice: &EndpointSlice, pod: &Pod) -> bool {
+    let of_pod =
+        |endpoint: &Endpoint| endpoint.target_ref.as_ref().and_then(|target| target.uid.as_ref()) == Some(&pod.uid);
+    slice.endpoints.iter().any(of_pod)
+}
+
+fn slice(election: &LeaderElection, asked: &LeaderService, family: Family, pod: Option<&Pod>) -> EndpointSlice {
+    let mut metadata = metadata(election, slice_name(election, family));
+    let labels = metadata.labels.get_or_insert_default();
+    labels.insert(SERVICE_NAME_LABEL.to_owned(), asked.name.clone());
+    labels.insert(SLICE_MANAGED_BY_LABEL.to_owned(), NAME.to_owned());
+    let address = pod.and_then(|pod| pod.addresses.iter().find(|address| Family::of(**address) == family));
+    let endpoint = pod.zip(address).map(|(pod, address)| endpoint(election, pod, *address));
+    let ports: Vec<EndpointPort> = asked.ports.iter().filter_map(|port| endpoint_port(port, pod)).collect();
+    EndpointSlice {
+        address_type: format!("{family:?}"),
+        // One that has no port at all is reached at every port, by the contract of slices.
+        endpoints: endpoint.filter(|_| !ports.is_empty()).into_iter().collect(),
+        ports: Some(ports).filter(|ports| !ports.is_empty()),
+        metadata,
+    }
+}
+
+/// Ready and terminating are told apart as for any other Service.
+fn endpoint(election: &LeaderElection, pod: &Pod, address: IpAddr) -> Endpoint {
+    let serving = pod.ready_since.is_some();
+    Endpoint {
+        addresses: vec![address.to_string()],
+        conditions: Some(EndpointConditions {
+            ready: Some(serving && !pod.terminating),
+            serving: Some(serving),
+            terminating: Some(pod.terminating),
+        }),
+        node_name: pod.node.clone(),
+        target_ref: Some(ObjectReference {
+            kind: Some("Pod".to_owned()),
+            namespace: election.namespace(),
+            name: Some(pod.name.clone()),
+            uid: Some(pod.uid.clone()),
+            ..ObjectReference::default()
+        }),
+        ..Endpoint::default()
+    }
+}
+
+/// `None` if it is known by a name only, which no container of the pod has.
+fn endpoint_port(port: &LeaderServicePort, pod: Option<&Pod>) -> Option<EndpointPort> {
+    let number = match pod {
+        Some(pod) => number(port, pod)?,
+        // Of nobody, so that it does not matter.
+        None => i32::try_from(port.port).ok()?,
+    };
+    Some(EndpointPort {
+        name: Some(port.name.clone().unwrap_or_default()),
+        port: Some(number),
+        protocol: Some(port.protocol.as_str().to_owned()),
+        app_protocol: port.app_protocol.clone(),
+    })
+}
+
+fn number(port: &LeaderServicePort, pod: &Pod) -> Option<i32> {
+    match port.target() {
+        TargetPort::Number(number) => i32::try_from(number).ok(),
+        TargetPort::Name(name) => {
+            let mut ports = pod.named_ports.iter();
+            ports.find(|known| known.name == name && known.protocol == port.protocol.as_str()).map(|known| known.number)
+        }
+    }
+}
+
+fn desired_service(election: &LeaderElection, asked: &LeaderService) -> Service {
+    let port = |port: &LeaderServicePort| ServicePort {
+        name: port.name.clone(),
+        port: i32::try_from(port.port).unwrap_or_default(),
+        protocol: Some(port.protocol.as_str().to_owned()),
+        target_port: Some(port.target().to_int_or_string()),
+        app_protocol: port.app_protocol.clone(),
+        ..ServicePort::default()
+    };
+    Service {
+        metadata: metadata(election, asked.name.clone()),
+        spec: Some(ServiceSpec {
+            type_: Some("ClusterIP".to_owned()),
+            // Said, not left out: one that somebody adds would bring all candidates in.
+            selector: Some([].into()),
+            ports: Some(asked.ports.iter().map(port).collect()),
+            ..ServiceSpec::default()
+        }),
+        ..Service::default()
+    }
+}
+
+fn is_in_place(known: &Service, desired: &Service) -> bool {
+    let (Some(known_spec), Some(desired_spec)) = (&known.spec, &desired.spec) else { return false };
+    let ports = known_spec.ports.iter().flatten().map(|port| ServicePort { node_port: None, ..port.clone() });
+    known_spec.selector.as_ref().is_none_or(|selector| selector.is_empty())
+        && known_spec.type_ == desired_spec.type_
+        && ports.eq(desired_spec.ports.iter().flatten().cloned())
+        && has_metadata(known, desired)
+}
+
+impl Family {
+    fn of(address: IpAddr) -> Family {
+        match address {
+            IpAddr::V4(_) => Family::IPv4,
+            IpAddr::V6(_) => Family::IPv6,
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! The Service that leads to the leader alone.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use elector_crds::StoredLease;
+use elector_crds::conditions::{ConditionType, Reason, find};
+use elector_tests::candidate::leader;
+use elector_tests::controlplane::Namespace;
+use elector_tests::figures::{figure, is_measured, rounds};
+use elector_tests::operators::{Election, contended, place, short_timings};
+use futures::StreamExt as _;
+use futures::stream::BoxStream;
+use k8s_openapi::api::core::v1::{ConfigMap, Service};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::ResourceExt as _;
+use kube::api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
+use serde_json::{Value, json};
+use tokio::time::{sleep, timeout};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+/// From a change of the Lease to one of the endpoints: beside other tests.
+const SWITCH: Duration = Duration::from_secs(1);
+/// The same alone.
+const SWITCH_ALONE: Duration = Duration::from_millis(100);
+
+/// What is asked for, beside short timings.
+fn with_service(name: &str) -> Value {
+    let mut spec = short_timings();
+    spec["leaderService"] = json!({"name": name, "ports": [{"port": 80, "targetPort": 8080}]});
+    spec
+}
+
+/// Reports the address of a pod as a kubelet does.
+async fn set_address(namespace: &Namespace<'_>, pod: &str, address: &str) -> Result<()> {
+    namespace.patch_pod_status(pod, json!({"podIP": address, "podIPs": [{"ip": address}]})).await.map(drop)
+}
+
+/// The addresses that the Service called `service` leads to.
+async fn reached(namespace: &Namespace<'_>, service: &str) -> Result<Vec<String>> {
+    let of_service = ListParams::default().labels(&format!("kubernetes.io/service-name={service}"));
+    let slices = namespace.api::<EndpointSlice>().list(&of_service).await?;
+    Ok(slices.into_iter().flat_map(|slice| slice.endpoints).flat_map(|endpoint| endpoint.addresses).collect())
+}
+
+async fn until_reached(namespace: &Namespace<'_>, service: &str, addresses: &[&str]) -> Result<()> {
+    let begun = Instant::now();
+    loop {
+        let seen = reached(namespace, service).await?;
+        if seen == addresses {
+            return Ok(());
+        }
+        ensure!(begun.elapsed() < PATIENCE, "{service} leads to {seen:?}, not to {addresses:?}");
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn the_leaders_service_follows_it_and_goes_when_it_is_not_asked_for() {
+    let (namespace, election, mut candidates) = contended("traffic").await.unwrap();
+    for (pod, address) in [("billing-0", "10.0.0.10"), ("billing-1", "10.0.0.11"), ("billing-2", "10.0.0.12")] {
+        set_address(&namespace, pod, address).await.unwrap();
+    }
+    election.apply(with_service("front")).await.unwrap();
+    until_reached(&namespace, "front", &["10.0.0.10"]).await.unwrap();
+    let ready = election.until_reason(ConditionType::Ready, Reason::Reconciled).await.unwrap().status.unwrap();
+    let message = &find(&ready.conditions, ConditionType::Ready).unwrap().message;
+    assert_eq!(message, "Lease, Role, RoleBinding and Service front are in place");
+
+    let service = namespace.api::<Service>().get("front").await.unwrap();
+    let spec = json!(service.spec);
+    assert_eq!((&spec["type"], spec.get("selector")), (&json!("ClusterIP"), None));
+    assert!(spec["clusterIP"].is_string(), "{spec}");
+    assert_eq!(service.owner_references()[0].name, "billing");
+
+    candidates[0].process().terminate().unwrap();
+    candidates[0].ends_within(PATIENCE).await.unwrap();
+    candidates.remove(0);
+    let next = leader(&candidates, PATIENCE).await.unwrap().name().to_owned();
+    until_reached(&namespace, "front", &[&format!("10.0.0.1{}", &next["billing-".len()..])]).await.unwrap();
+
+    let mut paused = with_service("front");
+    paused["paused"] = json!(true);
+    election.apply(paused).await.unwrap();
+    until_reached(&namespace, "front", &[]).await.unwrap();
+
+    election.apply(with_service("leader")).await.unwrap();
+    until_reached(&namespace, "front", &[]).await.unwrap();
+    leader(&candidates, PATIENCE).await.unwrap();
+    let begun = Instant::now();
+    while reached(&namespace, "leader").await.unwrap().len() != 1 {
+        assert!(begun.elapsed() < PATIENCE, "the Service of another name leads nowhere");
+        sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(namespace.api::<Service>().get_opt("front").await.unwrap(), None);
+
+    election.apply(short_timings()).await.unwrap();
+    let begun = Instant::now();
+    let ours = ListParams::default().labels("leader-elector.io/election=billing");
+    loop {
+        let services = namespace.api::<Service>().list(&ours).await.unwrap().items.len();
+        let slices = namespace.api::<EndpointSlice>().list(&ours).await.unwrap().items.len();
+        if (services, slices) == (0, 0) {
+            break;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{services} Services and {slices} EndpointSlices stay");
+        sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(election.event_reasons().await.unwrap().iter().filter(|reason| *reason == "ObjectConflict").count(), 0);
+}
+
+#[tokio::test]
+async fn somebody_elses_service_is_left_alone_until_it_is_gone() {
+    let namespace = place("traffic-conflict").await.unwrap();
+    let theirs: Service = serde_json::from_value(json!({
+        "metadata": {"name": "front"},
+        "spec": {"selector": {"app": "shop"}, "ports": [{"port": 443}]},
+    }))
+    .unwrap();
+    let services = namespace.api::<Service>();
+    let made = services.create(&PostParams::default(), &theirs).await.unwrap();
+    let election = Election::create(&namespace, "billing", with_service("front")).await.unwrap();
+    let told = election.until_reason(ConditionType::Ready, Reason::ObjectConflict).await.unwrap().status.unwrap();
+    assert_eq!(
+        find(&told.conditions, ConditionType::Ready).unwrap().message,
+        "Service front exists and was not made for this LeaderElection; delete it, or rename the LeaderElection"
+    );
+    // All else is done.
+    election.lease().await.unwrap();
+    hold(&namespace, "billing-0", "10.0.1.1").await.unwrap();
+    election.until_held_by("billing-0").await.unwrap();
+    assert_eq!(reached(&namespace, "front").await.unwrap(), Vec::<String>::new());
+    assert_eq!(services.get("front").await.unwrap().resource_version(), made.resource_version());
+
+    services.delete("front", &DeleteParams::default()).await.unwrap();
+    until_reached(&namespace, "front", &["10.0.1.1"]).await.unwrap();
+    election.until_reason(ConditionType::Ready, Reason::Reconciled).await.unwrap();
+}
+
+#[tokio::test]
+async fn what_others_change_is_put_right() {
+    let namespace = place("traffic-edited").await.unwrap();
+    let election = Election::create(&namespace, "billing", with_service("front")).await.unwrap();
+    election.until_reason(ConditionType::Ready, Reason::Reconciled).await.unwrap();
+    hold(&namespace, "billing-0", "10.0.2.1").await.unwrap();
+    until_reached(&namespace, "front", &["10.0.2.1"]).await.unwrap();
+
+    let services = namespace.api::<Service>();
+    let selecting = Patch::Merge(json!({"spec": {"selector": {"app": "shop"}, "type": "NodePort"}}));
+    services.patch("front", &PatchParams::default(), &selecting).await.unwrap();
+    let begun = Instant::now();
+    loop {
+        let spec = services.get("front").await.unwrap().spec.unwrap();
+        if spec.selector.is_none() && spec.type_.as_deref() == Some("ClusterIP") {
+            break;
+        }
+        assert!(begun.elapsed() < PATIENCE, "{spec:?}");
+        sleep(Duration::from_millis(20)).await;
+    }
+    namespace.api::<EndpointSlice>().delete("leader-elector-billing-ipv4", &DeleteParams::default()).await.unwrap();
+    until_reached(&namespace, "front", &["10.0.2.1"]).await.unwrap();
+    services.delete("front", &DeleteParams::default()).await.unwrap();
+    let begun = Instant::now();
+    while services.get_opt("front").await.unwrap().is_none() {
+        assert!(begun.elapsed() < PATIENCE, "the Service stays away");
+        sleep(Duration::from_millis(20)).await;
+    }
+    election.until_reason(ConditionType::Ready, Reason::Reconciled).await.unwrap();
+    sleep(Duration::from_secs(1)).await;
+    let writes = elector_tests::operators::shared()
+        .await
+        .unwrap()
+        .requests(|entry| entry.namespace == namespace.name() && entry.is_write() && entry.resource == "services");
+    assert!(writes.unwrap().len() <= 4, "it does not go on writing what is in place");
+}
+
+#[tokio::test]
+async fn endpoints_follow_the_lease_within_a_tenth_of_a_second() {
+    let namespace = place("traffic-switch").await.unwrap();
+    let election = Election::create(&namespace, "billing", with_service("front")).await.unwrap();
+    election.until_reason(ConditionType::Ready, Reason::Reconciled).await.unwrap();
+    for (pod, address) in [("billing-0", "10.0.3.1"), ("billing-1", "10.0.3.2")] {
+        appear(&namespace, pod, address).await.unwrap();
+    }
+    write_holder(&namespace, "billing-0").await.unwrap();
+    until_reached(&namespace, "front", &["10.0.3.1"]).await.unwrap();
+
+    let mut leases = watch::<StoredLease>(&namespace).await.unwrap();
+    let mut slices = watch::<EndpointSlice>(&namespace).await.unwrap();
+    let mut maps = watch::<ConfigMap>(&namespace).await.unwrap();
+    let (mut switched, mut plain) = (Vec::new(), Vec::new());
+    for round in 1..=rounds(5) {
+        let (pod, address) = [("billing-0", "10.0.3.1"), ("billing-1", "10.0.3.2")][round % 2];
+        write_holder(&namespace, pod).await.unwrap();
+        let holds = |lease: &StoredLease| {
+            lease.spec.get("holderIdentity").and_then(Value::as_str).is_some_and(|holder| holder.starts_with(pod))
+        };
+        next(&mut leases, holds).await.unwrap();
+        let changed = Instant::now();
+        next(&mut slices, |slice| slice.endpoints.iter().any(|endpoint| endpoint.addresses == [address]))
+            .await
+            .unwrap();
+        switched.push(changed.elapsed());
+        // What of that is the API server's way from a write to a watch.
+        let name = format!("round-{round}");
+        let map = ConfigMap {
+            metadata: ObjectMeta { name: Some(name.clone()), ..ObjectMeta::default() },
+            ..ConfigMap::default()
+        };
+        let sent = Instant::now();
+        let (made, seen) = tokio::join!(
+            async { namespace.api().create(&PostParams::default(), &map).await },
+            next(&mut maps, |map| map.name_any() == name),
+        );
+        seen.unwrap();
+        made.unwrap();
+        plain.push(sent.elapsed());
+        // Until the status has been written, too: the next change is then looked at as soon as it comes.
+        election.until_held_by(pod).await.unwrap();
+    }
+    figure("a write, until it was seen", &plain, Duration::MAX);
+    let most = if is_measured() { SWITCH_ALONE } else { SWITCH };
+    figure("a new leader in the Lease, until it alone was reached", &switched, most);
+}
+
+/// A pod that is ready, at that address, and in the Lease as one of our agents has it.
+async fn hold(namespace: &Namespace<'_>, pod: &str, address: &str) -> Result<()> {
+    appear(namespace, pod, address).await?;
+    write_holder(namespace, pod).await
+}
+
+async fn appear(namespace: &Namespace<'_>, pod: &str, address: &str) -> Result<()> {
+    let labels = [("leader-elector.io/election", "billing")];
+    namespace.create_pod(pod, "default", &labels).await?;
+    set_address(namespace, pod, address).await?;
+    namespace.set_pod_ready(pod, true).await.map(drop)
+}
+
+/// The Lease names it, in a tenure of its own.
+async fn write_holder(namespace: &Namespace<'_>, pod: &str) -> Result<()> {
+    let uid = namespace.api::<k8s_openapi::api::core::v1::Pod>().get(pod).await?.uid().context("a pod without uid")?;
+    let transitions = namespace.lease("billing").await?.record.transitions + 1;
+    let now = format!("{:.6}", jiff::Timestamp::now());
+    let holder = format!("{pod}_{uid}");
+    let spec = json!({
+        "holderIdentity": holder, "acquireTime": now, "renewTime": now, "leaseDurationSeconds": 60,
+        "leaseTransitions": transitions,
+    });
+    namespace.edit_lease("billing", json!({"spec": spec})).await
+}
+
+type Events<K> = BoxStream<'static, kube::Result<WatchEvent<K>>>;
+
+/// What happens to all of one kind from now on.
+async fn watch<K>(namespace: &Namespace<'_>) -> Result<Events<K>>
+where
+    K: kube::Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
+        + Clone
+        + std::fmt::Debug
+        + serde::de::DeserializeOwned
+        + Send
+        + 'static,
+{
+    let api = namespace.api::<K>();
+    let version = api.list(&ListParams::default()).await?.metadata.resource_version.unwrap_or_default();
+    Ok(api.watch(&WatchParams::default(), &version).await?.boxed())
+}
+
+/// The next object of which that holds.
+async fn next<K>(events: &mut Events<K>, holds: impl Fn(&K) -> bool) -> Result<()> {
+    let found = async {
+        while let Some(event) = events.next().await {
+            if let WatchEvent::Added(object) | WatchEvent::Modified(object) = event?
+                && holds(&object)
+            {
+                return Ok(());
+            }
+        }
+        anyhow::bail!("the watch ended")
+    };
+    timeout(PATIENCE, found).await.context("not seen in time")?
+}
