@@ -16,6 +16,9 @@ pub const ELECTION_LABEL: &str = group!("election");
 /// On a pod: `disabled` keeps the chart's policy from adding an agent.
 pub const INJECTION_LABEL: &str = group!("injection");
 
+/// On a candidate's pod, by the operator if the election asks for it: `leader` or `standby`.
+pub const ROLE_LABEL: &str = group!("role");
+
 /// The container that the chart's policy adds to pods.
 pub const AGENT_CONTAINER: &str = "leader-elector";
 

@@ -8,10 +8,11 @@ use std::future::Future;
 use std::time::Duration;
 
 use elector_crds::conditions::Reason;
-use elector_crds::{LeaderElection, LeaderElectionStatus, StoredLease, TRANSFER_ANNOTATION};
+use elector_crds::{LeaderElection, LeaderElectionStatus, ROLE_LABEL, StoredLease, TRANSFER_ANNOTATION};
 use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::events::v1 as events_api;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::Status;
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::Serialize;
@@ -20,7 +21,7 @@ use serde_json::json;
 use tokio::sync::watch;
 
 use crate::observe::{Answer, Now};
-use crate::plan::{Event, LeaseAction, Plan, Write, lease::Amendment, rbac};
+use crate::plan::{Event, Label, LeaseAction, Plan, PodRole, Write, lease::Amendment, rbac};
 use crate::{NAME, events, key::Key};
 
 /// Why a plan was not carried out to its end.
@@ -146,12 +147,16 @@ impl Applier {
         answers: &mut Vec<Answer>,
     ) -> Result<(), Error> {
         for write in writes {
-            answers.push(match write {
+            let answer = match write {
                 Write::Service(service) => {
                     Answer::Service(Box::new(self.apply_owned("Service", &**service, election).await?))
                 }
                 Write::Slice(slice) => {
                     Answer::Slice(Box::new(self.apply_owned("EndpointSlice", &**slice, election).await?))
+                }
+                Write::Label(label) => {
+                    self.label(election, label, answers).await?;
+                    Answer::Label(Key::new(&election.namespace().unwrap_or_default(), &label.pod), label.clone())
                 }
                 Write::DeleteService(service) => {
                     self.delete("delete the Service", &**service, election).await?;
@@ -161,9 +166,48 @@ impl Applier {
                     self.delete("delete the EndpointSlice", &**slice, election).await?;
                     Answer::NoSlice(slice.clone())
                 }
-            });
+            };
+            answers.push(answer);
         }
         Ok(())
+    }
+
+    /// One that is gone has no label.
+    async fn label(&self, election: &LeaderElection, label: &Label, answers: &mut Vec<Answer>) -> Result<(), Error> {
+        let pods = self.api::<Pod>(election);
+        if label.role == Some(PodRole::Leader) {
+            self.check_no_other_leads(election, label, answers).await?;
+        }
+        let patch = Patch::Merge(json!({
+            "metadata": {"uid": label.uid, "labels": {ROLE_LABEL: label.role.map(PodRole::as_str)}},
+        }));
+        match self.write("label a pod", pods.patch_metadata(&label.pod, &PatchParams::default(), &patch)).await {
+            Ok(_) | Err(Error::Stale(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The watch may be late, and another replica have labelled one in the last moment of its own tenure.
+    async fn check_no_other_leads(
+        &self,
+        election: &LeaderElection,
+        label: &Label,
+        answers: &mut Vec<Answer>,
+    ) -> Result<(), Error> {
+        let selector = election.spec.selector(&election.name_any());
+        let leaders = format!("{selector},{ROLE_LABEL}={}", PodRole::Leader.as_str());
+        let pods = self.api::<Pod>(election);
+        let listed = self.call("list pods", pods.list_metadata(&ListParams::default().labels(&leaders))).await?;
+        let others: Vec<_> = listed.into_iter().filter(|pod| pod.uid().as_ref() != Some(&label.uid)).collect();
+        if others.is_empty() {
+            return Ok(());
+        }
+        for pod in others {
+            let uid = pod.uid().unwrap_or_default();
+            let seen = Label { pod: pod.name_any(), uid, role: Some(PodRole::Leader) };
+            answers.push(Answer::Label(Key::of(&pod), seen));
+        }
+        Err(Error::Stale("label a pod"))
     }
 
     async fn apply_objects(

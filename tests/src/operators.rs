@@ -193,7 +193,7 @@ pub fn arguments(namespace: &str) -> Vec<String> {
         "--renew-deadline-seconds=3",
         "--retry-period-seconds=1",
         "--health-address=127.0.0.1:0",
-        "--features=leader-service",
+        "--features=leader-service,pod-labels",
     ];
     let mut arguments: Vec<String> = arguments.map(str::to_owned).to_vec();
     arguments.push(format!("--lease-namespace={namespace}"));
@@ -437,6 +437,11 @@ async fn allow(namespace: &Namespace<'_>) -> Result<()> {
         }
         if !kind.starts_with("Cluster") {
             object["metadata"]["namespace"] = json!(namespace.name());
+        }
+        // What the chart grants with podLabels.enabled.
+        if kind == "ClusterRole" {
+            let label = json!({"apiGroups": [""], "resources": ["pods"], "verbs": ["patch"]});
+            object["rules"].as_array_mut().context("a ClusterRole without rules")?.push(label);
         }
         for subject in object["subjects"].as_array_mut().into_iter().flatten() {
             subject["namespace"] = json!(namespace.name());

@@ -63,12 +63,19 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
   resources: [endpointslices]
   verbs: [get, list, watch, create, patch, delete]
 {{- end }}
+{{- if .Values.podLabels.enabled }}
+# Only one label, by templates/pod-labels.yaml.
+- apiGroups: [""]
+  resources: [pods]
+  verbs: [patch]
+{{- end }}
 {{- end -}}
 
 {{/* What the operator is told to do beside elections. */}}
 {{- define "leader-elector.features" -}}
 {{- $features := list -}}
 {{- if .Values.leaderService.enabled }}{{ $features = append $features "leader-service" }}{{ end -}}
+{{- if .Values.podLabels.enabled }}{{ $features = append $features "pod-labels" }}{{ end -}}
 {{- join "," $features -}}
 {{- end -}}
 

@@ -20,6 +20,16 @@ pub(super) enum Change<K> {
     Vanished(Key),
 }
 
+impl<K: ResourceExt> Change<K> {
+    /// Which object it is about.
+    pub(super) fn key(&self) -> Key {
+        match self {
+            Change::Listed(object) | Change::Changed(object) | Change::Deleted(object) => Key::of(object),
+            Change::Vanished(key) => key.clone(),
+        }
+    }
+}
+
 /// Which objects of one kind there are.
 #[derive(Debug, Default)]
 pub(super) struct Listing {

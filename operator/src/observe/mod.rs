@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use elector_crds::{LeaderElection, StoredLease, TRANSFER_ANNOTATION, identity};
+use elector_crds::{LeaderElection, PodLabels, ROLE_LABEL, StoredLease, TRANSFER_ANNOTATION, identity};
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
@@ -37,6 +37,7 @@ pub use self::pod::{NamedPort, Pod};
 pub(crate) use self::tenure::was_restored;
 pub use self::tenure::{Phase, own_duration, phase};
 use crate::key::{self, Key};
+use crate::plan::Label;
 use crate::settings::Features;
 
 /// How many names are remembered. Beyond that no Lease is made as never held any more: waiting is always safe.
@@ -120,6 +121,8 @@ pub enum Answer {
     Service(Box<core::Service>),
     /// It is so.
     Slice(Box<EndpointSlice>),
+    /// A pod is labelled so.
+    Label(Key, Label),
     /// It is gone.
     NoService(Box<core::Service>),
     /// It is gone.
@@ -146,7 +149,12 @@ impl Index {
         let Election { object, selector, creation_watched, transfer, .. } = self.elections.get(key)?;
         let lease = self.leases.get(key).cloned();
         let holder_pod = lease.as_ref().and_then(|seen| self.holder_pod(&key.namespace, &seen.lease.record.holder));
-        let pods = self.pods_of(&key.namespace).filter(|pod| selector.matches(&pod.labels)).cloned().collect();
+        let pods: Vec<Pod> =
+            self.pods_of(&key.namespace).filter(|pod| selector.matches(&pod.labels)).cloned().collect();
+        let is_labelled = pods.iter().any(|pod| pod.labels.contains_key(ROLE_LABEL));
+        let labelled_by = (is_labelled || object.spec.pod_labels == PodLabels::Enabled)
+            .then(|| self.labelled_by(key, &pods))
+            .flatten();
         let rbac_key = Key::new(&key.namespace, &key::rbac_name(&key.name));
         let observed = Observed {
             creation_watched: *creation_watched,
@@ -159,6 +167,7 @@ impl Index {
             holder_pod: holder_pod.cloned(),
             services: self.services.of(key).cloned().collect(),
             slices: self.slices.of(key).cloned().collect(),
+            labelled_by,
             transfer: transfer.clone(),
             troubles: Troubles::default(),
             features: Features::default(),
@@ -248,6 +257,12 @@ impl Index {
             Answer::Slice(slice) => {
                 self.change_slice(Change::Changed(*slice));
             }
+            Answer::Label(key, Label { uid, role, .. }) => {
+                if let Some(pod) = self.pods.get_mut(&key).filter(|pod| pod.uid == uid) {
+                    pod.labels.remove(ROLE_LABEL);
+                    pod.labels.extend(role.map(|role| (ROLE_LABEL.to_owned(), role.as_str().to_owned())));
+                }
+            }
             Answer::NoService(service) => {
                 self.change_service(Change::Deleted(*service));
             }
@@ -264,7 +279,20 @@ impl Index {
         Some(seen.seen_at + seen.effective_duration(self.own_duration(key)?))
     }
 
-    fn change_election(&mut self, change: Change<LeaderElection>, now: Now) -> Option<Key> {
+    /// Others that wait for an election to leave the labels of pods to them look again.
+    fn change_election(&mut self, change: Change<LeaderElection>, now: Now) -> Vec<Key> {
+        let labelling = |election: &&Election| election.object.spec.pod_labels == PodLabels::Enabled;
+        let key = change.key();
+        let selector = |index: &Index| index.elections.get(&key).filter(labelling).map(|it| it.selector.clone());
+        let before = selector(self);
+        let changed = self.replace_election(change, now);
+        let waits = |(other, election): &(&Key, &Election)| **other != key && labelling(election);
+        let others = before.is_some() && before != selector(self);
+        let others = self.elections_in(&key.namespace).filter(|it| others && waits(it)).map(|(other, _)| other.clone());
+        changed.into_iter().chain(others).collect()
+    }
+
+    fn replace_election(&mut self, change: Change<LeaderElection>, now: Now) -> Option<Key> {
         let (object, creation_watched) = match change {
             Change::Listed(object) => (object, false),
             Change::Changed(object) => {
@@ -402,6 +430,16 @@ impl Index {
 
     fn own_duration(&self, key: &Key) -> Option<Duration> {
         self.elections.get(key).map(|election| own_duration(&election.object.spec))
+    }
+
+    /// The first of the other elections that have labels put on one of `pods`.
+    fn labelled_by(&self, key: &Key, pods: &[Pod]) -> Option<String> {
+        let mut others = self.elections_in(&key.namespace).filter(|(other, _)| *other != key);
+        let labels = |election: &Election| {
+            election.object.spec.pod_labels == PodLabels::Enabled
+                && pods.iter().any(|pod| election.selector.matches(&pod.labels))
+        };
+        others.find(|(_, election)| labels(election)).map(|(other, _)| other.name.clone())
     }
 
     fn is_held_by(&self, election: &Key, pod: &str) -> bool {

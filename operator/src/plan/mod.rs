@@ -25,7 +25,7 @@ pub use self::events::{Event, EventReason};
 pub use self::lease::LeaseAction;
 use self::lease::Standing;
 pub(crate) use self::lease::owner;
-pub use self::traffic::Write;
+pub use self::traffic::{Label, Role as PodRole, Write};
 use crate::observe::{LeaseSeen, Now, Observed, Phase, Trouble, own_duration, phase};
 
 /// What to do.

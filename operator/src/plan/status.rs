@@ -1,7 +1,7 @@
 //! The status: what is in place, who leads, who may.
 
 use elector_crds::conditions::{self, ConditionType, Reason, Status, condition};
-use elector_crds::{Holder, LeaderElectionStatus, format_timestamp, identity};
+use elector_crds::{Holder, LeaderElectionStatus, PodLabels, format_timestamp, identity};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::history::history;
@@ -61,6 +61,17 @@ fn ready(view: &View<'_>) -> Condition {
         }
         asked => asked.as_ref(),
     };
+    if view.election.spec.pod_labels == PodLabels::Enabled && !features.pod_labels {
+        let message =
+            "spec.podLabels: the operator is not allowed to label pods; set podLabels.enabled of its Helm chart";
+        return not(Reason::Forbidden, message.to_owned());
+    }
+    if let Some(other) = traffic::rival(view.election, view.observed) {
+        let message = format!(
+            "spec.podLabels: LeaderElection {other} labels pods of this one already; disable it in one of them"
+        );
+        return not(Reason::ObjectConflict, message);
+    }
     let message = match service {
         Some(service) => format!("Lease, Role, RoleBinding and Service {} are in place", service.name),
         None => "Lease, Role and RoleBinding are in place".to_owned(),
@@ -121,7 +132,7 @@ fn leader_elected(view: &View<'_>, stored: &LeaderElectionStatus) -> (Condition,
 
 fn held(view: &View<'_>, seen: &LeaseSeen) -> (Condition, Option<Holder>) {
     let mut message = format!("{} holds the Lease", display_name(seen));
-    if let Some(obstacle) = traffic::obstacle(view.election, view.observed) {
+    if let Some(obstacle) = traffic::service::obstacle(view.election, view.observed) {
         message = format!("{message}; {obstacle}");
     }
     (condition(ConditionType::LeaderElected, Status::True, Reason::LeaseHeld, message), Some(holder(view, seen)))

@@ -99,6 +99,7 @@ async fn toggles_add_and_remove() {
         ("strictIdentity.enabled=true,leaderService.enabled=true", "ValidatingAdmissionPolicy", 2),
         ("strictIdentity.enabled=false", "ValidatingAdmissionPolicy", 1),
         ("leaderService.enabled=false", "ValidatingAdmissionPolicy", 1),
+        ("podLabels.enabled=true", "ValidatingAdmissionPolicy", 3),
     ];
     for (value, kind, number) in kinds {
         let objects = rendered(&[value]).await.unwrap();

@@ -1,17 +1,18 @@
-//! The Service that leads to the leader alone.
+//! The Service that leads to the leader alone, and the label on its pod.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use elector_crds::StoredLease;
 use elector_crds::conditions::{ConditionType, Reason, find};
+use elector_crds::{ROLE_LABEL, StoredLease};
 use elector_tests::candidate::leader;
 use elector_tests::controlplane::Namespace;
 use elector_tests::figures::{figure, is_measured, rounds};
 use elector_tests::operators::{Election, contended, place, short_timings};
 use futures::StreamExt as _;
 use futures::stream::BoxStream;
-use k8s_openapi::api::core::v1::{ConfigMap, Service};
+use k8s_openapi::api::core::v1::{ConfigMap, Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::ResourceExt as _;
 use kube::api::{DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams, WatchEvent, WatchParams};
@@ -192,10 +193,7 @@ async fn endpoints_follow_the_lease_within_a_tenth_of_a_second() {
     for round in 1..=rounds(5) {
         let (pod, address) = [("billing-0", "10.0.3.1"), ("billing-1", "10.0.3.2")][round % 2];
         write_holder(&namespace, pod).await.unwrap();
-        let holds = |lease: &StoredLease| {
-            lease.spec.get("holderIdentity").and_then(Value::as_str).is_some_and(|holder| holder.starts_with(pod))
-        };
-        next(&mut leases, holds).await.unwrap();
+        next(&mut leases, |lease| holds(lease, pod)).await.unwrap();
         let changed = Instant::now();
         next(&mut slices, |slice| slice.endpoints.iter().any(|endpoint| endpoint.addresses == [address]))
             .await
@@ -219,8 +217,95 @@ async fn endpoints_follow_the_lease_within_a_tenth_of_a_second() {
         election.until_held_by(pod).await.unwrap();
     }
     figure("a write, until it was seen", &plain, Duration::MAX);
-    let most = if is_measured() { SWITCH_ALONE } else { SWITCH };
-    figure("a new leader in the Lease, until it alone was reached", &switched, most);
+    figure("a new leader in the Lease, until it alone was reached", &switched, most());
+}
+
+fn most() -> Duration {
+    if is_measured() { SWITCH_ALONE } else { SWITCH }
+}
+
+fn holds(lease: &StoredLease, pod: &str) -> bool {
+    lease.spec.get("holderIdentity").and_then(Value::as_str).is_some_and(|holder| holder.starts_with(pod))
+}
+
+/// Who is labelled as the leader, and who as a standby.
+async fn labelled(namespace: &Namespace<'_>) -> Result<(Vec<String>, Vec<String>)> {
+    let named = async |role: &str| {
+        let of_role = ListParams::default().labels(&format!("{ROLE_LABEL}={role}"));
+        let pods = namespace.api::<Pod>().list_metadata(&of_role).await?;
+        anyhow::Ok(pods.into_iter().map(|pod| pod.name_any()).collect::<Vec<_>>())
+    };
+    Ok((named("leader").await?, named("standby").await?))
+}
+
+async fn until_labelled(namespace: &Namespace<'_>, leaders: &[&str], standbys: &[&str]) -> Result<()> {
+    let begun = Instant::now();
+    loop {
+        let seen = labelled(namespace).await?;
+        if (seen.0 == leaders) && (seen.1 == standbys) {
+            return Ok(());
+        }
+        ensure!(begun.elapsed() < PATIENCE, "{seen:?}, not {leaders:?} and {standbys:?}");
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn pods_are_labelled_as_they_lead_and_never_two_at_once() {
+    let namespace = place("labelled").await.unwrap();
+    let mut spec = short_timings();
+    spec["podLabels"] = json!("Enabled");
+    let election = Election::create(&namespace, "billing", spec).await.unwrap();
+    election.until_reason(ConditionType::Ready, Reason::Reconciled).await.unwrap();
+    for (pod, address) in [("billing-0", "10.0.4.1"), ("billing-1", "10.0.4.2")] {
+        appear(&namespace, pod, address).await.unwrap();
+    }
+    until_labelled(&namespace, &[], &["billing-0", "billing-1"]).await.unwrap();
+    let mut pods = watch::<Pod>(&namespace).await.unwrap();
+    let mut leases = watch::<StoredLease>(&namespace).await.unwrap();
+    let mut leaders = BTreeSet::new();
+    let mut switched = Vec::new();
+    for round in 1..=rounds(5) {
+        let pod = ["billing-0", "billing-1"][round % 2];
+        write_holder(&namespace, pod).await.unwrap();
+        next(&mut leases, |lease| holds(lease, pod)).await.unwrap();
+        let changed = Instant::now();
+        let leads = |seen: &Pod| {
+            if seen.labels().get(ROLE_LABEL).is_some_and(|role| role == "leader") {
+                leaders.insert(seen.name_any());
+            } else {
+                leaders.remove(&seen.name_any());
+            }
+            assert!(leaders.len() <= 1, "two leaders: {leaders:?}");
+            leaders.contains(pod)
+        };
+        next(&mut pods, leads).await.unwrap();
+        switched.push(changed.elapsed());
+        election.until_held_by(pod).await.unwrap();
+    }
+    figure("a new leader in the Lease, until its pod alone said so", &switched, most());
+
+    election.apply(short_timings()).await.unwrap();
+    until_labelled(&namespace, &[], &[]).await.unwrap();
+}
+
+#[tokio::test]
+async fn two_elections_that_share_pods_do_not_take_the_label_from_each_other() {
+    let namespace = place("labelled-twice").await.unwrap();
+    let spec = json!({"podLabels": "Enabled", "candidates": {"selector": {"matchLabels": {"app": "shop"}}}});
+    namespace.create_pod("shop-0", "default", &[("app", "shop")]).await.unwrap();
+    let first = Election::create(&namespace, "billing", spec.clone()).await.unwrap();
+    let second = Election::create(&namespace, "stock", spec).await.unwrap();
+    first.until_reason(ConditionType::Ready, Reason::Reconciled).await.unwrap();
+    let told = second.until_reason(ConditionType::Ready, Reason::ObjectConflict).await.unwrap().status.unwrap();
+    assert_eq!(
+        find(&told.conditions, ConditionType::Ready).unwrap().message,
+        "spec.podLabels: LeaderElection billing labels pods of this one already; disable it in one of them"
+    );
+    until_labelled(&namespace, &[], &["shop-0"]).await.unwrap();
+    first.apply(json!({"candidates": {"selector": {"matchLabels": {"app": "shop"}}}})).await.unwrap();
+    second.until_reason(ConditionType::Ready, Reason::Reconciled).await.unwrap();
+    until_labelled(&namespace, &[], &["shop-0"]).await.unwrap();
 }
 
 /// A pod that is ready, at that address, and in the Lease as one of our agents has it.
@@ -238,7 +323,7 @@ async fn appear(namespace: &Namespace<'_>, pod: &str, address: &str) -> Result<(
 
 /// The Lease names it, in a tenure of its own.
 async fn write_holder(namespace: &Namespace<'_>, pod: &str) -> Result<()> {
-    let uid = namespace.api::<k8s_openapi::api::core::v1::Pod>().get(pod).await?.uid().context("a pod without uid")?;
+    let uid = namespace.api::<Pod>().get(pod).await?.uid().context("a pod without uid")?;
     let transitions = namespace.lease("billing").await?.record.transitions + 1;
     let now = format!("{:.6}", jiff::Timestamp::now());
     let holder = format!("{pod}_{uid}");
@@ -267,7 +352,7 @@ where
 }
 
 /// The next object of which that holds.
-async fn next<K>(events: &mut Events<K>, holds: impl Fn(&K) -> bool) -> Result<()> {
+async fn next<K>(events: &mut Events<K>, mut holds: impl FnMut(&K) -> bool) -> Result<()> {
     let found = async {
         while let Some(event) = events.next().await {
             if let WatchEvent::Added(object) | WatchEvent::Modified(object) = event?

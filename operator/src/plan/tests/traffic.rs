@@ -6,11 +6,11 @@ use crate::observe::{NamedPort, Trouble};
 use crate::plan::Write;
 use crate::settings::Features;
 use elector_crds::conditions::Reason;
-use elector_crds::{LeaderService, LeaderServicePort, Protocol, TargetPort};
+use elector_crds::{LeaderService, LeaderServicePort, PodLabels, Protocol, ROLE_LABEL, TargetPort};
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 
-const FEATURES: Features = Features { leader_service: true, pod_labels: false };
+const FEATURES: Features = Features { leader_service: true, pod_labels: true };
 
 fn port(number: i64, target: Option<TargetPort>) -> LeaderServicePort {
     LeaderServicePort { name: None, port: number, target_port: target, protocol: Protocol::Tcp, app_protocol: None }
@@ -73,6 +73,15 @@ fn carry_out(observed: &mut Observed, write: &Write) {
         }
         Write::DeleteService(service) => services(observed, service),
         Write::DeleteSlice(slice) => slices(observed, slice),
+        Write::Label(label) => {
+            let holder = observed.holder_pod.iter_mut();
+            for pod in observed.pods.iter_mut().chain(holder).filter(|pod| pod.uid == label.uid) {
+                pod.labels.remove(ROLE_LABEL);
+                pod.labels.extend(label.role.map(|role| (ROLE_LABEL.to_owned(), role.as_str().to_owned())));
+            }
+            let leaders = observed.pods.iter().filter(|pod| role(pod) == "leader").count();
+            assert!(leaders <= 1, "two leaders");
+        }
     }
 }
 
@@ -301,4 +310,80 @@ fn an_invalid_spec_does_not_keep_traffic_from_following_the_leader() {
     (next.services, next.slices) = (observed.services, observed.slices);
     settle(&election, &mut next, 2);
     assert_eq!(endpoints(&next), both(2, true));
+}
+
+fn labelled() -> LeaderElection {
+    let mut election = election();
+    election.spec.pod_labels = PodLabels::Enabled;
+    election
+}
+
+fn role(pod: &Pod) -> &str {
+    pod.labels.get(ROLE_LABEL).map_or("", String::as_str)
+}
+
+fn roles(observed: &Observed) -> Vec<&str> {
+    observed.pods.iter().map(role).collect()
+}
+
+#[test]
+fn each_candidate_is_labelled_and_the_stale_leader_first() {
+    let election = labelled();
+    let mut observed = reachable(held_by("billing-0", 1, 0));
+    settle(&election, &mut observed, 1);
+    assert_eq!(roles(&observed), ["leader", "standby"]);
+
+    let mut next = Observed { lease: Some(held_by("billing-1", 2, 2)), ..observed.clone() };
+    next.holder_pod = next.pods.iter().find(|pod| pod.name == "billing-1").cloned();
+    let writes = settle(&election, &mut next, 2);
+    assert_eq!(roles(&next), ["standby", "leader"]);
+    assert_eq!(writes.len(), 2);
+
+    let mut freed = Observed { lease: Some(released(1, 2)), holder_pod: None, ..observed.clone() };
+    settle(&election, &mut freed, 2);
+    assert_eq!(roles(&freed), ["standby", "standby"]);
+
+    let mut ended = Observed { lease: Some(released(1, 2)), holder_pod: None, ..observed.clone() };
+    ended.pods[0].finished = true;
+    ended.pods[1].labels.clear();
+    ended.pods[1].terminating = true;
+    settle(&election, &mut ended, 2);
+    assert_eq!(roles(&ended), ["standby", ""], "of those that end, only who led");
+
+    settle(&self::election(), &mut observed, 2);
+    assert_eq!(roles(&observed), ["", ""]);
+}
+
+#[test]
+fn after_a_restart_no_label_says_leader_that_did_not_before() {
+    let election = labelled();
+    let mut observed = reachable(held_by("billing-0", 1, 0));
+    settle(&election, &mut observed, 1);
+    observed.lease.as_mut().unwrap().moved = false;
+    assert_eq!(settle(&election, &mut observed, 1), []);
+    for pod in &mut observed.pods {
+        pod.labels.clear();
+    }
+    observed.holder_pod.as_mut().unwrap().labels.clear();
+    settle(&election, &mut observed, 1);
+    assert_eq!(roles(&observed), ["standby", "standby"]);
+}
+
+#[test]
+fn of_two_elections_that_share_pods_one_labels_them() {
+    let election = labelled();
+    let mut observed = reachable(held_by("billing-0", 1, 0));
+    observed.labelled_by = Some("stock".to_owned());
+    assert_eq!(plan(&election, &observed, at(1)).traffic.len(), 2, "the first of their names");
+    observed.labelled_by = Some("accounts".to_owned());
+    let plan = plan(&election, &observed, at(1));
+    assert_eq!(plan.traffic, []);
+    let status = plan.status.unwrap();
+    assert_eq!(reason(&status, ConditionType::Ready), "False ObjectConflict");
+    assert_eq!(
+        message(&status, ConditionType::Ready),
+        "spec.podLabels: LeaderElection accounts labels pods of this one already; disable it in one of them"
+    );
+    observed.pods[0].labels.insert(ROLE_LABEL.to_owned(), "leader".to_owned());
+    assert_eq!(super::plan(&self::election(), &observed, at(1)).traffic, [], "whose label it is");
 }

@@ -1,4 +1,4 @@
-//! Where traffic for the leader goes: a Service without a selector, and its EndpointSlices, which hold the leader alone.
+//! A Service without a selector, and its EndpointSlices, which hold the leader alone.
 //!
 //! Slices are written only once the Service is seen to be an operator's: on somebody else's they would send its traffic here.
 
@@ -9,38 +9,17 @@ use k8s_openapi::api::core::v1::{ObjectReference, Service, ServicePort, ServiceS
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointConditions, EndpointPort, EndpointSlice};
 use kube::ResourceExt;
 
-use super::lease::{Standing, metadata};
-use super::rbac::{has_metadata, is_made_for};
+use super::{Target, Write};
 use crate::NAME;
-use crate::observe::{Now, Observed, Phase, Pod, own_duration, phase};
+use crate::observe::{Observed, Pod};
+use crate::plan::lease::metadata;
+use crate::plan::rbac::{has_metadata, is_made_for};
 
 /// Which Service a slice belongs to.
 const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
 
 /// Who looks after a slice: with another value than theirs, the controllers of Kubernetes leave it alone.
 const SLICE_MANAGED_BY_LABEL: &str = "endpointslice.kubernetes.io/managed-by";
-
-/// One change.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Write {
-    /// Create it, or make it so.
-    Service(Box<Service>),
-    /// Create it, or make it so.
-    Slice(Box<EndpointSlice>),
-    /// Delete it, as it was seen.
-    DeleteService(Box<Service>),
-    /// Delete it, as it was seen.
-    DeleteSlice(Box<EndpointSlice>),
-}
-
-/// Whom traffic is to reach.
-#[derive(Debug, Clone, Copy, PartialEq)]
-enum Target<'a> {
-    Nobody,
-    Leader(&'a Pod),
-    /// Who may lead, and has not been seen to renew: not a reason to begin sending traffic there, nor to end it.
-    Unchanged(Option<&'a Pod>),
-}
 
 /// Of one family; no slice holds both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,12 +29,11 @@ enum Family {
 }
 
 /// What to write, in this order.
-pub(super) fn writes(election: &LeaderElection, observed: &Observed, standing: Standing<'_>, now: Now) -> Vec<Write> {
-    let asked = election.spec.leader_service.as_ref().filter(|_| observed.features.leader_service);
+pub(super) fn writes(election: &LeaderElection, observed: &Observed, target: Target<'_>) -> Vec<Write> {
+    let asked = asked(election, observed);
     let service = asked.and_then(|asked| observed.services.iter().find(|service| service.name_any() == asked.name));
     let service = service.filter(|service| is_made_for(*service, election));
-    let mut writes =
-        slices(election, observed, asked.filter(|_| service.is_some()), target(election, observed, standing, now));
+    let mut writes = slices(election, observed, asked.filter(|_| service.is_some()), target);
     if let Some(asked) = asked {
         let desired = desired_service(election, asked);
         let in_place = service.is_some_and(|known| is_in_place(known, &desired));
@@ -66,9 +44,13 @@ pub(super) fn writes(election: &LeaderElection, observed: &Observed, standing: S
     writes
 }
 
+fn asked<'a>(election: &'a LeaderElection, observed: &Observed) -> Option<&'a LeaderService> {
+    election.spec.leader_service.as_ref().filter(|_| observed.features.leader_service)
+}
+
 /// What keeps the leader's pod from being reached, in words.
-pub(super) fn obstacle(election: &LeaderElection, observed: &Observed) -> Option<String> {
-    let asked = election.spec.leader_service.as_ref().filter(|_| observed.features.leader_service)?;
+pub(in crate::plan) fn obstacle(election: &LeaderElection, observed: &Observed) -> Option<String> {
+    let asked = asked(election, observed)?;
     let why = match &observed.holder_pod {
         None => "does not reach it: no pod of that name is known".to_owned(),
         Some(pod) if pod.ready_since.is_none() => "waits for it to be ready".to_owned(),
@@ -79,15 +61,6 @@ pub(super) fn obstacle(election: &LeaderElection, observed: &Observed) -> Option
         }
     };
     Some(format!("Service {} {why}", asked.name))
-}
-
-fn target<'a>(election: &LeaderElection, observed: &'a Observed, standing: Standing<'_>, now: Now) -> Target<'a> {
-    let (Standing::Own(seen) | Standing::Adopted(seen)) = standing else { return Target::Nobody };
-    match phase(seen, own_duration(&election.spec), now) {
-        Phase::Held => observed.holder_pod.as_ref().map_or(Target::Nobody, Target::Leader),
-        Phase::NotObserved => Target::Unchanged(observed.holder_pod.as_ref()),
-        Phase::NeverHeld | Phase::Released | Phase::WaitingOut | Phase::Expired => Target::Nobody,
-    }
 }
 
 fn slices(

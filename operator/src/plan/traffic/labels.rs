@@ -1,0 +1,88 @@
+//! The label that says on each candidate's pod whether it leads. The stale one goes before another comes.
+
+use elector_crds::{LeaderElection, PodLabels, ROLE_LABEL};
+use kube::ResourceExt as _;
+
+use super::Target;
+use crate::observe::{Observed, Pod};
+
+/// What a pod's label is to say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Label {
+    /// The pod's name.
+    pub pod: String,
+    /// Its uid.
+    pub uid: String,
+    /// The label's value; `None`: no label.
+    pub role: Option<Role>,
+}
+
+/// What a candidate is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// It leads.
+    Leader,
+    /// It does not.
+    Standby,
+}
+
+impl Role {
+    /// As the label has it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Role::Leader => "leader",
+            Role::Standby => "standby",
+        }
+    }
+}
+
+/// Another election that labels the same pods, and had better do so alone.
+pub(in crate::plan) fn rival<'a>(election: &LeaderElection, observed: &'a Observed) -> Option<&'a str> {
+    let enabled = election.spec.pod_labels == PodLabels::Enabled && observed.features.pod_labels;
+    observed.labelled_by.as_deref().filter(|other| enabled && **other < *election.name_any())
+}
+
+/// What to write, in this order.
+pub(super) fn labels(election: &LeaderElection, observed: &Observed, target: Target<'_>) -> Vec<Label> {
+    if !observed.features.pod_labels || rival(election, observed).is_some() {
+        return Vec::new();
+    }
+    // Those that another election looks after are its business.
+    let enabled = match election.spec.pod_labels {
+        PodLabels::Enabled => true,
+        PodLabels::Disabled if observed.labelled_by.is_some() => return Vec::new(),
+        PodLabels::Disabled => false,
+    };
+    let wanted = |pod: &Pod| match role_of(pod) {
+        _ if !enabled => None,
+        // What ends or has ended is as it was, unless it was the leader.
+        shown if !pod.is_candidate() && !is_target(pod, target) => shown.map(|_| Role::Standby),
+        _ if is_target(pod, target) => Some(Role::Leader),
+        _ => Some(Role::Standby),
+    };
+    let changes = observed
+        .pods
+        .iter()
+        .filter(|pod| pod.labels.get(ROLE_LABEL).map(String::as_str) != wanted(pod).map(Role::as_str));
+    let mut labels: Vec<Label> =
+        changes.map(|pod| Label { pod: pod.name.clone(), uid: pod.uid.clone(), role: wanted(pod) }).collect();
+    labels.sort_by_key(|label| (label.role == Some(Role::Leader), label.pod.clone()));
+    labels
+}
+
+fn is_target(pod: &Pod, target: Target<'_>) -> bool {
+    match target {
+        Target::Nobody => false,
+        Target::Leader(leader) => leader.uid == pod.uid,
+        Target::Unchanged(holder) => {
+            holder.is_some_and(|holder| holder.uid == pod.uid) && role_of(pod) == Some(Role::Leader)
+        }
+    }
+}
+
+/// What its label says; one that says something else is as good as none.
+fn role_of(pod: &Pod) -> Option<Role> {
+    let label = pod.labels.get(ROLE_LABEL)?;
+    [Role::Leader, Role::Standby].into_iter().find(|role| role.as_str() == label)
+}
