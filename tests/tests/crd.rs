@@ -44,7 +44,7 @@ async fn an_empty_spec_is_complete() {
     let stored = ask(&namespace, "billing", &json!({})).await.unwrap();
     let complete = json!({
         "candidates": {"serviceAccountNames": ["default"], "identity": "Pod"},
-        "paused": false,
+        "paused": false, "podLabels": "Disabled",
         "leaseDurationSeconds": 15, "renewDeadlineSeconds": 10, "retryPeriodSeconds": 2, "releaseDelaySeconds": 0,
     });
     assert_eq!(stored.data["spec"], complete);
@@ -80,6 +80,12 @@ async fn what_no_operator_could_use_is_refused() {
         selector(json!({"matchExpressions": [{"key": "app", "operator": operator, "values": values}]}))
     };
     let accounts = |names: Value| json!({"candidates": {"serviceAccountNames": names}});
+    let service = |name: &str, ports: Value| json!({"leaderService": {"name": name, "ports": ports}});
+    let port = |more: Value| {
+        let mut port = json!({"port": 80});
+        port.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        service("front", json!([port]))
+    };
     let many: Vec<String> = (0..33).map(|number| format!("a-{number}")).collect();
     for (spec, words) in [
         (selector(json!({})), "selector is empty, which would select every pod"),
@@ -91,6 +97,25 @@ async fn what_no_operator_could_use_is_refused() {
         (accounts(json!(many)), "must have at most 32 items"),
         (accounts(json!(["a", "a"])), "Duplicate value"),
         (accounts(json!(["No"])), "should match"),
+        (service("front", json!([])), "should have at least 1 items"),
+        (service("Front", json!([{"port": 80}])), "should match"),
+        (service("1front", json!([{"port": 80}])), "should match"),
+        (service(&"a".repeat(64), json!([{"port": 80}])), "may not be more than 63 bytes"),
+        (service("front", json!([{"port": 80}, {"port": 80}])), "Duplicate value"),
+        (service("front", json!([{"port": 80}, {"port": 81}])), "of several, each needs a name of its own"),
+        (
+            service("front", json!([{"port": 80, "name": "a"}, {"port": 81, "name": "a"}])),
+            "of several, each needs a name of its own",
+        ),
+        (port(json!({"port": 0})), "greater than or equal to 1"),
+        (port(json!({"port": 65536})), "less than or equal to 65535"),
+        (port(json!({"targetPort": 0})), "greater than or equal to 1"),
+        (port(json!({"targetPort": 65536})), "less than or equal to 65535"),
+        (port(json!({"targetPort": "8080"})), "should match"),
+        (port(json!({"targetPort": "a-port-with-a-long-name"})), "may not be more than 15 bytes"),
+        (port(json!({"protocol": "ICMP"})), "Unsupported value"),
+        (json!({"leaderService": {"ports": [{"port": 80}]}}), "Required value"),
+        (json!({"podLabels": "Sometimes"}), "Unsupported value"),
         (json!({"leaseDurationSeconds": "15"}), "must be of type integer"),
         (json!({"leaseDurationSeconds": 15.5}), "must be of type integer"),
         (json!({"leaseDurationSeconds": 2_147_483_648_u64}), "int32"),
@@ -101,6 +126,22 @@ async fn what_no_operator_could_use_is_refused() {
     let said = ask(&namespace, &"a".repeat(64), &json!({})).await.unwrap_err().to_string();
     assert!(said.contains("metadata.name is 64 characters long; it can be 63 at most"), "{said}");
     ask(&namespace, &"a".repeat(63), &expression("In", json!(["a"]))).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_leaders_service_has_the_ports_of_a_service() {
+    let namespace = namespace("leader-service").await.unwrap();
+    let ports = json!([
+        {"name": "http", "port": 80, "targetPort": "http", "appProtocol": "kubernetes.io/h2c"},
+        {"name": "dns", "port": 53, "protocol": "UDP"},
+        {"name": "dns-tcp", "port": 53, "targetPort": 5353, "protocol": "TCP"},
+    ]);
+    let spec = json!({"leaderService": {"name": "front", "ports": ports}});
+    let stored = ask(&namespace, "billing", &spec).await.unwrap();
+    assert_eq!(stored.data["spec"]["leaderService"]["ports"][0]["protocol"], "TCP");
+    let read: LeaderElection =
+        serde_json::from_value(json!({"metadata": {}, "spec": stored.data["spec"].clone()})).unwrap();
+    assert_eq!(read.spec.leader_service.unwrap().ports.len(), 3);
 }
 
 #[tokio::test]

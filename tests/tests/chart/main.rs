@@ -1,5 +1,6 @@
 //! The Helm chart, by the real helm, on a real API server.
 
+mod fences;
 mod files;
 mod injection;
 mod release;

@@ -8,6 +8,7 @@ use elector_tests::cluster::Namespace;
 use elector_tests::controlplane::{ControlPlane, Options};
 use elector_tests::helm::{chart, helm};
 use elector_tests::kubectl::kubectl;
+use elector_tests::operators::{Operator, Operators};
 use tokio::sync::OnceCell;
 use tokio::time::{Instant, sleep};
 
@@ -16,18 +17,33 @@ use crate::injection::{created, pod};
 /// Name of the release, and of its namespace.
 pub(crate) const RELEASE: &str = "leader-elector";
 
-/// A control plane on which the chart is installed with its default values. A release makes objects that there can be one
+/// A control plane on which the chart is installed with its default values and all that
+/// it can do. A release makes objects that there can be one
 /// of in a cluster.
 pub(crate) async fn installed() -> Result<&'static ControlPlane> {
     static INSTALLED: OnceCell<ControlPlane> = OnceCell::const_new();
     INSTALLED
         .get_or_try_init(|| async {
             let plane = ControlPlane::start(Options::default()).await?;
-            on(&plane, "install", &[]).await?;
+            on(&plane, "install", &["--set=podLabels.enabled=true"]).await?;
             until_injecting(&plane).await?;
             Ok(plane)
         })
         .await
+}
+
+/// The control plane of the release, with its operator at work under the chart's rights.
+pub(crate) async fn operated() -> Result<&'static ControlPlane> {
+    static OPERATOR: OnceCell<(Operators<'static>, Operator)> = OnceCell::const_new();
+    let plane = installed().await?;
+    OPERATOR
+        .get_or_try_init(|| async {
+            let operators = Operators::released(plane).await?;
+            let operator = operators.leader("chart").await?;
+            anyhow::Ok((operators, operator))
+        })
+        .await?;
+    Ok(plane)
 }
 
 /// A namespace of it in which Pod Security enforces what it calls restricted.

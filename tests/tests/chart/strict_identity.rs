@@ -4,33 +4,17 @@ use anyhow::{Context as _, Result};
 use elector_crds::{STRICT_IDENTITY_LABEL, StoredLease};
 use elector_tests::candidate::{AgentOptions, Candidate, leader};
 use elector_tests::cluster::Namespace;
-use elector_tests::controlplane::ControlPlane;
-use elector_tests::operators::{Election, OPERATOR, Operator, Operators, short_timings};
+use elector_tests::operators::{Election, OPERATOR, short_timings};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Client, ResourceExt as _};
 use serde_json::{Value, json};
 use std::time::Duration;
-use tokio::sync::OnceCell;
 
-use crate::release::installed;
+use crate::release::operated;
 
 const NOW: &str = "2026-11-27T10:00:00.000000Z";
 const LATER: &str = "2026-11-27T10:00:02.000000Z";
-
-/// The control plane of the release, with its operator at work under the chart's rights.
-async fn operated() -> Result<&'static ControlPlane> {
-    static OPERATOR: OnceCell<(Operators<'static>, Operator)> = OnceCell::const_new();
-    let plane = installed().await?;
-    OPERATOR
-        .get_or_try_init(|| async {
-            let operators = Operators::released(plane).await?;
-            let operator = operators.leader("chart").await?;
-            anyhow::Ok((operators, operator))
-        })
-        .await?;
-    Ok(plane)
-}
 
 /// A namespace with an election and two pods.
 struct Scene {
