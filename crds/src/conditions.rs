@@ -41,6 +41,8 @@ names! {
         LeaderElected,
         /// Those who may lead can.
         CandidatesReady,
+        /// The leader does what it is asked for. Only if it ever was.
+        AdviceFollowed,
     }
 }
 
@@ -95,6 +97,11 @@ names! {
         SomeNotReady,
         /// Candidates are ready, the Lease is free, and nobody takes it.
         NoneContends,
+
+        /// The leader has done what it was asked for.
+        Followed,
+        /// The leader was asked to hand over, or to step down, and leads on.
+        AdviceIgnored,
     }
 }
 

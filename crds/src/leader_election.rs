@@ -122,6 +122,13 @@ pub struct Candidates {
     #[schemars(length(min = 1, max = 32), transform = validation::service_account_names)]
     pub service_account_names: Vec<String>,
 
+    /// Who had better lead: of two candidates the one that matches an earlier selector. A leader to whom another is preferred
+    /// hands over to it once that has been ready for two lease durations; after each such handover in a row, and after each
+    /// tenure that the preferred pod has lost, the wait is twice as long, up to an hour.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "atomic"))]
+    pub preferred: Vec<CandidateSelector>,
+
     /// As whom they may contend. Pod: each only as the pod that its token is bound to, which the API server checks where
     /// the Helm chart's policy is in place. Any: as whoever they say, as agents with an identity of their own and
     /// candidates of client-go's do.
@@ -182,6 +189,7 @@ pub struct LeaderElectionStatus {
     pub history: Vec<PastTenure>,
 
     /// Ready: what was asked for is in place. LeaderElected: somebody leads. CandidatesReady: those who may lead can.
+    /// AdviceFollowed: the leader does what it is asked for, if it ever was.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = validation::conditions)]
     pub conditions: Vec<Condition>,
@@ -298,6 +306,7 @@ impl Default for Candidates {
         Candidates {
             selector: None,
             service_account_names: default_service_account_names(),
+            preferred: Vec::new(),
             identity: CandidateIdentity::default(),
         }
     }

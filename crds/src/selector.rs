@@ -55,7 +55,9 @@ pub enum SelectorOperator {
 }
 
 impl CandidateSelector {
-    pub(crate) fn to_selector(&self) -> Selector {
+    /// To be matched against labels.
+    #[must_use]
+    pub fn to_selector(&self) -> Selector {
         let mut selector: Selector = self.match_labels.clone().into_iter().collect();
         selector.extend(self.match_expressions.iter().map(SelectorRequirement::to_expression));
         selector

@@ -92,7 +92,7 @@ pub(crate) fn conditions(schema: &mut Schema) {
             "required": ["lastTransitionTime", "message", "reason", "status", "type"],
             "properties": {
                 "type": {
-                    "description": "Ready, LeaderElected or CandidatesReady.",
+                    "description": "Ready, LeaderElected, CandidatesReady or AdviceFollowed.",
                     "type": "string",
                     "maxLength": 316,
                     "pattern": r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])$",

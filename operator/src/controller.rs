@@ -114,8 +114,8 @@ struct Work {
     logged: Option<String>,
     /// Nothing is done before.
     not_before: Duration,
-    /// The next look is for the Lease's expiry alone.
-    awaits_expiry: bool,
+    /// The next look is for the Lease's expiry, unless that was put off; then it is at this time, if at all.
+    awaits_expiry: Option<Option<Duration>>,
 }
 
 struct Done {
@@ -207,8 +207,9 @@ impl Controller {
     /// Puts `key` back into the queue if it is not time for it yet.
     fn is_early(&mut self, key: &Key, why: Why, now: Now) -> bool {
         let Some(work) = self.work.get(key) else { return false };
-        let expires_at = self.index.expires_at(key).filter(|_| why == Why::Time && work.awaits_expiry);
-        let at = expires_at.unwrap_or_default().max(work.not_before);
+        let expiry = work.awaits_expiry.filter(|_| why == Why::Time);
+        let at = expiry.and_then(|otherwise| Some(self.index.expires_at(key)?.min(otherwise.unwrap_or(Duration::MAX))));
+        let at = at.unwrap_or_default().max(work.not_before);
         let early = at > now.at;
         if early {
             self.queue.push(key.clone(), why, at);
@@ -220,7 +221,8 @@ impl Controller {
         let expires_at = self.index.expires_at(&key);
         let work = self.work.entry(key.clone()).or_default();
         work.attempts = 0;
-        work.awaits_expiry = plan.next_look.is_some() && plan.next_look == expires_at;
+        let awaits_expiry = plan.next_look.is_some() && plan.next_look == expires_at;
+        work.awaits_expiry = awaits_expiry.then_some(plan.next_look_if_renewed);
         // Once the time to try again has come and there is nothing left to do, the trouble is over.
         let Troubles { objects, traffic } = &mut work.troubles;
         for trouble in [objects, traffic] {
@@ -240,7 +242,7 @@ impl Controller {
         self.index.handle_answers(&key, answers, deletions, now);
         self.queue.end(&key);
         let work = self.work.entry(key.clone()).or_default();
-        work.awaits_expiry = false;
+        work.awaits_expiry = None;
         let at = match result {
             Ok(()) => work.pause(now),
             Err((_, error @ ApplyError::Stale(_))) => {

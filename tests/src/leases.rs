@@ -1,12 +1,14 @@
 //! Leases as a user or the operator has them.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use elector_crds::annotations::TimingsAnnotation;
 use elector_crds::lease::FirstRecord;
 use elector_crds::{StoredLease, TIMINGS_ANNOTATION};
 use elector_election::{Lease, Timings};
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt as _;
 use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::controlplane::Namespace;
 
@@ -58,6 +60,20 @@ impl Namespace<'_> {
         Ok(())
     }
 
+    /// Has a pod begin a tenure of `seconds`, as a candidate that is no agent of ours would; nobody renews it.
+    ///
+    /// # Errors
+    /// When there is no such Lease or pod.
+    pub async fn hold_lease(&self, election: &str, pod: &str, seconds: u32) -> Result<()> {
+        let uid = self.api::<Pod>().get(pod).await?.uid().context("a pod without uid")?;
+        let now = format!("{:.6}", jiff::Timestamp::now());
+        let spec = json!({
+            "holderIdentity": format!("{pod}_{uid}"), "acquireTime": now, "renewTime": now, "leaseDurationSeconds": seconds,
+            "leaseTransitions": self.lease(election).await?.record.transitions + 1,
+        });
+        self.edit_lease(election, json!({"spec": spec})).await
+    }
+
     /// Asks for other timings, as the operator does.
     ///
     /// # Errors
@@ -65,7 +81,6 @@ impl Namespace<'_> {
     pub async fn set_timings(&self, election: &str, timings: Timings) -> Result<()> {
         let annotation =
             TimingsAnnotation { timings: Some(timings), never_held: false, ..TimingsAnnotation::default() }.to_json();
-        self.edit_lease(election, serde_json::json!({"metadata": {"annotations": {TIMINGS_ANNOTATION: annotation}}}))
-            .await
+        self.edit_lease(election, json!({"metadata": {"annotations": {TIMINGS_ANNOTATION: annotation}}})).await
     }
 }

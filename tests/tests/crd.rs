@@ -115,6 +115,11 @@ async fn what_no_operator_could_use_is_refused() {
         (port(json!({"targetPort": "a-port-with-a-long-name"})), "may not be more than 15 bytes"),
         (port(json!({"protocol": "ICMP"})), "Unsupported value"),
         (json!({"leaderService": {"ports": [{"port": 80}]}}), "Required value"),
+        (json!({"candidates": {"preferred": [{}]}}), "selector is empty"),
+        (
+            json!({"candidates": {"preferred": vec![json!({"matchLabels": {"a": "b"}}); 9]}}),
+            "must have at most 8 items",
+        ),
         (json!({"podLabels": "Sometimes"}), "Unsupported value"),
         (json!({"leaseDurationSeconds": "15"}), "must be of type integer"),
         (json!({"leaseDurationSeconds": 15.5}), "must be of type integer"),

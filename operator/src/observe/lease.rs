@@ -30,6 +30,10 @@ pub struct LeaseSeen {
     pub seen_at: Duration,
     /// The longest that a holder of this tenure ever asked others to wait, or was asked to.
     pub longest_duration_seconds: u32,
+    /// On the operator's clock: since when the tenure has been this one.
+    pub tenure_since: Duration,
+    /// On the operator's clock: since when its holder has been asked for what it is asked for now, if it is.
+    pub asked_since: Option<Duration>,
     /// Whether the record has changed under this uid since it was first seen: only then is the holder known to live.
     pub moved: bool,
     /// What operators say on it.
@@ -80,6 +84,8 @@ impl LeaseSeen {
             annotation: stored.timings_annotation(),
             watched: false,
             seen_at: now.at,
+            tenure_since: now.at,
+            asked_since: None,
             moved: false,
             ended: None,
             read_at: None,
@@ -94,6 +100,13 @@ impl LeaseSeen {
         if last_record.uid != record.uid {
             return Ok(LeaseSeen { ended: None, ..next });
         }
+        if last_record.transitions == record.transitions {
+            next.tenure_since = self.tenure_since;
+        }
+        next.asked_since = next.is_asked().then(|| {
+            let same = self.is_asked() && self.lease.hints == next.lease.hints;
+            self.asked_since.filter(|_| same).unwrap_or(now.at)
+        });
         let longest_duration_seconds = if next.begins_after(self) {
             next.longest_duration_seconds
         } else {
@@ -110,6 +123,13 @@ impl LeaseSeen {
     #[must_use]
     pub fn begins_after(&self, last: &LeaseSeen) -> bool {
         self.lease.begins_tenure_after(&last.lease)
+    }
+
+    /// Whether its holder is asked to end the tenure.
+    fn is_asked(&self) -> bool {
+        let Lease { hints, record, .. } = &self.lease;
+        let ends = hints.paused || hints.end_tenure == Some(record.transitions);
+        ends && !record.holder.is_empty() && hints.successor.as_ref() != Some(&record.holder)
     }
 
     /// An operator made it, and nobody has said yet whether that was up to date (rule O2).

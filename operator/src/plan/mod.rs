@@ -3,10 +3,12 @@
 //! Objects come first. As long as one of them is to be written nothing is said about them: status and events are planned
 //! once the answers have been observed.
 
+mod advice;
 mod candidates;
 mod events;
 mod history;
 pub mod lease;
+mod prefer;
 pub mod rbac;
 mod status;
 mod steer;
@@ -47,6 +49,8 @@ pub struct Plan {
     pub status: Option<LeaderElectionStatus>,
     /// When to look again even if nothing is seen to happen.
     pub next_look: Option<Duration>,
+    /// The same if the Lease goes on being renewed.
+    pub next_look_if_renewed: Option<Duration>,
 }
 
 impl Plan {
@@ -98,7 +102,7 @@ pub fn plan(election: &LeaderElection, observed: &Observed, now: Now) -> Plan {
         && seen.is_unconfirmed()
         && trouble.is_none()
     {
-        return Plan { next_look: next_look(&view), ..Plan::default() };
+        return plan_look(&view, Plan::default());
     }
     let status = status::status(&view);
     let stored = election.status.clone().unwrap_or_default();
@@ -107,7 +111,7 @@ pub fn plan(election: &LeaderElection, observed: &Observed, now: Now) -> Plan {
     events.extend(verdict.as_ref().map(|verdict| events::transferred(&view, verdict)));
     let request_done = verdict.and_then(|_| steer::request(election)).map(str::to_owned);
     let status = (stored != status).then_some(status);
-    Plan { events, request_done, status, next_look: next_look(&view), ..Plan::default() }
+    plan_look(&view, Plan { events, request_done, status, ..Plan::default() })
 }
 
 /// What status and events are made from.
@@ -160,7 +164,7 @@ fn plan_objects(
     }
 }
 
-fn next_look(view: &View<'_>) -> Option<Duration> {
+fn plan_look(view: &View<'_>, plan: Plan) -> Plan {
     let expiry = match view.standing {
         Standing::Own(seen) | Standing::Adopted(seen) => match view.phase(seen) {
             Phase::Held | Phase::NotObserved | Phase::WaitingOut => {
@@ -172,11 +176,12 @@ fn next_look(view: &View<'_>) -> Option<Duration> {
     };
     let [retry, retry_traffic] = [view.trouble, view.traffic_trouble].map(|trouble| Some(trouble?.retry_at));
     let gives_up = steer::gives_up_at(view.election, view.observed);
-    [expiry, retry, retry_traffic, candidates::overdue_at(view), gives_up]
-        .into_iter()
-        .flatten()
-        .filter(|at| *at > view.now.at)
-        .min()
+    let prefers = steer::prefers_at(view);
+    let others = [retry, retry_traffic, candidates::overdue_at(view), gives_up, prefers, advice::overdue_at(view)];
+    let later = |at: &Duration| *at > view.now.at;
+    let next_look_if_renewed = others.into_iter().flatten().filter(later).min();
+    let next_look = expiry.filter(later).into_iter().chain(next_look_if_renewed).min();
+    Plan { next_look, next_look_if_renewed, ..plan }
 }
 
 /// The name of the election, which is the name of its Lease.

@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::history::history;
 use super::lease::Standing;
-use super::{View, candidates, name, rbac, traffic};
+use super::{View, advice, candidates, name, rbac, traffic};
 use crate::observe::{LeaseSeen, Phase};
 
 pub(super) fn status(view: &View<'_>) -> LeaderElectionStatus {
@@ -16,7 +16,9 @@ pub(super) fn status(view: &View<'_>) -> LeaderElectionStatus {
     let leads = elected.status == Status::True.as_str();
     let history = history(view, &stored, holder.as_ref().filter(|_| leads));
     let mut conditions = stored.conditions;
-    for mut condition in [ready(view), elected, candidates::candidates_ready(view, &candidates)] {
+    let advice = advice::advice_followed(view, &conditions);
+    let all = [ready(view), elected, candidates::candidates_ready(view, &candidates)].into_iter().chain(advice);
+    for mut condition in all {
         condition.observed_generation = view.election.metadata.generation;
         conditions::set(&mut conditions, condition, view.now.wall);
     }

@@ -8,6 +8,7 @@ use elector_election::Hints;
 use kube::ResourceExt;
 
 use super::lease::Standing;
+use super::{View, prefer};
 use crate::observe::{LeaseSeen, Now, Observed, Phase, Pod, own_duration, phase};
 
 /// A request that nobody has followed for so long, beyond what a release takes, is taken back.
@@ -48,7 +49,11 @@ pub(super) fn steer(election: &LeaderElection, observed: &Observed, standing: St
     let nothing = Hints { paused: election.spec.paused, ..Hints::default() };
     let (seen, target) = match (standing, request(election)) {
         (Standing::Own(seen) | Standing::Adopted(seen), Some(target)) => (seen, target),
-        (_, None) => return Steering { hints: nothing, verdict: None },
+        (Standing::Own(seen) | Standing::Adopted(seen), None) => {
+            let hints = preference(election, observed, seen, now).unwrap_or(nothing);
+            return Steering { hints, verdict: None };
+        }
+        (Standing::Absent | Standing::Foreign(_), None) => return Steering { hints: nothing, verdict: None },
         (Standing::Absent | Standing::Foreign(_), Some(_)) => {
             return Steering { hints: nothing, verdict: Some(refused("there is no Lease of this LeaderElection")) };
         }
@@ -76,6 +81,37 @@ pub(super) fn steer(election: &LeaderElection, observed: &Observed, standing: St
             Err(why) => told(Verdict::Refused(why)),
         },
     }
+}
+
+/// When a preferred candidate will be asked to lead, if nothing changes.
+pub(super) fn prefers_at(view: &View<'_>) -> Option<Duration> {
+    let View { election, observed, standing: Standing::Own(seen) | Standing::Adopted(seen), now, .. } = view else {
+        return None;
+    };
+    prefer::better(election, observed, seen, *now).map(|better| better.due)
+}
+
+/// Without a request: that a preferred candidate is to lead. `None`: nothing.
+fn preference(election: &LeaderElection, observed: &Observed, seen: &LeaseSeen, now: Now) -> Option<Hints> {
+    if election.spec.candidates.preferred.is_empty() || election.spec.paused {
+        return None;
+    }
+    let hints = &seen.lease.hints;
+    let tenure = seen.lease.record.transitions;
+    if hints.end_tenure == Some(tenure)
+        && let Some(successor) = &hints.successor
+    {
+        // What was begun goes on: between the tenures nobody holds the Lease.
+        let goes_on = match phase(seen, own_duration(&election.spec), now) {
+            Phase::Held => prefer::is_better(election, observed, successor),
+            Phase::Released => true,
+            Phase::NeverHeld | Phase::NotObserved | Phase::WaitingOut | Phase::Expired => false,
+        };
+        return goes_on.then(|| Hints { paused: false, ..hints.clone() });
+    }
+    let better = prefer::better(election, observed, seen, now).filter(|better| better.due <= now.at)?;
+    let successor = Some(identity::of_pod(&better.pod.name, &better.pod.uid));
+    Some(Hints { paused: false, end_tenure: Some(tenure), successor })
 }
 
 /// The tenure that was asked to end in favour of this target, by this request.

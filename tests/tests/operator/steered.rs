@@ -3,14 +3,16 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result, ensure};
-use elector_crds::conditions::{ConditionType, Reason};
+use elector_crds::conditions::{ConditionType, Reason, find};
 use elector_crds::{HINTS_ANNOTATION, LeaderElection, TRANSFER_ANNOTATION};
 use elector_tests::candidate::{Candidate, leader};
 use elector_tests::controlplane::Namespace;
 use elector_tests::figures::{is_measured, rounds};
 use elector_tests::kubectl::kubectl;
-use elector_tests::operators::{Election, contended, short_timings};
+use elector_tests::operators::{Election, contended, place, short_timings};
+use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
+use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
@@ -174,4 +176,58 @@ async fn a_pod_that_is_asked_for_and_hangs_does_not_leave_the_election_without_a
     let next = leader(&scene.candidates, SOON).await.unwrap();
     assert_ne!(next.name(), "billing-1");
     hung.process().kill();
+}
+
+/// Two lease durations, which are 5 s, and no more than that.
+#[tokio::test]
+async fn a_preferred_pod_is_given_the_tenure_once_it_has_been_ready_for_long_and_keeps_it() {
+    let scene = Scene::set("preferred").await.unwrap();
+    let zone = Patch::Merge(json!({"metadata": {"labels": {"zone": "a"}}}));
+    let pods = scene.namespace.api::<Pod>();
+    pods.patch("billing-2", &PatchParams::default(), &zone).await.unwrap();
+    let mut spec = short_timings();
+    spec["candidates"] = json!({"preferred": [{"matchLabels": {"zone": "a"}}]});
+    scene.election.apply(spec).await.unwrap();
+    scene.candidate("billing-2").unwrap().leads_within(Duration::from_secs(20)).await.unwrap();
+    scene.election.until_held_by("billing-2").await.unwrap();
+    assert_eq!(scene.ends().await.unwrap(), ["", "Transferred"]);
+    scene.until_no_hint().await.unwrap();
+    let followed = scene.election.until_reason(ConditionType::AdviceFollowed, Reason::Followed).await;
+    followed.unwrap();
+
+    // A person who wants it elsewhere is not contradicted.
+    scene.ask_for("billing-1").await.unwrap();
+    scene.answer("TransferCompleted").await.unwrap();
+    sleep(Duration::from_secs(25)).await;
+    assert!(scene.candidate("billing-1").unwrap().leads());
+    assert_eq!(scene.ends().await.unwrap(), ["", "Transferred", "Transferred"]);
+}
+
+#[tokio::test]
+async fn a_holder_that_is_no_agent_and_does_not_step_down_is_told_of() {
+    let namespace = place("ignoring").await.unwrap();
+    let mut spec = short_timings();
+    let election = Election::create(&namespace, "billing", spec.clone()).await.unwrap();
+    election.until_reason(ConditionType::Ready, Reason::Reconciled).await.unwrap();
+    namespace.create_pod("billing-0", "default", &[("leader-elector.io/election", "billing")]).await.unwrap();
+    namespace.hold_lease("billing", "billing-0", 5).await.unwrap();
+    election.until_held_by("billing-0").await.unwrap();
+    spec["paused"] = json!(true);
+    election.apply(spec.clone()).await.unwrap();
+    let renewing = async {
+        loop {
+            let now = format!("{:.6}", jiff::Timestamp::now());
+            namespace.edit_lease("billing", json!({"spec": {"renewTime": now}})).await.unwrap();
+            sleep(Duration::from_secs(1)).await;
+        }
+    };
+    let told = election.until_reason(ConditionType::AdviceFollowed, Reason::AdviceIgnored);
+    tokio::select! {
+        () = renewing => {}
+        told = told => {
+            let status = told.unwrap().status.unwrap();
+            let message = &find(&status.conditions, ConditionType::AdviceFollowed).unwrap().message;
+            assert!(message.starts_with("billing-0 leads on, though the election is paused"), "{message}");
+        }
+    }
 }

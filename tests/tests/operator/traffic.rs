@@ -183,7 +183,7 @@ async fn endpoints_follow_the_lease_within_a_tenth_of_a_second() {
     for (pod, address) in [("billing-0", "10.0.3.1"), ("billing-1", "10.0.3.2")] {
         appear(&namespace, pod, address).await.unwrap();
     }
-    write_holder(&namespace, "billing-0").await.unwrap();
+    namespace.hold_lease("billing", "billing-0", 60).await.unwrap();
     until_reached(&namespace, "front", &["10.0.3.1"]).await.unwrap();
 
     let mut leases = watch::<StoredLease>(&namespace).await.unwrap();
@@ -192,7 +192,7 @@ async fn endpoints_follow_the_lease_within_a_tenth_of_a_second() {
     let (mut switched, mut plain) = (Vec::new(), Vec::new());
     for round in 1..=rounds(5) {
         let (pod, address) = [("billing-0", "10.0.3.1"), ("billing-1", "10.0.3.2")][round % 2];
-        write_holder(&namespace, pod).await.unwrap();
+        namespace.hold_lease("billing", pod, 60).await.unwrap();
         next(&mut leases, |lease| holds(lease, pod)).await.unwrap();
         let changed = Instant::now();
         next(&mut slices, |slice| slice.endpoints.iter().any(|endpoint| endpoint.addresses == [address]))
@@ -267,7 +267,7 @@ async fn pods_are_labelled_as_they_lead_and_never_two_at_once() {
     let mut switched = Vec::new();
     for round in 1..=rounds(5) {
         let pod = ["billing-0", "billing-1"][round % 2];
-        write_holder(&namespace, pod).await.unwrap();
+        namespace.hold_lease("billing", pod, 60).await.unwrap();
         next(&mut leases, |lease| holds(lease, pod)).await.unwrap();
         let changed = Instant::now();
         let leads = |seen: &Pod| {
@@ -311,7 +311,7 @@ async fn two_elections_that_share_pods_do_not_take_the_label_from_each_other() {
 /// A pod that is ready, at that address, and in the Lease as one of our agents has it.
 async fn hold(namespace: &Namespace<'_>, pod: &str, address: &str) -> Result<()> {
     appear(namespace, pod, address).await?;
-    write_holder(namespace, pod).await
+    namespace.hold_lease("billing", pod, 60).await
 }
 
 async fn appear(namespace: &Namespace<'_>, pod: &str, address: &str) -> Result<()> {
@@ -319,19 +319,6 @@ async fn appear(namespace: &Namespace<'_>, pod: &str, address: &str) -> Result<(
     namespace.create_pod(pod, "default", &labels).await?;
     set_address(namespace, pod, address).await?;
     namespace.set_pod_ready(pod, true).await.map(drop)
-}
-
-/// The Lease names it, in a tenure of its own.
-async fn write_holder(namespace: &Namespace<'_>, pod: &str) -> Result<()> {
-    let uid = namespace.api::<Pod>().get(pod).await?.uid().context("a pod without uid")?;
-    let transitions = namespace.lease("billing").await?.record.transitions + 1;
-    let now = format!("{:.6}", jiff::Timestamp::now());
-    let holder = format!("{pod}_{uid}");
-    let spec = json!({
-        "holderIdentity": holder, "acquireTime": now, "renewTime": now, "leaseDurationSeconds": 60,
-        "leaseTransitions": transitions,
-    });
-    namespace.edit_lease("billing", json!({"spec": spec})).await
 }
 
 type Events<K> = BoxStream<'static, kube::Result<WatchEvent<K>>>;

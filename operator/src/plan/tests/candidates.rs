@@ -54,7 +54,8 @@ fn a_free_lease_that_nobody_takes_for_two_durations_is_noticed() {
         let election = reported(&observed, free_since + 29);
         assert_eq!(reason(election.status.as_ref().unwrap(), ConditionType::CandidatesReady), "True AllReady");
         let quiet = plan(&election, &observed, at(free_since + 29));
-        assert_eq!(quiet, Plan { next_look: Some(Duration::from_secs(free_since + 30)), ..Plan::default() });
+        let at_last = Some(Duration::from_secs(free_since + 30));
+        assert_eq!(quiet, Plan { next_look: at_last, next_look_if_renewed: at_last, ..Plan::default() });
 
         let late = plan(&election, &observed, at(free_since + 30));
         assert_eq!((late.has_objects(), late.events.as_slice(), late.next_look), (false, [].as_slice(), None));

@@ -4,6 +4,7 @@ mod candidates;
 mod history;
 mod lease;
 mod objects;
+mod prefer;
 mod status;
 mod steer;
 mod traffic;
@@ -76,6 +77,8 @@ fn never_held() -> LeaseSeen {
         adopt: false,
         strict: true,
         seen_at: Duration::ZERO,
+        tenure_since: Duration::ZERO,
+        asked_since: None,
         longest_duration_seconds: 15,
         moved: false,
         annotation: timings(true),
@@ -96,6 +99,7 @@ fn held_by(pod: &str, transitions: u32, seen_at: u64) -> LeaseSeen {
     seen.annotation = timings(false);
     seen.lease.agent = Some(AgentMark { start: "n1".to_owned(), transitions, release: None });
     seen.seen_at = Duration::from_secs(seen_at);
+    seen.tenure_since = seen.seen_at;
     seen.moved = true;
     seen
 }

@@ -1,0 +1,41 @@
+//! Whether the leader does what it is asked for: a candidate of client-go's does not know of it.
+
+use std::time::Duration;
+
+use elector_crds::conditions::{self, ConditionType, Reason, Status, condition};
+use elector_crds::identity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+use super::View;
+use super::lease::Standing;
+use crate::observe::Phase;
+
+/// When the leader will have been asked in vain for long enough. `None`: nothing is asked of it.
+pub(super) fn overdue_at(view: &View<'_>) -> Option<Duration> {
+    let (Standing::Own(seen) | Standing::Adopted(seen)) = view.standing else { return None };
+    let release_delay = view.election.spec.timings().unwrap_or_default().release_delay();
+    let asked = seen.asked_since.filter(|_| view.phase(seen) == Phase::Held)?;
+    // Whoever cannot hear of it is over by then.
+    Some(asked + seen.effective_duration(view.own_duration()) + release_delay)
+}
+
+/// `None` as long as nothing was ever asked.
+pub(super) fn advice_followed(view: &View<'_>, stored: &[Condition]) -> Option<Condition> {
+    let overdue = overdue_at(view);
+    let was_asked = conditions::find(stored, ConditionType::AdviceFollowed).is_some();
+    if overdue.is_none() && !was_asked {
+        return None;
+    }
+    if overdue.is_none_or(|at| view.now.at < at) {
+        let message = "the leader has done what it was asked for, or has had no time yet";
+        return Some(condition(ConditionType::AdviceFollowed, Status::True, Reason::Followed, message));
+    }
+    let seen = view.observed.lease.as_ref()?;
+    let holder = identity::display_name(&seen.lease.record.holder);
+    let what = if seen.lease.hints.paused { "is paused" } else { "is to have another leader" };
+    let message = format!(
+        "{holder} leads on, though the election {what}; candidates that are not agents of leader-elector know nothing of \
+         that: end its pod"
+    );
+    Some(condition(ConditionType::AdviceFollowed, Status::False, Reason::AdviceIgnored, message))
+}

@@ -1,0 +1,102 @@
+//! Preferred candidates: a leader to whom another is preferred is asked to hand over, once that one has been ready for long.
+//!
+//! It never flaps: each handover in a row doubles the wait, and so does each tenure that the preferred pod has lost lately.
+//! A person who has moved the tenure away from a preferred pod is not contradicted as long as that pod lives.
+
+use std::time::Duration;
+
+use elector_crds::{LeaderElection, PastTenure, TenureEnd, identity};
+use kube::core::SelectorExt as _;
+
+use crate::observe::{LeaseSeen, Now, Observed, Phase, Pod, own_duration, phase};
+
+/// How many lease durations a preferred pod must have been ready, and the leader have led.
+const PATIENCE: u32 = 2;
+
+/// The longest wait.
+const MAX_WAIT: Duration = Duration::from_secs(3600);
+
+/// A candidate that had better lead, and when it may be asked to.
+pub(super) struct Better<'a> {
+    pub(super) pod: &'a Pod,
+    pub(super) due: Duration,
+}
+
+/// Whether `identity` is a pod that is ready, and preferred to the one that leads.
+pub(super) fn is_better(election: &LeaderElection, observed: &Observed, identity: &str) -> bool {
+    let Some(leader) = &observed.holder_pod else { return false };
+    let is_it = |pod: &&Pod| identity::of_pod(&pod.name, &pod.uid) == identity;
+    let pod = observed.pods.iter().find(is_it).filter(|pod| is_able(pod));
+    pod.is_some_and(|pod| rank(election, pod) < rank(election, leader))
+}
+
+/// The candidate that had better lead than the one that does.
+pub(super) fn better<'a>(
+    election: &LeaderElection,
+    observed: &'a Observed,
+    seen: &LeaseSeen,
+    now: Now,
+) -> Option<Better<'a>> {
+    let duration = own_duration(&election.spec);
+    if election.spec.paused || phase(seen, duration, now) != Phase::Held {
+        return None;
+    }
+    let leader = observed.holder_pod.as_ref().filter(|leader| !leader.terminating)?;
+    let history = election.status.as_ref().map_or(&[][..], |status| &status.history);
+    if was_moved_away(election, observed, history, leader) {
+        return None;
+    }
+    let patience = duration * PATIENCE;
+    let led_long_enough = seen.tenure_since + wait(patience, handovers(history));
+    let rank_of_leader = rank(election, leader);
+    let better = observed.pods.iter().filter(|pod| is_able(pod) && rank(election, pod) < rank_of_leader);
+    let better = better.map(|pod| Better { pod, due: due(history, pod, patience, now).max(led_long_enough) });
+    // One that is better still is waited for, unless it is known to lose what it gets.
+    let soon = |better: &Better<'_>| better.due <= now.at + patience;
+    better.min_by_key(|better| (!soon(better), rank(election, better.pod), better.due, better.pod.name.clone()))
+}
+
+/// The index of the first selector that matches; one that none matches comes last.
+fn rank(election: &LeaderElection, pod: &Pod) -> usize {
+    let preferred = &election.spec.candidates.preferred;
+    preferred.iter().position(|selector| selector.to_selector().matches(&pod.labels)).unwrap_or(preferred.len())
+}
+
+fn is_able(pod: &Pod) -> bool {
+    pod.is_candidate() && pod.ready_since.is_some()
+}
+
+/// It must have been ready for that long, and longer if it has lost tenures.
+fn due(history: &[PastTenure], pod: &Pod, patience: Duration, now: Now) -> Duration {
+    let lost = |tenure: &&PastTenure| {
+        let reason = tenure.reason.as_deref().unwrap_or_default();
+        let given = [TenureEnd::Transferred, TenureEnd::Paused, TenureEnd::LeaseDeleted];
+        tenure.holder == pod.name && tenure.until.is_some() && !given.iter().any(|given| given.as_str() == reason)
+    };
+    let mut lost = history.iter().filter(lost);
+    let count = lost.clone().count();
+    let last = lost.next().and_then(|tenure| tenure.until.as_ref()?.parse::<jiff::Timestamp>().ok());
+    // By the wall clock of operators alone, and for advice only.
+    let since_last = last.map(|until| now.wall.duration_since(until).unsigned_abs());
+    let last = since_last.map_or(Duration::ZERO, |since| now.at.saturating_sub(since));
+    pod.ready_since.unwrap_or(now.at).max(last) + wait(patience, count)
+}
+
+fn wait(patience: Duration, times: usize) -> Duration {
+    let factor = u32::try_from(times).ok().and_then(|times| 2_u32.checked_pow(times)).unwrap_or(u32::MAX);
+    patience.saturating_mul(factor).min(MAX_WAIT.max(patience))
+}
+
+/// How many of the last tenures ended in favour of another, one after the other.
+fn handovers(history: &[PastTenure]) -> usize {
+    let ended = history.iter().skip_while(|tenure| tenure.until.is_none());
+    ended.take_while(|tenure| tenure.reason.as_deref() == Some(TenureEnd::Transferred.as_str())).count()
+}
+
+/// Whether the last tenure was handed over by a pod that is preferred to the one that leads: that was somebody's wish.
+fn was_moved_away(election: &LeaderElection, observed: &Observed, history: &[PastTenure], leader: &Pod) -> bool {
+    let Some(last) = history.iter().find(|tenure| tenure.until.is_some()) else { return false };
+    let by = observed.pods.iter().find(|pod| identity::of_pod(&pod.name, &pod.uid) == last.identity);
+    last.reason.as_deref() == Some(TenureEnd::Transferred.as_str())
+        && by.is_some_and(|by| by.is_candidate() && rank(election, by) < rank(election, leader))
+}
