@@ -259,7 +259,7 @@ async fn hooks_are_run_at_the_beginning_and_at_the_end() {
     let agent = Candidate::start(&namespace, "a", "a-0", &options).await.unwrap();
     agent.leads_within(START).await.unwrap();
     let acquired = format!("true, token {}", agent.report().unwrap().fencing_token);
-    until_logged(&agent, &[acquired.clone()], HEARD).await.unwrap();
+    until_logged(&agent, std::slice::from_ref(&acquired), HEARD).await.unwrap();
     agent.process().terminate().unwrap();
     until_logged(&agent, &[acquired, "false".to_owned()], HEARD).await.unwrap();
 }

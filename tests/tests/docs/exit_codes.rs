@@ -164,7 +164,7 @@ async fn programs_end_with_the_codes_of_the_table() {
     agent(&namespace, &mut all).await.unwrap();
     exec(&namespace, &mut all).await.unwrap();
     operator(&mut all).await.unwrap();
-    let table = Page::read("docs/reference.md").table("Exit codes");
+    let table = Page::read("docs/reference.md").unwrap().table("Exit codes").unwrap();
     let documented = table.into_iter().map(|row| (plain(&row[0]), plain(&row[1])));
     assert_same("Exit codes", documented.collect(), all);
 }

@@ -16,12 +16,12 @@ use crate::tables::options;
 const INSTALLING: &str = "docs/installing.md";
 const LEARNING: &str = "docs/how-the-app-learns.md";
 
-fn yaml(page: &str, mark: &str) -> String {
-    Page::read(page).block(mark, "yaml").to_owned()
+fn yaml(page: &str, mark: &str) -> Result<String> {
+    Ok(Page::read(page)?.block(mark, "yaml")?.to_owned())
 }
 
-fn manifest(page: &str, mark: &str) -> Value {
-    serde_yaml_ng::from_str(&yaml(page, mark)).unwrap()
+fn manifest(page: &str, mark: &str) -> Result<Value> {
+    Ok(serde_yaml_ng::from_str(&yaml(page, mark)?)?)
 }
 
 /// Variables of the agent, as its `--help` names them.
@@ -48,7 +48,7 @@ async fn the_manifests_are_accepted_by_an_api_server() {
         (LEARNING, "<!-- exec:", "deployment.apps/billing created"),
     ] {
         let dry_run = ["-n", namespace.name(), "apply", "--dry-run=server", "-f", "-"];
-        let said = kubectl(&kubeconfig, &dry_run, &yaml(page, mark)).await.unwrap();
+        let said = kubectl(&kubeconfig, &dry_run, &yaml(page, mark).unwrap()).await.unwrap();
         assert!(said.contains(created), "{said}");
     }
 }
@@ -56,7 +56,7 @@ async fn the_manifests_are_accepted_by_an_api_server() {
 #[tokio::test]
 async fn the_manifest_sets_what_the_agent_reads_and_mounts_what_it_writes() {
     let known = variables().await.unwrap();
-    let manifest = manifest(INSTALLING, "<!-- manifest:");
+    let manifest = manifest(INSTALLING, "<!-- manifest:").unwrap();
     let pod = &manifest["spec"]["template"]["spec"];
     let (agent, app) = (&pod["initContainers"][0], &pod["containers"][0]);
     assert_eq!(agent["restartPolicy"], "Always");
@@ -79,7 +79,7 @@ async fn the_manifest_sets_what_the_agent_reads_and_mounts_what_it_writes() {
 #[tokio::test]
 async fn the_command_that_is_run_by_the_agent_finds_it_and_its_settings() {
     let known = variables().await.unwrap();
-    let manifest = manifest(LEARNING, "<!-- exec:");
+    let manifest = manifest(LEARNING, "<!-- exec:").unwrap();
     let pod = &manifest["spec"]["template"];
     assert_eq!(pod["metadata"]["labels"][elector_crds::ELECTION_LABEL], "billing");
     assert_eq!(pod["metadata"]["labels"]["leader-elector.io/injection"], "disabled");
@@ -99,7 +99,7 @@ async fn the_command_that_is_run_by_the_agent_finds_it_and_its_settings() {
 /// Where the chart's policy puts the files.
 #[tokio::test]
 async fn who_asks_check_finds_the_program_and_the_files_of_the_injected_agent() {
-    let manifest = manifest(LEARNING, "<!-- check:");
+    let manifest = manifest(LEARNING, "<!-- check:").unwrap();
     let pod = &manifest["spec"]["template"]["spec"];
     let (install, app) = (&pod["initContainers"][0], &pod["containers"][0]);
     let tools = install["args"][1].as_str().unwrap();
@@ -117,7 +117,7 @@ async fn who_asks_check_finds_the_program_and_the_files_of_the_injected_agent() 
 
 #[test]
 fn the_rights_that_are_shown_are_four_verbs_on_one_lease() {
-    let yaml = yaml(INSTALLING, "## Rights");
+    let yaml = yaml(INSTALLING, "## Rights").unwrap();
     let role = Value::deserialize(serde_yaml_ng::Deserializer::from_str(&yaml).next().unwrap()).unwrap();
     let verbs = role["rules"][0]["verbs"].as_array().unwrap();
     assert_eq!(verbs, &["get", "list", "watch", "update"]);
@@ -127,12 +127,12 @@ fn the_rights_that_are_shown_are_four_verbs_on_one_lease() {
 #[tokio::test]
 async fn commands_show_who_leads_and_steer() {
     let (namespace, _election, _candidates) = contended("docs-commands").await.unwrap();
-    let page = Page::read("docs/operating.md");
+    let page = Page::read("docs/operating.md").unwrap();
     let type_in = async |lines: &str| {
         let lines = lines.replace("kubectl ", &format!("kubectl -n {} ", namespace.name()));
         shell(&namespace.cluster().kubeconfig(), &lines).await.unwrap()
     };
-    let commands = page.table("See").into_iter().flat_map(|row| code(&row[1]));
+    let commands = page.table("See").unwrap().into_iter().flat_map(|row| code(&row[1]));
     // There is no kubelet that would have logs.
     let commands = commands.filter(|code| code.starts_with("kubectl ") && !code.starts_with("kubectl logs"));
     let commands: Vec<String> = commands.collect();
@@ -142,7 +142,8 @@ async fn commands_show_who_leads_and_steer() {
         assert!(said.contains("billing-0"), "{command}: {said}");
     }
     for (page, mark) in [("docs/operating.md", "## Pause"), ("README.md", "## See and steer")] {
-        let lines = Page::read(page).block(mark, "sh").replace("billing-7d9-y", "billing-1 --overwrite");
+        let lines =
+            Page::read(page).unwrap().block(mark, "sh").unwrap().replace("billing-7d9-y", "billing-1 --overwrite");
         let said = type_in(&lines).await;
         assert!(said.contains("leaderelection.leader-elector.io/billing annotated"), "{said}");
         assert!(said.contains("leaderelection.leader-elector.io/billing patched"), "{said}");

@@ -5,6 +5,8 @@ use std::fmt::Debug;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use anyhow::{Context as _, Result};
+
 /// Markdown.
 #[derive(Debug)]
 pub(crate) struct Page {
@@ -22,28 +24,31 @@ pub(crate) fn root() -> PathBuf {
 }
 
 impl Page {
-    pub(crate) fn read(path: &str) -> Page {
-        let text = fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
-        Page { path: path.to_owned(), text }
+    pub(crate) fn read(path: &str) -> Result<Page> {
+        let text = fs::read_to_string(root().join(path)).with_context(|| path.to_owned())?;
+        Ok(Page { path: path.to_owned(), text })
     }
 
     /// All that users read.
-    pub(crate) fn all() -> Vec<Page> {
-        let mut pages = vec![Page::read("charts/leader-elector/README.md")];
+    pub(crate) fn all() -> Result<Vec<Page>> {
+        let mut pages = vec![Page::read("charts/leader-elector/README.md")?];
         for folder in ["", "docs/", "docs/runbooks/"] {
             // Not every folder need be there.
-            let entries = fs::read_dir(root().join(folder)).into_iter().flatten();
-            let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
-            pages.extend(names.filter(|name| name.ends_with(".md")).map(|name| Page::read(&format!("{folder}{name}"))));
+            for entry in fs::read_dir(root().join(folder)).into_iter().flatten() {
+                let name = entry?.file_name().into_string().ok().context("a name that is no UTF-8")?;
+                if name.ends_with(".md") {
+                    pages.push(Page::read(&format!("{folder}{name}"))?);
+                }
+            }
         }
-        pages
+        Ok(pages)
     }
 
     /// The first block of that language after `mark`.
-    pub(crate) fn block(&self, mark: &str, language: &str) -> &str {
-        let (_, rest) = self.text.split_once(mark).unwrap_or_else(|| panic!("{} has no {mark}", self.path));
-        let (_, rest) = rest.split_once(&format!("```{language}\n")).expect("a block of that language follows");
-        rest.split_once("```").expect("the block ends").0
+    pub(crate) fn block(&self, mark: &str, language: &str) -> Result<&str> {
+        let (_, rest) = self.text.split_once(mark).with_context(|| format!("{} has no {mark}", self.path))?;
+        let (_, rest) = rest.split_once(&format!("```{language}\n")).context("no block of that language follows")?;
+        Ok(rest.split_once("```").context("the block has no end")?.0)
     }
 
     /// The tables below a heading of the second level, each without its head. None: there is no such heading.
@@ -67,9 +72,9 @@ impl Page {
     }
 
     /// The first of [`Page::tables`].
-    pub(crate) fn table(&self, heading: &str) -> Vec<Row> {
-        let tables = self.tables(heading).into_iter();
-        tables.take(1).next().unwrap_or_else(|| panic!("{} has no table below {heading}", self.path))
+    pub(crate) fn table(&self, heading: &str) -> Result<Vec<Row>> {
+        let first = self.tables(heading).into_iter().next();
+        first.with_context(|| format!("{} has no table below {heading}", self.path))
     }
 }
 
@@ -119,7 +124,7 @@ fn a_page_is_read_as_markdown_has_it() {
     let text = "# A\n\n## B\n\ntext\n\n| a | b |\n|---|---|\n| `x\\|y` | |\n| c, `d` | e |\n\n| f |\n|---|\n\n## C\n\n| g |\n|---|\n| h |\n";
     let page = Page { path: "page".to_owned(), text: text.to_owned() };
     assert_eq!(page.tables("B"), [vec![vec!["`x|y`", ""], vec!["c, `d`", "e"]], vec![]]);
-    assert_eq!(page.table("C"), [["h"]]);
+    assert_eq!(page.table("C").unwrap(), [["h"]]);
     assert_eq!(page.tables("D"), [] as [Vec<Row>; 0]);
     assert_eq!(code("c, `d`, `e f`"), ["d", "e f"].map(str::to_owned).into());
 }

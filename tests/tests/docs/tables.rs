@@ -80,7 +80,7 @@ async fn settings_are_those_of_the_help() {
     for (heading, program) in
         [("Settings of the agent", &programs.agent), ("Settings of the operator", &programs.operator)]
     {
-        let documented = Page::read(REFERENCE).table(heading).into_iter().map(|row| HelpOption {
+        let documented = Page::read(REFERENCE).unwrap().table(heading).unwrap().into_iter().map(|row| HelpOption {
             flag: plain(&row[1]),
             variable: Some(plain(&row[0])),
             default: plain(&row[2]),
@@ -93,7 +93,8 @@ async fn settings_are_those_of_the_help() {
 async fn commands_of_the_agent_and_their_flags_are_those_of_the_help() {
     let agent = &Programs::built().await.unwrap().agent;
     let heading = "Commands of the agent";
-    let documented = Page::read(REFERENCE).table(heading).into_iter().map(|row| (plain(&row[0]), code(&row[1])));
+    let documented =
+        Page::read(REFERENCE).unwrap().table(heading).unwrap().into_iter().map(|row| (plain(&row[0]), code(&row[1])));
     let flags =
         |options: Vec<HelpOption>| -> BTreeSet<String> { options.into_iter().map(|option| option.flag).collect() };
     let settings = flags(options(agent, &[]).unwrap());
@@ -112,7 +113,7 @@ async fn commands_of_the_agent_and_their_flags_are_those_of_the_help() {
 async fn commands_of_the_plugin_are_those_of_its_help() {
     let plugin = &Programs::built().await.unwrap().plugin;
     let heading = "kubectl election";
-    let table = Page::read("docs/operating.md").table(heading);
+    let table = Page::read("docs/operating.md").unwrap().table(heading).unwrap();
     let documented = table.iter().flat_map(|row| code(&row[0])).filter(|code| !code.starts_with('-'));
     let documented = documented.map(|code| code.split(' ').next().unwrap_or_default().to_owned());
     assert_same(heading, documented.collect(), commands(plugin).unwrap());
@@ -140,7 +141,8 @@ fn fields(path: &str, schema: &Value, found: &mut Vec<(String, String)>) {
 #[test]
 fn fields_are_those_of_the_definition() {
     let heading = "Fields of a LeaderElection";
-    let documented = Page::read(REFERENCE).table(heading).into_iter().map(|row| (plain(&row[0]), plain(&row[1])));
+    let documented =
+        Page::read(REFERENCE).unwrap().table(heading).unwrap().into_iter().map(|row| (plain(&row[0]), plain(&row[1])));
     let definition = serde_json::to_value(LeaderElection::crd()).unwrap();
     let schema = &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
     let mut real = Vec::new();
@@ -150,8 +152,8 @@ fn fields_are_those_of_the_definition() {
 
 #[test]
 fn conditions_events_and_ends_are_those_of_the_api() {
-    let page = Page::read(REFERENCE);
-    let conditions = page.table("Conditions");
+    let page = Page::read(REFERENCE).unwrap();
+    let conditions = page.table("Conditions").unwrap();
     assert_same(
         "Conditions, by reason",
         conditions.iter().map(|row| plain(&row[1])).collect(),
@@ -164,12 +166,12 @@ fn conditions_events_and_ends_are_those_of_the_api() {
     let type_ = |reason: EventReason| if reason.is_warning() { "Warning" } else { "Normal" };
     assert_same(
         "Events",
-        page.table("Events").iter().map(|row| (plain(&row[0]), row[1].clone())).collect(),
+        page.table("Events").unwrap().iter().map(|row| (plain(&row[0]), row[1].clone())).collect(),
         EventReason::ALL.iter().map(|reason| (reason.to_string(), type_(*reason).to_owned())).collect(),
     );
     assert_same(
         "Ends of a tenure",
-        page.table("Ends of a tenure").iter().map(|row| plain(&row[0])).collect(),
+        page.table("Ends of a tenure").unwrap().iter().map(|row| plain(&row[0])).collect(),
         TenureEnd::ALL.iter().map(ToString::to_string).collect(),
     );
 }
@@ -177,7 +179,8 @@ fn conditions_events_and_ends_are_those_of_the_api() {
 #[test]
 fn labels_and_annotations_are_those_of_the_api_and_of_the_chart() {
     let heading = "Labels and annotations";
-    let documented = Page::read(REFERENCE).table(heading).into_iter().map(|row| (plain(&row[0]), row[1].clone()));
+    let documented =
+        Page::read(REFERENCE).unwrap().table(heading).unwrap().into_iter().map(|row| (plain(&row[0]), row[1].clone()));
     let named = |kind: &str, names: &[&str]| -> BTreeSet<(String, String)> {
         names.iter().map(|name| ((*name).to_owned(), kind.to_owned())).collect()
     };
@@ -232,10 +235,10 @@ fn metrics(text: &str) -> (Vec<Metric>, BTreeMap<String, BTreeSet<String>>) {
     (metrics, values)
 }
 
-fn documented_metrics(heading: &str) -> Vec<Metric> {
-    let tables = Page::read(REFERENCE).tables(heading);
+fn documented_metrics(heading: &str) -> Result<Vec<Metric>> {
+    let tables = Page::read(REFERENCE)?.tables(heading);
     let rows = tables.into_iter().next().unwrap_or_default().into_iter();
-    rows.map(|row| (plain(&row[0]), row[1].clone(), code(&row[2]))).collect()
+    Ok(rows.map(|row| (plain(&row[0]), row[1].clone(), code(&row[2]))).collect())
 }
 
 #[tokio::test]
@@ -255,8 +258,8 @@ async fn metrics_and_paths_of_the_agent_are_what_a_real_one_serves() {
     let text = http::get(observe, "/metrics").await.unwrap().body;
     let heading = "Metrics of the agent";
     let (real, seen) = metrics(&text);
-    assert_same(heading, documented_metrics(heading), real);
-    let values = Page::read(REFERENCE).tables(heading).swap_remove(1);
+    assert_same(heading, documented_metrics(heading).unwrap(), real);
+    let values = Page::read(REFERENCE).unwrap().tables(heading).swap_remove(1);
     for row in values {
         let (label, documented) = (plain(&row[0]), code(&row[1]));
         let seen = seen.get(&label).unwrap_or_else(|| panic!("no {label} in {text}"));
@@ -264,7 +267,7 @@ async fn metrics_and_paths_of_the_agent_are_what_a_real_one_serves() {
     }
 
     let app = agent.address("HTTP_ADDRESS").await.unwrap();
-    for row in Page::read(REFERENCE).table("Paths of the agent") {
+    for row in Page::read(REFERENCE).unwrap().table("Paths of the agent").unwrap() {
         let path = plain(&row[0]);
         // It would go on for ever.
         if path == "/sse" {
@@ -281,7 +284,7 @@ async fn metrics_of_the_operator_are_what_a_real_one_serves() {
     let _candidates = contended("docs-operator").await.unwrap();
     let (status, text) = active().await.unwrap().answer("/metrics").await.unwrap();
     let heading = "Metrics of the operator";
-    let documented = documented_metrics(heading);
+    let documented = documented_metrics(heading).unwrap();
     match status {
         200 => assert_same(heading, documented, metrics(&text).0),
         status => assert_eq!((status, documented), (404, Vec::new()), "{heading}"),
