@@ -10,36 +10,56 @@ use serde_json::Value;
 use crate::oddity::Oddity;
 use crate::timestamp::{format_timestamp, parse_timestamp};
 
-/// On a pod: the election that it is a candidate of, unless the election has a selector of its own.
-pub const ELECTION_LABEL: &str = group!("election");
+/// Constants that hold names of the project's group, and a list of them all.
+macro_rules! keys {
+    ($(#[$list_doc:meta])* $list:ident: $($(#[$doc:meta])* $key:ident = $name:literal;)*) => {
+        $($(#[$doc])* pub const $key: &str = group!($name);)*
 
-/// On a pod: `disabled` keeps the chart's policy from adding an agent.
-pub const INJECTION_LABEL: &str = group!("injection");
-
-/// On a candidate's pod, by the operator if the election asks for it: `leader` or `standby`.
-pub const ROLE_LABEL: &str = group!("role");
+        $(#[$list_doc])*
+        pub const $list: &[&str] = &[$($key),*];
+    };
+}
 
 /// The container that the chart's policy adds to pods.
 pub const AGENT_CONTAINER: &str = "leader-elector";
 
-/// On a Lease, operator to the API server's policy: its holder can only be the pod of whoever writes.
-pub const STRICT_IDENTITY_LABEL: &str = group!("strict-identity");
+keys! {
+    /// Every label.
+    LABELS:
 
-/// On a Lease, operator to agents: the timings, and whether it was made as never held.
-pub const TIMINGS_ANNOTATION: &str = group!("timings");
+    /// On a pod: the election that it is a candidate of, unless the election has a selector of its own.
+    ELECTION_LABEL = "election";
 
-/// On a Lease, operator to agents: what it would like to happen.
-pub const HINTS_ANNOTATION: &str = group!("hints");
+    /// On a pod: `disabled` keeps the chart's policy from adding an agent.
+    INJECTION_LABEL = "injection";
 
-/// On a Lease, among agents: who wrote the record, and whether it was released.
-pub const AGENT_ANNOTATION: &str = group!("agent");
+    /// On a candidate's pod, by the operator if the election asks for it: `leader` or `standby`.
+    ROLE_LABEL = "role";
 
-/// On a LeaderElection, by a person: the pod that is to lead, or `*` for any but the one that does. The operator removes it
-/// when that is done, or refused.
-pub const TRANSFER_ANNOTATION: &str = group!("transfer-to");
+    /// On a Lease, operator to the API server's policy: its holder can only be the pod of whoever writes.
+    STRICT_IDENTITY_LABEL = "strict-identity";
+}
 
-/// On a Lease, by a person: `"true"` lets the operator adopt it.
-pub const ADOPT_ANNOTATION: &str = group!("adopt");
+keys! {
+    /// Every annotation but those that the chart alone reads.
+    ANNOTATIONS:
+
+    /// On a Lease, operator to agents: the timings, and whether it was made as never held.
+    TIMINGS_ANNOTATION = "timings";
+
+    /// On a Lease, operator to agents: what it would like to happen.
+    HINTS_ANNOTATION = "hints";
+
+    /// On a Lease, among agents: who wrote the record, and whether it was released.
+    AGENT_ANNOTATION = "agent";
+
+    /// On a LeaderElection, by a person: the pod that is to lead, or `*` for any but the one that does. The operator removes it
+    /// when that is done, or refused.
+    TRANSFER_ANNOTATION = "transfer-to";
+
+    /// On a Lease, by a person: `"true"` lets the operator adopt it.
+    ADOPT_ANNOTATION = "adopt";
+}
 
 /// What [`TIMINGS_ANNOTATION`] says.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]

@@ -3,7 +3,9 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-/// Gives each variant its name, as it is written.
+/// An enumeration whose variants are written as they are called, and which knows all of them: `names! { Type { Variant, } }`,
+/// with a comment on each.
+#[macro_export]
 macro_rules! names {
     ($(#[$doc:meta])* $type:ident { $($(#[$variant_doc:meta])* $variant:ident,)* }) => {
         $(#[$doc])*
@@ -13,6 +15,9 @@ macro_rules! names {
         }
 
         impl $type {
+            /// Every one, in the order in which they are declared.
+            pub const ALL: &[$type] = &[$($type::$variant),*];
+
             /// As it is written.
             #[must_use]
             pub fn as_str(self) -> &'static str {
@@ -29,8 +34,6 @@ macro_rules! names {
         }
     };
 }
-
-pub(crate) use names;
 
 names! {
     /// What a condition is about.

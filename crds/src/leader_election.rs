@@ -9,8 +9,8 @@ use schemars::transform::RecursiveTransform;
 use serde::{Deserialize, Serialize};
 
 use crate::annotations::ELECTION_LABEL;
-use crate::conditions::names;
 use crate::leader_service::LeaderService;
+use crate::names;
 use crate::selector::CandidateSelector;
 use crate::validation;
 

@@ -149,13 +149,25 @@ impl<'a> Operators<'a> {
 /// # Errors
 /// As [`Operators::install`] and [`Operators::leader`].
 pub async fn shared() -> Result<&'static Operators<'static>> {
+    Ok(&running().await?.0)
+}
+
+/// The replica of [`shared`] that writes.
+///
+/// # Errors
+/// As [`shared`].
+pub async fn active() -> Result<&'static Operator> {
+    Ok(&running().await?.1)
+}
+
+async fn running() -> Result<&'static (Operators<'static>, Operator)> {
     static SHARED: OnceCell<(Operators<'static>, Operator)> = OnceCell::const_new();
     let start = async || {
         let operators = Operators::install(ControlPlane::shared().await?).await?;
         let operator = operators.leader("shared").await?;
         anyhow::Ok((operators, operator))
     };
-    Ok(&SHARED.get_or_try_init(start).await?.0)
+    SHARED.get_or_try_init(start).await
 }
 
 /// A namespace on the shared control plane, where the shared operator is at work.

@@ -4,10 +4,8 @@
 //! a name made of what it speaks of, so that one whose status a crash kept from being written is not created twice: the
 //! API server has it already.
 
-use std::fmt;
-
 use elector_crds::conditions::{ConditionType, Reason, Status, find};
-use elector_crds::{Holder, LeaderElectionStatus, identity};
+use elector_crds::{Holder, LeaderElectionStatus, identity, names};
 use elector_election::UNKNOWN_HOLDER;
 use kube::ResourceExt;
 
@@ -29,29 +27,30 @@ pub struct Event {
     pub related_pod: Option<(String, String)>,
 }
 
-/// What happens to elections.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EventReason {
-    /// Somebody leads.
-    LeaderElected,
-    /// Somebody leads no more.
-    LeaderLost,
-    /// The leader has fallen silent.
-    LeaseExpired,
-    /// A Lease that others made is used.
-    LeaseAdopted,
-    /// A Lease was made of whose name none is known, and somebody may hold it all the same.
-    LeaseCreated,
-    /// A Lease that was gone was made again.
-    LeaseRestored,
-    /// An object of that name is somebody else's.
-    ObjectConflict,
-    /// The spec breaks a rule.
-    InvalidSpec,
-    /// Another leads, as was asked for.
-    TransferCompleted,
-    /// Another was asked for, and does not.
-    TransferRefused,
+names! {
+    /// What happens to elections.
+    EventReason {
+        /// Somebody leads.
+        LeaderElected,
+        /// Somebody leads no more.
+        LeaderLost,
+        /// The leader has fallen silent.
+        LeaseExpired,
+        /// A Lease that others made is used.
+        LeaseAdopted,
+        /// A Lease was made of whose name none is known, and somebody may hold it all the same.
+        LeaseCreated,
+        /// A Lease that was gone was made again.
+        LeaseRestored,
+        /// An object of that name is somebody else's.
+        ObjectConflict,
+        /// The spec breaks a rule.
+        InvalidSpec,
+        /// Another leads, as was asked for.
+        TransferCompleted,
+        /// Another was asked for, and does not.
+        TransferRefused,
+    }
 }
 
 impl EventReason {
@@ -70,29 +69,6 @@ impl EventReason {
             | EventReason::InvalidSpec
             | EventReason::TransferRefused => true,
         }
-    }
-
-    /// As it is written.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            EventReason::LeaderElected => "LeaderElected",
-            EventReason::LeaderLost => "LeaderLost",
-            EventReason::LeaseExpired => "LeaseExpired",
-            EventReason::LeaseAdopted => "LeaseAdopted",
-            EventReason::LeaseCreated => "LeaseCreated",
-            EventReason::LeaseRestored => "LeaseRestored",
-            EventReason::ObjectConflict => "ObjectConflict",
-            EventReason::InvalidSpec => "InvalidSpec",
-            EventReason::TransferCompleted => "TransferCompleted",
-            EventReason::TransferRefused => "TransferRefused",
-        }
-    }
-}
-
-impl fmt::Display for EventReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 

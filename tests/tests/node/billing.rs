@@ -1,4 +1,4 @@
-//! The README's election of pods in a namespace of its own, and all that is watched.
+//! An election of pods in a namespace of its own, and all that is watched.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -41,7 +41,7 @@ impl Setup {
     }
 }
 
-/// The README's Deployment in a namespace of its own, with its election, and all that is watched.
+/// The Deployment of `docs/installing.md` in a namespace of its own, with its election, and all that is watched.
 pub(crate) struct Billing<'a> {
     stage: &'a Stage,
     pub(crate) election: Election<'a>,

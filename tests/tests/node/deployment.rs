@@ -1,4 +1,4 @@
-//! The Deployment of the README: who has the file, and when the next one has it.
+//! The Deployment of `docs/installing.md`: who has the file, and when the next one has it.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -29,9 +29,9 @@ async fn of_three_pods_with_the_agent_that_is_shipped_one_has_the_file_and_its_a
     one_file("one-file-injected", injected).await.unwrap();
 }
 
-/// With the README's app.
+/// With the app as it is shown.
 async fn one_file(prefix: &str, edit: Edit) -> Result<()> {
-    let billing = Billing::deployed_with(prefix, Setup { edit, ..Setup::of(App::Readme) }).await?;
+    let billing = Billing::deployed_with(prefix, Setup { edit, ..Setup::of(App::AsShown) }).await?;
     let leader = billing.leader().await?;
     let name = leader.name_any();
     ensure!(fs::read_to_string(billing.status_file(&leader))?.trim() == name);

@@ -1,12 +1,12 @@
-//! The README's Deployment, and what else its user makes of it.
+//! The Deployment of `docs/installing.md`, and what else its user makes of it.
 
 use anyhow::{Context as _, Result};
 use elector_tests::acts::ACT;
 use serde_json::{Value, json};
 
-const README: &str = include_str!("../../../README.md");
+const PAGE: &str = include_str!("../../../docs/installing.md");
 
-/// Where the README's containers have the status files.
+/// Where its containers have the status files.
 const STATUS: &str = "/run/leader-election";
 /// Where a container has the program of another's image.
 const TOOLS: &str = "/run/elector";
@@ -16,15 +16,15 @@ const ACTS: &str = "/acts";
 /// How an app knows that its pod leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum App {
-    /// It does what the README's does, and nothing else.
-    Readme,
+    /// It does what the page's does, and nothing else.
+    AsShown,
     /// It tests for the file, and then acts; the agent is added by the chart's policy.
     Injected,
     /// It asks `elector-agent check`, and then acts; the agent is added likewise.
     Check,
     /// It is run by `elector-agent exec`, in its own container, without a sidecar; and acts.
     Exec,
-    /// As the README's, and the sidecar is ready only while its pod leads.
+    /// As the page's, and the sidecar is ready only while its pod leads.
     Probed,
 }
 
@@ -32,7 +32,7 @@ impl App {
     /// The container in which the agent is.
     pub(crate) fn agent(self) -> &'static str {
         match self {
-            App::Readme | App::Injected | App::Check | App::Probed => "leader-elector",
+            App::AsShown | App::Injected | App::Check | App::Probed => "leader-elector",
             App::Exec => "app",
         }
     }
@@ -40,14 +40,14 @@ impl App {
     /// How many of its pods are ready when all is well.
     pub(crate) fn ready(self, replicas: usize) -> usize {
         match self {
-            App::Readme | App::Injected | App::Check | App::Exec => replicas,
+            App::AsShown | App::Injected | App::Check | App::Exec => replicas,
             App::Probed => 1,
         }
     }
 
     /// The Deployment; apps that act do so in the log on the volume that is claimed as `acts`. Nothing is pulled.
     pub(crate) fn deployment(self) -> Result<Value> {
-        let mut manifest = readme()?;
+        let mut manifest = shown()?;
         if self == App::Exec {
             manifest["spec"]["template"]["metadata"]["labels"]["leader-elector.io/injection"] = json!("disabled");
         }
@@ -57,7 +57,7 @@ impl App {
         app["resources"] = json!({"limits": {"memory": "32Mi"}});
         app["securityContext"] = restricted();
         match self {
-            App::Readme => return Ok(manifest),
+            App::AsShown => return Ok(manifest),
             App::Probed => {
                 let probe = json!({"exec": {"command": ["/elector-agent", "check"]}, "periodSeconds": 1});
                 pod["initContainers"][0]["readinessProbe"] = probe;
@@ -133,8 +133,8 @@ fn commands(container: &mut Value) -> impl Iterator<Item = &mut Value> {
     container["command"].as_array_mut().into_iter().flatten()
 }
 
-fn readme() -> Result<Value> {
-    let (_, rest) = README.split_once("<!-- manifest:").context("the README has a manifest")?;
+fn shown() -> Result<Value> {
+    let (_, rest) = PAGE.split_once("<!-- manifest:").context("the page has a manifest")?;
     let (_, rest) = rest.split_once("```yaml\n").context("it is a block of YAML")?;
     let (text, _) = rest.split_once("```").context("the block ends")?;
     Ok(serde_yaml_ng::from_str(text)?)

@@ -1,0 +1,8 @@
+//! What the README and `docs` say and show is what the programs do.
+
+mod examples;
+mod exit_codes;
+mod manifests;
+mod page;
+mod tables;
+mod text;

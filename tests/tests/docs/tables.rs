@@ -1,0 +1,308 @@
+//! The tables of the reference, against the programs and the API.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, ensure};
+use elector_crds::annotations::{ANNOTATIONS, LABELS};
+use elector_crds::conditions::{ConditionType, Reason, Status};
+use elector_crds::{GROUP, LeaderElection, TenureEnd};
+use elector_operator::plan::EventReason;
+use elector_tests::candidate::{AgentOptions, Candidate};
+use elector_tests::controlplane::ControlPlane;
+use elector_tests::http;
+use elector_tests::leases::short_timings;
+use elector_tests::operators::{active, contended};
+use elector_tests::programs::Programs;
+use kube::CustomResourceExt as _;
+use serde_json::{Value, json};
+
+use crate::examples::{SOON, START};
+use crate::page::{Page, assert_same, code, plain};
+
+const REFERENCE: &str = "docs/reference.md";
+
+/// The chart with its default values.
+const INSTALL: &str = include_str!("../../../charts/install.yaml");
+
+/// An option, as `--help` has it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct HelpOption {
+    flag: String,
+    pub(crate) variable: Option<String>,
+    default: String,
+}
+
+fn help(program: &Path, command: &[&str]) -> Result<String> {
+    let output = Command::new(program).args(command).arg("--help").env_clear().output()?;
+    ensure!(output.status.success(), "{}: {output:?}", program.display());
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+/// All but `--help` and `--version`.
+pub(crate) fn options(program: &Path, command: &[&str]) -> Result<Vec<HelpOption>> {
+    let help = help(program, command)?;
+    let (_, options) = help.split_once("\nOptions:\n").context("it has options")?;
+    let begins = |line: &str| line.trim_start().starts_with('-') && line.len() - line.trim_start().len() < 8;
+    let mut texts: Vec<String> = Vec::new();
+    for line in options.lines() {
+        if begins(line) {
+            texts.push(String::new());
+        }
+        if let Some(text) = texts.last_mut() {
+            text.push_str(line);
+            text.push('\n');
+        }
+    }
+    let between = |text: &str, from: &str, to: char| Some(text.split_once(from)?.1.split(to).next()?.to_owned());
+    let option = |text: String| HelpOption {
+        flag: format!("--{}", between(&text, "--", ' ').unwrap_or_default().trim()),
+        variable: between(&text, "[env: ", '='),
+        default: between(&text, "[default: ", ']').unwrap_or_default(),
+    };
+    let options = texts.into_iter().map(option);
+    Ok(options.filter(|option| !["--help", "--version"].contains(&&*option.flag)).collect())
+}
+
+/// The commands that `--help` names.
+fn commands(program: &Path) -> Result<Vec<String>> {
+    let help = help(program, &[])?;
+    let (_, commands) = help.split_once("\nCommands:\n").context("it has commands")?;
+    let commands =
+        commands.lines().take_while(|line| !line.is_empty()).filter_map(|line| line.split_whitespace().next());
+    Ok(commands.filter(|command| *command != "help").map(str::to_owned).collect())
+}
+
+#[tokio::test]
+async fn settings_are_those_of_the_help() {
+    let programs = Programs::built().await.unwrap();
+    for (heading, program) in
+        [("Settings of the agent", &programs.agent), ("Settings of the operator", &programs.operator)]
+    {
+        let documented = Page::read(REFERENCE).unwrap().table(heading).unwrap().into_iter().map(|row| HelpOption {
+            flag: plain(&row[1]),
+            variable: Some(plain(&row[0])),
+            default: plain(&row[2]),
+        });
+        assert_same(heading, documented.collect(), options(program, &[]).unwrap());
+    }
+}
+
+#[tokio::test]
+async fn commands_of_the_agent_and_their_flags_are_those_of_the_help() {
+    let agent = &Programs::built().await.unwrap().agent;
+    let heading = "Commands of the agent";
+    let documented =
+        Page::read(REFERENCE).unwrap().table(heading).unwrap().into_iter().map(|row| (plain(&row[0]), code(&row[1])));
+    let flags =
+        |options: Vec<HelpOption>| -> BTreeSet<String> { options.into_iter().map(|option| option.flag).collect() };
+    let settings = flags(options(agent, &[]).unwrap());
+    let real = commands(agent).unwrap().into_iter().map(|command| {
+        let mut all = flags(options(agent, &[&command]).unwrap());
+        if command == "exec" {
+            assert!(all.is_superset(&settings), "{all:?}");
+            all = all.difference(&settings).cloned().collect();
+        }
+        (command, all)
+    });
+    assert_same(heading, documented.collect(), real.collect());
+}
+
+#[tokio::test]
+async fn commands_of_the_plugin_are_those_of_its_help() {
+    let plugin = &Programs::built().await.unwrap().plugin;
+    let heading = "kubectl election";
+    let table = Page::read("docs/operating.md").unwrap().table(heading).unwrap();
+    let documented = table.iter().flat_map(|row| code(&row[0])).filter(|code| !code.starts_with('-'));
+    let documented = documented.map(|code| code.split(' ').next().unwrap_or_default().to_owned());
+    assert_same(heading, documented.collect(), commands(plugin).unwrap());
+}
+
+/// Paths of what a schema describes down to lists and maps, with their defaults.
+fn fields(path: &str, schema: &Value, found: &mut Vec<(String, String)>) {
+    match schema["properties"].as_object() {
+        Some(properties) => {
+            for (name, schema) in properties {
+                fields(&format!("{path}.{name}"), schema, found);
+            }
+        }
+        None => {
+            let default = match &schema["default"] {
+                Value::Null => String::new(),
+                Value::String(text) => text.clone(),
+                default => default.to_string(),
+            };
+            found.push((path.to_owned(), default));
+        }
+    }
+}
+
+#[test]
+fn fields_are_those_of_the_definition() {
+    let heading = "Fields of a LeaderElection";
+    let documented =
+        Page::read(REFERENCE).unwrap().table(heading).unwrap().into_iter().map(|row| (plain(&row[0]), plain(&row[1])));
+    let definition = serde_json::to_value(LeaderElection::crd()).unwrap();
+    let schema = &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+    let mut real = Vec::new();
+    fields("spec", &schema["properties"]["spec"], &mut real);
+    assert_same(heading, documented.collect(), real);
+}
+
+#[test]
+fn conditions_events_and_ends_are_those_of_the_api() {
+    let page = Page::read(REFERENCE).unwrap();
+    let conditions = page.table("Conditions").unwrap();
+    assert_same(
+        "Conditions, by reason",
+        conditions.iter().map(|row| plain(&row[1])).collect(),
+        Reason::ALL.iter().map(ToString::to_string).collect(),
+    );
+    let names = |of: usize| conditions.iter().map(|row| plain(&row[of])).collect::<BTreeSet<_>>().into_iter().collect();
+    let types = ConditionType::ALL.iter().map(ToString::to_string).collect();
+    assert_same("Conditions, by type", names(0), types);
+    assert_same("Conditions, by status", names(2), Status::ALL.iter().map(ToString::to_string).collect());
+    let type_ = |reason: EventReason| if reason.is_warning() { "Warning" } else { "Normal" };
+    assert_same(
+        "Events",
+        page.table("Events").unwrap().iter().map(|row| (plain(&row[0]), row[1].clone())).collect(),
+        EventReason::ALL.iter().map(|reason| (reason.to_string(), type_(*reason).to_owned())).collect(),
+    );
+    assert_same(
+        "Ends of a tenure",
+        page.table("Ends of a tenure").unwrap().iter().map(|row| plain(&row[0])).collect(),
+        TenureEnd::ALL.iter().map(ToString::to_string).collect(),
+    );
+}
+
+#[test]
+fn labels_and_annotations_are_those_of_the_api_and_of_the_chart() {
+    let heading = "Labels and annotations";
+    let documented =
+        Page::read(REFERENCE).unwrap().table(heading).unwrap().into_iter().map(|row| (plain(&row[0]), row[1].clone()));
+    let named = |kind: &str, names: &[&str]| -> BTreeSet<(String, String)> {
+        names.iter().map(|name| ((*name).to_owned(), kind.to_owned())).collect()
+    };
+    let mut real = named("label", LABELS);
+    real.extend(named("annotation", ANNOTATIONS));
+    let prefix = format!("{GROUP}/");
+    for (before, name) in INSTALL.match_indices(&prefix) {
+        let rest = &INSTALL[before + name.len()..];
+        let end = rest.find(|letter: char| !letter.is_ascii_alphanumeric() && letter != '-').unwrap_or(rest.len());
+        let name = format!("{prefix}{}", &rest[..end]);
+        // The version of the API is written alike.
+        if rest.starts_with("v1alpha1") || LABELS.contains(&&*name) || ANNOTATIONS.contains(&&*name) {
+            continue;
+        }
+        let is_annotation = INSTALL[..before].ends_with("annotations['");
+        real.insert((name, if is_annotation { "annotation" } else { "label" }.to_owned()));
+    }
+    assert_same(heading, documented.collect(), real.into_iter().collect());
+}
+
+/// A metric: its name as it is asked for, its type, and its labels.
+type Metric = (String, String, BTreeSet<String>);
+
+/// What is told to Prometheus, and the values of each label.
+fn metrics(text: &str) -> (Vec<Metric>, BTreeMap<String, BTreeSet<String>>) {
+    let mut values: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut metrics = Vec::new();
+    for (family, type_) in text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' ')) {
+        let mut labels = BTreeSet::new();
+        let suffixes: &[&str] = match type_ {
+            "histogram" => &["_bucket", "_count", "_sum"],
+            "counter" => &["_total", ""],
+            _ => &[""],
+        };
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
+            let (name, rest) = line.split_once('{').unwrap_or((line.split(' ').next().unwrap_or_default(), ""));
+            if !suffixes.iter().any(|suffix| name.strip_suffix(suffix) == Some(family)) {
+                continue;
+            }
+            let pairs = rest.split_once('}').map_or("", |(pairs, _)| pairs);
+            for (label, value) in pairs.split("\",").filter_map(|pair| pair.split_once("=\"")) {
+                if label != "le" {
+                    labels.insert(label.to_owned());
+                    values.entry(label.to_owned()).or_default().insert(value.trim_end_matches('"').to_owned());
+                }
+            }
+        }
+        let is_bare = type_ == "counter" && !family.ends_with("_total");
+        let name = if is_bare { format!("{family}_total") } else { family.to_owned() };
+        metrics.push((name, type_.to_owned(), labels));
+    }
+    (metrics, values)
+}
+
+fn documented_metrics(heading: &str) -> Result<Vec<Metric>> {
+    let tables = Page::read(REFERENCE)?.tables(heading);
+    let rows = tables.into_iter().next().unwrap_or_default().into_iter();
+    Ok(rows.map(|row| (plain(&row[0]), row[1].clone(), code(&row[2]))).collect())
+}
+
+#[tokio::test]
+async fn metrics_and_paths_of_the_agent_are_what_a_real_one_serves() {
+    let namespace = ControlPlane::shared().await.unwrap().namespace("docs-metrics").await.unwrap();
+    namespace.allow_leases(&["get", "list", "watch", "update"]).await.unwrap();
+    namespace.create_lease("a", short_timings()).await.unwrap();
+    let addresses = ["HTTP_ADDRESS", "OBSERVE_ADDRESS"].map(|name| (name.to_owned(), "127.0.0.1:0".to_owned()));
+    let options = AgentOptions { environment: addresses.to_vec(), ..AgentOptions::default() };
+    let agent = Candidate::start(&namespace, "a", "a-0", &options).await.unwrap();
+    agent.leads_within(START).await.unwrap();
+    // A tenure that has ended is one that is told of.
+    namespace.edit_lease("a", json!({"spec": {"holderIdentity": "somebody"}})).await.unwrap();
+    agent.yields_within(SOON).await.unwrap();
+
+    let observe = agent.address("OBSERVE_ADDRESS").await.unwrap();
+    let text = http::get(observe, "/metrics").await.unwrap().body;
+    let heading = "Metrics of the agent";
+    let (real, seen) = metrics(&text);
+    assert_same(heading, documented_metrics(heading).unwrap(), real);
+    let values = Page::read(REFERENCE).unwrap().tables(heading).swap_remove(1);
+    for row in values {
+        let (label, documented) = (plain(&row[0]), code(&row[1]));
+        let seen = seen.get(&label).unwrap_or_else(|| panic!("no {label} in {text}"));
+        assert!(seen.is_subset(&documented), "{label}: {seen:?}");
+    }
+
+    let app = agent.address("HTTP_ADDRESS").await.unwrap();
+    for row in Page::read(REFERENCE).unwrap().table("Paths of the agent").unwrap() {
+        let path = plain(&row[0]);
+        // It would go on for ever.
+        if path == "/sse" {
+            http::Events::open(app, &path).await.unwrap();
+            continue;
+        }
+        let statuses = [http::get(app, &path).await.unwrap().status, http::get(observe, &path).await.unwrap().status];
+        assert_eq!(statuses.iter().filter(|status| **status == 404).count(), 1, "{path}: {statuses:?}");
+    }
+}
+
+#[tokio::test]
+async fn metrics_of_the_operator_are_what_a_real_one_serves() {
+    let _candidates = contended("docs-operator").await.unwrap();
+    let (status, text) = active().await.unwrap().answer("/metrics").await.unwrap();
+    let heading = "Metrics of the operator";
+    let documented = documented_metrics(heading).unwrap();
+    match status {
+        200 => assert_same(heading, documented, metrics(&text).0),
+        status => assert_eq!((status, documented), (404, Vec::new()), "{heading}"),
+    }
+}
+
+#[test]
+fn what_prometheus_is_told_is_read_with_its_labels() {
+    let text = "# HELP a b\n# TYPE a counter\na_total{name=\"x\",cause=\"y\"} 1\na_total{name=\"x\",cause=\"z\"} 2\n\
+                # TYPE b_seconds histogram\nb_seconds_sum{name=\"x\"} 0.1\nb_seconds_bucket{le=\"0.5\",name=\"x\"} 1\n\
+                # TYPE c gauge\nc 1\n# EOF\n";
+    let labels = |labels: &[&str]| labels.iter().map(|label| (*label).to_owned()).collect::<BTreeSet<_>>();
+    let (metrics, values) = metrics(text);
+    let expected = [
+        ("a_total".to_owned(), "counter".to_owned(), labels(&["name", "cause"])),
+        ("b_seconds".to_owned(), "histogram".to_owned(), labels(&["name"])),
+        ("c".to_owned(), "gauge".to_owned(), labels(&[])),
+    ];
+    assert_eq!(metrics, expected);
+    assert_eq!(values["cause"], labels(&["y", "z"]));
+}
