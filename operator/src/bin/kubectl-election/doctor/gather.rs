@@ -36,7 +36,7 @@ pub(super) async fn gather(cluster: &Cluster, election: LeaderElection) -> Facts
     let here = |what: &str| format!("{what} in namespace {}", cluster.namespace);
     let rights = ["get leases", "list pods", "get roles", "get rolebindings"].map(here);
     let [get_leases, list_pods, get_roles, get_role_bindings] = &rights;
-    let (definition, operators, injection, strict_identity, role, role_binding, accounts, reviews, pods, lease) = tokio::join!(
+    let looks = tokio::join!(
         cluster.look("get customresourcedefinitions", definitions.get_opt(LeaderElection::crd_name())),
         operators(cluster),
         policies(cluster, "MutatingAdmissionPolicy"),
@@ -48,6 +48,7 @@ pub(super) async fn gather(cluster: &Cluster, election: LeaderElection) -> Facts
         cluster.look(list_pods, pods.list(&matching)),
         cluster.look(get_leases, leases.get_opt(&name)),
     );
+    let (definition, operators, injection, strict_identity, role, role_binding, accounts, reviews, pods, lease) = looks;
     // After the Lease: what it says was written before.
     let clock = clock(cluster, &name).await;
     let pods = pods.map(|pods| pods.items);

@@ -1,4 +1,4 @@
-//! `doctor`: looks at all that an election needs, from what causes trouble to what is seen of it, and says what to mend.
+//! `doctor`: looks at all that an election needs, from causes of trouble to its symptoms, and says what to mend.
 //!
 //! [`gather`] looks, with the rights of whoever asks; [`checks`] judge what it has found, without IO.
 
@@ -25,7 +25,7 @@ const ILL: u8 = 1;
 /// Prints what each check says.
 ///
 /// # Errors
-/// When there is no such election, or it cannot be read; and, without another word, when one of the checks found an error.
+/// When there is no such election, or it cannot be read; and, without another word, when a check has found an error.
 pub(crate) async fn doctor(cluster: &Cluster, name: &str, output: Option<Output>) -> Result<(), Failure> {
     let election = cluster.election(name).await?;
     let findings = findings(&gather::gather(cluster, election).await);

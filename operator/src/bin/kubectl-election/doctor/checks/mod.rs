@@ -48,3 +48,7 @@ fn selector(facts: &Facts) -> String {
 
 /// Where to look when it is the operator that should mend something.
 const SEE_OPERATOR: &str = "see whether the operator runs: kubectl get pods -A -l app.kubernetes.io/component=operator";
+
+/// How pods come to have agents.
+const ADD_AGENTS: &str = "helm upgrade the chart with injection.enabled=true, or add to the pods what `elector-agent \
+                          manifest` prints";

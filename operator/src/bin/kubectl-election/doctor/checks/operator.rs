@@ -154,7 +154,10 @@ fn condition(facts: &Facts, check: &'static str, type_: ConditionType) -> Findin
         _ if is_meant => Finding::ok(check, said),
         status if status == Status::True.as_str() => Finding::ok(check, condition.message.clone()),
         status if status == Status::False.as_str() => {
-            Finding::error(check, said, format!("what is wrong above; else see {describe}"))
+            let mend = format!("mend what is wrong above; else see {describe}");
+            // As during a rollout.
+            let is_harmless = condition.reason == Reason::SomeNotReady.as_str();
+            if is_harmless { Finding::warning(check, said, mend) } else { Finding::error(check, said, mend) }
         }
         _ => Finding::warning(check, said, format!("wait; if that stays so, see {describe}")),
     }

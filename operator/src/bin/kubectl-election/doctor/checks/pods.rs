@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{
 };
 use kube::ResourceExt as _;
 
-use super::{kubectl, selector, volume};
+use super::{ADD_AGENTS, kubectl, selector, volume};
 use crate::doctor::agent::{Agent, Place, Setting};
 use crate::doctor::facts::{Facts, identity_of};
 use crate::doctor::finding::{Finding, Flaw, named, of_pods};
@@ -95,8 +95,7 @@ fn lacks_agent(facts: &Facts, pod: &Pod) -> Vec<Flaw> {
         return vec![Flaw::error(format!("no container {AGENT_CONTAINER}"), restart)];
     };
     let Some(policy) = policies.iter().find(|policy| policy.bound) else {
-        let mend = "helm upgrade the chart with injection.enabled=true, or add to the pod template what `elector-agent manifest` prints";
-        return vec![Flaw::error(format!("no container {AGENT_CONTAINER}, and no policy adds it"), mend)];
+        return vec![Flaw::error(format!("no container {AGENT_CONTAINER}, and no policy adds it"), ADD_AGENTS)];
     };
     let created = pod.metadata.creation_timestamp.as_ref().map(|time| time.0);
     if created.zip(policy.created).is_some_and(|(pod, policy)| pod < policy) {
@@ -174,7 +173,7 @@ fn token(agent: &Agent<'_>) -> Vec<Flaw> {
     let container = &agent.container.name;
     vec![Flaw::error(
         format!("no token in container {container}: {whose} automountServiceAccountToken is false"),
-        "automountServiceAccountToken: true in the pod template, or the projected token that `elector-agent manifest` prints",
+        "automountServiceAccountToken: true in the pod template, or the volume that `elector-agent manifest` prints",
     )]
 }
 
@@ -262,7 +261,7 @@ fn grace(facts: &Facts, pod: &Pod) -> Vec<Flaw> {
     let enough = delay + 1 + i64::try_from(timings.request_timeout().as_secs()).unwrap_or_default();
     vec![Flaw::warning(
         format!(
-            "{grace} s are over before the release delay of {delay} s is; others then wait {lease} s for a leader that was stopped"
+            "{grace} s are over before the release delay of {delay} s is; others wait {lease} s for one that was stopped"
         ),
         format!("terminationGracePeriodSeconds: {enough} in the pod template, and what the app needs beside"),
     )]

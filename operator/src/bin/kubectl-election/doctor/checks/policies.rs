@@ -4,7 +4,7 @@ use elector_crds::{CandidateIdentity, STRICT_IDENTITY_LABEL};
 use elector_operator::plan::rbac::is_made_for;
 use kube::ResourceExt as _;
 
-use super::SEE_OPERATOR;
+use super::{ADD_AGENTS, SEE_OPERATOR};
 use crate::doctor::agent::Agent;
 use crate::doctor::facts::{Facts, Policy};
 use crate::doctor::finding::Finding;
@@ -26,9 +26,7 @@ pub(super) fn injection(facts: &Facts) -> Finding {
     if candidates.iter().all(|pod| Agent::of(pod).is_some()) {
         return Finding::ok(check, format!("{why}; pods bring their own"));
     }
-    let mend =
-        "helm upgrade the chart with injection.enabled=true, or add to the pods what `elector-agent manifest` prints";
-    Finding::warning(check, why, mend)
+    Finding::warning(check, why, ADD_AGENTS)
 }
 
 pub(super) fn strict_identity(facts: &Facts) -> Finding {

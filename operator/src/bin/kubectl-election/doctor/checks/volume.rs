@@ -24,7 +24,7 @@ pub(super) fn flaws(agent: &Agent<'_>, pods: &[&Pod]) -> Vec<Flaw> {
         }
         return vec![Flaw::error(
             format!("no volume is mounted at {path} in container {container}: no other container sees the file"),
-            "an emptyDir of medium Memory, mounted at a folder that has STATUS_FILE in it, here and in the app's container",
+            "an emptyDir of medium Memory, mounted at the folder of STATUS_FILE here and in the app's container",
         )];
     };
     let mut flaws = Vec::new();

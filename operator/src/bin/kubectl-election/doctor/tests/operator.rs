@@ -71,6 +71,16 @@ fn an_operator_that_is_not_there_and_what_it_said_last() {
             "kubectl -n shop describe leaderelection billing",
         ),
         (
+            &|world| {
+                let condition = &mut world["election"]["status"]["conditions"][2];
+                (condition["status"], condition["reason"]) = (json!("False"), json!("SomeNotReady"));
+            },
+            "candidates-ready",
+            Outcome::Warning,
+            "CandidatesReady is False (SomeNotReady): fine",
+            "else see kubectl",
+        ),
+        (
             &|world| world["election"]["status"]["conditions"][1]["status"] = json!("Unknown"),
             "leader-elected",
             Outcome::Warning,
