@@ -33,19 +33,20 @@ impl Findings {
 
     /// This check says so, in words that have these in them.
     fn has(&self, check: &str, result: &str, message: &str) {
-        let is = |it: &&Value| {
-            it["check"] == check && it["result"] == result && it["message"].as_str().unwrap().contains(message)
+        let is = |it: &Value| {
+            let said = it["message"].as_str().unwrap_or_default();
+            it["check"] == check && it["result"] == result && said.contains(message)
         };
-        assert!(self.0.iter().any(|it| is(&it)), "{check} {result} {message:?}: {:#?}", self.0);
+        assert!(self.0.iter().any(is), "{check} {result} {message:?}: {:#?}", self.0);
     }
 }
 
-async fn doctor(namespace: &Namespace<'_>) -> Findings {
-    let said = election(namespace, &["doctor", "billing", "-o", "json"]).await.unwrap();
+async fn doctor(namespace: &Namespace<'_>) -> Result<Findings> {
+    let said = election(namespace, &["doctor", "billing", "-o", "json"]).await?;
     let findings = Findings::of(&said);
     let code = if findings.that_say("error").is_empty() { 0 } else { 1 };
     assert_eq!((said.code, said.error.as_str()), (Some(code), ""), "{said:?}");
-    findings
+    Ok(findings)
 }
 
 /// A control plane with all that the chart makes, policies too, and its operator at work.
@@ -127,9 +128,10 @@ async fn pasted(namespace: &Namespace<'_>, pod: &str, change: impl Fn(&mut Value
 #[tokio::test]
 async fn where_all_is_well_each_check_says_so() {
     let (namespace, _, _candidates) = healthy("doctor-well").await.unwrap();
-    let findings = doctor(&namespace).await;
+    let findings = doctor(&namespace).await.unwrap();
     assert_eq!(findings.that_say("ok").len(), findings.0.len(), "{:#?}", findings.0);
     findings.has("operator", "ok", "is active, in namespace leader-elector");
+    findings.has("strict-identity", "ok", "policy leader-elector-strict-identity checks who writes the Lease");
     findings.has("rights", "ok", "service accounts may get, list, watch, update the Lease");
     findings.has("holder", "ok", "billing-0 leads, and is an agent");
     findings.has("renewal", "ok", "billing-0 has renewed the Lease ");
@@ -206,7 +208,7 @@ async fn pods_that_cannot_lead_or_cannot_say_so_are_named() {
     .unwrap();
     election.until_reason(ConditionType::CandidatesReady, Reason::ServiceAccountNotListed).await.unwrap();
 
-    let findings = doctor(&namespace).await;
+    let findings = doctor(&namespace).await.unwrap();
     findings.has("pod-accounts", "error", "unlisted: service account other is not in spec.candidates");
     findings.has("agents", "error", "without: no agent: label leader-elector.io/injection is disabled");
     findings.has("settings", "error", "elsewhere: contends elsewhere: LEASE_NAME is \"shipping\", not \"billing\"");
@@ -219,7 +221,7 @@ async fn pods_that_cannot_lead_or_cannot_say_so_are_named() {
     let mend = findings.0.iter().find(|it| it["check"] == "pod-accounts").unwrap()["mend"].as_str().unwrap();
     shell(&namespace.cluster().kubeconfig(), mend).await.unwrap();
     election.until_reason(ConditionType::CandidatesReady, Reason::SomeNotReady).await.unwrap();
-    doctor(&namespace).await.has("pod-accounts", "ok", "all run as service accounts that are listed");
+    doctor(&namespace).await.unwrap().has("pod-accounts", "ok", "all run as service accounts that are listed");
 
     let table = run(&namespace.cluster().kubeconfig(), &["doctor", "billing", "-n", namespace.name()]).await.unwrap();
     assert_eq!((table.code, table.error.as_str()), (Some(1), ""), "{table:?}");
@@ -237,7 +239,7 @@ async fn an_agent_that_kubelet_gave_up_on_is_named_with_its_last_words() {
         "lastState": {"terminated": {"exitCode": 2, "reason": "Error", "message": said}},
     }]});
     namespace.patch_pod_status("billing-1", status).await.unwrap();
-    let findings = doctor(&namespace).await;
+    let findings = doctor(&namespace).await.unwrap();
     findings.has("containers", "error", &format!("ended with exit code 2, for settings that cannot work: {said}"));
     assert_eq!(findings.that_say("error"), ["containers"]);
 }
@@ -252,7 +254,7 @@ async fn a_holder_that_is_no_agent_is_named() {
     let peer = Peer::built().await.unwrap().start(&namespace, "billing", "billing-0", [5, 3, 1]).await.unwrap();
     peer.leads_within(PATIENCE).await.unwrap();
     billing.until_held_by("billing-0").await.unwrap();
-    let findings = doctor(&namespace).await;
+    let findings = doctor(&namespace).await.unwrap();
     findings.has("holder", "error", &format!("{} holds the Lease, and is no agent of leader-elector", peer.identity()));
     findings.has("agents", "error", "billing-0: no container leader-elector, and no policy adds it");
     findings.has("strict-identity", "warning", "no policy of the chart checks");
@@ -265,7 +267,7 @@ pub(super) async fn without_operator(operators: &Operators<'_>, namespace: &Name
     let billing = Election::named(namespace, "billing");
     let annotate = ["-n", namespace.name(), "annotate", "leaderelection", "billing", "leader-elector.io/transfer-to=*"];
     kubectl(&namespace.cluster().kubeconfig(), &annotate, "").await?;
-    let findings = doctor(namespace).await;
+    let findings = doctor(namespace).await?;
     findings.has("transfer", "ok", "* was asked for ");
     findings.has("operator", "error", "no replica of the operator in namespace operator-");
     findings.has("reconciled", "error", "the operator has not looked at this LeaderElection yet");
@@ -280,7 +282,7 @@ pub(super) async fn without_operator(operators: &Operators<'_>, namespace: &Name
     let name = "leader-elector-billing";
     namespace.api::<RoleBinding>().delete(name, &DeleteParams::default()).await.context("there is none")?;
     billing.apply(json!({"leaseDurationSeconds": 30})).await?;
-    let findings = doctor(namespace).await;
+    let findings = doctor(namespace).await?;
     findings.has("operator", "error", "no replica of the operator in namespace operator-");
     findings.has("reconciled", "error", "the operator has seen generation ");
     findings.has("role", "ok", "Role leader-elector-billing is in place");

@@ -39,8 +39,8 @@ pub(super) async fn gather(cluster: &Cluster, election: LeaderElection) -> Facts
     let looks = tokio::join!(
         cluster.look("get customresourcedefinitions", definitions.get_opt(LeaderElection::crd_name())),
         operators(cluster),
-        policies(cluster, "MutatingAdmissionPolicy"),
-        policies(cluster, "ValidatingAdmissionPolicy"),
+        policies(cluster, "MutatingAdmissionPolicy", "-injection"),
+        policies(cluster, "ValidatingAdmissionPolicy", "-strict-identity"),
         cluster.look(get_roles, role.get_opt(&rbac)),
         cluster.look(get_role_bindings, role_binding.get_opt(&rbac)),
         accounts(cluster, &election),
@@ -125,11 +125,12 @@ async fn review(cluster: &Cluster, lease: &str, account: &str, verb: &str) -> Lo
     Ok(answer.status.is_some_and(|status| status.allowed))
 }
 
-/// Those of the chart. An API server that knows no such policies has none.
-async fn policies(cluster: &Cluster, kind: &str) -> Look<Vec<Policy>> {
+/// Those of the chart whose names end so, in whichever release. An API server that knows no such policies has none.
+async fn policies(cluster: &Cluster, kind: &str, suffix: &str) -> Look<Vec<Policy>> {
     let binding = format!("{kind}Binding");
     let (policies, bindings) = tokio::join!(of_chart(cluster, kind), of_chart(cluster, &binding));
-    Ok(joined(policies?, &bindings?))
+    let policies = policies?.into_iter().filter(|policy| policy.name_any().ends_with(suffix));
+    Ok(joined(policies, &bindings?))
 }
 
 async fn of_chart(cluster: &Cluster, kind: &str) -> Look<Vec<DynamicObject>> {
@@ -145,7 +146,7 @@ async fn of_chart(cluster: &Cluster, kind: &str) -> Look<Vec<DynamicObject>> {
     cluster.look(&format!("list {}", resource.plural), list).await
 }
 
-fn joined(policies: Vec<DynamicObject>, bindings: &[DynamicObject]) -> Vec<Policy> {
+fn joined(policies: impl Iterator<Item = DynamicObject>, bindings: &[DynamicObject]) -> Vec<Policy> {
     let policy = |policy: DynamicObject| {
         let name = policy.name_any();
         let binds = |binding: &DynamicObject| binding.data.pointer("/spec/policyName") == Some(&json!(name));
@@ -155,7 +156,7 @@ fn joined(policies: Vec<DynamicObject>, bindings: &[DynamicObject]) -> Vec<Polic
             name,
         }
     };
-    policies.into_iter().map(policy).collect()
+    policies.map(policy).collect()
 }
 
 /// By the answer to a request that this user may surely make.
@@ -195,7 +196,7 @@ mod tests {
         let bindings = [object(json!({"metadata": {"name": "any"}, "spec": {"policyName": "injection"}}))];
         let created = "2026-11-01T00:00:00Z".parse().ok();
         assert_eq!(
-            joined(policies, &bindings),
+            joined(policies.into_iter(), &bindings),
             [
                 Policy { name: "injection".to_owned(), created, bound: true },
                 Policy { name: "other".to_owned(), created: None, bound: false },

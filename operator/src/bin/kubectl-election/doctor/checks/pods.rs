@@ -86,10 +86,8 @@ fn lacks_agent(facts: &Facts, pod: &Pod) -> Vec<Flaw> {
     }
     if pod.labels().get(INJECTION_LABEL).is_some_and(|value| value == "disabled") {
         let said = format!("no agent: label {INJECTION_LABEL} is disabled, and no container has LEASE_NAME");
-        return vec![Flaw::error(
-            said,
-            format!("remove that label from the pod template, or run elector-agent in the app's container"),
-        )];
+        let mend = "remove that label from the pod template, or run elector-agent in the app's container";
+        return vec![Flaw::error(said, mend)];
     }
     let Ok(policies) = &facts.injection else {
         return vec![Flaw::error(format!("no container {AGENT_CONTAINER}"), restart)];

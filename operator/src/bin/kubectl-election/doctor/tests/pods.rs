@@ -213,7 +213,7 @@ fn what_agents_were_told_and_may_use() {
             },
             "grace-periods",
             Outcome::Warning,
-            "billing-0: 1 s are over before the release delay of 1 s is; others then wait 15 s",
+            "billing-0: 1 s are over before the release delay of 1 s is; others wait 15 s",
             "terminationGracePeriodSeconds: 6",
         ),
     ]);
