@@ -257,6 +257,7 @@ async fn a_holder_that_is_no_agent_is_named() {
     let findings = doctor(&namespace).await.unwrap();
     findings.has("holder", "error", &format!("{} holds the Lease, and is no agent of leader-elector", peer.identity()));
     findings.has("agents", "error", "billing-0: no container leader-elector, and no policy adds it");
+    findings.has("containers", "unknown", "there is no agent to look at");
     findings.has("strict-identity", "warning", "no policy of the chart checks");
     findings.has("renewal", "ok", "billing-0 has renewed the Lease ");
     findings.has("clocks", "ok", "the leader's clock and this machine's agree");

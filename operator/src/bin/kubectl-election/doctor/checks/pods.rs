@@ -27,32 +27,34 @@ const CHECKS: [&str; 9] =
     ["pods", "pod-accounts", "agents", "settings", "tokens", "volumes", "containers", "versions", "grace-periods"];
 
 pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
+    let [matching, accounts, with_agent, settings, tokens, volumes, containers, versions, grace_periods] = CHECKS;
     let pods = match facts.candidates() {
         Ok(pods) if pods.is_empty() => {
-            let selector = selector(facts);
             let mend = "label the pods so in their workload's template, or set spec.candidates.selector";
+            let first = Finding::error(matching, format!("no pod matches {}", selector(facts)), mend);
             let none = |check: &&'static str| Finding::unknown(check, "there is no pod to look at");
-            let first = Finding::error(CHECKS[0], format!("no pod matches {selector}"), mend);
             return std::iter::once(first).chain(CHECKS[1..].iter().map(none)).collect();
         }
         Ok(pods) => pods,
         Err(why) => return CHECKS.iter().map(|check| Finding::unseen(check, why)).collect(),
     };
-    let agents = |flaws: &dyn Fn(&Agent<'_>) -> Vec<Flaw>, pod: &Pod| {
-        Agent::of(pod).map(|agent| flaws(&agent)).unwrap_or_default()
+    let agents: Vec<Agent<'_>> = pods.iter().filter_map(|pod| Agent::of(pod)).collect();
+    let of_agents = |check, fine: &str, flaws: &dyn Fn(&Agent<'_>) -> Vec<Flaw>| {
+        if agents.is_empty() {
+            return vec![Finding::unknown(check, "there is no agent to look at")];
+        }
+        of_pods(check, &pods, fine, |pod| Agent::of(pod).map(|agent| flaws(&agent)).unwrap_or_default())
     };
-    let mut findings = vec![Finding::ok(CHECKS[0], format!("{} match {}", pods.len(), selector(facts)))];
-    let mut check = |check, fine: &str, flaws: &dyn Fn(&Pod) -> Vec<Flaw>| {
-        findings.extend(of_pods(check, &pods, fine, flaws));
-    };
-    check(CHECKS[1], "all run as service accounts that are listed", &|pod| unlisted(facts, pod));
-    check(CHECKS[2], "all have an agent", &|pod| lacks_agent(facts, pod));
-    check(CHECKS[3], "agents contend for this election", &|pod| agents(&|agent| settings(facts, agent), pod));
-    check(CHECKS[4], "agents have a token", &|pod| agents(&token, pod));
-    check(CHECKS[5], "apps see their agent's file", &|pod| agents(&|agent| volume::flaws(agent, &pods), pod));
-    check(CHECKS[6], "agents run", &|pod| agents(&|agent| state(facts, agent), pod));
-    findings.push(versions(&pods));
-    findings.extend(of_pods(CHECKS[8], &pods, "there is time to release the Lease", |pod| grace(facts, pod)));
+    let listed = "all run as service accounts that are listed";
+    let mut findings = vec![Finding::ok(matching, format!("{} match {}", pods.len(), selector(facts)))];
+    findings.extend(of_pods(accounts, &pods, listed, |pod| unlisted(facts, pod)));
+    findings.extend(of_pods(with_agent, &pods, "all have an agent", |pod| lacks_agent(facts, pod)));
+    findings.extend(of_agents(settings, "agents contend for this election", &|agent| told(facts, agent)));
+    findings.extend(of_agents(tokens, "agents have a token", &token));
+    findings.extend(of_agents(volumes, "apps see their agent's file", &|agent| volume::flaws(agent, &pods)));
+    findings.extend(of_agents(containers, "agents run", &|agent| state(facts, agent)));
+    findings.push(images(versions, &agents));
+    findings.extend(of_agents(grace_periods, "there is time to release the Lease", &|agent| grace(facts, agent.pod)));
     findings
 }
 
@@ -127,7 +129,7 @@ fn restart(facts: &Facts, pod: &Pod) -> String {
     }
 }
 
-fn settings(facts: &Facts, agent: &Agent<'_>) -> Vec<Flaw> {
+fn told(facts: &Facts, agent: &Agent<'_>) -> Vec<Flaw> {
     let container = &agent.container.name;
     let mut flaws = Vec::new();
     for (variable, flag, wanted) in
@@ -229,10 +231,9 @@ fn ended(agent: &Agent<'_>, end: &ContainerStateTerminated) -> String {
 }
 
 /// Whether agents that have an image of their own have the same.
-fn versions(pods: &[&Pod]) -> Finding {
-    let check = CHECKS[7];
+fn images(check: &'static str, agents: &[Agent<'_>]) -> Finding {
     let mut images: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-    for agent in pods.iter().filter_map(|pod| Agent::of(pod)).filter(Agent::is_alone) {
+    for agent in agents.iter().filter(|agent| agent.is_alone()) {
         images.entry(agent.container.image.as_deref().unwrap_or_default()).or_default().push(agent.pod.name_any());
     }
     let said: Vec<String> = images.iter().map(|(image, pods)| format!("{image} in {}", named(pods))).collect();

@@ -114,6 +114,16 @@ fn who_may_not_contend_or_has_no_agent() {
         (
             &|world| {
                 without_agent(world);
+                world["pods"].as_array_mut().unwrap().truncate(1);
+            },
+            "tokens",
+            Outcome::Unknown,
+            "there is no agent to look at",
+            "",
+        ),
+        (
+            &|world| {
+                without_agent(world);
                 world["election"]["spec"]["candidates"] = json!({"identity": "Any"});
             },
             "agents",
