@@ -10,7 +10,7 @@ use crate::observe::Observed;
 use crate::{MANAGED_BY_LABEL, NAME};
 
 /// All that an agent needs: no create, no patch, no delete, and no other Lease.
-const VERBS: [&str; 4] = ["get", "list", "watch", "update"];
+pub const VERBS: [&str; 4] = ["get", "list", "watch", "update"];
 
 const RBAC_GROUP: &str = "rbac.authorization.k8s.io";
 
@@ -66,7 +66,9 @@ pub fn role(election: &LeaderElection) -> Role {
     Role { metadata: metadata(election, rbac_name(&election.name_any())), rules: Some(vec![rule]) }
 }
 
-fn role_binding(election: &LeaderElection) -> RoleBinding {
+/// Whom it lets.
+#[must_use]
+pub fn role_binding(election: &LeaderElection) -> RoleBinding {
     let name = rbac_name(&election.name_any());
     let subject = |account: &String| Subject {
         api_group: None,

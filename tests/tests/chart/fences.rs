@@ -28,8 +28,8 @@ fn refusal<T: std::fmt::Debug>(answer: Result<T, kube::Error>) -> String {
     answer.expect_err("it is refused").to_string()
 }
 
-fn service(labels: &Value, spec: &Value) -> Service {
-    serde_json::from_value(json!({"metadata": {"name": "other", "labels": labels}, "spec": spec})).unwrap()
+fn service(labels: &Value, spec: &Value) -> Result<Service> {
+    Ok(serde_json::from_value(json!({"metadata": {"name": "other", "labels": labels}, "spec": spec}))?)
 }
 
 #[tokio::test]
@@ -51,7 +51,7 @@ async fn the_operator_changes_no_service_but_those_that_it_made() {
     let port = json!({"ports": [{"port": 80}], "type": "ClusterIP"});
     let own = json!({"app.kubernetes.io/managed-by": OPERATOR});
     let labelled_only = "labelled as its own and belongs to a LeaderElection";
-    for theirs in [service(&json!({}), &port), service(&own, &port)] {
+    for theirs in [service(&json!({}), &port).unwrap(), service(&own, &port).unwrap()] {
         let said = refusal(services.create(&PostParams::default(), &theirs).await);
         assert!(said.contains(labelled_only), "{said}");
     }
@@ -60,13 +60,13 @@ async fn the_operator_changes_no_service_but_those_that_it_made() {
         json!({"ports": [{"port": 80}], "type": "LoadBalancer"}),
         json!({"ports": [{"port": 80}], "type": "NodePort"}),
     ] {
-        let mut bent = service(&own, &spec);
+        let mut bent = service(&own, &spec).unwrap();
         bent.metadata.owner_references = made.metadata.owner_references.clone();
         let said = refusal(services.create(&PostParams::default(), &bent).await);
         assert!(said.contains("has no selector, and is reached in the cluster only"), "{said}");
     }
 
-    let theirs = service(&json!({}), &port);
+    let theirs = service(&json!({}), &port).unwrap();
     namespace.api::<Service>().create(&PostParams::default(), &theirs).await.unwrap();
     let label = Patch::Merge(json!({"metadata": {"labels": own, "ownerReferences": made.owner_references()}}));
     let patched = refusal(services.patch("other", &PatchParams::default(), &label).await);

@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::failure::Failure;
 
 const AFTER_HELP: &str = "\
-Exit codes: 0 done, 1 it failed or was refused, 2 arguments or a kubeconfig that cannot work.";
+Exit codes: 0 done, 1 it failed, was refused, or doctor found an error, 2 arguments or a kubeconfig that cannot work.";
 
 /// Says who leads, and pauses and hands over: LeaderElections, for people on call.
 #[derive(Debug, Parser)]
@@ -56,6 +56,15 @@ pub(crate) enum Command {
     },
     /// Says who leads, who may, what is asked of them, and what is wrong
     Status {
+        /// The LeaderElection
+        #[arg(value_parser = object_name)]
+        name: String,
+        /// How to print it
+        #[arg(short, long, value_name = "FORMAT")]
+        output: Option<Output>,
+    },
+    /// Looks at all that an election needs, and says what is wrong and how to mend it
+    Doctor {
         /// The LeaderElection
         #[arg(value_parser = object_name)]
         name: String,
@@ -176,6 +185,8 @@ mod tests {
             (&["status", "billing/status"], "a name has lower-case letters"),
             (&["status", "billing", "-n", ".."], "a name has lower-case letters"),
             (&["status", "billing", "-o", "wide"], "invalid value 'wide'"),
+            (&["doctor"], "not provided: <NAME>"),
+            (&["doctor", "billing", "-o", "wide"], "invalid value 'wide'"),
             (&["transfer", "billing"], "<--to <POD>|--to-any>"),
             (&["transfer", "billing", "--to", "*"], "a name has lower-case letters"),
             (&["transfer", "billing", "--to", "billing-1", "--to-any"], "cannot be used with"),

@@ -17,9 +17,20 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long a connection may be silent, in which a watch runs: longer than any.
 const READ_TIMEOUT: Duration = Duration::from_secs(75);
 
+/// Why something could not be looked at. `Display` names the right that is missing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unseen {
+    /// This user may not: the right.
+    #[error("you may not {0}")]
+    Forbidden(String),
+    /// Anything else, in one line.
+    #[error("{0}")]
+    Failed(String),
+}
+
 /// A cluster, and the namespace that is meant.
 pub(crate) struct Cluster {
-    client: Client,
+    pub(crate) client: Client,
     server: String,
     pub(crate) namespace: String,
 }
@@ -96,6 +107,23 @@ impl Cluster {
         }
     }
 
+    /// The same where an answer is not essential; `right` says what is done, and so what this user must be allowed to.
+    ///
+    /// # Errors
+    /// Which right is missing, or what failed.
+    pub(crate) async fn look<T>(
+        &self,
+        right: &str,
+        request: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Unseen> {
+        match timeout(PATIENCE, request).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(Error::Api(status))) if status.is_forbidden() => Err(Unseen::Forbidden(right.to_owned())),
+            Ok(Err(error)) => Err(Unseen::Failed(format!("failed to {right}: {}", chain(&error)))),
+            Err(_) => Err(Unseen::Failed(format!("failed to {right}: no answer within {} s", PATIENCE.as_secs()))),
+        }
+    }
+
     fn failure(&self, doing: &str, error: &Error) -> Failure {
         match error {
             error if is_without_definition(error) => Failure::failed(format!(
@@ -115,7 +143,7 @@ impl Cluster {
 }
 
 /// The answer to a path that is none is no Status, which one to a missing object is.
-fn is_without_definition(error: &Error) -> bool {
+pub(crate) fn is_without_definition(error: &Error) -> bool {
     matches!(error, Error::Api(status) if status.code == 404 && status.reason != "NotFound")
 }
 

@@ -4,6 +4,7 @@ mod age;
 mod cli;
 mod cluster;
 mod complete;
+mod doctor;
 mod failure;
 mod list;
 mod paint;
@@ -52,6 +53,7 @@ async fn act(cli: &Cli) -> Result<(), Failure> {
     match &cli.command {
         Command::List { all_namespaces, output } => list::list(&cluster, *all_namespaces, *output).await,
         Command::Status { name, output } => status::status(&cluster, name, *output).await,
+        Command::Doctor { name, output } => doctor::doctor(&cluster, name, *output).await,
         Command::Watch { name } => watch::watch(&cluster, name).await,
         Command::Transfer { name, target: Target { to, to_any: _ }, timeout } => {
             steer::transfer(&cluster, name, to.as_deref(), *timeout).await

@@ -9,6 +9,7 @@ pub(crate) enum Tone {
     Plain,
     Heading,
     Good,
+    Doubtful,
     Bad,
 }
 
@@ -36,6 +37,7 @@ impl Paint {
         let code = match tone {
             Tone::Heading => 1,
             Tone::Good => 32,
+            Tone::Doubtful => 33,
             Tone::Bad => 31,
             Tone::Plain => return text,
         };

@@ -24,6 +24,10 @@ impl Cell {
         Cell { text: text.to_string(), tone: Tone::Plain }
     }
 
+    pub(crate) fn toned(text: impl ToString, tone: Tone) -> Cell {
+        Cell { text: text.to_string(), tone }
+    }
+
     pub(crate) fn maybe(text: Option<impl ToString>) -> Cell {
         text.map_or_else(|| Cell::plain(NONE), Cell::plain)
     }

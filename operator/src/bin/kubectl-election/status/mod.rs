@@ -3,7 +3,7 @@
 mod text;
 mod wrong;
 
-use elector_crds::{LeaderElection, StoredLease, TRANSFER_ANNOTATION, format_timestamp, identity};
+use elector_crds::{LeaderElection, PastTenure, StoredLease, TRANSFER_ANNOTATION, format_timestamp, identity};
 use elector_election::{Lease, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
@@ -57,6 +57,8 @@ pub(crate) struct Report {
     lease: Option<LeaseReport>,
     hints: HintsReport,
     candidates: Vec<CandidateReport>,
+    /// The last tenures, the latest first, as the operator has seen them.
+    history: Vec<PastTenure>,
     /// A sentence each.
     problems: Vec<String>,
 }
@@ -147,6 +149,7 @@ impl Report {
             lease: read.map(|lease| lease_report(lease, now)),
             hints: hints(election, read),
             candidates,
+            history: election.status.as_ref().map(|status| status.history.clone()).unwrap_or_default(),
             problems: Vec::new(),
         };
         report.problems = wrong::problems(sight, &report);

@@ -75,9 +75,38 @@ Candidates:
   POD         NODE     READY   LEADS   SERVICE ACCOUNT   MAY CONTEND
   billing-0   node-1   True    True    default           True
   billing-1   node-1   True    False   default           True
+History:  none
 Problems:  none
 "
     );
+}
+
+#[test]
+fn the_last_tenures_are_a_table_and_one_is_still_under_way() {
+    let seen = |election: &mut Value| {
+        election["status"]["history"] = json!([
+            {"holder": "billing-0", "identity": "billing-0_a", "leaseTransitions": 4,
+             "from": "2026-11-27T09:00:00.000000Z"},
+            {"holder": "billing-1", "identity": "billing-1_b", "leaseTransitions": 3,
+             "from": "2026-11-27T08:20:00.500000Z", "until": "2026-11-27T08:59:59.600000Z", "reason": "Transferred"},
+            // As of a holder that is no agent of ours, and of a clock that shows no time.
+            {"holder": "x", "identity": "x", "leaseTransitions": 2, "until": "9999-12-31T23:59:59.000000Z",
+             "reason": "Replaced"},
+        ]);
+    };
+    let report = report(election(seen), lease(|_| {}));
+    let printed = printed(&report);
+    let table = "\
+History:
+  HOLDER      TENURE   FROM                   UNTIL                         LASTED   REASON
+  billing-0   4        2026-11-27T09:00:00Z   still                         3h       <none>
+  billing-1   3        2026-11-27T08:20:00Z   2026-11-27T08:59:59Z          39m      Transferred
+  x           2        <none>                 9999-12-31T23:59:59.000000Z   <none>   Replaced
+";
+    assert!(printed.contains(table), "{printed}");
+    let document = serde_json::to_value(&report).unwrap();
+    assert_eq!(document["history"][1]["reason"], "Transferred");
+    assert_eq!(document["history"][0].get("until"), None);
 }
 
 #[test]
@@ -177,7 +206,7 @@ fn without_the_rights_there_is_what_the_operator_says() {
     assert_eq!(report.leader.as_ref().unwrap().name, "billing-0");
     assert_eq!(report.problems, ["who leads is what the operator says: forbidden", "failed to list pods: forbidden"]);
     let printed = printed(&report);
-    assert!(printed.contains("\nCandidates:  none\n") && !printed.contains("Renewed:"), "{printed}");
+    assert!(printed.contains("\nCandidates:  none\nHistory:  none\n") && !printed.contains("Renewed:"), "{printed}");
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! An election's status for people.
 
+use elector_crds::PastTenure;
+
 use super::{HintsReport, LeaderReport, LeaseReport, Report};
 use crate::age::{age, seconds, time};
 use crate::paint::{Paint, Tone};
@@ -30,6 +32,8 @@ pub(super) fn text(report: &Report, now: jiff::Timestamp, paint: Paint) -> Strin
     }
     lines += &section("Candidates", report.candidates.is_empty(), paint);
     lines += &candidates(report, paint);
+    lines += &section("History", report.history.is_empty(), paint);
+    lines += &history(&report.history, now, paint);
     lines += &section("Problems", report.problems.is_empty(), paint);
     for problem in &report.problems {
         lines += &format!("  {}\n", paint.paint(problem, Tone::Bad));
@@ -96,6 +100,29 @@ fn candidates(report: &Report, paint: Paint) -> String {
             Cell::plain(truth(candidate.leads)),
             Cell::plain(&candidate.service_account),
             Cell::truth(Some(truth(candidate.listed))),
+        ]);
+    }
+    table.render(paint, "  ")
+}
+
+/// The last tenures. Times of two clocks: the holder's, and the operator's, who saw the end.
+fn history(tenures: &[PastTenure], now: jiff::Timestamp, paint: Paint) -> String {
+    if tenures.is_empty() {
+        return String::new();
+    }
+    let shown = |text: &str| time(text).map_or_else(|| text.to_owned(), seconds);
+    let mut table = Table::new(&["HOLDER", "TENURE", "FROM", "UNTIL", "LASTED", "REASON"]);
+    for tenure in tenures {
+        let PastTenure { holder, identity: _, lease_transitions, from, until, reason } = tenure;
+        let end = until.as_deref().map_or(Some(now), time);
+        let lasted = from.as_deref().and_then(time).zip(end).map(|(from, end)| age(from, end));
+        table.row(vec![
+            Cell::plain(holder),
+            Cell::plain(lease_transitions),
+            Cell::maybe(from.as_deref().map(shown)),
+            Cell::plain(until.as_deref().map_or_else(|| "still".to_owned(), shown)),
+            Cell::maybe(lasted),
+            Cell::maybe(reason.as_ref()),
         ]);
     }
     table.render(paint, "  ")

@@ -1,5 +1,7 @@
 //! `kubectl election` on a real API server, as people on call use it.
 
+mod doctor;
+
 use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
@@ -7,13 +9,14 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use elector_crds::TRANSFER_ANNOTATION;
 use elector_crds::conditions::{ConditionType, Reason};
-use elector_tests::candidate::Candidate;
+use elector_tests::candidate::{Candidate, leader};
 use elector_tests::controlplane::{ControlPlane, Namespace};
 use elector_tests::kubectl::{kubectl, shell};
-use elector_tests::operators::{Election, Operators, contended, place, short_timings};
+use elector_tests::operators::{Election, Operator, Operators, contended, place, short_timings};
 use elector_tests::process::Process;
 use elector_tests::programs::Programs;
 use elector_tests::scratch::Scratch;
+use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
@@ -129,6 +132,7 @@ async fn the_status_says_who_leads_who_may_and_what_is_wrong() {
         "  POD         NODE     READY   LEADS   SERVICE ACCOUNT   MAY CONTEND\n",
         "  billing-0   node-1   True    True    default           True\n",
         "  billing-2   node-1   True    False   default           True\n",
+        "History:\n  HOLDER      TENURE   FROM                   UNTIL   LASTED   REASON\n  billing-0   1        20",
         "Problems:  none\n",
     ] {
         assert!(well.contains(line), "{line}{well}");
@@ -158,6 +162,7 @@ async fn the_status_says_who_leads_who_may_and_what_is_wrong() {
     let silent: Value = serde_yaml_ng::from_str(&silent).unwrap();
     assert_eq!(silent["nobodyLeads"], "billing-0 has not renewed the Lease for 5 s");
     assert_eq!(silent.get("leader"), None);
+    assert_eq!(silent["history"][0]["reason"], "Expired");
 }
 
 /// Who may look at LeaderElections and nothing else is told what the operator says.
@@ -258,9 +263,9 @@ async fn a_pause_is_over_when_somebody_leads() {
     scene.run(&["transfer", "billing", "--to-any"]).await.unwrap().failed(1, "asked for *: the election is paused");
 
     let resumed = scene.run(&["resume", "billing"]).await.unwrap().done();
-    let next = scene.leader();
-    assert_eq!(next.len(), 1);
-    assert_eq!(resumed.out, format!("billing goes on: {} leads\n", next[0]));
+    // Its file comes right after its Lease.
+    let next = leader(&scene.candidates, SOON).await.unwrap();
+    assert_eq!(resumed.out, format!("billing goes on: {} leads\n", next.name()));
 
     for candidate in &scene.candidates {
         candidate.process().stop().await.unwrap();
@@ -275,6 +280,7 @@ async fn what_cannot_work_is_one_line_that_says_what_to_do() {
     let missing = format!("no LeaderElection billing in namespace {}; see kubectl election list -A", namespace.name());
     for command in [
         &["status", "billing"][..],
+        &["doctor", "billing"],
         &["watch", "billing"],
         &["transfer", "billing", "--to", "billing-0"],
         &["transfer", "billing", "--to-any"],
@@ -312,10 +318,12 @@ async fn without_definition_or_operator_it_says_so_and_leaves_no_request_behind(
 async fn unattended() -> Result<()> {
     let plane = ControlPlane::start(Default::default()).await?;
     let kubeconfig = plane.kubeconfig();
-    for command in [&["list"][..], &["status", "billing"], &["watch", "billing"], &["resume", "billing"]] {
+    for command in
+        [&["list"][..], &["status", "billing"], &["doctor", "billing"], &["watch", "billing"], &["resume", "billing"]]
+    {
         run(&kubeconfig, command).await?.failed(1, "knows no LeaderElections: install leader-elector there");
     }
-    let _operators = Operators::install(&plane).await?;
+    let operators = Operators::install(&plane).await?;
     let namespace = plane.namespace("unattended").await?;
     let billing = Election::create(&namespace, "billing", json!({})).await?;
     let status = election(&namespace, &["status", "billing"]).await?.done().out;
@@ -329,7 +337,7 @@ async fn unattended() -> Result<()> {
     let pause = election(&namespace, &["pause", "billing", "--timeout", "1s"]).await?;
     pause.failed(1, "not within 1 s: the operator has not looked at it; see whether it runs");
     assert!(billing.get().await?.spec.paused);
-    Ok(())
+    doctor::without_operator(&operators, &namespace).await
 }
 
 #[tokio::test]
@@ -352,10 +360,12 @@ async fn kubectl_finds_it_and_completes_what_is_typed() {
         let words = said.lines().map(|line| line.split('\t').next().unwrap_or_default().to_owned());
         words.filter(|word| !word.is_empty()).collect()
     };
-    let commands = ["list", "status", "watch", "transfer", "pause", "resume", ":4"];
+    let commands = ["list", "status", "doctor", "watch", "transfer", "pause", "resume", ":4"];
     assert_eq!(completed("''").await, commands);
     assert_eq!(completed("pa").await, ["pause", ":4"]);
     assert_eq!(completed(&format!("status -n {namespace} ''")).await, ["billing", "shipping", ":4"]);
+    assert_eq!(completed(&format!("doctor -n {namespace} s")).await, ["shipping", ":4"]);
+    assert_eq!(completed("doctor -o ''").await, ["json", "yaml", ":4"]);
     assert_eq!(completed(&format!("-n {namespace} transfer s")).await, ["shipping", ":4"]);
     assert_eq!(completed(&format!("status -n {namespace} billing ''")).await, [":4"]);
     let pods = ["billing-0", "billing-1", "billing-2", ":4"];

@@ -1,0 +1,54 @@
+//! The checks: pure, from what was gathered. In the order from cause to symptom.
+
+mod lease;
+mod operator;
+mod pods;
+mod policies;
+mod rights;
+mod volume;
+
+use super::facts::Facts;
+use super::finding::Finding;
+
+/// What each check says, one line each; or one for each thing that is wrong of some pods.
+pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
+    let mut findings = vec![
+        operator::definition(facts),
+        operator::operator(facts),
+        operator::reconciled(facts),
+        operator::timings(facts),
+        operator::paused(facts),
+        policies::injection(facts),
+        policies::strict_identity(facts),
+        rights::role(facts),
+        rights::role_binding(facts),
+    ];
+    findings.extend(rights::service_accounts(facts));
+    findings.extend(rights::rights(facts));
+    findings.extend(pods::findings(facts));
+    findings.push(lease::lease(facts));
+    findings.push(lease::told_timings(facts));
+    findings.push(lease::transfer(facts));
+    findings.push(lease::holder(facts));
+    findings.push(lease::renewal(facts));
+    findings.extend(lease::clocks(facts));
+    findings.extend(operator::conditions(facts));
+    findings
+}
+
+/// A command on the election's namespace.
+fn kubectl(facts: &Facts, command: &str) -> String {
+    format!("kubectl -n {} {command}", facts.namespace())
+}
+
+/// What candidates are recognised by, as `kubectl -l` takes it.
+fn selector(facts: &Facts) -> String {
+    facts.election.spec.selector(&facts.name()).to_string()
+}
+
+/// Where to look when it is the operator that should mend something.
+const SEE_OPERATOR: &str = "see whether the operator runs: kubectl get pods -A -l app.kubernetes.io/component=operator";
+
+/// How pods come to have agents.
+const ADD_AGENTS: &str = "helm upgrade the chart with injection.enabled=true, or add to the pods what `elector-agent \
+                          manifest` prints";

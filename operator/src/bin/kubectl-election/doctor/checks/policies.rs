@@ -1,0 +1,62 @@
+//! The chart's policies: what adds agents to pods, and what checks as whom they write.
+
+use elector_crds::{CandidateIdentity, STRICT_IDENTITY_LABEL};
+use elector_operator::plan::rbac::is_made_for;
+use kube::ResourceExt as _;
+
+use super::{ADD_AGENTS, SEE_OPERATOR};
+use crate::doctor::agent::Agent;
+use crate::doctor::facts::{Facts, Policy};
+use crate::doctor::finding::Finding;
+
+pub(super) fn injection(facts: &Facts) -> Finding {
+    let check = "injection";
+    let policies = match &facts.injection {
+        Ok(policies) => policies,
+        Err(why) => return Finding::unseen(check, why),
+    };
+    if let Some(policy) = in_force(policies) {
+        return Finding::ok(check, format!("policy {} adds the agent to new pods", policy.name));
+    }
+    let why = match policies.first() {
+        Some(policy) => format!("no binding puts policy {} into force", policy.name),
+        None => "no policy of the chart adds the agent to pods".to_owned(),
+    };
+    let candidates = facts.candidates().unwrap_or_default();
+    if candidates.iter().all(|pod| Agent::of(pod).is_some()) {
+        return Finding::ok(check, format!("{why}; pods bring their own"));
+    }
+    Finding::warning(check, why, ADD_AGENTS)
+}
+
+pub(super) fn strict_identity(facts: &Facts) -> Finding {
+    let check = "strict-identity";
+    match facts.election.spec.candidates.identity {
+        CandidateIdentity::Any => {
+            return Finding::ok(check, "spec.candidates.identity is Any: nobody is checked, as asked for");
+        }
+        CandidateIdentity::Pod => {}
+    }
+    let policies = match &facts.strict_identity {
+        Ok(policies) => policies,
+        Err(why) => return Finding::unseen(check, why),
+    };
+    let Some(policy) = in_force(policies) else {
+        let message = "no policy of the chart checks that candidates write the Lease as their own pod only";
+        return Finding::warning(check, message, "helm upgrade the chart with strictIdentity.enabled=true");
+    };
+    match facts.lease() {
+        Ok(read) if !is_made_for(read.stored, &facts.election) => {
+            Finding::ok(check, format!("policy {} is in force; a Lease that was adopted is not checked", policy.name))
+        }
+        Ok(read) if !read.stored.labels().contains_key(STRICT_IDENTITY_LABEL) => {
+            let message = format!("the Lease has no label {STRICT_IDENTITY_LABEL}, without which nobody is checked");
+            Finding::warning(check, message, SEE_OPERATOR)
+        }
+        Ok(_) | Err(_) => Finding::ok(check, format!("policy {} checks who writes the Lease", policy.name)),
+    }
+}
+
+fn in_force(policies: &[Policy]) -> Option<&Policy> {
+    policies.iter().find(|policy| policy.bound)
+}

@@ -1,0 +1,153 @@
+//! What was gathered of an election.
+
+use elector_crds::conditions::{ConditionType, find};
+use elector_crds::{LeaderElection, Oddity, StoredLease, identity, lease};
+use elector_election::{Lease, UNKNOWN_HOLDER};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
+use kube::ResourceExt as _;
+
+use crate::cluster::Unseen;
+
+/// What a look has shown, or why there was none.
+pub(super) type Look<T> = Result<T, Unseen>;
+
+/// All that the checks need to know.
+#[derive(Debug, Clone)]
+pub(super) struct Facts {
+    pub(super) election: LeaderElection,
+    pub(super) definition: Look<Option<CustomResourceDefinition>>,
+    /// The Leases of operators, by which they elect the replica that writes.
+    pub(super) operators: Look<Vec<StoredLease>>,
+    /// Policies that add agents to pods.
+    pub(super) injection: Look<Vec<Policy>>,
+    /// Policies that check as whom candidates write.
+    pub(super) strict_identity: Look<Vec<Policy>>,
+    pub(super) role: Look<Option<Role>>,
+    pub(super) role_binding: Look<Option<RoleBinding>>,
+    /// Those that are listed.
+    pub(super) accounts: Vec<(String, Look<Option<ServiceAccount>>)>,
+    /// What the API server says of their rights on the Lease.
+    pub(super) reviews: Look<Vec<Review>>,
+    /// All that match.
+    pub(super) pods: Look<Vec<Pod>>,
+    pub(super) lease: Look<Option<StoredLease>>,
+    pub(super) clock: Look<Clock>,
+}
+
+/// A policy of the chart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Policy {
+    pub(super) name: String,
+    pub(super) created: Option<Timestamp>,
+    /// Whether a binding puts it into force.
+    pub(super) bound: bool,
+}
+
+/// Whether a service account may.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Review {
+    pub(super) account: String,
+    pub(super) verb: &'static str,
+    pub(super) allowed: bool,
+}
+
+/// The API server's clock, in whole seconds, between two looks at this machine's.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Clock {
+    pub(super) asked: Timestamp,
+    pub(super) server: Timestamp,
+    pub(super) answered: Timestamp,
+}
+
+/// A Lease, read.
+pub(super) struct LeaseRead<'a> {
+    pub(super) stored: &'a StoredLease,
+    pub(super) lease: Lease,
+    pub(super) oddities: Vec<Oddity>,
+}
+
+impl Facts {
+    pub(super) fn name(&self) -> String {
+        self.election.name_any()
+    }
+
+    pub(super) fn namespace(&self) -> String {
+        self.election.namespace().unwrap_or_default()
+    }
+
+    /// The pods that may lead, now or later.
+    ///
+    /// # Errors
+    /// When they could not be listed.
+    pub(super) fn candidates(&self) -> Result<Vec<&Pod>, &Unseen> {
+        let is_candidate = |pod: &&Pod| {
+            let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+            pod.metadata.deletion_timestamp.is_none() && !matches!(phase, Some("Succeeded" | "Failed"))
+        };
+        self.pods.as_ref().map(|pods| pods.iter().filter(is_candidate).collect())
+    }
+
+    /// # Errors
+    /// Why it says nothing: it could not be read, is not there, or cannot take part in an election.
+    pub(super) fn lease(&self) -> Result<LeaseRead<'_>, String> {
+        let stored = self.lease.as_ref().map_err(Unseen::to_string)?;
+        let stored = stored.as_ref().ok_or_else(|| format!("there is no Lease {}", self.name()))?;
+        let (lease, oddities) = lease::read(stored).map_err(|unusable| unusable.to_string())?;
+        Ok(LeaseRead { stored, lease, oddities })
+    }
+
+    pub(super) fn condition(&self, type_: ConditionType) -> Option<&Condition> {
+        find(&self.election.status.as_ref()?.conditions, type_)
+    }
+}
+
+impl LeaseRead<'_> {
+    /// Empty: nobody.
+    pub(super) fn holder(&self) -> &str {
+        &self.lease.record.holder
+    }
+
+    /// A holder that somebody named.
+    pub(super) fn is_held(&self) -> bool {
+        !self.holder().is_empty() && self.holder() != UNKNOWN_HOLDER
+    }
+
+    /// Whether an agent of ours has written the tenure that it shows.
+    pub(super) fn is_written_by_agent(&self) -> bool {
+        self.lease.agent.as_ref().is_some_and(|agent| agent.transitions == self.lease.record.transitions)
+    }
+
+    /// When its record was last written, by the API server's clock, in whole seconds.
+    pub(super) fn renewed_at(&self) -> Option<Timestamp> {
+        written_at(&self.stored.metadata, &["spec", "renewTime"])
+    }
+
+    /// For how long it has not been renewed, in whole seconds of the API server's clock.
+    pub(super) fn silent_for(&self, clock: &Clock) -> Option<i64> {
+        self.renewed_at().map(|at| clock.server.duration_since(at).as_secs())
+    }
+
+    /// The longest that a lease which is renewed in time can seem silent, in whole seconds.
+    pub(super) fn lasts(&self) -> i64 {
+        i64::from(self.lease.lease_duration_seconds) + 2
+    }
+}
+
+/// When the field at that path was last set to something else, by the API server's clock, in whole seconds.
+pub(super) fn written_at(metadata: &ObjectMeta, path: &[&str]) -> Option<Timestamp> {
+    let entries = metadata.managed_fields.iter().flatten();
+    let has_path = |fields: &serde_json::Value| {
+        path.iter().try_fold(fields, |fields, name| fields.get(format!("f:{name}"))).is_some()
+    };
+    let writes = entries.filter(|entry| entry.fields_v1.as_ref().is_some_and(|fields| has_path(&fields.0)));
+    writes.filter_map(|entry| entry.time.as_ref()).map(|time| time.0).max()
+}
+
+/// `<pod>_<pod uid>`.
+pub(super) fn identity_of(pod: &Pod) -> String {
+    identity::of_pod(&pod.name_any(), &pod.uid().unwrap_or_default())
+}

@@ -1,0 +1,127 @@
+//! What a check says.
+
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt as _;
+use serde::Serialize;
+
+use crate::cluster::Unseen;
+
+/// How many pods a finding names.
+const NAMED: usize = 3;
+
+/// How it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Outcome {
+    /// As it should be.
+    Ok,
+    /// It does no harm by itself, or is meant.
+    Warning,
+    /// It keeps somebody from leading, or from being known to lead, or voids the promise.
+    Error,
+    /// It could not be looked at.
+    Unknown,
+}
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(super) struct Finding {
+    pub(super) check: &'static str,
+    pub(super) result: Outcome,
+    /// One line.
+    pub(super) message: String,
+    /// A command, or a field and what it should be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) mend: Option<String>,
+}
+
+/// What is wrong of a pod, and of others as well in the same words.
+#[derive(Debug, Clone)]
+pub(super) struct Flaw {
+    pub(super) result: Outcome,
+    pub(super) said: String,
+    pub(super) mend: Option<String>,
+}
+
+impl Outcome {
+    /// As it is written.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Outcome::Ok => "ok",
+            Outcome::Warning => "warning",
+            Outcome::Error => "error",
+            Outcome::Unknown => "unknown",
+        }
+    }
+}
+
+impl Finding {
+    pub(super) fn ok(check: &'static str, message: impl Into<String>) -> Finding {
+        Finding { check, result: Outcome::Ok, message: message.into(), mend: None }
+    }
+
+    pub(super) fn warning(check: &'static str, message: impl Into<String>, mend: impl Into<String>) -> Finding {
+        Finding { check, result: Outcome::Warning, message: message.into(), mend: Some(mend.into()) }
+    }
+
+    pub(super) fn error(check: &'static str, message: impl Into<String>, mend: impl Into<String>) -> Finding {
+        Finding { check, result: Outcome::Error, message: message.into(), mend: Some(mend.into()) }
+    }
+
+    /// With why not.
+    pub(super) fn unknown(check: &'static str, message: impl Into<String>) -> Finding {
+        Finding { check, result: Outcome::Unknown, message: message.into(), mend: None }
+    }
+
+    pub(super) fn unseen(check: &'static str, why: &Unseen) -> Finding {
+        Finding::unknown(check, why.to_string())
+    }
+}
+
+impl Flaw {
+    pub(super) fn error(said: impl Into<String>, mend: impl Into<String>) -> Flaw {
+        Flaw { result: Outcome::Error, said: said.into(), mend: Some(mend.into()) }
+    }
+
+    pub(super) fn warning(said: impl Into<String>, mend: impl Into<String>) -> Flaw {
+        Flaw { result: Outcome::Warning, said: said.into(), mend: Some(mend.into()) }
+    }
+
+    pub(super) fn unknown(said: impl Into<String>) -> Flaw {
+        Flaw { result: Outcome::Unknown, said: said.into(), mend: None }
+    }
+}
+
+/// A finding for each thing that is wrong of some of the pods; else the one that all is well.
+pub(super) fn of_pods(
+    check: &'static str,
+    pods: &[&Pod],
+    fine: impl Into<String>,
+    flaws: impl Fn(&Pod) -> Vec<Flaw>,
+) -> Vec<Finding> {
+    let mut groups: Vec<(Flaw, Vec<String>)> = Vec::new();
+    for pod in pods {
+        for flaw in flaws(pod) {
+            match groups.iter_mut().find(|(known, _)| known.result == flaw.result && known.said == flaw.said) {
+                Some((_, names)) => names.push(pod.name_any()),
+                None => groups.push((flaw, vec![pod.name_any()])),
+            }
+        }
+    }
+    if groups.is_empty() {
+        return vec![Finding::ok(check, fine)];
+    }
+    let finding = |(Flaw { result, said, mend }, names): (Flaw, Vec<String>)| {
+        let message = format!("{}: {said}", named(&names));
+        Finding { check, result, message, mend }
+    };
+    groups.into_iter().map(finding).collect()
+}
+
+/// The first of them, and how many more.
+pub(super) fn named(names: &[String]) -> String {
+    match names.len().checked_sub(NAMED) {
+        Some(more) if more > 0 => format!("{} and {more} more", names[..NAMED].join(", ")),
+        _ => names.join(", "),
+    }
+}
