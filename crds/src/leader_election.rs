@@ -239,7 +239,7 @@ pub struct PastTenure {
     #[schemars(extend("format" = "date-time"))]
     pub until: Option<String>,
 
-    /// Why it ended: Released, Transferred, Paused, Expired, Replaced or LeaseDeleted.
+    /// Why it ended: Released, Transferred, Paused, PodTerminated, Expired, Replaced or LeaseDeleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
@@ -253,6 +253,8 @@ names! {
         Transferred,
         /// The same, for the election is paused.
         Paused,
+        /// Its holder's pod had ended, as its kubelet reported.
+        PodTerminated,
         /// Its holder was silent for too long.
         Expired,
         /// Somebody else's name, or nobody's, or another tenure of the same holder is in the Lease.

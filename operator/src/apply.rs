@@ -8,6 +8,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use elector_crds::conditions::Reason;
+use elector_crds::lease;
 use elector_crds::{LeaderElection, LeaderElectionStatus, ROLE_LABEL, StoredLease, TRANSFER_ANNOTATION};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::Pod;
@@ -21,7 +22,8 @@ use serde_json::json;
 use tokio::sync::watch;
 
 use crate::observe::{Answer, Now};
-use crate::plan::{Event, Label, LeaseAction, Plan, PodRole, Write, lease::Amendment, rbac};
+use crate::plan::lease::{Amendment, Release};
+use crate::plan::{Event, Label, LeaseAction, Plan, PodRole, Write, rbac};
 use crate::{NAME, events, key::Key};
 
 /// Why a plan was not carried out to its end.
@@ -237,6 +239,7 @@ impl Applier {
             LeaseAction::None => Ok(()),
             LeaseAction::Create(lease) => self.create_lease(election, lease, answers).await,
             LeaseAction::Amend(amendment) => self.amend_lease(election, amendment, answers).await,
+            LeaseAction::Release(release) => self.release_lease(election, release, answers).await,
             LeaseAction::Look => self.read_lease(election, answers).await.map(|_| ()),
         }
     }
@@ -274,6 +277,24 @@ impl Applier {
             return Err(Error::Stale(what));
         };
         amendment.apply(&mut lease);
+        let leases = self.api::<StoredLease>(election);
+        let replaced = self.write(what, leases.replace(&election.name_any(), &post(), &lease)).await?;
+        answers.push(Answer::Lease(Box::new(replaced)));
+        Ok(())
+    }
+
+    /// Exactly the version that has just been read to be the dead holder's.
+    async fn release_lease(
+        &self,
+        election: &LeaderElection,
+        release: &Release,
+        answers: &mut Vec<Answer>,
+    ) -> Result<(), Error> {
+        let what = "release the Lease of a pod that is dead";
+        let read = self.read_lease(election, answers).await?;
+        let is_it = |lease: &StoredLease| lease::read(lease).is_ok_and(|(lease, _)| lease.record == release.of);
+        let Some(mut lease) = read.filter(is_it) else { return Err(Error::Stale(what)) };
+        lease::apply(&release.write, &mut lease);
         let leases = self.api::<StoredLease>(election);
         let replaced = self.write(what, leases.replace(&election.name_any(), &post(), &lease)).await?;
         answers.push(Answer::Lease(Box::new(replaced)));

@@ -15,6 +15,7 @@ use elector_operator::plan::{LeaseAction, plan};
 use elector_operator::{MANAGED_BY_LABEL, NAME};
 use elector_simulation::clock::{Time, micros};
 use elector_simulation::operator::{Operator, Plan, Step, Word};
+use k8s_openapi::api::core::v1::Pod;
 use kube::runtime::watcher::Event;
 use kube::{Resource, ResourceExt};
 use serde_json::{Map, Value, json};
@@ -133,6 +134,14 @@ impl Operator for Shipped {
         self.show(Seen::Election(Event::Apply(self.election.clone())), now);
     }
 
+    fn handle_death(&mut self, identity: &str, now: Time) {
+        let Some((name, uid)) = elector_crds::identity::pod_and_uid(identity) else { return };
+        let dead = dead_pod(name, uid);
+        self.show(Seen::Pod(Event::Apply(dead.clone())), now);
+        // Kubelet deletes it as soon as it has said so.
+        self.show(Seen::Pod(Event::Delete(dead)), now);
+    }
+
     fn plan(&mut self, now: Time) -> Plan {
         if !self.is_due(now) {
             return Plan { step: None, next_look: self.next_look };
@@ -155,6 +164,7 @@ impl Operator for Shipped {
                     let (upon, word) = (word(amendment.upon), word(amendment.timings));
                     Some(Step::Amend { uid: amendment.uid, upon, word, hints: amendment.hints })
                 }
+                LeaseAction::Release(release) => Some(Step::Release { of: release.of, write: release.write }),
                 LeaseAction::Look => Some(Step::Look),
             };
             let mut answers = Vec::new();
@@ -216,6 +226,20 @@ fn spec(timings: Timings) -> LeaderElectionSpec {
 
 fn listing<K>(object: Option<K>, seen: fn(Event<K>) -> Seen) -> Vec<Seen> {
     [Event::Init].into_iter().chain(object.map(Event::InitApply)).chain([Event::InitDone]).map(seen).collect()
+}
+
+/// As its kubelet reports it in the end.
+fn dead_pod(name: &str, uid: &str) -> Pod {
+    let ended = json!({"terminated": {"exitCode": 137, "finishedAt": "2026-11-23T18:00:00Z"}});
+    let status = json!({
+        "name": "app", "state": ended, "image": "none", "imageID": "none", "ready": false, "restartCount": 0,
+    });
+    serde_json::from_value(json!({
+        "metadata": {"name": name, "namespace": NAMESPACE, "uid": uid},
+        "spec": {"containers": [{"name": "app"}]},
+        "status": {"phase": "Failed", "containerStatuses": [status]},
+    }))
+    .expect("this is a pod")
 }
 
 fn named(uid: &str) -> StoredLease {

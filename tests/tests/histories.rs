@@ -9,4 +9,5 @@ fn two_never_lead() {
     println!("{tally}");
     assert_eq!(found, None);
     assert_eq!(tally.is_idle(), None);
+    assert!(tally.released_for_dead > 0);
 }

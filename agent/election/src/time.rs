@@ -97,7 +97,7 @@ impl Timestamp {
 
     /// The next one that a Lease can tell from this one.
     #[must_use]
-    pub(crate) fn next(self) -> Timestamp {
+    pub fn next(self) -> Timestamp {
         Timestamp(self.0.saturating_add(1))
     }
 }

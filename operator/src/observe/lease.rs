@@ -125,6 +125,13 @@ impl LeaseSeen {
         self.lease.begins_tenure_after(&last.lease)
     }
 
+    /// Who released it in the end was dead: that was the operator.
+    pub(super) fn note_death(&mut self) {
+        if let Some(ended) = self.ended.as_mut().filter(|ended| ended.how == TenureEnd::Released) {
+            ended.how = TenureEnd::PodTerminated;
+        }
+    }
+
     /// Whether its holder is asked to end the tenure.
     fn is_asked(&self) -> bool {
         let Lease { hints, record, .. } = &self.lease;

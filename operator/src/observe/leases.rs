@@ -1,6 +1,6 @@
 //! What the index makes of Leases: their latest versions, and what is remembered of all that were before (rule O2).
 
-use elector_crds::StoredLease;
+use elector_crds::{StoredLease, identity};
 
 use super::listing::Change;
 use super::{Index, LeaseSeen, Now, phase};
@@ -47,7 +47,7 @@ impl Index {
             Some(last) => last.then(&stored, now),
             None => LeaseSeen::first(&stored, now),
         };
-        let seen = match seen {
+        let mut seen = match seen {
             Ok(seen) => seen,
             Err(error) => {
                 tracing::warn!(lease = %key, %error, "unusable lease");
@@ -57,6 +57,11 @@ impl Index {
         if !listed && last.is_some_and(|last| last.lease.resource_version >= seen.lease.resource_version) {
             self.learn(&key, &stored, now);
             return None;
+        }
+        let last_holder = last.map(|last| last.lease.record.holder.clone()).unwrap_or_default();
+        let replaced = last_holder != seen.lease.record.holder;
+        if replaced && self.holder_pod(&key.namespace, &last_holder).is_some_and(|pod| pod.dead) {
+            seen.note_death();
         }
         let begun = last.is_some_and(|last| seen.begins_after(last));
         let own_duration = self.own_duration(&key);
@@ -70,6 +75,9 @@ impl Index {
             self.remember(&key).take_in(&seen, begun);
         }
         self.leases.insert(key.clone(), seen);
+        if replaced {
+            self.dead.remove(&Key::new(&key.namespace, identity::display_name(&last_holder)));
+        }
         changed.then_some(key)
     }
 

@@ -52,6 +52,8 @@ pub struct Index {
     histories: HashMap<Key, History>,
     histories_overflowed: bool,
     pods: BTreeMap<Key, Pod>,
+    /// Pods that are gone, of which the last that was seen proves that they are dead, as long as a Lease names them.
+    dead: HashMap<Key, Pod>,
     roles: HashMap<Key, Role>,
     role_bindings: HashMap<Key, RoleBinding>,
     services: Owned<core::Service>,
@@ -399,7 +401,16 @@ impl Index {
                 let pod = Pod::new(stored, self.pods.get(&key), now);
                 (key, Some(pod))
             }
-            Change::Deleted(stored) => (Key::of(&stored), None),
+            Change::Deleted(stored) => {
+                let key = Key::of(&stored);
+                let pod = Pod::new(stored, self.pods.get(&key), now);
+                if pod.dead
+                    && self.elections_in(&key.namespace).any(|(election, _)| self.is_held_by(election, &key.name))
+                {
+                    self.dead.insert(key.clone(), pod);
+                }
+                (key, None)
+            }
             Change::Vanished(key) => (key, None),
         };
         let last = match &pod {
@@ -449,7 +460,10 @@ impl Index {
     /// The holder's pod: of that uid, if the identity says one.
     fn holder_pod(&self, namespace: &str, holder: &str) -> Option<&Pod> {
         match identity::pod_and_uid(holder) {
-            Some((name, uid)) => self.pods.get(&Key::new(namespace, name)).filter(|pod| pod.uid == uid),
+            Some((name, uid)) => {
+                let key = Key::new(namespace, name);
+                [self.pods.get(&key), self.dead.get(&key)].into_iter().flatten().find(|pod| pod.uid == uid)
+            }
             None => self.pods.get(&Key::new(namespace, holder)),
         }
     }

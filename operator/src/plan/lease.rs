@@ -6,9 +6,9 @@ use elector_crds::annotations::{TimingsAnnotation, hints_to_json};
 use elector_crds::lease::FirstRecord;
 use elector_crds::{
     CandidateIdentity, ELECTION_LABEL, GROUP, HINTS_ANNOTATION, LeaderElection, STRICT_IDENTITY_LABEL, StoredLease,
-    TIMINGS_ANNOTATION,
+    TIMINGS_ANNOTATION, identity,
 };
-use elector_election::{Hints, Lease, Timings, UNKNOWN_HOLDER};
+use elector_election::{AgentMark, Hints, Lease, Record, ReleaseMark, Timestamp, Timings, UNKNOWN_HOLDER, Write};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::{Resource, ResourceExt};
 
@@ -32,6 +32,8 @@ pub enum LeaseAction {
     Create(Box<StoredLease>),
     /// Replace its metadata, at whatever version it is; `spec` is sent back as it is read (rule O1).
     Amend(Amendment),
+    /// Release it in the name of a holder that is dead (rule O1).
+    Release(Box<Release>),
     /// Read it from the store: it is about to be called expired, and the watch may be dead.
     Look,
 }
@@ -51,6 +53,15 @@ pub struct Amendment {
     pub strict: bool,
     /// What candidates are to know of what would suit people (rule F4).
     pub hints: Hints,
+}
+
+/// What a holder that is dead would have written in the end.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Release {
+    /// What must be there.
+    pub of: Record,
+    /// What is to be.
+    pub write: Write,
 }
 
 /// Whose Lease it is.
@@ -92,6 +103,26 @@ impl Amendment {
             owners.push(owner.clone());
         }
     }
+}
+
+/// Rule O1: the pod of the holder's uid has no process left that could act, and will have none.
+pub(super) fn release(observed: &Observed, standing: Standing<'_>, now: Now) -> Option<Release> {
+    let (Standing::Own(seen) | Standing::Adopted(seen)) = standing else { return None };
+    let Lease { record, agent, .. } = &seen.lease;
+    let agent = agent.as_ref().filter(|agent| agent.transitions == record.transitions && agent.release.is_none())?;
+    observed.holder_pod.as_ref().filter(|pod| pod.dead && identity::of_pod(&pod.name, &pod.uid) == record.holder)?;
+    let (wall, transitions) = (Timestamp::from_microseconds(now.wall.as_microsecond()), record.transitions);
+    let renew_time = record.renew_time.map_or(wall, |last| wall.max(last.next()));
+    let mark = ReleaseMark { uid: record.uid.clone(), transitions, renew_time };
+    let write = Write {
+        holder: String::new(),
+        lease_duration_seconds: 1,
+        acquire_time: renew_time,
+        renew_time,
+        transitions,
+        agent: AgentMark { start: agent.start.clone(), transitions, release: Some(mark) },
+    };
+    Some(Release { of: record.clone(), write })
 }
 
 pub(super) fn standing<'a>(election: &LeaderElection, observed: &'a Observed) -> Standing<'a> {

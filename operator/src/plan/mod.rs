@@ -91,6 +91,9 @@ pub fn plan(election: &LeaderElection, observed: &Observed, now: Now) -> Plan {
     }
     let steering = steer::steer(election, observed, standing, now);
     if trouble.is_none() {
+        if let Some(release) = lease::release(observed, standing, now) {
+            return Plan { lease: LeaseAction::Release(Box::new(release)), ..Plan::default() };
+        }
         let objects = plan_objects(election, observed, standing, &steering.hints, now);
         if objects.has_objects() {
             return objects;

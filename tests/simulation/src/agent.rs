@@ -316,6 +316,15 @@ impl World {
         self.after(time, Event::Start { who });
     }
 
+    /// Another pod, and the last one's kubelet lives to tell that it is dead.
+    pub(crate) fn replace_dead_pod(&mut self, who: usize) {
+        let identity = self.agents[who].identity.clone();
+        self.replace_pod(who);
+        self.judge.readers_died(who, self.now);
+        let time = self.random.u64(..20 * SECOND);
+        self.after(time, Event::PodDead { identity });
+    }
+
     /// Another pod, which is nobody that was there before.
     pub(crate) fn replace_pod(&mut self, who: usize) {
         self.kill_container(who);

@@ -28,6 +28,8 @@ faults! {
     KillContainer = "container killed",
     /// The pod is replaced: another identity, and no volume.
     ReplacePod = "pod replaced",
+    /// The same, and sooner or later the operator hears that the last one is dead.
+    PodDead = "pod dead",
     /// SIGTERM, then a new process.
     Terminate = "process told to stop",
     /// Nobody is to lead for a while.
@@ -108,6 +110,7 @@ impl Fault {
             Fault::Kill
             | Fault::KillContainer
             | Fault::ReplacePod
+            | Fault::PodDead
             | Fault::Terminate
             | Fault::HandOver
             | Fault::WallJump

@@ -61,6 +61,11 @@ pub enum Violation {
         /// By whom.
         who: usize,
     },
+    /// The operator releases the Lease for a holder that lives.
+    ReleasedForLiving {
+        /// Whose it was.
+        who: usize,
+    },
     /// The weather is fine, and nobody leads.
     NobodyLeads,
     /// The election asks for more and more, at one moment.
@@ -83,6 +88,7 @@ impl fmt::Display for Violation {
             Violation::ReleasedBeforeRetraction { who } => write!(f, "{who} releases while its file is there"),
             Violation::ReleasedEarly { who } => write!(f, "{who} releases before its release delay has passed"),
             Violation::ReleasedAnothers { who } => write!(f, "{who} releases a Lease that it does not hold"),
+            Violation::ReleasedForLiving { who } => write!(f, "the operator released the Lease of {who}, who lives"),
             Violation::NobodyLeads => f.write_str("nobody leads, long after the last fault"),
             Violation::Spins { who } => write!(f, "{who} asks for more and more at one moment"),
             Violation::Floods => f.write_str("the API server is asked too often"),
@@ -246,6 +252,12 @@ impl Judge {
         }
     }
 
+    /// Its readers are dead as well: nobody acts upon a look any more.
+    pub(crate) fn readers_died(&mut self, who: usize, now: Time) {
+        let seat = &mut self.seats[who];
+        seat.lingers_until = seat.lingers_until.min(now);
+    }
+
     /// Its machine sleeps or wakes.
     pub(crate) fn sleeps(&mut self, who: usize, asleep: bool) {
         let seat = &mut self.seats[who];
@@ -297,6 +309,17 @@ impl Judge {
         }
         let duration_seconds = after.lease_duration_seconds;
         self.holding = Some(Holding { who, written_at: now, duration_seconds, released: false });
+    }
+
+    /// The operator releases the Lease for a holder, of whom a seat may still be the one that lives.
+    pub(crate) fn released_for_dead(&mut self, lives: Option<usize>) {
+        if let Some(who) = lives {
+            self.accuse(Violation::ReleasedForLiving { who });
+        }
+        if let Some(holding) = &mut self.holding {
+            holding.released = true;
+        }
+        self.tally.released_for_dead += 1;
     }
 
     fn takes(&mut self, who: usize, now: Time) {

@@ -4,6 +4,7 @@ use elector_election::Timings;
 
 use crate::clock::{MILLISECOND, SECOND, Time};
 use crate::operator::{Operator, Step, Word};
+use crate::server::set;
 use crate::trace;
 use crate::world::{Event, World};
 
@@ -130,6 +131,14 @@ impl World {
                     });
                 }
             }
+            Step::Release { of, write } => {
+                if self.server.lease().is_some_and(|lease| lease.record == of) {
+                    self.trace.note(self.now, || format!("operator releases it for {}, who is dead", of.holder));
+                    let lives = self.agents.iter().position(|agent| agent.identity == of.holder);
+                    self.judge.released_for_dead(lives);
+                    self.server.edit(|lease| set(lease, &write));
+                }
+            }
             Step::Look => {}
         }
     }
@@ -147,6 +156,13 @@ impl World {
         operations.operator.handle_pause(paused, self.now);
         self.after(0, Event::Operator);
         true
+    }
+
+    /// What kubelet reports reaches the operator.
+    pub(crate) fn report_death(&mut self, identity: &str) {
+        let Some(operations) = &mut self.operations else { return };
+        operations.operator.handle_death(identity, self.now);
+        self.after(5 * MILLISECOND, Event::Operator);
     }
 
     pub(crate) fn restart_operator(&mut self) {

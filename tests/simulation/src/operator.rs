@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use elector_election::{Hints, Lease, MAX_LEASE_DURATION_SECONDS, Timestamp, Timings, UNKNOWN_HOLDER, WatchEvent};
+use elector_election::{
+    Hints, Lease, MAX_LEASE_DURATION_SECONDS, Record, Timestamp, Timings, UNKNOWN_HOLDER, WatchEvent, Write,
+};
 
 use crate::clock::Time;
 
@@ -47,6 +49,13 @@ pub enum Step {
         /// What would suit people.
         hints: Hints,
     },
+    /// The Lease released for a holder that is dead, if it still has that record.
+    Release {
+        /// What must be there.
+        of: Record,
+        /// What is to be.
+        write: Write,
+    },
     /// To read it.
     Look,
 }
@@ -70,6 +79,9 @@ pub trait Operator: fmt::Debug {
 
     /// Takes in whether the user wants nobody to lead.
     fn handle_pause(&mut self, paused: bool, now: Time);
+
+    /// Takes in that none of that candidate's processes lives or will live (rule O1).
+    fn handle_death(&mut self, identity: &str, now: Time);
 
     /// Plans, given all that was taken in. It is not called again before the answer to its last step.
     fn plan(&mut self, now: Time) -> Plan;
@@ -179,6 +191,8 @@ impl Operator for Keeper {
     }
 
     fn handle_failure(&mut self) {}
+
+    fn handle_death(&mut self, _: &str, _: Time) {}
 
     fn restart(&mut self, listed: &WatchEvent, now: Time) {
         *self = Keeper { is_new: false, paused: self.paused, ..Keeper::new(self.timings) };

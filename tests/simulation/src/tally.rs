@@ -39,6 +39,8 @@ pub struct Tally {
     hits: [u64; Fault::ALL.len()],
     /// The least time between the end of a validity and the next leader's file, where there was no release.
     pub margin: Option<Time>,
+    /// How often the operator released the Lease for a holder that was dead.
+    pub released_for_dead: u64,
     /// How often a candidate of client-go's led beside another, by its own fault.
     pub peers_overstayed: u64,
 }
@@ -55,6 +57,7 @@ impl Tally {
             requests: 0,
             hits: [0; Fault::ALL.len()],
             margin: None,
+            released_for_dead: 0,
             peers_overstayed: 0,
         }
     }
@@ -91,6 +94,7 @@ impl Tally {
         self.expired += other.expired;
         self.inherited += other.inherited;
         self.requests += other.requests;
+        self.released_for_dead += other.released_for_dead;
         self.peers_overstayed += other.peers_overstayed;
         for (hits, more) in self.hits.iter_mut().zip(other.hits) {
             *hits += more;
@@ -128,6 +132,7 @@ impl fmt::Display for Tally {
         if let Some(margin) = self.margin {
             writeln!(f, "smallest margin between two leaders: {:.3} s", margin as f64 / SECOND as f64)?;
         }
+        writeln!(f, "{} releases for a holder that was dead", self.released_for_dead)?;
         writeln!(f, "client-go's candidates overstayed {} times", self.peers_overstayed)?;
         writeln!(f, "hits while somebody led:")?;
         for pair in Fault::ALL.chunks(2) {

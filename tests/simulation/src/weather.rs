@@ -50,6 +50,7 @@ impl World {
             Fault::Kill => self.kill(who),
             Fault::KillContainer => self.kill_container(who),
             Fault::ReplacePod => self.replace_pod(who),
+            Fault::PodDead => self.replace_dead_pod(who),
             Fault::Terminate => self.after(0, Event::Stop { who }),
             Fault::Pause => {
                 self.hit(fault);

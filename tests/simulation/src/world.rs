@@ -93,6 +93,10 @@ pub(crate) enum Event {
         life: u64,
         step: Step,
     },
+    /// A kubelet has told that a pod is dead.
+    PodDead {
+        identity: String,
+    },
     /// An operator gives up what it has sent.
     OperatorTimeout {
         life: u64,
@@ -264,6 +268,7 @@ impl World {
             Event::Operator => self.operate(),
             Event::OperatorWatch => self.show_operator(),
             Event::OperatorStep { life, step } => self.carry_out(life, step),
+            Event::PodDead { identity } => self.report_death(&identity),
             Event::OperatorTimeout { life } => self.give_up(life),
             Event::Fault => self.fault(),
             Event::Deafen { who, until } => self.deafen(who, until),

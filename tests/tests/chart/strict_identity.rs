@@ -346,6 +346,28 @@ async fn the_operator_makes_it_and_looks_after_it_and_does_not_lead() {
 }
 
 #[tokio::test]
+async fn the_operator_releases_it_for_who_is_dead_and_writes_nothing_else() {
+    let scene = Scene::set("released", short_timings()).await.unwrap();
+    let operator = scene.operator().await.unwrap();
+    scene.write(&scene.pod(0).await.unwrap(), &acquire(0)).await.unwrap();
+    let release = |duration: u32, transitions: u32| {
+        move |_: &Scene, lease: &mut Value| {
+            let time = json!(LATER);
+            lease["spec"] = json!({
+                "leaseDurationSeconds": duration, "acquireTime": time, "renewTime": time, "leaseTransitions": transitions,
+            });
+        }
+    };
+    for (duration, transitions) in [(5, 1), (1, 2), (1, 0)] {
+        let refused = said(scene.write(&operator, &release(duration, transitions)).await);
+        assert!(refused.contains("but for the release of one that is dead"), "{refused}");
+    }
+    scene.write(&operator, &release(1, 1)).await.unwrap();
+    let held = said(scene.write(&operator, &|scene, lease| acquire(0)(scene, lease)).await);
+    assert!(held.contains("the spec of a Lease is its candidates'"), "{held}");
+}
+
+#[tokio::test]
 async fn it_ends_with_its_election_and_an_election_can_do_without() {
     let mut spec = short_timings();
     spec["candidates"] = json!({"identity": "Any"});

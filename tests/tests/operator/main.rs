@@ -8,6 +8,7 @@ mod absence;
 mod adoption;
 mod applied;
 mod candidates;
+mod dead;
 mod expiry;
 mod failures;
 mod garbage;
