@@ -19,6 +19,7 @@ use tracing::{debug, info, warn};
 
 use crate::apply::{Applier, Error as ApplyError, Outcome, Stage};
 use crate::key::Key;
+use crate::metrics::{Counts, Subject, View};
 use crate::observe::{Index, Now, Trouble, Troubles};
 use crate::plan::{Plan, plan};
 use crate::queue::{Queue, Why};
@@ -51,10 +52,11 @@ pub async fn run(
     settings: Settings,
     mut leading: watch::Receiver<bool>,
     ready: watch::Sender<bool>,
+    mut subject: Subject,
     stop: impl Future<Output = ()>,
 ) -> Result<(), Error> {
     let mut watches = watches::all(&client, settings.namespace.as_deref(), settings.features);
-    let mut controller = Controller::new(client, settings, leading.clone());
+    let mut controller = Controller::new(client, settings, leading.clone(), subject.counts);
     let mut running: FuturesUnordered<BoxFuture<'static, Done>> = FuturesUnordered::new();
     let mut stop = pin!(stop);
     loop {
@@ -74,12 +76,16 @@ pub async fn run(
             seen = watches.next() => {
                 match seen.ok_or(Error::WatchesEnded)? {
                     Ok(seen) => controller.handle_seen(seen),
-                    Err(error) => warn!(what = error.what, error = %error.source, "watch failed; it is tried again"),
+                    Err(error) => {
+                        controller.counts.rewatched(error.what);
+                        warn!(what = error.what, error = %error.source, "watch failed; it is tried again");
+                    }
                 }
                 if controller.index.is_complete() {
                     ready.send_if_modified(|ready| !std::mem::replace(ready, true));
                 }
             }
+            Some(question) = subject.questions.recv() => question(controller.view()),
             () = sleep_until(wake) => {}
         }
     }
@@ -98,6 +104,7 @@ struct Controller {
     index: Index,
     queue: Queue,
     work: HashMap<Key, Work>,
+    counts: Counts,
     started: Instant,
 }
 
@@ -126,7 +133,7 @@ struct Done {
 }
 
 impl Controller {
-    fn new(client: Client, settings: Settings, leading: watch::Receiver<bool>) -> Controller {
+    fn new(client: Client, settings: Settings, leading: watch::Receiver<bool>, counts: Counts) -> Controller {
         let Settings { identity, request_timeout, .. } = settings.clone();
         Controller {
             applier: Applier { client, leading, timeout: request_timeout, identity },
@@ -134,12 +141,17 @@ impl Controller {
             index: Index::default(),
             queue: Queue::default(),
             work: HashMap::new(),
+            counts,
             started: Instant::now(),
         }
     }
 
     fn now(&self) -> Now {
         Now { at: self.started.elapsed(), wall: Timestamp::now() }
+    }
+
+    fn view(&self) -> View<'_> {
+        View { index: &self.index, queue: &self.queue, now: self.now() }
     }
 
     fn may_write(&self) -> bool {
@@ -195,6 +207,7 @@ impl Controller {
             }
             self.work.entry(key.clone()).or_default().attempts += 1;
             self.queue.begin(key.clone());
+            self.counts.reconciled();
             let applier = self.applier.clone();
             let deletions = self.index.deletions(&key);
             return Some(Box::pin(async move {
@@ -251,7 +264,12 @@ impl Controller {
             }
             // Whoever leads next looks at everything.
             Err((_, ApplyError::NotLeading)) => return,
-            Err((stage, error)) => work.fail(&key, &stage, &error, now),
+            Err((stage, error)) => {
+                if !matches!(error, ApplyError::Terminating(_)) {
+                    self.counts.failed(error.reason());
+                }
+                work.fail(&key, &stage, &error, now)
+            }
         };
         self.queue.push(key, Why::Change, at);
     }

@@ -16,6 +16,7 @@ pub mod events;
 pub mod health;
 pub mod key;
 pub mod leadership;
+pub mod metrics;
 pub mod observe;
 pub mod plan;
 pub mod queue;

@@ -8,6 +8,7 @@ use elector_agent::driver::{self, Campaign};
 use elector_agent::identity::{self, Sources};
 use elector_agent::{connect, nonce};
 use elector_operator::leadership::Leadership;
+use elector_operator::metrics::{Counts, Metrics, Observer};
 use elector_operator::settings::{Cli, OwnElection, Settings};
 use elector_operator::{controller, health, watches};
 use futures::future::try_join_all;
@@ -62,20 +63,23 @@ async fn operate(cli: &Cli, own: OwnElection) -> Result<(), Failure> {
     let (mut leadership, leading) = Leadership::new();
     let watched = cli.watched();
     let (ready, are_ready): (Vec<_>, Vec<_>) = watched.iter().map(|_| watch::channel(false)).unzip();
+    let counts = Counts::default();
+    let (observers, subjects): (Vec<_>, Vec<_>) = watched.iter().map(|_| Observer::new(&counts)).unzip();
+    let metrics = Metrics::new(&counts, leading.clone(), observers, cli.metrics_per_election);
     let OwnElection { lease, namespace, timings } = own;
     let start = nonce().map_err(internal)?;
     let campaign = Campaign { namespace, lease, identity: identity.clone(), start, timings, predecessor: None };
 
     // Elections of different namespaces have nothing to do with each other.
-    let controllers = watched.into_iter().zip(ready).map(|(namespace, ready)| {
+    let controllers = watched.into_iter().zip(ready).zip(subjects).map(|((namespace, ready), subject)| {
         let settings = Settings::new(identity.clone(), namespace, cli.features());
-        controller::run(client.clone(), settings, leading.clone(), ready, std::future::pending())
+        controller::run(client.clone(), settings, leading.clone(), ready, subject, std::future::pending())
     });
 
     // The controllers go on until the election has retracted and released. Whatever else ends first ends the process.
     tokio::select! {
         elected = driver::run(campaign, &mut leadership, Company::none(), stop) => elected.map_err(internal),
-        served = health::serve(cli.health_address, are_ready) => {
+        served = health::serve(cli.health_address, are_ready, metrics) => {
             let why = served.err().map_or_else(|| "ended".to_owned(), |error| error.to_string());
             Err(configuration(format!("failed to serve {}: {why}", cli.health_address)))
         }

@@ -76,6 +76,12 @@ impl Queue {
     pub fn next_at(&self) -> Option<Duration> {
         self.order.first().map(|(at, _)| *at)
     }
+
+    /// How many are due.
+    #[must_use]
+    pub fn due(&self, now: Duration) -> usize {
+        self.order.iter().take_while(|(at, _)| *at <= now).count()
+    }
 }
 
 #[cfg(test)]
@@ -98,6 +104,7 @@ mod tests {
         queue.push(key("b"), Why::Time, second(3));
         assert_eq!(queue.next_at(), Some(second(3)));
         assert_eq!(queue.pop(second(2)), None);
+        assert_eq!((queue.due(second(2)), queue.due(second(3)), queue.due(second(5))), (0, 1, 2));
         assert_eq!(queue.pop(second(9)), Some((key("b"), Why::Time)));
         assert_eq!(queue.pop(second(9)), Some((key("a"), Why::Change)));
         assert_eq!(queue.pop(second(9)), None);

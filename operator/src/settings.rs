@@ -15,9 +15,18 @@ const IN_CLUSTER_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccoun
 #[derive(Debug, Parser)]
 #[command(name = "elector-operator", version, about)]
 pub struct Cli {
-    /// Where /healthz and /readyz are served
+    /// Where /metrics, /healthz and /readyz are served
     #[arg(long, env = "HEALTH_ADDRESS", value_name = "ADDRESS:PORT", default_value = "0.0.0.0:8080")]
     pub health_address: SocketAddr,
+    /// Whether the active replica's /metrics tell of each election
+    #[arg(
+        long,
+        env = "METRICS_PER_ELECTION",
+        value_name = "BOOL",
+        default_value_t = true,
+        action = clap::ArgAction::Set
+    )]
+    pub metrics_per_election: bool,
     /// Look after the elections of these namespaces only, separated by commas [default: of all]
     #[arg(long, env = "WATCH_NAMESPACES", value_name = "NAMESPACES", value_delimiter = ',')]
     watch_namespaces: Vec<String>,

@@ -22,6 +22,10 @@ pub const READ_TIMEOUT: Duration = Duration::from_secs(75);
 /// Leases of nodes, one a node and renewed every 10 s, are none of the operator's business.
 const NOT_OF_NODES: &str = "metadata.namespace!=kube-node-lease";
 
+/// What is watched, the last two only where there is a right to.
+pub const WATCHED: [&str; 7] =
+    ["leaderelections", "leases", "pods", "roles", "rolebindings", "services", "endpointslices"];
+
 /// A watch that failed; it goes on by itself.
 #[derive(Debug, thiserror::Error)]
 #[error("failed to watch {what}")]
@@ -36,15 +40,16 @@ pub struct Error {
 pub fn all(client: &Client, namespace: Option<&str>, features: Features) -> BoxStream<'static, Result<Seen, Error>> {
     let everything = watcher::Config::default().timeout(TIMEOUT_SECONDS);
     let managed = everything.clone().labels(&format!("{MANAGED_BY_LABEL}={NAME}"));
-    let leases = everything.clone().fields(NOT_OF_NODES);
+    let not_of_nodes = everything.clone().fields(NOT_OF_NODES);
+    let [elections, leases, pods, roles, role_bindings, services, slices] = WATCHED;
     stream::select_all([
-        watch(client, namespace, "leaderelections", everything.clone(), Seen::Election),
-        watch(client, namespace, "leases", leases, Seen::Lease),
-        watch(client, namespace, "pods", everything, Seen::Pod),
-        watch(client, namespace, "roles", managed.clone(), Seen::Role),
-        watch(client, namespace, "rolebindings", managed.clone(), Seen::RoleBinding),
-        watch_if(features.leader_service, client, namespace, "services", managed.clone(), Seen::Service),
-        watch_if(features.leader_service, client, namespace, "endpointslices", managed, Seen::Slice),
+        watch(client, namespace, elections, everything.clone(), Seen::Election),
+        watch(client, namespace, leases, not_of_nodes, Seen::Lease),
+        watch(client, namespace, pods, everything, Seen::Pod),
+        watch(client, namespace, roles, managed.clone(), Seen::Role),
+        watch(client, namespace, role_bindings, managed.clone(), Seen::RoleBinding),
+        watch_if(features.leader_service, client, namespace, services, managed.clone(), Seen::Service),
+        watch_if(features.leader_service, client, namespace, slices, managed, Seen::Slice),
     ])
     .boxed()
 }

@@ -11,7 +11,7 @@ use std::{
     time::Instant,
 };
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 
 /// A Go program of a module in this repository.
 #[derive(Clone, Debug)]
@@ -111,6 +111,25 @@ impl GoProgram {
         }
         Ok(())
     }
+}
+
+/// The folder of a module, for files in it that are no code; fetched if need be. Go's checksums hold for it. Blocks.
+///
+/// # Errors
+/// Without Go, and when there is no such module.
+pub fn module(path: &str, version: &str) -> Result<PathBuf> {
+    #[derive(serde::Deserialize)]
+    struct Downloaded {
+        #[serde(rename = "Dir")]
+        folder: PathBuf,
+    }
+    let mut download = go();
+    // Outside of any module, whose go.mod would have a say.
+    download.args(["mod", "download", "-json", &format!("{path}@{version}")]).current_dir("/").env_remove("GOFLAGS");
+    let output = download.output().context("failed to run go")?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    ensure!(output.status.success(), "failed to fetch {path}@{version}: {said}");
+    Ok(serde_json::from_str::<Downloaded>(&said)?.folder)
 }
 
 /// The version in which a go.mod requires `module`, without the `v`.

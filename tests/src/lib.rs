@@ -19,6 +19,7 @@ pub mod operators;
 pub mod peer;
 pub mod process;
 pub mod programs;
+pub mod prometheus;
 mod rights;
 pub mod scratch;
 pub mod simulated;

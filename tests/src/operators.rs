@@ -107,9 +107,18 @@ impl<'a> Operators<'a> {
     /// # Errors
     /// When it can't be built.
     pub async fn replica(&self, identity: &str) -> Result<Operator> {
+        self.replica_with(identity, &[]).await
+    }
+
+    /// The same with more arguments.
+    ///
+    /// # Errors
+    /// When it can't be built.
+    pub async fn replica_with(&self, identity: &str, more: &[&str]) -> Result<Operator> {
         let folder = Scratch::new()?;
         let mut arguments = arguments(self.namespace.name());
         arguments.push(format!("--identity={identity}"));
+        arguments.extend(more.iter().map(|argument| (*argument).to_owned()));
         let environment = vec![("KUBECONFIG".to_owned(), self.kubeconfig.display().to_string())];
         let program = Programs::built().await?.operator.clone();
         let process = Process::new(program, arguments, folder.path().join("operator.log"));

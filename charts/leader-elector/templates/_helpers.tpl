@@ -7,6 +7,11 @@
 {{- end -}}
 {{- end -}}
 
+{{/* Name of what the chart makes for agents, wherever they are. */}}
+{{- define "leader-elector.agents" -}}
+{{- include "leader-elector.operator" . | trimSuffix "-operator" | printf "%s-agents" -}}
+{{- end -}}
+
 {{/* By which the operator's pods are found: never changed by an upgrade. */}}
 {{- define "leader-elector.operator.selector" -}}
 app.kubernetes.io/name: leader-elector

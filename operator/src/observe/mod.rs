@@ -13,6 +13,7 @@ mod listing;
 mod observed;
 mod owned;
 mod pod;
+mod sight;
 mod tenure;
 #[cfg(test)]
 mod tests;
@@ -34,6 +35,7 @@ use self::listing::{Change, Listing};
 pub use self::observed::{Now, Observed, Transfer, Trouble, Troubles};
 use self::owned::Owned;
 pub use self::pod::{NamedPort, Pod};
+pub use self::sight::Sight;
 pub(crate) use self::tenure::was_restored;
 pub use self::tenure::{Phase, own_duration, phase};
 use crate::key::{self, Key};

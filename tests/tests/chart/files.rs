@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 /// `helm template` with these values.
-async fn rendered(values: &[&str]) -> Result<Vec<Value>> {
+pub(crate) async fn rendered(values: &[&str]) -> Result<Vec<Value>> {
     let chart = chart();
     let chart = chart.to_str().context("a path that is no text")?;
     let mut arguments = vec!["template", "leader-elector", chart, "--namespace=operators"];
@@ -24,7 +24,7 @@ async fn rendered(values: &[&str]) -> Result<Vec<Value>> {
     Ok(documents.into_iter().filter(|document| !document.is_null()).collect())
 }
 
-fn find<'a>(objects: &'a [Value], kind: &str) -> Vec<&'a Value> {
+pub(crate) fn find<'a>(objects: &'a [Value], kind: &str) -> Vec<&'a Value> {
     objects.iter().filter(|object| object["kind"] == kind).collect()
 }
 
@@ -100,10 +100,30 @@ async fn toggles_add_and_remove() {
         ("strictIdentity.enabled=false", "ValidatingAdmissionPolicy", 1),
         ("leaderService.enabled=false", "ValidatingAdmissionPolicy", 1),
         ("podLabels.enabled=true", "ValidatingAdmissionPolicy", 3),
+        ("monitoring.serviceMonitor.enabled=true", "ServiceMonitor", 1),
+        ("monitoring.serviceMonitor.enabled=true", "Service", 1),
+        ("monitoring.podMonitor.enabled=true", "PodMonitor", 1),
+        ("monitoring.prometheusRule.enabled=true", "PrometheusRule", 1),
+        ("monitoring.dashboard.enabled=true", "ConfigMap", 1),
     ];
     for (value, kind, number) in kinds {
         let objects = rendered(&[value]).await.unwrap();
         assert_eq!(find(&objects, kind).len(), number, "{value}");
+    }
+    // What asks for definitions of others.
+    let objects = rendered(&[]).await.unwrap();
+    for kind in ["ServiceMonitor", "Service", "PodMonitor", "PrometheusRule", "ConfigMap"] {
+        assert_eq!(find(&objects, kind), [] as [&Value; 0]);
+    }
+}
+
+#[tokio::test]
+async fn the_operator_is_told_whether_to_speak_of_elections() {
+    for per_election in ["true", "false"] {
+        let objects = rendered(&[&format!("operator.metrics.perElection={per_election}")]).await.unwrap();
+        let told = &find(&objects, "Deployment")[0]["spec"]["template"]["spec"]["containers"][0]["env"];
+        let told = told.as_array().unwrap().iter().find(|variable| variable["name"] == "METRICS_PER_ELECTION");
+        assert_eq!(told.unwrap()["value"], per_election);
     }
 }
 
@@ -170,6 +190,9 @@ async fn a_bad_value_is_refused_with_what_is_wrong() {
         ("operator.image.digest=latest", "at '/operator/image/digest'"),
         ("operator.leaseDurationSeconds=0", "at '/operator/leaseDurationSeconds': minimum"),
         ("watchNamespaces={Shop}", "at '/watchNamespaces/0'"),
+        ("monitoring.podMonitor.interval=soon", "at '/monitoring/podMonitor/interval'"),
+        ("monitoring.dashboard.label=x", "additional properties 'label' not allowed"),
+        ("monitoring.prometheusRule.runbookUrl=", "at '/monitoring/prometheusRule/runbookUrl'"),
         ("crds.keep=yes", "at '/crds/keep': got string, want boolean"),
         ("networkPolicy.apiServerPorts={https}", "at '/networkPolicy/apiServerPorts/0'"),
         (

@@ -213,6 +213,7 @@ fn metrics(text: &str) -> (Vec<Metric>, BTreeMap<String, BTreeSet<String>>) {
         let suffixes: &[&str] = match type_ {
             "histogram" => &["_bucket", "_count", "_sum"],
             "counter" => &["_total", ""],
+            "info" => &["_info"],
             _ => &[""],
         };
         for line in text.lines().filter(|line| !line.starts_with('#')) {
@@ -228,8 +229,11 @@ fn metrics(text: &str) -> (Vec<Metric>, BTreeMap<String, BTreeSet<String>>) {
                 }
             }
         }
-        let is_bare = type_ == "counter" && !family.ends_with("_total");
-        let name = if is_bare { format!("{family}_total") } else { family.to_owned() };
+        let name = match type_ {
+            "counter" if !family.ends_with("_total") => format!("{family}_total"),
+            "info" => format!("{family}_info"),
+            _ => family.to_owned(),
+        };
         metrics.push((name, type_.to_owned(), labels));
     }
     (metrics, values)

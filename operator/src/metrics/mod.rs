@@ -1,0 +1,387 @@
+//! What Prometheus reads: of this replica, and of each election as long as there is one.
+//!
+//! Nothing is kept for it and nothing is told of a renewal: what there is to say of elections is computed from the index while
+//! it is being read, a piece at a time, so that a scrape of 10,000 elections neither holds the controller up nor takes memory.
+//! Only the active replica speaks of elections, for otherwise each would be counted as often as there are replicas.
+
+mod elections;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use elector_crds::conditions::Reason;
+use futures::Stream;
+use futures::stream;
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode_registry;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use self::elections::FAMILIES;
+use crate::key::Key;
+use crate::observe::{Index, Now};
+use crate::queue::Queue;
+use crate::watches;
+
+/// As Prometheus negotiates it.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// So many questions wait for a controller; who has more waits to ask.
+const QUESTIONS: usize = 8;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabels {
+    reason: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WatchLabels {
+    watch: &'static str,
+}
+
+/// What controllers count. A clone counts the same.
+#[derive(Debug, Clone)]
+pub struct Counts {
+    reconciles: Counter,
+    failures: Family<ReasonLabels, Counter>,
+    watch_restarts: Family<WatchLabels, Counter>,
+}
+
+impl Default for Counts {
+    /// All at zero, and there: a rate needs something to begin with.
+    fn default() -> Counts {
+        let counts =
+            Counts { reconciles: Counter::default(), failures: Family::default(), watch_restarts: Family::default() };
+        for reason in [Reason::ObjectConflict, Reason::Forbidden, Reason::ReconcileFailed] {
+            counts.failures.get_or_create(&ReasonLabels { reason: reason.as_str() }).inc_by(0);
+        }
+        for watch in watches::WATCHED {
+            counts.watch_restarts.get_or_create(&WatchLabels { watch }).inc_by(0);
+        }
+        counts
+    }
+}
+
+impl Counts {
+    /// A plan that writes something is carried out.
+    pub fn reconciled(&self) {
+        self.reconciles.inc();
+    }
+
+    /// One could not be.
+    pub fn failed(&self, reason: Reason) {
+        self.failures.get_or_create(&ReasonLabels { reason: reason.as_str() }).inc();
+    }
+
+    /// A watch failed, and begins anew.
+    pub fn rewatched(&self, watch: &'static str) {
+        self.watch_restarts.get_or_create(&WatchLabels { watch }).inc();
+    }
+}
+
+/// What a controller shows to whoever asks.
+#[derive(Debug, Clone, Copy)]
+pub struct View<'a> {
+    /// What it has seen.
+    pub index: &'a Index,
+    /// What it is about to look at.
+    pub queue: &'a Queue,
+    /// One look at the clocks.
+    pub now: Now,
+}
+
+/// To be called with the view, by the controller, between two of its own turns.
+pub type Question = Box<dyn FnOnce(View<'_>) + Send>;
+
+/// A controller's end: what it counts, and what it is asked.
+#[derive(Debug)]
+pub struct Subject {
+    /// What it counts.
+    pub counts: Counts,
+    /// What it is asked.
+    pub questions: mpsc::Receiver<Question>,
+}
+
+/// The other end.
+#[derive(Debug, Clone)]
+pub struct Observer(mpsc::Sender<Question>);
+
+impl Observer {
+    /// Of one controller.
+    #[must_use]
+    pub fn new(counts: &Counts) -> (Observer, Subject) {
+        let (sender, questions) = mpsc::channel(QUESTIONS);
+        (Observer(sender), Subject { counts: counts.clone(), questions })
+    }
+
+    /// `None` if there is no controller any more.
+    async fn ask<T: Send + 'static>(&self, look: impl FnOnce(View<'_>) -> T + Send + 'static) -> Option<T> {
+        let (answer, answered) = oneshot::channel();
+        let question: Question = Box::new(move |view| {
+            // Whoever has hung up wants no answer.
+            let _ = answer.send(look(view));
+        });
+        self.0.send(question).await.ok()?;
+        answered.await.ok()
+    }
+}
+
+/// All that there is to read.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    active: Gauge,
+    elections: Gauge,
+    queue_length: Gauge,
+    leading: watch::Receiver<bool>,
+    controllers: Vec<Observer>,
+    per_election: bool,
+}
+
+/// Of one controller, as it stands.
+#[derive(Debug, Clone, Copy)]
+struct Sums {
+    is_complete: bool,
+    elections: usize,
+    due: usize,
+}
+
+impl Metrics {
+    /// `per_election`: whether there is anything to be read of single elections.
+    #[must_use]
+    pub fn new(
+        counts: &Counts,
+        leading: watch::Receiver<bool>,
+        controllers: Vec<Observer>,
+        per_election: bool,
+    ) -> Metrics {
+        let (active, elections, queue_length) = (Gauge::default(), Gauge::default(), Gauge::default());
+        let mut registry = Registry::with_prefix("leader_elector_operator");
+        registry.register("active", "Whether this replica writes, and speaks of elections", active.clone());
+        registry.register("elections", "LeaderElections that there are", elections.clone());
+        registry.register("queue_length", "Elections that are to be looked at by now", queue_length.clone());
+        registry.register("reconciles", "Plans that had something to write or to ask", counts.reconciles.clone());
+        registry.register("reconcile_failures", "Plans that could not be carried out, by why", counts.failures.clone());
+        registry.register(
+            "watch_restarts",
+            "How often a watch failed, by what it watches",
+            counts.watch_restarts.clone(),
+        );
+        Metrics { registry, active, elections, queue_length, leading, controllers, per_election }
+    }
+
+    /// In the format of OpenMetrics, as they are now, in pieces. It ends early, without its last line, where a controller has
+    /// ended.
+    pub fn read(self: Arc<Metrics>) -> impl Stream<Item = Result<String, Infallible>> + Send {
+        let reader = Reader { metrics: self, place: Place::Start };
+        stream::unfold(reader, async |mut reader| {
+            let text = reader.next().await?;
+            Some((Ok(text), reader))
+        })
+    }
+
+    /// What there is to say of this replica, and whether it is to speak of elections.
+    async fn own(&self) -> Option<(String, bool)> {
+        let mut is_active = *self.leading.borrow();
+        let (mut elections, mut due) = (0, 0);
+        for controller in &self.controllers {
+            let sums = controller.ask(|View { index, queue, now }| Sums {
+                is_complete: index.is_complete(),
+                elections: index.len(),
+                due: queue.due(now.at),
+            });
+            let sums = sums.await?;
+            is_active &= sums.is_complete;
+            elections += sums.elections;
+            due += sums.due;
+        }
+        self.active.set(is_active.into());
+        self.elections.set(i64::try_from(elections).unwrap_or(i64::MAX));
+        // A standby looks at nothing, and what it would look at piles up.
+        self.queue_length.set(i64::try_from(due).unwrap_or(i64::MAX) * i64::from(is_active));
+        let mut text = String::new();
+        // A String takes whatever it is given.
+        let _ = encode_registry(&mut text, &self.registry);
+        Some((text, is_active && self.per_election))
+    }
+}
+
+/// Somebody who reads all of it.
+struct Reader {
+    metrics: Arc<Metrics>,
+    place: Place,
+}
+
+/// How far that has come.
+enum Place {
+    Start,
+    /// In this family, at the elections of this controller that come after `last`.
+    Elections {
+        family: usize,
+        controller: usize,
+        last: Option<Key>,
+    },
+    LastLine,
+    End,
+}
+
+impl Reader {
+    /// The next piece, which is never empty: that would be the end.
+    async fn next(&mut self) -> Option<String> {
+        loop {
+            let (text, place) = match std::mem::replace(&mut self.place, Place::End) {
+                Place::Start => {
+                    let (text, tells_of_elections) = self.metrics.own().await?;
+                    let first = Place::Elections { family: 0, controller: 0, last: None };
+                    (text, if tells_of_elections { first } else { Place::LastLine })
+                }
+                Place::Elections { family, controller, last } => self.piece(family, controller, last).await?,
+                Place::LastLine => ("# EOF\n".to_owned(), Place::End),
+                Place::End => return None,
+            };
+            self.place = place;
+            if !text.is_empty() {
+                return Some(text);
+            }
+        }
+    }
+
+    async fn piece(&self, family: usize, controller: usize, last: Option<Key>) -> Option<(String, Place)> {
+        let Some(shown) = FAMILIES.get(family) else { return Some((String::new(), Place::LastLine)) };
+        let Some(observer) = self.metrics.controllers.get(controller) else {
+            return Some((String::new(), Place::Elections { family: family + 1, controller: 0, last: None }));
+        };
+        let mut text = if controller == 0 && last.is_none() { shown.head() } else { String::new() };
+        let (piece, last) = observer.ask(move |View { index, now, .. }| shown.piece(index, last.as_ref(), now)).await?;
+        text.push_str(&piece);
+        let controller = if last.is_some() { controller } else { controller + 1 };
+        Some((text, Place::Elections { family, controller, last }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use elector_crds::{LeaderElection, LeaderElectionSpec, StoredLease};
+    use futures::stream::StreamExt as _;
+    use jiff::Timestamp;
+    use k8s_openapi::api::core::v1::{Pod, Service};
+    use k8s_openapi::api::discovery::v1::EndpointSlice;
+    use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+    use kube::ResourceExt;
+    use kube::runtime::watcher::Event;
+
+    use super::*;
+    use crate::observe::Seen;
+    use crate::queue::Why;
+
+    const NOW: Now = Now { at: Duration::from_secs(60), wall: Timestamp::UNIX_EPOCH };
+
+    fn election(namespace: &str) -> LeaderElection {
+        let mut election = LeaderElection::new("billing", LeaderElectionSpec::default());
+        election.metadata.namespace = Some(namespace.to_owned());
+        election
+    }
+
+    fn list<K: ResourceExt>(index: &mut Index, seen: fn(Event<K>) -> Seen, objects: Vec<K>) {
+        let events = objects.into_iter().map(Event::InitApply);
+        for event in [Event::Init].into_iter().chain(events).chain([Event::InitDone]) {
+            index.handle_seen(seen(event), NOW);
+        }
+    }
+
+    /// A controller that has seen one election in `namespace`, and ends after so many questions.
+    fn controller(counts: &Counts, namespace: &str, questions: usize) -> Observer {
+        let (observer, mut subject) = Observer::new(counts);
+        let (mut index, mut queue) = (Index::default(), Queue::default());
+        list(&mut index, Seen::Election, vec![election(namespace)]);
+        list::<StoredLease>(&mut index, Seen::Lease, vec![]);
+        list::<Pod>(&mut index, Seen::Pod, vec![]);
+        list::<Role>(&mut index, Seen::Role, vec![]);
+        list::<RoleBinding>(&mut index, Seen::RoleBinding, vec![]);
+        list::<Service>(&mut index, Seen::Service, vec![]);
+        list::<EndpointSlice>(&mut index, Seen::Slice, vec![]);
+        queue.push(Key::new(namespace, "billing"), Why::Time, Duration::from_secs(59));
+        tokio::spawn(async move {
+            for _ in 0..questions {
+                let Some(question) = subject.questions.recv().await else { return };
+                question(View { index: &index, queue: &queue, now: NOW });
+            }
+        });
+        observer
+    }
+
+    async fn read(counts: &Counts, controllers: Vec<Observer>, leads: bool, per_election: bool) -> String {
+        let (_leading, receiver) = watch::channel(leads);
+        let metrics = Arc::new(Metrics::new(counts, receiver, controllers, per_election));
+        metrics.read().map(|piece| piece.unwrap()).collect().await
+    }
+
+    #[tokio::test]
+    async fn the_active_replica_tells_of_the_elections_of_all_controllers_and_of_itself() {
+        let counts = Counts::default();
+        counts.reconciled();
+        counts.failed(Reason::Forbidden);
+        counts.rewatched("leases");
+        let controllers = vec![controller(&counts, "bank", usize::MAX), controller(&counts, "shop", usize::MAX)];
+        let text = read(&counts, controllers, true, true).await;
+        for line in [
+            "leader_elector_operator_active 1",
+            "leader_elector_operator_elections 2",
+            "leader_elector_operator_queue_length 2",
+            "leader_elector_operator_reconciles_total 1",
+            r#"leader_elector_operator_reconcile_failures_total{reason="Forbidden"} 1"#,
+            r#"leader_elector_operator_reconcile_failures_total{reason="ObjectConflict"} 0"#,
+            r#"leader_elector_operator_watch_restarts_total{watch="leases"} 1"#,
+            r#"leader_elector_operator_watch_restarts_total{watch="pods"} 0"#,
+        ] {
+            assert!(text.lines().any(|there| there == line), "no {line} in {text}");
+        }
+        let of_elections = r#"# HELP leader_elector_election_leader Whether somebody leads, as the condition LeaderElected and the age of the last renewal have it.
+# TYPE leader_elector_election_leader gauge
+leader_elector_election_leader{namespace="bank",name="billing"} 0
+leader_elector_election_leader{namespace="shop",name="billing"} 0
+# HELP leader_elector_election_holder Who leads, and on which node.
+# TYPE leader_elector_election_holder info
+"#;
+        assert!(text.contains(of_elections), "{text}");
+        assert!(text.ends_with("# UNIT leader_elector_election_lease_duration_seconds seconds\n# EOF\n"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn a_standby_and_whoever_is_told_so_tell_of_no_election() {
+        let counts = Counts::default();
+        for (leads, per_election) in [(false, true), (true, false)] {
+            let controllers = vec![controller(&counts, "shop", usize::MAX)];
+            let text = read(&counts, controllers, leads, per_election).await;
+            assert!(text.contains(&format!("\nleader_elector_operator_active {}\n", u8::from(leads))), "{text}");
+            assert!(text.contains("\nleader_elector_operator_elections 1\n"), "{text}");
+            let waiting = format!("\nleader_elector_operator_queue_length {}\n", u8::from(leads));
+            assert!(text.contains(&waiting), "{text}");
+            assert!(!text.contains("leader_elector_election") && text.ends_with("\n# EOF\n"), "{text}");
+        }
+    }
+
+    #[tokio::test]
+    async fn one_that_has_not_seen_everything_is_not_active() {
+        let counts = Counts::default();
+        let (observer, mut subject) = Observer::new(&counts);
+        tokio::spawn(async move {
+            let question = subject.questions.recv().await.unwrap();
+            question(View { index: &Index::default(), queue: &Queue::default(), now: NOW });
+        });
+        let text = read(&counts, vec![observer], true, true).await;
+        assert!(text.contains("\nleader_elector_operator_active 0\n") && text.ends_with("\n# EOF\n"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn what_is_cut_off_does_not_look_whole() {
+        let counts = Counts::default();
+        let text = read(&counts, vec![controller(&counts, "shop", 3)], true, true).await;
+        assert!(text.contains("leader_elector_election_leader{") && !text.contains("# EOF"), "{text}");
+    }
+}

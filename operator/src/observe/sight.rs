@@ -1,0 +1,40 @@
+//! The elections as they are now, one after the other, for whoever counts them.
+
+use std::ops::Bound;
+
+use elector_crds::LeaderElection;
+
+use super::{Index, LeaseSeen};
+use crate::key::Key;
+
+/// One election, and the Lease of its name.
+#[derive(Debug, Clone, Copy)]
+pub struct Sight<'a> {
+    /// Its namespace and name.
+    pub key: &'a Key,
+    /// As it was last seen.
+    pub election: &'a LeaderElection,
+    /// Whoever made it.
+    pub lease: Option<&'a LeaseSeen>,
+}
+
+impl Index {
+    /// How many elections there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.elections.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.elections.is_empty()
+    }
+
+    /// Those that come after `last` in the order of their keys; all, after `None`.
+    pub fn after<'a>(&'a self, last: Option<&'a Key>) -> impl Iterator<Item = Sight<'a>> {
+        let from = last.map_or(Bound::Unbounded, Bound::Excluded);
+        let elections = self.elections.range((from, Bound::Unbounded));
+        elections.map(|(key, known)| Sight { key, election: &known.object, lease: self.leases.get(key) })
+    }
+}
