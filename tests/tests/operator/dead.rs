@@ -2,9 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use anyhow::Result;
 use elector_tests::candidate::{Candidate, leader};
 use elector_tests::figures::{figure, rounds};
 use elector_tests::operators::contended;
+use rustix::process::{Signal, kill_process};
 use serde_json::{Value, json};
 
 /// From kubelet's report to the next leader's file.
@@ -21,10 +23,11 @@ fn all_ended() -> Value {
 }
 
 /// Both processes at once, as the kernel ends a container.
-fn kill(candidate: &Candidate) {
-    for id in [candidate.supervisor().unwrap(), candidate.electing().unwrap()] {
-        rustix::process::kill_process(id, rustix::process::Signal::KILL).unwrap();
+fn kill(candidate: &Candidate) -> Result<()> {
+    for id in [candidate.supervisor()?, candidate.electing()?] {
+        kill_process(id, Signal::KILL)?;
     }
+    Ok(())
 }
 
 #[tokio::test]
@@ -32,7 +35,7 @@ async fn a_lease_whose_holder_is_proven_dead_is_free_at_once() {
     let mut took = Vec::new();
     for _ in 0..rounds(1) {
         let (namespace, election, mut candidates) = contended("dead").await.unwrap();
-        kill(&candidates[0]);
+        kill(&candidates[0]).unwrap();
         let reported = Instant::now();
         namespace.patch_pod_status("billing-0", all_ended()).await.unwrap();
         // Kubelet deletes a pod that is to go as soon as it has said so.
@@ -57,7 +60,7 @@ async fn nothing_less_frees_it() {
     running["phase"] = json!("Running");
     let mut collected = all_ended();
     collected["conditions"] = json!([{"type": "DisruptionTarget", "status": "True", "reason": "DeletionByPodGC"}]);
-    kill(&candidates[0]);
+    kill(&candidates[0]).unwrap();
     let killed = Instant::now();
     candidates.remove(0);
     for said in [json!({"phase": "Failed"}), without_finish, running, collected] {
