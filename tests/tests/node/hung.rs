@@ -1,9 +1,12 @@
-//! An agent that hangs, both processes of it, is started anew: by kubelet, for the liveness probe that is shipped.
+//! An agent that hangs, both processes of it, is started anew: by kubelet, for the liveness probe that is shipped; and where its
+//! pod ends instead, nobody waits for a lease to run out.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
+use serde_json::json;
 
 use crate::billing::{Billing, Setup};
 use crate::manifest::App;
@@ -62,4 +65,42 @@ async fn hung(prefix: &str, app: App, of_leader: bool) -> Result<()> {
     println!("{prefix}: between the acts of two tenures: {:?}", acts.pauses());
     ensure!(acts.runs().len() == 2 + usize::from(of_leader));
     Ok(())
+}
+
+/// From kubelet's report that nothing of the pod lives to the next leader's file (rule O1).
+const TAKEOVER: Duration = Duration::from_secs(2);
+
+#[tokio::test]
+async fn the_lease_of_a_pod_that_ends_while_its_agent_hangs_is_free_once_kubelet_has_said_so() {
+    proven_dead().await.unwrap();
+}
+
+async fn proven_dead() -> Result<()> {
+    let timings = json!({"leaseDurationSeconds": 60, "renewDeadlineSeconds": 40, "retryPeriodSeconds": 2});
+    let billing = Billing::deployed_with("proven-dead", Setup { timings, ..Setup::of(App::Injected) }).await?;
+    let leader = billing.leader().await?;
+    billing.until_acting(&leader).await?;
+    billing.election.until_held_by(&leader.name_any()).await?;
+    // Nobody is left to remove the file: it goes with the pod's volume, and who reads it has gone before.
+    billing.witness.set_dead(billing.watch(&leader), true);
+    for process in billing.processes(&leader, App::Injected.agent())? {
+        stop(process)?;
+    }
+    let begun = Instant::now();
+    billing.kubectl(&["delete", "pod", &leader.name_any(), "--grace-period=1", "--wait=false"], "").await?;
+    let has_ended = async || {
+        let pod = billing.namespace.api::<Pod>().get_opt(&leader.name_any()).await?;
+        let phase = pod.and_then(|pod| pod.status?.phase);
+        Ok(!matches!(phase.as_deref(), Some("Running")))
+    };
+    billing.until("kubelet says that it has ended", has_ended).await?;
+    let reported = Instant::now();
+    let next = billing.next_leader(&leader).await?;
+    let took = billing.sighting(&next, begun, true).await?.at.saturating_duration_since(reported);
+    println!("proven-dead: reported {:?} after its deletion began, another led {took:?} later", reported - begun);
+    ensure!(took <= TAKEOVER, "{took:?}");
+    let history = billing.election.until_held_by(&next.name_any()).await?.status.unwrap_or_default().history;
+    ensure!(history.iter().any(|past| past.reason.as_deref() == Some("PodTerminated")), "{history:?}");
+    billing.until_acting(&next).await?;
+    billing.end().await.map(drop)
 }
