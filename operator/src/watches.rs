@@ -1,5 +1,6 @@
 //! The watches that feed the index.
 
+use std::fmt::Debug;
 use std::time::Duration;
 
 use futures::stream::{self, BoxStream, StreamExt};
@@ -54,44 +55,39 @@ pub fn all(client: &Client, namespace: Option<&str>, features: Features) -> BoxS
     .boxed()
 }
 
+/// What a watch can be of.
+trait Watched:
+    Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug + Send + 'static
+{
+}
+
+impl<K> Watched for K where
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + DeserializeOwned + Debug + Send + 'static
+{
+}
+
 /// Without the right to see any there are none.
-fn watch_if<K>(
+fn watch_if<K: Watched>(
     allowed: bool,
     client: &Client,
     namespace: Option<&str>,
     what: &'static str,
     config: watcher::Config,
     seen: fn(Event<K>) -> Seen,
-) -> BoxStream<'static, Result<Seen, Error>>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + DeserializeOwned
-        + std::fmt::Debug
-        + Send
-        + 'static,
-{
+) -> BoxStream<'static, Result<Seen, Error>> {
     if allowed {
         return watch(client, namespace, what, config, seen);
     }
     stream::iter([Event::Init, Event::InitDone].map(seen).map(Ok)).boxed()
 }
 
-fn watch<K>(
+fn watch<K: Watched>(
     client: &Client,
     namespace: Option<&str>,
     what: &'static str,
     config: watcher::Config,
     seen: fn(Event<K>) -> Seen,
-) -> BoxStream<'static, Result<Seen, Error>>
-where
-    K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
-        + Clone
-        + DeserializeOwned
-        + std::fmt::Debug
-        + Send
-        + 'static,
-{
+) -> BoxStream<'static, Result<Seen, Error>> {
     let api = match namespace {
         Some(namespace) => Api::<K>::namespaced(client.clone(), namespace),
         None => Api::all(client.clone()),

@@ -1,5 +1,7 @@
 //! Leases as a user or the operator has them.
 
+use std::time::Instant;
+
 use anyhow::{Context as _, Result};
 use elector_crds::annotations::TimingsAnnotation;
 use elector_crds::lease::FirstRecord;
@@ -60,18 +62,21 @@ impl Namespace<'_> {
         Ok(())
     }
 
-    /// Has a pod begin a tenure of `seconds`, as a candidate that is no agent of ours would; nobody renews it.
+    /// Has a pod begin a tenure of `seconds`, as a candidate that is no agent of ours would; nobody renews it. Returns when
+    /// the write left.
     ///
     /// # Errors
     /// When there is no such Lease or pod.
-    pub async fn hold_lease(&self, election: &str, pod: &str, seconds: u32) -> Result<()> {
+    pub async fn hold_lease(&self, election: &str, pod: &str, seconds: u32) -> Result<Instant> {
         let uid = self.api::<Pod>().get(pod).await?.uid().context("a pod without uid")?;
         let now = format!("{:.6}", jiff::Timestamp::now());
         let spec = json!({
             "holderIdentity": format!("{pod}_{uid}"), "acquireTime": now, "renewTime": now, "leaseDurationSeconds": seconds,
             "leaseTransitions": self.lease(election).await?.record.transitions + 1,
         });
-        self.edit_lease(election, json!({"spec": spec})).await
+        let sent = Instant::now();
+        self.edit_lease(election, json!({"spec": spec})).await?;
+        Ok(sent)
     }
 
     /// Asks for other timings, as the operator does.

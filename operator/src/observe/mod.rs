@@ -13,6 +13,7 @@ mod listing;
 mod observed;
 mod owned;
 mod pod;
+mod pods;
 mod sight;
 mod tenure;
 #[cfg(test)]
@@ -33,7 +34,7 @@ use kube::runtime::watcher::Event;
 pub use self::lease::{Ended, History, LeaseSeen};
 use self::listing::{Change, Listing};
 pub use self::observed::{Now, Observed, Transfer, Trouble, Troubles};
-use self::owned::Owned;
+use self::owned::{Owned, change_owned, is_news};
 pub use self::pod::{NamedPort, Pod};
 pub use self::sight::Sight;
 pub(crate) use self::tenure::was_restored;
@@ -396,41 +397,6 @@ impl Index {
         }
     }
 
-    fn change_pod(&mut self, change: Change<core::Pod>, now: Now) -> Vec<Key> {
-        let (key, pod) = match change {
-            Change::Listed(stored) | Change::Changed(stored) => {
-                let key = Key::of(&stored);
-                let pod = Pod::new(stored, self.pods.get(&key), now);
-                (key, Some(pod))
-            }
-            Change::Deleted(stored) => {
-                let key = Key::of(&stored);
-                let pod = Pod::new(stored, self.pods.get(&key), now);
-                if pod.dead
-                    && self.elections_in(&key.namespace).any(|(election, _)| self.is_held_by(election, &key.name))
-                {
-                    self.dead.insert(key.clone(), pod);
-                }
-                (key, None)
-            }
-            Change::Vanished(key) => (key, None),
-        };
-        let last = match &pod {
-            Some(pod) => self.pods.insert(key.clone(), pod.clone()),
-            None => self.pods.remove(&key),
-        };
-        if last == pod {
-            return vec![];
-        }
-        let versions: Vec<&Pod> = last.iter().chain(&pod).collect();
-        self.elections_in(&key.namespace)
-            .filter(|(election, Election { selector, .. })| {
-                versions.iter().any(|pod| selector.matches(&pod.labels)) || self.is_held_by(election, &key.name)
-            })
-            .map(|(election, _)| election.clone())
-            .collect()
-    }
-
     /// Remembers that this name has had a past.
     fn remember(&mut self, key: &Key) -> &mut History {
         if self.histories.len() >= MAX_HISTORIES && !self.histories.contains_key(key) {
@@ -445,79 +411,11 @@ impl Index {
         self.elections.get(key).map(|election| own_duration(&election.object.spec))
     }
 
-    /// The first of the other elections that have labels put on one of `pods`.
-    fn labelled_by(&self, key: &Key, pods: &[Pod]) -> Option<String> {
-        let mut others = self.elections_in(&key.namespace).filter(|(other, _)| *other != key);
-        let labels = |election: &Election| {
-            election.object.spec.pod_labels == PodLabels::Enabled
-                && pods.iter().any(|pod| election.selector.matches(&pod.labels))
-        };
-        others.find(|(_, election)| labels(election)).map(|(other, _)| other.name.clone())
-    }
-
     fn is_held_by(&self, election: &Key, pod: &str) -> bool {
         self.leases.get(election).is_some_and(|seen| identity::display_name(&seen.lease.record.holder) == pod)
     }
 
-    /// The holder's pod: of that uid, if the identity says one.
-    fn holder_pod(&self, namespace: &str, holder: &str) -> Option<&Pod> {
-        match identity::pod_and_uid(holder) {
-            Some((name, uid)) => {
-                let key = Key::new(namespace, name);
-                [self.pods.get(&key), self.dead.get(&key)].into_iter().flatten().find(|pod| pod.uid == uid)
-            }
-            None => self.pods.get(&Key::new(namespace, holder)),
-        }
-    }
-
     fn elections_in<'a>(&'a self, namespace: &'a str) -> impl Iterator<Item = (&'a Key, &'a Election)> {
         self.elections.range(Key::new(namespace, "")..).take_while(move |(key, _)| key.namespace == namespace)
-    }
-
-    fn pods_of<'a>(&'a self, namespace: &'a str) -> impl Iterator<Item = &'a Pod> {
-        let from_here = self.pods.range(Key::new(namespace, "")..);
-        from_here.take_while(move |(key, _)| key.namespace == namespace).map(|(_, pod)| pod)
-    }
-}
-
-/// Roles and RoleBindings: kept as they are. Returns the election that they belong to, and whether it was a deletion.
-fn change_owned<K: ResourceExt>(known: &mut HashMap<Key, K>, change: Change<K>) -> Option<(Key, bool)> {
-    let (key, deleted) = match change {
-        Change::Listed(object) => (keep(known, object), false),
-        Change::Changed(object) => {
-            let key = Key::of(&object);
-            match known.get(&key) {
-                Some(known) if !is_news(&object, known) => (key, false),
-                _ => (keep(known, object), false),
-            }
-        }
-        Change::Deleted(object) => {
-            let key = Key::of(&object);
-            if known.get(&key).is_some_and(|known| known.uid() == object.uid()) {
-                known.remove(&key);
-            }
-            (key, true)
-        }
-        Change::Vanished(key) => {
-            known.remove(&key);
-            (key, true)
-        }
-    };
-    Some((Key::new(&key.namespace, key::election_of_rbac(&key.name)?), deleted))
-}
-
-fn keep<K: ResourceExt>(known: &mut HashMap<Key, K>, mut object: K) -> Key {
-    object.managed_fields_mut().clear();
-    let key = Key::of(&object);
-    known.insert(key.clone(), object);
-    key
-}
-
-/// Whether `object` is a later version than `known`. Versions that are no numbers always are.
-fn is_news(object: &impl ResourceExt, known: &impl ResourceExt) -> bool {
-    let version = |version: Option<String>| version.and_then(|version| version.parse::<u64>().ok());
-    match (version(object.resource_version()), version(known.resource_version())) {
-        (Some(object), Some(known)) => object > known,
-        _ => true,
     }
 }

@@ -1,12 +1,12 @@
-//! Objects of one kind that operators made and whose names people choose: found by the election that owns them.
+//! Objects that operators made, as they were last seen: those whose names people choose are found by the election that owns
+//! them, Roles and RoleBindings by their names.
 
 use std::collections::{BTreeMap, HashMap};
 
 use kube::ResourceExt;
 
-use super::is_news;
 use super::listing::Change;
-use crate::key::Key;
+use crate::key::{Key, election_of_rbac};
 use crate::plan::owner;
 
 /// What there is of one kind.
@@ -74,6 +74,48 @@ impl<K: ResourceExt> Owned<K> {
             }
         }
         Some(election)
+    }
+}
+
+/// Roles and RoleBindings: kept as they are. Returns the election that they belong to, and whether it was a deletion.
+pub(super) fn change_owned<K: ResourceExt>(known: &mut HashMap<Key, K>, change: Change<K>) -> Option<(Key, bool)> {
+    let (key, deleted) = match change {
+        Change::Listed(object) => (keep(known, object), false),
+        Change::Changed(object) => {
+            let key = Key::of(&object);
+            match known.get(&key) {
+                Some(known) if !is_news(&object, known) => (key, false),
+                _ => (keep(known, object), false),
+            }
+        }
+        Change::Deleted(object) => {
+            let key = Key::of(&object);
+            if known.get(&key).is_some_and(|known| known.uid() == object.uid()) {
+                known.remove(&key);
+            }
+            (key, true)
+        }
+        Change::Vanished(key) => {
+            known.remove(&key);
+            (key, true)
+        }
+    };
+    Some((Key::new(&key.namespace, election_of_rbac(&key.name)?), deleted))
+}
+
+fn keep<K: ResourceExt>(known: &mut HashMap<Key, K>, mut object: K) -> Key {
+    object.managed_fields_mut().clear();
+    let key = Key::of(&object);
+    known.insert(key.clone(), object);
+    key
+}
+
+/// Whether `object` is a later version than `known`. Versions that are no numbers always are.
+pub(super) fn is_news(object: &impl ResourceExt, known: &impl ResourceExt) -> bool {
+    let version = |version: Option<String>| version.and_then(|version| version.parse::<u64>().ok());
+    match (version(object.resource_version()), version(known.resource_version())) {
+        (Some(object), Some(known)) => object > known,
+        _ => true,
     }
 }
 

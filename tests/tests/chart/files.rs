@@ -87,6 +87,25 @@ async fn rights_are_those_of_the_namespaces_that_are_watched_and_never_everythin
 }
 
 #[tokio::test]
+async fn what_pods_and_services_take_is_granted_with_their_features_alone() {
+    for (values, resource, verb, granted) in [
+        (&[][..], "pods", "patch", false),
+        (&["podLabels.enabled=true"], "pods", "patch", true),
+        (&[], "services", "create", true),
+        (&["leaderService.enabled=false"], "services", "create", false),
+        (&["leaderService.enabled=false"], "endpointslices", "list", false),
+    ] {
+        let objects = rendered(values).await.unwrap();
+        let rules = find(&objects, "ClusterRole").into_iter().flat_map(|role| role["rules"].as_array().cloned());
+        let grants = |rule: &Value| {
+            let has = |list: &str, word: &str| rule[list].as_array().is_some_and(|list| list.contains(&json!(word)));
+            has("resources", resource) && has("verbs", verb)
+        };
+        assert_eq!(rules.flatten().any(|rule| grants(&rule)), granted, "{verb} {resource} with {values:?}");
+    }
+}
+
+#[tokio::test]
 async fn toggles_add_and_remove() {
     let kinds = [
         ("networkPolicy.enabled=true", "NetworkPolicy", 1),

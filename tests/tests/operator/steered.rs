@@ -134,6 +134,34 @@ async fn the_pod_that_is_asked_for_leads_and_the_request_goes() {
     assert!(leaderless[rounds - 1] <= most, "{leaderless:?}");
 }
 
+/// What the app is left before another leads is left to it here, too, and no more than that.
+#[tokio::test]
+async fn a_release_delay_lies_between_the_two_tenures() {
+    let scene = Scene::set("transfer-delayed").await.unwrap();
+    let delay = Duration::from_secs(2);
+    let spec = json!({
+        "leaseDurationSeconds": 8, "renewDeadlineSeconds": 3, "retryPeriodSeconds": 1, "releaseDelaySeconds": 2,
+    });
+    scene.election.apply(spec).await.unwrap();
+    let begun = Instant::now();
+    // The leader renews with what it has heard of.
+    while scene.election.lease().await.unwrap().spec["leaseDurationSeconds"] != 8 {
+        assert!(begun.elapsed() < Duration::from_secs(10), "it asks for what it asked for before");
+        sleep(Duration::from_millis(50)).await;
+    }
+    scene.ask_for("billing-1").await.unwrap();
+    scene.candidate("billing-0").unwrap().yields_within(SOON).await.unwrap();
+    let gone = SystemTime::now();
+    scene.candidate("billing-1").unwrap().leads_within(delay + SOON).await.unwrap();
+    let came = scene.candidate("billing-1").unwrap().leads_since().unwrap();
+    let leaderless = came.duration_since(gone).unwrap_or_default();
+    println!("without a leader: {leaderless:?} with a release delay of {delay:?}");
+    let most = if is_measured() { HANDOVER_ALONE } else { HANDOVER };
+    // The end of the first file is seen within a millisecond, and a file's time is up to 4 ms old.
+    assert!(leaderless >= delay - Duration::from_millis(10) && leaderless <= delay + most, "{leaderless:?}");
+    assert_eq!(scene.answer("TransferCompleted").await.unwrap(), "asked for billing-1: billing-1 leads");
+}
+
 #[tokio::test]
 async fn anybody_else_is_whoever_comes_first() {
     let scene = Scene::set("transfer-any").await.unwrap();

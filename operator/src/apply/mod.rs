@@ -3,17 +3,18 @@
 //! Every call has a timeout and one of three fates: success, a conflict (somebody wrote in between: look again) or trouble.
 //! Nothing is retried here; the controller plans again from what the answers say.
 
+mod traffic;
+
 use std::fmt::Debug;
 use std::future::Future;
 use std::time::Duration;
 
 use elector_crds::conditions::Reason;
 use elector_crds::lease;
-use elector_crds::{LeaderElection, LeaderElectionStatus, ROLE_LABEL, StoredLease, TRANSFER_ANNOTATION};
+use elector_crds::{LeaderElection, LeaderElectionStatus, StoredLease, TRANSFER_ANNOTATION};
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::events::v1 as events_api;
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{Patch, PatchParams, PostParams};
 use kube::core::Status;
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::Serialize;
@@ -23,7 +24,7 @@ use tokio::sync::watch;
 
 use crate::observe::{Answer, Now};
 use crate::plan::lease::{Amendment, Release};
-use crate::plan::{Event, Label, LeaseAction, Plan, PodRole, Write, rbac};
+use crate::plan::{Event, LeaseAction, Plan, rbac};
 use crate::{NAME, events, key::Key};
 
 /// Why a plan was not carried out to its end.
@@ -140,76 +141,6 @@ impl Applier {
             self.report(election, &plan, now, &mut answers).await.map_err(|error| (Stage::Status, error))
         };
         Outcome { answers, result }
-    }
-
-    async fn apply_traffic(
-        &self,
-        election: &LeaderElection,
-        writes: &[Write],
-        answers: &mut Vec<Answer>,
-    ) -> Result<(), Error> {
-        for write in writes {
-            let answer = match write {
-                Write::Service(service) => {
-                    Answer::Service(Box::new(self.apply_owned("Service", &**service, election).await?))
-                }
-                Write::Slice(slice) => {
-                    Answer::Slice(Box::new(self.apply_owned("EndpointSlice", &**slice, election).await?))
-                }
-                Write::Label(label) => {
-                    self.label(election, label, answers).await?;
-                    Answer::Label(Key::new(&election.namespace().unwrap_or_default(), &label.pod), label.clone())
-                }
-                Write::DeleteService(service) => {
-                    self.delete("delete the Service", &**service, election).await?;
-                    Answer::NoService(service.clone())
-                }
-                Write::DeleteSlice(slice) => {
-                    self.delete("delete the EndpointSlice", &**slice, election).await?;
-                    Answer::NoSlice(slice.clone())
-                }
-            };
-            answers.push(answer);
-        }
-        Ok(())
-    }
-
-    /// One that is gone has no label.
-    async fn label(&self, election: &LeaderElection, label: &Label, answers: &mut Vec<Answer>) -> Result<(), Error> {
-        let pods = self.api::<Pod>(election);
-        if label.role == Some(PodRole::Leader) {
-            self.check_no_other_leads(election, label, answers).await?;
-        }
-        let patch = Patch::Merge(json!({
-            "metadata": {"uid": label.uid, "labels": {ROLE_LABEL: label.role.map(PodRole::as_str)}},
-        }));
-        match self.write("label a pod", pods.patch_metadata(&label.pod, &PatchParams::default(), &patch)).await {
-            Ok(_) | Err(Error::Stale(_)) => Ok(()),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// The watch may be late, and another replica have labelled one in the last moment of its own tenure.
-    async fn check_no_other_leads(
-        &self,
-        election: &LeaderElection,
-        label: &Label,
-        answers: &mut Vec<Answer>,
-    ) -> Result<(), Error> {
-        let selector = election.spec.selector(&election.name_any());
-        let leaders = format!("{selector},{ROLE_LABEL}={}", PodRole::Leader.as_str());
-        let pods = self.api::<Pod>(election);
-        let listed = self.call("list pods", pods.list_metadata(&ListParams::default().labels(&leaders))).await?;
-        let others: Vec<_> = listed.into_iter().filter(|pod| pod.uid().as_ref() != Some(&label.uid)).collect();
-        if others.is_empty() {
-            return Ok(());
-        }
-        for pod in others {
-            let uid = pod.uid().unwrap_or_default();
-            let seen = Label { pod: pod.name_any(), uid, role: Some(PodRole::Leader) };
-            answers.push(Answer::Label(Key::of(&pod), seen));
-        }
-        Err(Error::Stale("label a pod"))
     }
 
     async fn apply_objects(
@@ -337,21 +268,6 @@ impl Applier {
             parameters = parameters.force();
         }
         self.write(apply, api.patch(&desired.name_any(), &parameters, &Patch::Apply(desired))).await
-    }
-
-    /// One that is gone already is as well.
-    async fn delete<K>(&self, what: &'static str, unwanted: &K, election: &LeaderElection) -> Result<(), Error>
-    where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
-    {
-        let parameters = DeleteParams {
-            preconditions: Some(Preconditions { uid: unwanted.uid(), resource_version: None }),
-            ..DeleteParams::default()
-        };
-        match self.write(what, self.api::<K>(election).delete(&unwanted.name_any(), &parameters)).await {
-            Ok(_) | Err(Error::Stale(_)) => Ok(()),
-            Err(error) => Err(error),
-        }
     }
 
     /// Events first: a crash in between repeats them, and they have names that exist once. The other way round it would
