@@ -239,7 +239,7 @@ pub struct PastTenure {
     #[schemars(extend("format" = "date-time"))]
     pub until: Option<String>,
 
-    /// Why it ended: Released, Transferred, Paused, PodTerminated, Expired, Replaced or LeaseDeleted.
+    /// Why it ended: Released, Transferred, Preferred, Paused, PodTerminated, Expired, Replaced or LeaseDeleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }
@@ -251,6 +251,8 @@ names! {
         Released,
         /// The same, for another was asked for.
         Transferred,
+        /// The same, for a candidate that is preferred.
+        Preferred,
         /// The same, for the election is paused.
         Paused,
         /// Its holder's pod had ended, as its kubelet reported.

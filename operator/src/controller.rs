@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use std::pin::pin;
 use std::time::Duration;
 
+use elector_crds::conditions::Reason;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
@@ -129,6 +130,8 @@ struct Done {
     key: Key,
     /// When the plan was made.
     deletions: Option<u64>,
+    /// It was about traffic.
+    traffic: bool,
     outcome: Outcome,
 }
 
@@ -210,9 +213,10 @@ impl Controller {
             self.counts.reconciled();
             let applier = self.applier.clone();
             let deletions = self.index.deletions(&key);
+            let traffic = !plan.traffic.is_empty();
             return Some(Box::pin(async move {
                 let outcome = applier.apply(&election, plan, now).await;
-                Done { key, deletions, outcome }
+                Done { key, deletions, traffic, outcome }
             }));
         }
     }
@@ -250,13 +254,14 @@ impl Controller {
         }
     }
 
-    fn handle_done(&mut self, Done { key, deletions, outcome: Outcome { answers, result } }: Done) {
+    fn handle_done(&mut self, Done { key, deletions, traffic, outcome: Outcome { answers, result } }: Done) {
         let now = self.now();
         self.index.handle_answers(&key, answers, deletions, now);
         self.queue.end(&key);
         let work = self.work.entry(key.clone()).or_default();
         work.awaits_expiry = None;
         let at = match result {
+            Ok(()) if traffic && work.attempts > PATIENCE => work.give_way(now),
             Ok(()) => work.pause(now),
             Err((_, error @ ApplyError::Stale(_))) => {
                 debug!(election = %key, %error, "planning again");
@@ -281,6 +286,20 @@ impl Work {
     fn pause(&mut self, now: Now) -> Duration {
         self.not_before = now.at + backoff(self.attempts.saturating_sub(PATIENCE));
         self.not_before
+    }
+
+    /// What leads traffic to the leader does not stay as it is written. All else must not wait for whoever changes it. Returns
+    /// when to plan again.
+    fn give_way(&mut self, now: Now) -> Duration {
+        self.failures += 1;
+        self.attempts = 0;
+        let message =
+            "the Service, its EndpointSlices or the label on pods do not stay as they are written: somebody else \
+                       changes them; see their managedFields"
+                .to_owned();
+        let retry_at = now.at + backoff(self.failures);
+        self.troubles.traffic = Some(Trouble { reason: Reason::ReconcileFailed, message, retry_at });
+        now.at
     }
 
     /// Returns when to plan again: at once if the status can say what is wrong.

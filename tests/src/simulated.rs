@@ -230,14 +230,18 @@ fn listing<K>(object: Option<K>, seen: fn(Event<K>) -> Seen) -> Vec<Seen> {
 
 /// As its kubelet reports it in the end.
 fn dead_pod(name: &str, uid: &str) -> Pod {
-    let ended = json!({"terminated": {"exitCode": 137, "finishedAt": "2026-11-23T18:00:00Z"}});
+    let ended = json!({"terminated": {"exitCode": 137, "finishedAt": "2026-11-23T18:00:00Z", "reason": "Error"}});
     let status = json!({
         "name": "app", "state": ended, "image": "none", "imageID": "none", "ready": false, "restartCount": 0,
     });
     serde_json::from_value(json!({
         "metadata": {"name": name, "namespace": NAMESPACE, "uid": uid},
         "spec": {"containers": [{"name": "app"}]},
-        "status": {"phase": "Failed", "containerStatuses": [status]},
+        "status": {
+            "phase": "Failed",
+            "conditions": [{"type": "Ready", "status": "False", "reason": "PodFailed"}],
+            "containerStatuses": [status],
+        },
     }))
     .expect("this is a pod")
 }

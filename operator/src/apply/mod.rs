@@ -254,7 +254,6 @@ impl Applier {
         let (read, apply) = match kind {
             "Role" => ("read the Role", "apply the Role"),
             "RoleBinding" => ("read the RoleBinding", "apply the RoleBinding"),
-            "Service" => ("read the Service", "apply the Service"),
             _ => ("read the EndpointSlice", "apply the EndpointSlice"),
         };
         let api = self.api::<K>(election);

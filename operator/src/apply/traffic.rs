@@ -4,16 +4,17 @@ use std::fmt::Debug;
 
 use elector_crds::{LeaderElection, ROLE_LABEL};
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions};
 use kube::{Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::{Applier, Error};
+use super::{Applier, Error, post};
 use crate::key::Key;
 use crate::observe::Answer;
-use crate::plan::{Label, PodRole, Write};
+use crate::plan::traffic::service::amend;
+use crate::plan::{Label, PodRole, Write, rbac};
 
 impl Applier {
     pub(super) async fn apply_traffic(
@@ -24,15 +25,13 @@ impl Applier {
     ) -> Result<(), Error> {
         for write in writes {
             let answer = match write {
-                Write::Service(service) => {
-                    Answer::Service(Box::new(self.apply_owned("Service", &**service, election).await?))
-                }
+                Write::Service(service) => Answer::Service(Box::new(self.put_service(election, service).await?)),
                 Write::Slice(slice) => {
                     Answer::Slice(Box::new(self.apply_owned("EndpointSlice", &**slice, election).await?))
                 }
                 Write::Label(label) => {
-                    self.label(election, label, answers).await?;
-                    Answer::Label(Key::new(&election.namespace().unwrap_or_default(), &label.pod), label.clone())
+                    let label = self.label(election, label, answers).await?;
+                    Answer::Label(Key::new(&election.namespace().unwrap_or_default(), &label.pod), label)
                 }
                 Write::DeleteService(service) => {
                     self.delete("delete the Service", &**service, election).await?;
@@ -48,8 +47,22 @@ impl Applier {
         Ok(())
     }
 
-    /// One that is gone has no label.
-    async fn label(&self, election: &LeaderElection, label: &Label, answers: &mut Vec<Answer>) -> Result<(), Error> {
+    /// By create and replace: what is applied leaves in a list what others have put there.
+    async fn put_service(&self, election: &LeaderElection, desired: &Service) -> Result<Service, Error> {
+        let services = self.api::<Service>(election);
+        let name = desired.name_any();
+        let Some(mut known) = self.call("read the Service", services.get_opt(&name)).await? else {
+            return self.write("create the Service", services.create(&post(), desired)).await;
+        };
+        if !rbac::is_made_for(&known, election) {
+            return Err(Error::Conflict(rbac::conflict_message("Service", &known)));
+        }
+        amend(&mut known, desired);
+        self.write("replace the Service", services.replace(&name, &post(), &known)).await
+    }
+
+    /// Returns what the pod's label says now. One that is gone has none.
+    async fn label(&self, election: &LeaderElection, label: &Label, answers: &mut Vec<Answer>) -> Result<Label, Error> {
         let pods = self.api::<Pod>(election);
         if label.role == Some(PodRole::Leader) {
             self.check_no_other_leads(election, label, answers).await?;
@@ -58,7 +71,11 @@ impl Applier {
             "metadata": {"uid": label.uid, "labels": {ROLE_LABEL: label.role.map(PodRole::as_str)}},
         }));
         match self.write("label a pod", pods.patch_metadata(&label.pod, &PatchParams::default(), &patch)).await {
-            Ok(_) | Err(Error::Stale(_)) => Ok(()),
+            Ok(pod) => {
+                let role = pod.labels().get(ROLE_LABEL).and_then(|role| PodRole::parse(role));
+                Ok(Label { role, ..label.clone() })
+            }
+            Err(Error::Stale(_)) => Ok(Label { role: None, ..label.clone() }),
             Err(error) => Err(error),
         }
     }

@@ -34,6 +34,8 @@ pub struct LeaseSeen {
     pub tenure_since: Duration,
     /// On the operator's clock: since when its holder has been asked for what it is asked for now, if it is.
     pub asked_since: Option<Duration>,
+    /// The holder itself was seen to write, by beginning this tenure or by renewing it: its name is nobody else's edit.
+    pub seen_to_write: bool,
     /// Whether the record has changed under this uid since it was first seen: only then is the holder known to live.
     pub moved: bool,
     /// What operators say on it.
@@ -86,6 +88,7 @@ impl LeaseSeen {
             seen_at: now.at,
             tenure_since: now.at,
             asked_since: None,
+            seen_to_write: false,
             moved: false,
             ended: None,
             read_at: None,
@@ -107,6 +110,10 @@ impl LeaseSeen {
             let same = self.is_asked() && self.lease.hints == next.lease.hints;
             self.asked_since.filter(|_| same).unwrap_or(now.at)
         });
+        next.seen_to_write = next.begins_after(self) || next.is_renewal_of(self) || {
+            let same = last_record.holder == record.holder && self.lease.agent == next.lease.agent;
+            same && self.seen_to_write
+        };
         let longest_duration_seconds = if next.begins_after(self) {
             next.longest_duration_seconds
         } else {
@@ -137,6 +144,16 @@ impl LeaseSeen {
         let Lease { hints, record, .. } = &self.lease;
         let ends = hints.paused || hints.end_tenure == Some(record.transitions);
         ends && !record.holder.is_empty() && hints.successor.as_ref() != Some(&record.holder)
+    }
+
+    /// The same tenure of the same process, later.
+    fn is_renewal_of(&self, last: &LeaseSeen) -> bool {
+        let (record, last_record) = (&self.lease.record, &last.lease.record);
+        record.holder == last_record.holder
+            && record.acquire_time == last_record.acquire_time
+            && record.transitions == last_record.transitions
+            && self.lease.agent == last.lease.agent
+            && record.renew_time > last_record.renew_time
     }
 
     /// An operator made it, and nobody has said yet whether that was up to date (rule O2).

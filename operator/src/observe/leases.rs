@@ -1,6 +1,6 @@
 //! What the index makes of Leases: their latest versions, and what is remembered of all that were before (rule O2).
 
-use elector_crds::{StoredLease, identity};
+use elector_crds::StoredLease;
 
 use super::listing::Change;
 use super::{Index, LeaseSeen, Now, phase};
@@ -60,7 +60,7 @@ impl Index {
         }
         let last_holder = last.map(|last| last.lease.record.holder.clone()).unwrap_or_default();
         let replaced = last_holder != seen.lease.record.holder;
-        if replaced && self.holder_pod(&key.namespace, &last_holder).is_some_and(|pod| pod.dead) {
+        if replaced && self.holder_pod(&key.namespace, &last_holder).is_some_and(|pod| pod.dead_since.is_some()) {
             seen.note_death();
         }
         let begun = last.is_some_and(|last| seen.begins_after(last));
@@ -76,7 +76,7 @@ impl Index {
         }
         self.leases.insert(key.clone(), seen);
         if replaced {
-            self.dead.remove(&Key::new(&key.namespace, identity::display_name(&last_holder)));
+            self.forget_dead();
         }
         changed.then_some(key)
     }
@@ -92,6 +92,7 @@ impl Index {
 
     fn forget_lease(&mut self, key: Key) -> Option<Key> {
         self.leases.remove(&key);
+        self.forget_dead();
         self.count_deletion(&key);
         self.elections.contains_key(&key).then_some(key)
     }

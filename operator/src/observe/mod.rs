@@ -57,6 +57,8 @@ pub struct Index {
     pods: BTreeMap<Key, Pod>,
     /// Pods that are gone, of which the last that was seen proves that they are dead, as long as a Lease names them.
     dead: HashMap<Key, Pod>,
+    /// Pods that an election has had labelled and that do not match it any more.
+    strays: HashMap<Key, Key>,
     roles: HashMap<Key, Role>,
     role_bindings: HashMap<Key, RoleBinding>,
     services: Owned<core::Service>,
@@ -173,6 +175,7 @@ impl Index {
             services: self.services.of(key).cloned().collect(),
             slices: self.slices.of(key).cloned().collect(),
             labelled_by,
+            strays: self.strays_of(key),
             transfer: transfer.clone(),
             troubles: Troubles::default(),
             features: Features::default(),
@@ -266,6 +269,9 @@ impl Index {
                 if let Some(pod) = self.pods.get_mut(&key).filter(|pod| pod.uid == uid) {
                     pod.labels.remove(ROLE_LABEL);
                     pod.labels.extend(role.map(|role| (ROLE_LABEL.to_owned(), role.as_str().to_owned())));
+                    if role.is_none() {
+                        self.strays.remove(&key);
+                    }
                 }
             }
             Answer::NoService(service) => {
@@ -291,6 +297,7 @@ impl Index {
         let selector = |index: &Index| index.elections.get(&key).filter(labelling).map(|it| it.selector.clone());
         let before = selector(self);
         let changed = self.replace_election(change, now);
+        self.find_strays(&key, before.as_ref());
         let waits = |(other, election): &(&Key, &Election)| **other != key && labelling(election);
         let others = before.is_some() && before != selector(self);
         let others = self.elections_in(&key.namespace).filter(|it| others && waits(it)).map(|(other, _)| other.clone());
@@ -354,6 +361,7 @@ impl Index {
     fn forget_election(&mut self, key: Key) -> Key {
         self.elections.remove(&key);
         self.remember(&key);
+        self.forget_dead();
         key
     }
 

@@ -39,6 +39,8 @@ pub struct Observed {
     pub services: Vec<Service>,
     /// EndpointSlices that operators made for it.
     pub slices: Vec<EndpointSlice>,
+    /// Pods that it has had labelled and that do not match it any more.
+    pub strays: Vec<Pod>,
     /// The first election beside this one that has labels put on any of its pods.
     pub labelled_by: Option<String>,
     /// All pods that match the selector, terminating and finished ones too.

@@ -31,8 +31,8 @@ pub struct Pod {
     pub terminating: bool,
     /// It will never run again.
     pub finished: bool,
-    /// None of its processes lives, and none will (rule O1).
-    pub dead: bool,
+    /// On the operator's clock: since when it has been known that none of its processes lives, and none will (rule O1).
+    pub dead_since: Option<Duration>,
     /// On the operator's clock: since when it has been ready.
     pub ready_since: Option<Duration>,
     /// Where it is reached, one of a family.
@@ -64,14 +64,16 @@ impl Pod {
         let named_ports = ports.filter_map(NamedPort::new).collect();
         let has_its_own = metadata.labels.iter().flatten().any(|(label, _)| label == INJECTION_LABEL);
         let status = status.unwrap_or_default();
-        let dead = is_dead(&spec, &status);
         let uid = metadata.uid.unwrap_or_default();
         let addresses = status.pod_ips.iter().flatten().filter_map(|address| address.ip.parse().ok()).collect();
         let ready = status.conditions.iter().flatten().any(|condition| {
             let core::PodCondition { type_, status, .. } = condition;
             type_ == "Ready" && status == "True"
         });
-        let known_ready = last.filter(|last| last.uid == uid).and_then(|last| last.ready_since);
+        let last = last.filter(|last| last.uid == uid);
+        let known_ready = last.and_then(|last| last.ready_since);
+        let known_dead = last.and_then(|last| last.dead_since);
+        let dead_since = is_dead(&spec, &status).then(|| known_dead.unwrap_or(now.at));
         Pod {
             name: metadata.name.unwrap_or_default(),
             uid,
@@ -82,7 +84,7 @@ impl Pod {
             lacks_agent: !has_agent && !has_its_own,
             terminating: metadata.deletion_timestamp.is_some(),
             finished: matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")),
-            dead,
+            dead_since,
             ready_since: ready.then(|| known_ready.unwrap_or(now.at)),
             addresses,
             named_ports,
@@ -98,25 +100,36 @@ impl Pod {
 
 /// Whether its kubelet has reported every container terminated, for good (rule O1).
 ///
-/// A phase that is terminal is kubelet's word that it starts none of them again, unless whoever collects the pods of lost
-/// nodes has set it. A container that kubelet could not find is reported as terminated, too, and proves nothing.
+/// Kubelet gives a pod a final phase once it will start nothing in it again, and says so in the condition Ready, too; others
+/// who write a final phase over what kubelet said last, for a node that is lost, do not.
 fn is_dead(spec: &core::PodSpec, status: &core::PodStatus) -> bool {
+    let conditions = || status.conditions.iter().flatten();
     let is_final = matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"));
-    let collected = status.conditions.iter().flatten().any(|condition| {
+    let by_kubelet = conditions().any(|condition| {
+        let reason = condition.reason.as_deref();
+        condition.type_ == "Ready"
+            && condition.status == "False"
+            && matches!(reason, Some("PodFailed" | "PodCompleted"))
+    });
+    let collected = conditions().any(|condition| {
         condition.type_ == "DisruptionTarget" && condition.reason.as_deref() == Some("DeletionByPodGC")
     });
     let lists = [&status.container_statuses, &status.init_container_statuses, &status.ephemeral_container_statuses];
     let reported: Vec<&core::ContainerStatus> = lists.into_iter().flatten().flatten().collect();
     let has_ended = |name: &String| {
         let state = reported.iter().find(|status| status.name == *name).and_then(|status| status.state.as_ref());
-        let ended = state.and_then(|state| state.terminated.as_ref());
-        ended.is_some_and(|ended| {
-            ended.finished_at.is_some() && ended.reason.as_deref() != Some("ContainerStatusUnknown")
-        })
+        state.and_then(|state| state.terminated.as_ref()).is_some_and(was_seen_to_end)
     };
     let containers = spec.containers.iter().chain(spec.init_containers.iter().flatten()).map(|it| &it.name);
     let ephemeral = spec.ephemeral_containers.iter().flatten().map(|it| &it.name);
-    is_final && !collected && containers.chain(ephemeral).all(has_ended)
+    is_final && by_kubelet && !collected && containers.chain(ephemeral).all(has_ended)
+}
+
+/// Whether somebody waited for the container's process. Of one that cannot be found a runtime says that it ended now, with
+/// code 255, and kubelet or what stands for it something of its own.
+fn was_seen_to_end(ended: &core::ContainerStateTerminated) -> bool {
+    let is_known = matches!(ended.reason.as_deref(), Some("Completed" | "Error" | "OOMKilled"));
+    is_known && (0..255).contains(&ended.exit_code) && ended.finished_at.is_some()
 }
 
 impl NamedPort {
@@ -132,66 +145,84 @@ mod tests {
     use serde_json::{Value, json};
 
     /// A pod with an app and an agent, of which kubelet says that.
-    fn dead(phase: &str, app: Value, agent: Value, more: Value) -> bool {
-        let mut status = json!({
-            "phase": phase,
-            "containerStatuses": [{"name": "app", "state": app}],
-            "initContainerStatuses": [{"name": "leader-elector", "state": agent}],
-        });
-        status.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
-        for list in ["containerStatuses", "initContainerStatuses"] {
-            for status in status[list].as_array_mut().unwrap() {
-                let defaults = json!({"image": "i", "imageID": "i", "ready": false, "restartCount": 0});
-                status.as_object_mut().unwrap().extend(defaults.as_object().unwrap().clone());
-            }
-        }
+    fn dead(phase: &str, app: Value, agent: Value, conditions: Value) -> bool {
+        let status = |name: &str, state: Value| {
+            json!({
+                "name": name, "state": state, "image": "i", "imageID": "i", "ready": false, "restartCount": 0,
+            })
+        };
         let stored = json!({
             "metadata": {"name": "billing-0", "uid": "u", "deletionTimestamp": "2026-11-27T10:00:00Z"},
             "spec": {
                 "containers": [{"name": "app"}],
                 "initContainers": [{"name": "leader-elector", "restartPolicy": "Always"}],
             },
-            "status": status,
+            "status": {
+                "phase": phase,
+                "conditions": conditions,
+                "containerStatuses": [status("app", app)],
+                "initContainerStatuses": if agent.is_null() { json!([]) } else { json!([status("leader-elector", agent)]) },
+            },
         });
-        let now = Now { at: Duration::ZERO, wall: Timestamp::UNIX_EPOCH };
-        Pod::new(serde_json::from_value(stored).unwrap(), None, now).dead
+        let now = Now { at: Duration::from_secs(7), wall: Timestamp::UNIX_EPOCH };
+        let dead_since = Pod::new(serde_json::from_value(stored).unwrap(), None, now).dead_since;
+        assert!(dead_since.is_none_or(|since| since == now.at));
+        dead_since.is_some()
     }
 
-    fn ended() -> Value {
-        json!({"terminated": {"exitCode": 137, "finishedAt": "2026-11-27T10:00:01Z", "reason": "Error"}})
+    fn ended(reason: &str, exit_code: i32) -> Value {
+        json!({"terminated": {"exitCode": exit_code, "finishedAt": "2026-11-27T10:00:01Z", "reason": reason}})
+    }
+
+    fn killed() -> Value {
+        ended("Error", 137)
+    }
+
+    fn not_ready(reason: &str) -> Value {
+        json!([{"type": "Ready", "status": "False", "reason": reason}])
     }
 
     #[test]
     fn a_pod_is_dead_when_its_kubelet_has_reported_each_container_terminated_for_good() {
-        for phase in ["Failed", "Succeeded"] {
-            assert!(dead(phase, ended(), ended(), json!({})));
-        }
-        let evicted = json!({"conditions": [
+        assert!(dead("Failed", killed(), killed(), not_ready("PodFailed")));
+        assert!(dead("Succeeded", ended("Completed", 0), ended("OOMKilled", 137), not_ready("PodCompleted")));
+        let evicted = json!([
             {"type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet"},
-        ]});
-        assert!(dead("Failed", ended(), ended(), evicted));
+            {"type": "Ready", "status": "False", "reason": "PodFailed"},
+        ]);
+        assert!(dead("Failed", killed(), killed(), evicted));
     }
 
     #[test]
     fn nothing_less_proves_it() {
-        let running = json!({"running": {"startedAt": "2026-11-27T10:00:00Z"}});
-        let waiting = json!({"waiting": {"reason": "CrashLoopBackOff"}});
-        let lost = json!({"terminated": {
-            "exitCode": 137, "finishedAt": "2026-11-27T10:00:01Z", "reason": "ContainerStatusUnknown",
-        }});
-        let timeless = json!({"terminated": {"exitCode": 137}});
-        for state in [running, waiting, lost, timeless, json!({})] {
-            assert!(!dead("Failed", ended(), state.clone(), json!({})), "{state}");
-            assert!(!dead("Failed", state.clone(), ended(), json!({})), "{state}");
+        let failed = || not_ready("PodFailed");
+        for state in [
+            json!({"running": {"startedAt": "2026-11-27T10:00:00Z"}}),
+            json!({"waiting": {"reason": "CrashLoopBackOff"}}),
+            json!({"terminated": {"exitCode": 137, "reason": "Error"}}),
+            json!({}),
+            // Of what could not be found: kubelet's word, containerd's, its shim's, and a virtual kubelet's.
+            ended("ContainerStatusUnknown", 137),
+            ended("Unknown", 255),
+            ended("Error", 255),
+            ended("NotFound", -137),
+        ] {
+            assert!(!dead("Failed", killed(), state.clone(), failed()), "{state}");
+            assert!(!dead("Failed", state.clone(), killed(), failed()), "{state}");
         }
+        assert!(!dead("Failed", killed(), Value::Null, failed()), "of the agent nothing is said");
         // Between two lives of its containers, and where only its deletion has begun.
         for phase in ["Running", "Pending", "Unknown", ""] {
-            assert!(!dead(phase, ended(), ended(), json!({})), "{phase}");
+            assert!(!dead(phase, killed(), killed(), failed()), "{phase}");
         }
-        let collected = json!({"conditions": [
+        // A final phase that somebody else has written.
+        for conditions in [json!([]), not_ready("ContainersNotReady"), json!([{"type": "Ready", "status": "True"}])] {
+            assert!(!dead("Failed", killed(), killed(), conditions.clone()), "{conditions}");
+        }
+        let collected = json!([
             {"type": "DisruptionTarget", "status": "True", "reason": "DeletionByPodGC"},
-        ]});
-        assert!(!dead("Failed", ended(), ended(), collected));
-        assert!(!dead("Failed", ended(), ended(), json!({"initContainerStatuses": []})));
+            {"type": "Ready", "status": "False", "reason": "PodFailed"},
+        ]);
+        assert!(!dead("Failed", killed(), killed(), collected));
     }
 }

@@ -5,6 +5,7 @@ use elector_election::Timestamp;
 
 use super::View;
 use super::lease::Standing;
+use super::steer::request;
 use crate::observe::{LeaseSeen, Phase};
 
 /// How many are kept.
@@ -65,6 +66,10 @@ fn end_of(
     match (same, view.phase(seen)) {
         (true, Phase::Expired) => Some(TenureEnd::Expired),
         (true, _) => None,
-        (false, _) => Some(ended.map_or(TenureEnd::Replaced, |ended| ended.how)),
+        (false, _) => Some(match ended.map_or(TenureEnd::Replaced, |ended| ended.how) {
+            // A request stays on the election until it has been answered.
+            TenureEnd::Transferred if request(view.election).is_none() => TenureEnd::Preferred,
+            how => how,
+        }),
     }
 }

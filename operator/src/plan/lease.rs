@@ -105,12 +105,26 @@ impl Amendment {
     }
 }
 
-/// Rule O1: the pod of the holder's uid has no process left that could act, and will have none.
-pub(super) fn release(observed: &Observed, standing: Standing<'_>, now: Now) -> Option<Release> {
+/// When the Lease can be released for a holder that is dead, of whom it is the record (rules O1 and R1).
+///
+/// A name that somebody edited into the record, or a record that was applied again, says nothing of who acts: the holder must
+/// have been seen to write it, and nothing later be known.
+pub(super) fn releases_at(observed: &Observed, standing: Standing<'_>) -> Option<Duration> {
     let (Standing::Own(seen) | Standing::Adopted(seen)) = standing else { return None };
     let Lease { record, agent, .. } = &seen.lease;
-    let agent = agent.as_ref().filter(|agent| agent.transitions == record.transitions && agent.release.is_none())?;
-    observed.holder_pod.as_ref().filter(|pod| pod.dead && identity::of_pod(&pod.name, &pod.uid) == record.holder)?;
+    agent.as_ref().filter(|agent| agent.transitions == record.transitions && agent.release.is_none())?;
+    let holder = observed.holder_pod.as_ref();
+    let holder = holder.filter(|pod| identity::of_pod(&pod.name, &pod.uid) == record.holder)?;
+    let is_latest = seen.seen_to_write && record.transitions >= observed.history.transitions;
+    let release_delay = seen.lease.timings.unwrap_or_default().release_delay();
+    holder.dead_since.filter(|_| is_latest).map(|since| since + release_delay)
+}
+
+/// Rule O1: the pod of the holder's uid has no process left that could act, and will have none.
+pub(super) fn release(observed: &Observed, standing: Standing<'_>, now: Now) -> Option<Release> {
+    releases_at(observed, standing).filter(|at| now.at >= *at)?;
+    let Lease { record, agent, .. } = &observed.lease.as_ref()?.lease;
+    let agent = agent.as_ref()?;
     let (wall, transitions) = (Timestamp::from_microseconds(now.wall.as_microsecond()), record.transitions);
     let renew_time = record.renew_time.map_or(wall, |last| wall.max(last.next()));
     let mark = ReleaseMark { uid: record.uid.clone(), transitions, renew_time };

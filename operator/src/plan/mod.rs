@@ -91,12 +91,12 @@ pub fn plan(election: &LeaderElection, observed: &Observed, now: Now) -> Plan {
     }
     let steering = steer::steer(election, observed, standing, now);
     if trouble.is_none() {
-        if let Some(release) = lease::release(observed, standing, now) {
-            return Plan { lease: LeaseAction::Release(Box::new(release)), ..Plan::default() };
-        }
         let objects = plan_objects(election, observed, standing, &steering.hints, now);
         if objects.has_objects() {
             return objects;
+        }
+        if let Some(release) = lease::release(observed, standing, now) {
+            return Plan { lease: LeaseAction::Release(Box::new(release)), ..Plan::default() };
         }
     }
     let view = View { election, observed, standing, trouble, traffic_trouble, now };
@@ -180,9 +180,11 @@ fn plan_look(view: &View<'_>, plan: Plan) -> Plan {
     let [retry, retry_traffic] = [view.trouble, view.traffic_trouble].map(|trouble| Some(trouble?.retry_at));
     let gives_up = steer::gives_up_at(view.election, view.observed);
     let prefers = steer::prefers_at(view);
-    let others = [retry, retry_traffic, candidates::overdue_at(view), gives_up, prefers, advice::overdue_at(view)];
+    let releases = lease::releases_at(view.observed, view.standing);
+    let overdue = [candidates::overdue_at(view), advice::overdue_at(view)];
+    let others = [retry, retry_traffic, gives_up, prefers, releases].into_iter().chain(overdue);
     let later = |at: &Duration| *at > view.now.at;
-    let next_look_if_renewed = others.into_iter().flatten().filter(later).min();
+    let next_look_if_renewed = others.flatten().filter(later).min();
     let next_look = expiry.filter(later).into_iter().chain(next_look_if_renewed).min();
     Plan { next_look, next_look_if_renewed, ..plan }
 }

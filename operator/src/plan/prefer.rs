@@ -1,6 +1,7 @@
 //! Preferred candidates: a leader to whom another is preferred is asked to hand over, once that one has been ready for long.
 //!
-//! It never flaps: each handover in a row doubles the wait, and so does each tenure that the preferred pod has lost lately.
+//! It never flaps: each handover in a row doubles the wait, and so does each tenure that the preferred pod has lost within
+//! the last hour.
 //! A person who has moved the tenure away from a preferred pod is not contradicted as long as that pod lives.
 
 use std::time::Duration;
@@ -70,16 +71,21 @@ fn is_able(pod: &Pod) -> bool {
 fn due(history: &[PastTenure], pod: &Pod, patience: Duration, now: Now) -> Duration {
     let lost = |tenure: &&PastTenure| {
         let reason = tenure.reason.as_deref().unwrap_or_default();
-        let given = [TenureEnd::Transferred, TenureEnd::Paused, TenureEnd::LeaseDeleted];
-        tenure.holder == pod.name && tenure.until.is_some() && !given.iter().any(|given| given.as_str() == reason)
+        let given = [TenureEnd::Transferred, TenureEnd::Preferred, TenureEnd::Paused, TenureEnd::LeaseDeleted];
+        let is_given = given.iter().any(|given| given.as_str() == reason);
+        tenure.holder == pod.name && !is_given && since(tenure, now).is_some_and(|since| since < MAX_WAIT)
     };
     let mut lost = history.iter().filter(lost);
     let count = lost.clone().count();
-    let last = lost.next().and_then(|tenure| tenure.until.as_ref()?.parse::<jiff::Timestamp>().ok());
-    // By the wall clock of operators alone, and for advice only.
-    let since_last = last.map(|until| now.wall.duration_since(until).unsigned_abs());
+    let since_last = lost.next().and_then(|tenure| since(tenure, now));
     let last = since_last.map_or(Duration::ZERO, |since| now.at.saturating_sub(since));
     pod.ready_since.unwrap_or(now.at).max(last) + wait(patience, count)
+}
+
+/// How long ago it ended: by the wall clock of operators alone, and for advice only.
+fn since(tenure: &PastTenure, now: Now) -> Option<Duration> {
+    let until: jiff::Timestamp = tenure.until.as_ref()?.parse().ok()?;
+    Some(now.wall.duration_since(until).unsigned_abs())
 }
 
 fn wait(patience: Duration, times: usize) -> Duration {
@@ -90,10 +96,11 @@ fn wait(patience: Duration, times: usize) -> Duration {
 /// How many of the last tenures ended in favour of another, one after the other.
 fn handovers(history: &[PastTenure]) -> usize {
     let ended = history.iter().skip_while(|tenure| tenure.until.is_none());
-    ended.take_while(|tenure| tenure.reason.as_deref() == Some(TenureEnd::Transferred.as_str())).count()
+    let handovers = [TenureEnd::Transferred, TenureEnd::Preferred].map(TenureEnd::as_str);
+    ended.take_while(|tenure| tenure.reason.as_deref().is_some_and(|reason| handovers.contains(&reason))).count()
 }
 
-/// Whether the last tenure was handed over by a pod that is preferred to the one that leads: that was somebody's wish.
+/// Whether the last tenure was handed over on request by a pod that is preferred to the one that leads: as somebody wishes.
 fn was_moved_away(election: &LeaderElection, observed: &Observed, history: &[PastTenure], leader: &Pod) -> bool {
     let Some(last) = history.iter().find(|tenure| tenure.until.is_some()) else { return false };
     let by = observed.pods.iter().find(|pod| identity::of_pod(&pod.name, &pod.uid) == last.identity);

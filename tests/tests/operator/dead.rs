@@ -19,7 +19,7 @@ fn all_ended() -> Value {
     let app = json!({
         "name": "app", "state": ended, "image": "none", "imageID": "none", "ready": false, "restartCount": 0,
     });
-    json!({"phase": "Failed", "conditions": [{"type": "Ready", "status": "False"}], "containerStatuses": [app]})
+    json!({"phase": "Failed", "conditions": [{"type": "Ready", "status": "False", "reason": "PodFailed"}], "containerStatuses": [app]})
 }
 
 /// Both processes at once, as the kernel ends a container.
@@ -58,12 +58,16 @@ async fn nothing_less_frees_it() {
     without_finish["containerStatuses"][0]["state"] = json!({"terminated": {"exitCode": 137}});
     let mut running = all_ended();
     running["phase"] = json!("Running");
+    let mut lost = all_ended();
+    lost["containerStatuses"][0]["state"]["terminated"]["exitCode"] = json!(255);
+    let mut written = all_ended();
+    written["conditions"][0]["reason"] = json!("ContainersNotReady");
     let mut collected = all_ended();
     collected["conditions"] = json!([{"type": "DisruptionTarget", "status": "True", "reason": "DeletionByPodGC"}]);
     kill(&candidates[0]).unwrap();
     let killed = Instant::now();
     candidates.remove(0);
-    for said in [json!({"phase": "Failed"}), without_finish, running, collected] {
+    for said in [json!({"phase": "Failed"}), without_finish, running, lost, written, collected] {
         namespace.patch_pod_status("billing-0", said).await.unwrap();
         tokio::time::sleep(Duration::from_millis(300)).await;
     }

@@ -218,7 +218,7 @@ async fn a_preferred_pod_is_given_the_tenure_once_it_has_been_ready_for_long_and
     scene.election.apply(spec).await.unwrap();
     scene.candidate("billing-2").unwrap().leads_within(Duration::from_secs(20)).await.unwrap();
     scene.election.until_held_by("billing-2").await.unwrap();
-    assert_eq!(scene.ends().await.unwrap(), ["", "Transferred"]);
+    assert_eq!(scene.ends().await.unwrap(), ["", "Preferred"]);
     scene.until_no_hint().await.unwrap();
     let followed = scene.election.until_reason(ConditionType::AdviceFollowed, Reason::Followed).await;
     followed.unwrap();
@@ -228,7 +228,7 @@ async fn a_preferred_pod_is_given_the_tenure_once_it_has_been_ready_for_long_and
     scene.answer("TransferCompleted").await.unwrap();
     sleep(Duration::from_secs(25)).await;
     assert!(scene.candidate("billing-1").unwrap().leads());
-    assert_eq!(scene.ends().await.unwrap(), ["", "Transferred", "Transferred"]);
+    assert_eq!(scene.ends().await.unwrap(), ["", "Transferred", "Preferred"]);
 }
 
 #[tokio::test]

@@ -147,12 +147,16 @@ async fn what_others_change_is_put_right() {
     until_reached(&namespace, "front", &["10.0.2.1"]).await.unwrap();
 
     let services = namespace.api::<Service>();
-    let selecting = Patch::Merge(json!({"spec": {"selector": {"app": "shop"}, "type": "NodePort"}}));
-    services.patch("front", &PatchParams::default(), &selecting).await.unwrap();
+    let selecting = json!({"spec": {
+        "selector": {"app": "shop"}, "type": "NodePort",
+        "ports": [{"name": "a", "port": 80, "appProtocol": "http"}, {"name": "b", "port": 9090}],
+    }});
+    services.patch("front", &PatchParams::default(), &Patch::Strategic(selecting)).await.unwrap();
     let begun = Instant::now();
     loop {
         let spec = services.get("front").await.unwrap().spec.unwrap();
-        if spec.selector.is_none() && spec.type_.as_deref() == Some("ClusterIP") {
+        let ports = json!([{"port": 80, "targetPort": 8080, "protocol": "TCP"}]);
+        if spec.selector.is_none() && spec.type_.as_deref() == Some("ClusterIP") && json!(spec.ports) == ports {
             break;
         }
         assert!(begun.elapsed() < PATIENCE, "{spec:?}");
@@ -276,6 +280,20 @@ async fn pods_are_labelled_as_they_lead_and_never_two_at_once() {
     figure("a new leader's write, until its pod alone said so", &switched, most());
 
     election.apply(short_timings()).await.unwrap();
+    until_labelled(&namespace, &[], &[]).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_pod_that_is_taken_out_of_its_election_loses_its_label() {
+    let namespace = place("labelled-stray").await.unwrap();
+    let mut spec = short_timings();
+    spec["podLabels"] = json!("Enabled");
+    let election = Election::create(&namespace, "billing", spec).await.unwrap();
+    election.until_reason(ConditionType::Ready, Reason::Reconciled).await.unwrap();
+    hold(&namespace, "billing-0", "10.0.5.1").await.unwrap();
+    until_labelled(&namespace, &["billing-0"], &[]).await.unwrap();
+    let out = Patch::Merge(json!({"metadata": {"labels": {"leader-elector.io/election": null}}}));
+    namespace.api::<Pod>().patch("billing-0", &PatchParams::default(), &out).await.unwrap();
     until_labelled(&namespace, &[], &[]).await.unwrap();
 }
 

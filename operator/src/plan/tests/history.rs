@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::observe::Ended;
+use elector_crds::TRANSFER_ANNOTATION;
 use elector_crds::TenureEnd;
 
 /// What the status remembers: holder, tenure, and why it ended; the latest first.
@@ -44,10 +45,15 @@ fn a_tenure_is_remembered_from_its_beginning_and_with_its_end() {
 #[test]
 fn an_end_that_was_not_reported_before_the_next_beginning_is_known_all_the_same() {
     let election = reported(&in_place(held_by("billing-0", 4, 0)), 3);
-    for (how, why) in [(TenureEnd::Transferred, "Transferred"), (TenureEnd::Expired, "Expired")] {
+    for (how, why) in [(TenureEnd::Transferred, "Preferred"), (TenureEnd::Expired, "Expired")] {
         let next = ended("billing-0", 4, how, held_by("billing-1", 5, 9));
         assert_eq!(remembered(&then(&election, next, 9)), [open("billing-1", 5), over("billing-0", 4, why)]);
     }
+    let mut asked = election.clone();
+    asked.metadata.annotations = Some([(TRANSFER_ANNOTATION.to_owned(), "*".to_owned())].into());
+    let mut next = ended("billing-0", 4, TenureEnd::Transferred, held_by("billing-1", 5, 9));
+    next.lease.hints.end_tenure = Some(4);
+    assert_eq!(remembered(&then(&asked, next, 9))[1], over("billing-0", 4, "Transferred"));
     // Of one that this process has not seen.
     let next = ended("billing-7", 3, TenureEnd::Expired, held_by("billing-1", 5, 9));
     assert_eq!(remembered(&then(&election, next, 9)), [open("billing-1", 5), over("billing-0", 4, "Replaced")]);

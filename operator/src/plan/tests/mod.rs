@@ -79,6 +79,7 @@ fn never_held() -> LeaseSeen {
         seen_at: Duration::ZERO,
         tenure_since: Duration::ZERO,
         asked_since: None,
+        seen_to_write: false,
         longest_duration_seconds: 15,
         moved: false,
         annotation: timings(true),
@@ -101,6 +102,7 @@ fn held_by(pod: &str, transitions: u32, seen_at: u64) -> LeaseSeen {
     seen.seen_at = Duration::from_secs(seen_at);
     seen.tenure_since = seen.seen_at;
     seen.moved = true;
+    seen.seen_to_write = true;
     seen
 }
 

@@ -152,6 +152,8 @@ fn each_tenure_lost_and_each_handover_in_a_row_doubles_the_wait() {
         assert_eq!(successor(&election, &observed, due - 1), None, "{due}");
         assert!(successor(&election, &observed, due).is_some(), "{due}");
     }
+    let long_ago = lost(9);
+    assert!(successor(&long_ago, &observed, 100 + 3600).is_some(), "what was lost an hour ago");
     let given = remembering(vec![past("billing-1", 100, TenureEnd::Paused)]);
     assert!(successor(&given, &observed, 101).is_some(), "what it was asked to give up it has not lost");
 }
@@ -161,6 +163,8 @@ fn who_was_moved_away_from_a_preferred_pod_leads_on() {
     let observed = led(&[("billing-1", "a", Some(0))]);
     let moved = remembering(vec![past("billing-1", 0, TenureEnd::Transferred)]);
     assert_eq!(successor(&moved, &observed, 3599), None);
+    let astray = remembering(vec![past("billing-1", 0, TenureEnd::Preferred)]);
+    assert!(successor(&astray, &observed, 3599).is_some(), "nobody wished that");
     let mut replaced = observed.clone();
     replaced.pods[1].uid = "another".to_owned();
     assert!(successor(&moved, &replaced, 3599).is_some(), "the pod that had to go is gone");

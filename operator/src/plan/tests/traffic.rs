@@ -75,6 +75,7 @@ fn carry_out(observed: &mut Observed, write: &Write) {
         Write::DeleteSlice(slice) => slices(observed, slice),
         Write::Label(label) => {
             let holder = observed.holder_pod.iter_mut();
+            observed.strays.retain(|pod| pod.uid != label.uid);
             for pod in observed.pods.iter_mut().chain(holder).filter(|pod| pod.uid == label.uid) {
                 pod.labels.remove(ROLE_LABEL);
                 pod.labels.extend(label.role.map(|role| (ROLE_LABEL.to_owned(), role.as_str().to_owned())));
@@ -386,4 +387,19 @@ fn of_two_elections_that_share_pods_one_labels_them() {
     );
     observed.pods[0].labels.insert(ROLE_LABEL.to_owned(), "leader".to_owned());
     assert_eq!(super::plan(&self::election(), &observed, at(1)).traffic, [], "whose label it is");
+}
+
+#[test]
+fn who_does_not_match_any_more_loses_its_label_before_another_gets_it() {
+    let election = labelled();
+    let mut observed = reachable(held_by("billing-1", 2, 2));
+    observed.strays = vec![Pod { labels: [(ROLE_LABEL.to_owned(), "leader".to_owned())].into(), ..pod("billing-9") }];
+    let writes = plan(&election, &observed, at(2)).traffic;
+    let places = ["billing-9", "billing-1"].map(|pod| {
+        let is_of = |write: &&Write| matches!(write, Write::Label(label) if label.pod == pod);
+        writes.iter().position(|write| is_of(&write)).unwrap()
+    });
+    assert!(places[0] < places[1], "{writes:?}");
+    settle(&election, &mut observed, 2);
+    assert_eq!(roles(&observed), ["standby", "leader"]);
 }

@@ -27,6 +27,12 @@ pub enum Role {
 }
 
 impl Role {
+    /// What a label says; one that says something else is as good as none.
+    #[must_use]
+    pub fn parse(label: &str) -> Option<Role> {
+        [Role::Leader, Role::Standby].into_iter().find(|role| role.as_str() == label)
+    }
+
     /// As the label has it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -45,13 +51,18 @@ pub(in crate::plan) fn rival<'a>(election: &LeaderElection, observed: &'a Observ
 
 /// What to write, in this order.
 pub(super) fn labels(election: &LeaderElection, observed: &Observed, target: Target<'_>) -> Vec<Label> {
-    if !observed.features.pod_labels || rival(election, observed).is_some() {
+    if !observed.features.pod_labels {
         return Vec::new();
+    }
+    let label = |pod: &Pod, role| Label { pod: pod.name.clone(), uid: pod.uid.clone(), role };
+    let mut labels: Vec<Label> = observed.strays.iter().map(|pod| label(pod, None)).collect();
+    if rival(election, observed).is_some() {
+        return labels;
     }
     // Those that another election looks after are its business.
     let enabled = match election.spec.pod_labels {
         PodLabels::Enabled => true,
-        PodLabels::Disabled if observed.labelled_by.is_some() => return Vec::new(),
+        PodLabels::Disabled if observed.labelled_by.is_some() => return labels,
         PodLabels::Disabled => false,
     };
     let wanted = |pod: &Pod| match role_of(pod) {
@@ -65,8 +76,7 @@ pub(super) fn labels(election: &LeaderElection, observed: &Observed, target: Tar
         .pods
         .iter()
         .filter(|pod| pod.labels.get(ROLE_LABEL).map(String::as_str) != wanted(pod).map(Role::as_str));
-    let mut labels: Vec<Label> =
-        changes.map(|pod| Label { pod: pod.name.clone(), uid: pod.uid.clone(), role: wanted(pod) }).collect();
+    labels.extend(changes.map(|pod| label(pod, wanted(pod))));
     labels.sort_by_key(|label| (label.role == Some(Role::Leader), label.pod.clone()));
     labels
 }
@@ -81,8 +91,6 @@ fn is_target(pod: &Pod, target: Target<'_>) -> bool {
     }
 }
 
-/// What its label says; one that says something else is as good as none.
 fn role_of(pod: &Pod) -> Option<Role> {
-    let label = pod.labels.get(ROLE_LABEL)?;
-    [Role::Leader, Role::Standby].into_iter().find(|role| role.as_str() == label)
+    Role::parse(pod.labels.get(ROLE_LABEL)?)
 }

@@ -1,7 +1,7 @@
 //! What leads traffic to the leader: a Service of its own, and labels on pods. Both follow the Lease, and wait for nothing else.
 
 mod labels;
-pub(super) mod service;
+pub(crate) mod service;
 
 use elector_crds::LeaderElection;
 use k8s_openapi::api::core::v1::Service;
@@ -46,9 +46,10 @@ pub(super) fn writes(election: &LeaderElection, observed: &Observed, standing: S
 
 fn target<'a>(election: &LeaderElection, observed: &'a Observed, standing: Standing<'_>, now: Now) -> Target<'a> {
     let (Standing::Own(seen) | Standing::Adopted(seen)) = standing else { return Target::Nobody };
+    let leader = observed.holder_pod.as_ref().filter(|pod| pod.dead_since.is_none());
     match phase(seen, own_duration(&election.spec), now) {
-        Phase::Held => observed.holder_pod.as_ref().map_or(Target::Nobody, Target::Leader),
-        Phase::NotObserved => Target::Unchanged(observed.holder_pod.as_ref()),
+        Phase::Held => leader.map_or(Target::Nobody, Target::Leader),
+        Phase::NotObserved => Target::Unchanged(leader),
         Phase::NeverHeld | Phase::Released | Phase::WaitingOut | Phase::Expired => Target::Nobody,
     }
 }

@@ -86,7 +86,9 @@ fn slices(
         let in_place = match known {
             None => desired.endpoints.is_empty(),
             Some(known) => {
-                known.endpoints == desired.endpoints && known.ports == desired.ports && has_metadata(known, &desired)
+                // None of them is stored as nothing at all.
+                let ports = |slice: &EndpointSlice| slice.ports.clone().unwrap_or_default();
+                known.endpoints == desired.endpoints && ports(known) == ports(&desired) && has_metadata(known, &desired)
             }
         };
         writes.extend((!in_place).then(|| Write::Slice(Box::new(desired))));
@@ -121,7 +123,8 @@ fn slice(election: &LeaderElection, asked: &LeaderService, family: Family, pod: 
         address_type: format!("{family:?}"),
         // One that has no port at all is reached at every port, by the contract of slices.
         endpoints: endpoint.filter(|_| !ports.is_empty()).into_iter().collect(),
-        ports: Some(ports).filter(|ports| !ports.is_empty()),
+        // Said, not left out: else somebody else's would stay.
+        ports: Some(ports),
         metadata,
     }
 }
@@ -173,6 +176,19 @@ fn number(port: &LeaderServicePort, pod: &Pod) -> Option<i32> {
     }
 }
 
+/// Puts what is asked for in place of what `known` has of it; what else it has stays, as the address that it was given.
+pub(crate) fn amend(known: &mut Service, desired: &Service) {
+    let (Some(spec), Some(desired_spec)) = (&mut known.spec, &desired.spec) else { return };
+    spec.ports.clone_from(&desired_spec.ports);
+    spec.type_.clone_from(&desired_spec.type_);
+    // One that somebody added would bring all candidates in.
+    spec.selector = None;
+    known.labels_mut().extend(desired.labels().clone());
+    // Of an earlier election of that name, too.
+    known.owner_references_mut().retain(|owner| owner.controller != Some(true));
+    known.owner_references_mut().extend_from_slice(desired.owner_references());
+}
+
 fn desired_service(election: &LeaderElection, asked: &LeaderService) -> Service {
     let port = |port: &LeaderServicePort| ServicePort {
         name: port.name.clone(),
@@ -186,8 +202,6 @@ fn desired_service(election: &LeaderElection, asked: &LeaderService) -> Service 
         metadata: metadata(election, asked.name.clone()),
         spec: Some(ServiceSpec {
             type_: Some("ClusterIP".to_owned()),
-            // Said, not left out: one that somebody adds would bring all candidates in.
-            selector: Some([].into()),
             ports: Some(asked.ports.iter().map(port).collect()),
             ..ServiceSpec::default()
         }),
