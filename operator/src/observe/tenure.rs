@@ -71,7 +71,7 @@ fn was_never_held(lease: &Lease) -> bool {
 }
 
 /// As rule F3 has it; but a mark is not asked for where no agent of ours has held the Lease last.
-pub(super) fn was_released(lease: &Lease) -> bool {
+pub(crate) fn was_released(lease: &Lease) -> bool {
     let Lease { record, agent, lease_duration_seconds, .. } = lease;
     if *lease_duration_seconds != 1 {
         return false;

@@ -182,7 +182,8 @@ fn plan_look(view: &View<'_>, plan: Plan) -> Plan {
     let prefers = steer::prefers_at(view);
     let releases = lease::releases_at(view.observed, view.standing);
     let overdue = [candidates::overdue_at(view), advice::overdue_at(view)];
-    let others = [retry, retry_traffic, gives_up, prefers, releases].into_iter().chain(overdue);
+    let held_back = traffic::held_back_until(view.observed, view.standing);
+    let others = [retry, retry_traffic, gives_up, prefers, releases, held_back].into_iter().chain(overdue);
     let later = |at: &Duration| *at > view.now.at;
     let next_look_if_renewed = others.flatten().filter(later).min();
     let next_look = expiry.filter(later).into_iter().chain(next_look_if_renewed).min();

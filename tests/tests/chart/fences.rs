@@ -59,6 +59,7 @@ async fn the_operator_changes_no_service_but_those_that_it_made() {
         json!({"ports": [{"port": 80}], "selector": {"app": "shop"}}),
         json!({"ports": [{"port": 80}], "type": "LoadBalancer"}),
         json!({"ports": [{"port": 80}], "type": "NodePort"}),
+        json!({"ports": [{"port": 80}], "type": "ClusterIP", "externalIPs": ["192.0.2.7"]}),
     ] {
         let mut bent = service(&own, &spec).unwrap();
         bent.metadata.owner_references = made.metadata.owner_references.clone();
@@ -68,14 +69,31 @@ async fn the_operator_changes_no_service_but_those_that_it_made() {
 
     let theirs = service(&json!({}), &port).unwrap();
     namespace.api::<Service>().create(&PostParams::default(), &theirs).await.unwrap();
-    let label = Patch::Merge(json!({"metadata": {"labels": own, "ownerReferences": made.owner_references()}}));
-    let patched = refusal(services.patch("other", &PatchParams::default(), &label).await);
+    let mut taken = namespace.api::<Service>().get("other").await.unwrap();
+    taken.metadata.labels = made.metadata.labels.clone();
+    taken.metadata.owner_references = made.metadata.owner_references.clone();
+    let replaced = refusal(services.replace("other", &PostParams::default(), &taken).await);
     let deleted = refusal(services.delete("other", &DeleteParams::default()).await);
-    for said in [patched, deleted] {
+    for said in [replaced, deleted] {
         assert!(said.contains("changes only what it made itself"), "{said}");
     }
 
+    let mut exposed = made.clone();
+    exposed.spec.as_mut().unwrap().external_ips = Some(vec!["192.0.2.7".to_owned()]);
+    let said = refusal(services.replace(FRONT, &PostParams::default(), &exposed).await);
+    assert!(said.contains("reached in the cluster only"), "{said}");
+
     let slices: Api<EndpointSlice> = Api::namespaced(client, namespace.name());
+    let mut attached: EndpointSlice = serde_json::from_value(json!({
+        "metadata": {"name": "attached", "labels": {"kubernetes.io/service-name": "other"}},
+        "addressType": "IPv4",
+        "endpoints": [],
+    }))
+    .unwrap();
+    attached.labels_mut().extend(made.labels().clone());
+    attached.metadata.owner_references = made.metadata.owner_references.clone();
+    let said = refusal(slices.create(&PostParams::default(), &attached).await);
+    assert!(said.contains(labelled_only), "a slice is called as its election: {said}");
     let slice: EndpointSlice = serde_json::from_value(json!({
         "metadata": {"name": "other", "labels": {"kubernetes.io/service-name": "other"}},
         "addressType": "IPv4",

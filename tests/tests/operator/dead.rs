@@ -22,10 +22,13 @@ fn all_ended() -> Value {
     json!({"phase": "Failed", "conditions": [{"type": "Ready", "status": "False", "reason": "PodFailed"}], "containerStatuses": [app]})
 }
 
-/// Both processes at once, as the kernel ends a container.
+/// Both processes at once, as the kernel ends a container: neither sees the other's end.
 fn kill(candidate: &Candidate) -> Result<()> {
-    for id in [candidate.supervisor()?, candidate.electing()?] {
-        kill_process(id, Signal::KILL)?;
+    let processes = [candidate.supervisor()?, candidate.electing()?];
+    for signal in [Signal::STOP, Signal::KILL] {
+        for id in processes {
+            kill_process(id, signal)?;
+        }
     }
     Ok(())
 }

@@ -83,7 +83,7 @@ pub(super) fn labels(election: &LeaderElection, observed: &Observed, target: Tar
 
 fn is_target(pod: &Pod, target: Target<'_>) -> bool {
     match target {
-        Target::Nobody => false,
+        Target::Nobody | Target::Last => false,
         Target::Leader(leader) => leader.uid == pod.uid,
         Target::Unchanged(holder) => {
             holder.is_some_and(|holder| holder.uid == pod.uid) && role_of(pod) == Some(Role::Leader)

@@ -3,6 +3,8 @@
 mod labels;
 pub(crate) mod service;
 
+use std::time::Duration;
+
 use elector_crds::LeaderElection;
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -10,7 +12,7 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 pub(super) use self::labels::rival;
 pub use self::labels::{Label, Role};
 use super::lease::Standing;
-use crate::observe::{Now, Observed, Phase, Pod, own_duration, phase};
+use crate::observe::{Now, Observed, Phase, Pod, own_duration, phase, was_released};
 
 /// One change.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,6 +36,19 @@ enum Target<'a> {
     Leader(&'a Pod),
     /// Who may lead, and has not been seen to renew: not a reason to begin sending traffic there, nor to end it.
     Unchanged(Option<&'a Pod>),
+    /// Still the last leader, for a moment.
+    Last,
+}
+
+/// How long traffic stays with a leader that has released, for the next one comes within milliseconds: a service proxy waits
+/// up to a second between two changes, and would take the second of two for that much later.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// When traffic that was held back is looked at again.
+pub(super) fn held_back_until(observed: &Observed, standing: Standing<'_>) -> Option<Duration> {
+    let (Standing::Own(seen) | Standing::Adopted(seen)) = standing else { return None };
+    let asked = !observed.services.is_empty();
+    (asked && was_released(&seen.lease)).then(|| seen.seen_at + PAUSE)
 }
 
 /// What to write, in this order.
@@ -50,6 +65,7 @@ fn target<'a>(election: &LeaderElection, observed: &'a Observed, standing: Stand
     match phase(seen, own_duration(&election.spec), now) {
         Phase::Held => leader.map_or(Target::Nobody, Target::Leader),
         Phase::NotObserved => Target::Unchanged(leader),
+        Phase::Released if now.at < seen.seen_at + PAUSE => Target::Last,
         Phase::NeverHeld | Phase::Released | Phase::WaitingOut | Phase::Expired => Target::Nobody,
     }
 }

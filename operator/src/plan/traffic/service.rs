@@ -81,8 +81,13 @@ fn slices(
             Target::Nobody => None,
             Target::Leader(pod) => Some(pod),
             Target::Unchanged(pod) => pod.filter(|pod| shown(pod)),
+            Target::Last => None,
         };
-        let desired = slice(election, asked, family, pod);
+        let mut desired = slice(election, asked, family, pod);
+        if let (Target::Last, Some(known)) = (target, known) {
+            desired.endpoints.clone_from(&known.endpoints);
+            desired.ports.clone_from(&known.ports);
+        }
         let in_place = match known {
             None => desired.endpoints.is_empty(),
             Some(known) => {
@@ -129,15 +134,13 @@ fn slice(election: &LeaderElection, asked: &LeaderService, family: Family, pod: 
     }
 }
 
-/// Ready and terminating are told apart as for any other Service.
 fn endpoint(election: &LeaderElection, pod: &Pod, address: IpAddr) -> Endpoint {
-    let serving = pod.ready_since.is_some();
     Endpoint {
         addresses: vec![address.to_string()],
+        // Not that it is terminating: until another leads there is nobody else to go to, and each change costs proxies time.
         conditions: Some(EndpointConditions {
-            ready: Some(serving && !pod.terminating),
-            serving: Some(serving),
-            terminating: Some(pod.terminating),
+            ready: Some(pod.ready_since.is_some()),
+            ..EndpointConditions::default()
         }),
         node_name: pod.node.clone(),
         target_ref: Some(ObjectReference {
