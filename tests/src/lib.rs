@@ -3,6 +3,7 @@
 
 pub mod acts;
 pub mod attack;
+pub mod calls;
 pub mod candidate;
 pub mod cluster;
 mod command;

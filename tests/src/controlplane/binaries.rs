@@ -25,6 +25,8 @@ pub enum Binary {
     Kubectl,
     /// kubelet
     Kubelet,
+    /// kube-proxy
+    KubeProxy,
 }
 
 impl Binary {
@@ -37,6 +39,7 @@ impl Binary {
             Self::KubeScheduler => "kube-scheduler",
             Self::Kubectl => "kubectl",
             Self::Kubelet => "kubelet",
+            Self::KubeProxy => "kube-proxy",
         }
     }
 
@@ -86,6 +89,7 @@ impl Binary {
             Self::KubeScheduler => "k8s.io/kubernetes/cmd/kube-scheduler",
             Self::Kubectl => "k8s.io/kubernetes/cmd/kubectl",
             Self::Kubelet => "k8s.io/kubernetes/cmd/kubelet",
+            Self::KubeProxy => "k8s.io/kubernetes/cmd/kube-proxy",
         }
     }
 }

@@ -45,7 +45,7 @@ impl Binaries {
 }
 
 async fn packaged(package: &'static str, path: &'static str) -> Result<PathBuf> {
-    tokio::task::spawn_blocking(move || Packaged { package, path }.path()).await?
+    tokio::task::spawn_blocking(move || Packaged { package, with: &[], path }.path()).await?
 }
 
 async fn go(name: &'static str) -> Result<PathBuf> {

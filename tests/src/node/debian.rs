@@ -13,6 +13,8 @@ use crate::gobuild::{cache, lock, say};
 pub(super) struct Packaged {
     /// The package's name.
     pub(super) package: &'static str,
+    /// What it needs beside, that not every Debian has.
+    pub(super) with: &'static [&'static str],
     /// Where it puts the file, or the folder.
     pub(super) path: &'static str,
 }
@@ -23,19 +25,27 @@ impl Packaged {
     /// # Errors
     /// Where there is no apt, or the package can't be had; the message says what to install.
     pub(super) fn path(self) -> Result<PathBuf> {
+        Ok(self.below(&self.root()?))
+    }
+
+    /// The folder that has what the package puts into `/`, and what those do that it needs; as [`Packaged::path`].
+    pub(super) fn root(self) -> Result<PathBuf> {
         // Packages may share a path: busybox can be another's, and dynamic.
-        let installed = Path::new(self.path);
-        if installed.exists() && Path::new("/usr/share/doc").join(self.package).exists() {
-            return Ok(installed.to_owned());
+        if Path::new(self.path).exists() && Path::new("/usr/share/doc").join(self.package).exists() {
+            return Ok("/".into());
         }
         let folder = cache()?.join("debian").join(self.package);
-        let file = folder.join(self.path.trim_start_matches('/'));
+        let file = self.below(&folder);
         if file.exists() {
-            return Ok(file);
+            return Ok(folder);
         }
         self.fetch(&folder).with_context(|| format!("there is no {}: install package {}", self.path, self.package))?;
         ensure!(file.exists(), "package {} has no {}", self.package, self.path);
-        Ok(file)
+        Ok(folder)
+    }
+
+    fn below(self, root: &Path) -> PathBuf {
+        root.join(self.path.trim_start_matches('/'))
     }
 
     fn fetch(self, folder: &Path) -> Result<()> {
@@ -52,25 +62,33 @@ impl Packaged {
             let options = ["-qq", "-o", "APT::Sandbox::User=root"];
             run(Command::new("apt-get").args(options).args(arguments).current_dir(partial.path()))
         };
-        if apt(&["download", self.package]).is_err() {
+        let download = [&["download", self.package], self.with].concat();
+        if apt(&download).is_err() {
             // A machine that has just been made knows no packages, and one that has not been updated for long knows old ones.
             let folder = parent.join("lists");
             fs::create_dir_all(folder.join("partial"))?;
             let lists = format!("Dir::State::Lists={}", folder.display());
             apt(&["-o", &lists, "update"])?;
-            apt(&["-o", &lists, "download", self.package])?;
+            apt(&[&["-o", &lists], &download[..]].concat())?;
         }
-        let archive = downloaded(partial.path())?.context("apt-get downloaded nothing")?;
+        let archives = downloaded(partial.path())?;
+        ensure!(archives.len() > self.with.len(), "apt-get downloaded {archives:?} only");
         let content = partial.path().join("content");
-        run(Command::new("dpkg-deb").arg("-x").arg(archive).arg(&content))?;
+        for archive in archives {
+            run(Command::new("dpkg-deb").arg("-x").arg(archive).arg(&content))?;
+        }
         fs::rename(content, folder)?;
         Ok(())
     }
 }
 
-fn downloaded(folder: &Path) -> Result<Option<PathBuf>> {
+fn downloaded(folder: &Path) -> Result<Vec<PathBuf>> {
     let files = fs::read_dir(folder)?.collect::<Result<Vec<_>, _>>()?;
-    Ok(files.into_iter().map(|file| file.path()).find(|path| path.extension().is_some_and(|end| end == "deb")))
+    Ok(files
+        .into_iter()
+        .map(|file| file.path())
+        .filter(|path| path.extension().is_some_and(|end| end == "deb"))
+        .collect())
 }
 
 fn run(command: &mut Command) -> Result<()> {

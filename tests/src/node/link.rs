@@ -47,15 +47,27 @@ impl Drop for Link {
     }
 }
 
-/// A socket belongs to the namespace of the thread that makes it, for ever; the thread ends here.
-fn listen(namespace: &Path, address: SocketAddr) -> Result<TcpListener> {
+/// Does something on a thread in a network namespace. The sockets that it makes belong there for ever.
+///
+/// # Errors
+/// When there is no such namespace; the thread, when root may not enter it, and as `work`.
+pub fn inside<T: Send + 'static>(
+    namespace: &Path,
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<JoinHandle<Result<T>>> {
     let namespace = File::open(namespace)?;
-    let listening = thread::spawn(move || {
+    Ok(thread::spawn(move || {
         move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
+        work()
+    }))
+}
+
+fn listen(namespace: &Path, address: SocketAddr) -> Result<TcpListener> {
+    let listening = inside(namespace, move || {
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
-        anyhow::Ok(listener)
-    });
+        Ok(listener)
+    })?;
     listening.join().unwrap_or_else(|_| Err(anyhow::anyhow!("the listening thread panicked")))
 }
 

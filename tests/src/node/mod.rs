@@ -1,8 +1,9 @@
-//! A real node: kubelet, containerd and runc, in namespaces of their own on this machine. Nothing is mocked.
+//! A real node: kubelet, containerd and runc, if asked for kube-proxy, in namespaces of their own on this machine. Nothing
+//! is mocked.
 //!
-//! What is not there: a registry (images are made here and imported), DNS, kube-proxy (the service `kubernetes` has its
-//! address on the node itself), and a way from the API server to kubelet (`kubectl logs` and `exec` fail; the test looks for
-//! itself).
+//! What is not there: a registry (images are made here and imported), DNS, a way from the API server to kubelet (`kubectl logs`
+//! and `exec` fail; the test looks for itself), and, until [`Node::start_proxy`], a way to any Service but `kubernetes`, whose
+//! address is the node's own.
 
 mod binaries;
 mod debian;
@@ -10,11 +11,13 @@ mod image;
 mod link;
 mod memory;
 mod pods;
+mod proxy;
 mod settings;
 mod world;
 
 use std::fs;
-use std::path::Path;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -22,14 +25,17 @@ use anyhow::{Context as _, Result, bail, ensure};
 use k8s_openapi::api::core::v1 as core;
 use kube::Api;
 use rustix::process::geteuid;
+use tokio::sync::OnceCell;
 use tokio::time::{Instant, sleep};
 
 use self::binaries::Binaries;
 pub use self::image::Image;
 pub(crate) use self::image::architecture;
 use self::link::Link;
+pub use self::link::inside;
 pub use self::memory::Hog;
 pub use self::pods::container_status;
+pub use self::proxy::PACE;
 use self::world::World;
 use crate::controlplane::ControlPlane;
 use crate::process::Process;
@@ -44,6 +50,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 #[derive(Debug)]
 pub struct Node {
     // In the order of drop: nobody writes to the folder when it goes.
+    proxy: OnceCell<Process>,
     kubelet: Process,
     containerd: Process,
     _link: Link,
@@ -77,14 +84,17 @@ impl Node {
         let scratch = Scratch::new()?;
         let service = plane.service();
         let world = World::create(scratch.path(), &service.ip().to_string(), &binaries.busybox).await?;
-        let link = Link::open(&world.network(), service, plane.address())?;
+        // At each of the node's addresses: kube-proxy leads to another than that of the service.
+        let everywhere = SocketAddr::from((Ipv4Addr::UNSPECIFIED, service.port()));
+        let link = Link::open(&world.network(), everywhere, plane.address())?;
         let user = format!("system:node:{name}");
         let kubeconfig = plane.kubeconfig_as(&user, &["system:nodes"], &format!("https://{service}"))?;
         let folder = scratch.path();
         configure(folder, &binaries, world.cgroup())?;
         let containerd = containerd(folder, &binaries).wrapped(world.entrance());
         let kubelet = kubelet(folder, &binaries, name, &kubeconfig).wrapped(world.entrance());
-        let node = Node { kubelet, containerd, _link: link, world, name: name.to_owned(), binaries, scratch };
+        let proxy = OnceCell::new();
+        let node = Node { proxy, kubelet, containerd, _link: link, world, name: name.to_owned(), binaries, scratch };
         node.containerd.start()?;
         node.until_serving().await?;
         node.import(&pause(&node.binaries.busybox)).await?;
@@ -127,9 +137,14 @@ impl Node {
         self.world.init()
     }
 
+    /// Its network namespace, for [`inside`].
+    pub fn network(&self) -> PathBuf {
+        self.world.network()
+    }
+
     /// A busybox, for containers that need a shell.
     pub fn busybox(&self) -> Image {
-        let applets = ["sh", "sleep", "cat", "ls", "id", "touch", "test", "tail", "dd", "rm"];
+        let applets = ["sh", "sleep", "cat", "ls", "id", "touch", "test", "tail", "dd", "rm", "nc", "hostname"];
         Image {
             name: "busybox".to_owned(),
             entrypoint: vec!["/bin/sh".to_owned()],

@@ -1,6 +1,7 @@
 //! How containerd and kubelet are run.
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -39,7 +40,7 @@ BinaryName = "{runc}"
     )
 }
 
-/// Pods reach the node and each other, and nothing else.
+/// Pods reach the node and each other, and nothing else; by a Service, also themselves.
 pub(super) fn network() -> String {
     json!({
         "cniVersion": "1.0.0",
@@ -49,6 +50,7 @@ pub(super) fn network() -> String {
                 "type": "bridge",
                 "bridge": "cni0",
                 "isGateway": true,
+                "hairpinMode": true,
                 "ipMasq": false,
                 "ipam": {"type": "host-local", "subnet": "10.88.0.0/24", "routes": [{"dst": "0.0.0.0/0"}]},
             },
@@ -78,6 +80,21 @@ pub(super) fn kubelet(folder: &Path, cgroup: &str) -> String {
         "address": ADDRESS,
         "authentication": {"anonymous": {"enabled": true}, "webhook": {"enabled": false}},
         "authorization": {"mode": "AlwaysAllow"},
+    })
+    .to_string()
+}
+
+/// On the machine it changes nothing but its own network: how many connections there may be is said for all networks
+/// together. An answer comes back by the node, whatever the bridge of the pods does.
+pub(super) fn proxy(name: &str, kubeconfig: &Path, pace: Duration) -> String {
+    json!({
+        "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
+        "kind": "KubeProxyConfiguration",
+        "mode": "nftables",
+        "hostnameOverride": name,
+        "clientConnection": {"kubeconfig": kubeconfig},
+        "conntrack": {"maxPerCore": 0},
+        "nftables": {"masqueradeAll": true, "minSyncPeriod": format!("{}ms", pace.as_millis())},
     })
     .to_string()
 }

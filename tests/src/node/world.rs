@@ -7,6 +7,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -86,6 +87,14 @@ impl World {
         ["nsenter", "--target", &target, "--net", "--mount", "--pid", "--", "setpriv", "--pdeathsig", "KILL", "--"]
             .map(str::to_owned)
             .to_vec()
+    }
+
+    /// A program in here that ends soon.
+    pub(super) fn command(&self, program: PathBuf) -> Command {
+        let entrance = self.entrance();
+        let mut command = Command::new(&entrance[0]);
+        command.args(&entrance[1..]).arg(program).stdin(Stdio::null());
+        command
     }
 
     /// A path in here, as it is seen from outside.

@@ -14,5 +14,7 @@ mod probe;
 mod processes;
 mod rights;
 mod stage;
+mod traffic;
 mod uninstall;
+mod watched;
 mod workloads;

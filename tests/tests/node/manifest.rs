@@ -124,6 +124,17 @@ pub(crate) fn injected(manifest: &mut Value) {
     strip(&mut manifest["spec"]["template"]["spec"]);
 }
 
+/// The same pods, each of which says its name to whoever connects to it; the chart's policy adds their agents.
+pub(crate) fn serving(manifest: &mut Value) {
+    let pod = &mut manifest["spec"]["template"]["spec"];
+    strip(pod);
+    let script = format!("trap exit TERM; nc -ll -p {SERVED} -e hostname & wait");
+    pod["containers"][0]["command"] = json!(["sh", "-c", script]);
+}
+
+/// Where [`serving`] pods do.
+pub(crate) const SERVED: u16 = 8080;
+
 /// The same pods on the network of their node, whose name they share.
 pub(crate) fn on_host_network(manifest: &mut Value) {
     manifest["spec"]["template"]["spec"]["hostNetwork"] = json!(true);
