@@ -66,7 +66,10 @@ async fn the_leader_and_a_standby_say_who_leads() {
     assert!((3.0..=5.0).contains(&left), "{others}");
     let asked = get(address, "/isLeader").await.unwrap();
     assert_eq!((asked.status, asked.json().unwrap()["name"].as_str()), (503, Some("a-0")));
-    assert_eq!(get(address, "/elsewhere").await.unwrap().status, 404);
+    for path in ["/elsewhere", "/leader/", "/sse/?a=b"] {
+        let answer = get(address, path).await.unwrap();
+        assert_eq!((answer.status, answer.json().unwrap()["name"].as_str()), (200, Some("a-0")), "{path}");
+    }
 }
 
 /// A leader that says nothing any more is named for as long as it may act, and then nobody is.
