@@ -6,7 +6,7 @@ use std::rc::Rc;
 use elector_agent::driver::{self, Campaign};
 use elector_agent::identity::{self, Sources};
 use elector_agent::status::{self, Author, Claim, StatusFiles};
-use elector_agent::{connect, nonce};
+use elector_agent::{clock, connect, nonce};
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::unistd::gethostname;
@@ -126,7 +126,8 @@ async fn prepare(settings: Settings, claim: Claim) -> Result<Prepared, Failure> 
         lease: lease.clone(),
         start: start.clone(),
     };
-    let beside = Beside::start(beside, &author, claim.beside(".acquired")).map_err(configuration)?;
+    let now = clock::now().map_err(internal)?;
+    let beside = Beside::start(beside, &author, claim.beside(".acquired"), now).map_err(configuration)?;
     let beside = Rc::new(beside);
     let publication = claim.sign(author, boot_id).map_err(configuration)?;
     let files = Announced { publication, beside: Rc::clone(&beside) };

@@ -261,6 +261,15 @@ impl Candidate {
     pub fn cpu_time(&self) -> Result<Duration> {
         Ok(cpu_time(self.supervisor()?)? + cpu_time(self.electing()?)?)
     }
+
+    /// Resident memory of its processes, in KiB; what they share counts twice.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn resident(&self) -> Result<u64> {
+        Ok(resident(self.supervisor()?)? + resident(self.electing()?)?)
+    }
+
     /// When the status file that is there was made.
     ///
     /// # Errors
@@ -276,6 +285,12 @@ fn cpu_time(id: Pid) -> Result<Duration> {
     // In hundredths of a second on any Linux: in user mode, and in the kernel.
     let ticks = fields[11].parse::<u64>()? + fields[12].parse::<u64>()?;
     Ok(Duration::from_millis(10 * ticks))
+}
+
+fn resident(id: Pid) -> Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{}/status", id.as_raw_nonzero()))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS in a process's status")?;
+    Ok(line.trim().trim_end_matches(" kB").parse()?)
 }
 
 fn path(path: &Path) -> Result<&str> {

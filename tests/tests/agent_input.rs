@@ -178,6 +178,10 @@ async fn what_the_app_cannot_be_told_or_asked() {
         setup.refuses(&[("HEALTH_PERIOD_SECONDS", number)], &["--health-period-seconds"]).await.unwrap();
         setup.refuses(&[("HOOK_TIMEOUT_SECONDS", number)], &["--hook-timeout-seconds"]).await.unwrap();
     }
+    for setting in ["ON_ACQUIRED", "ON_LOST"] {
+        let words = [setting, "has quotes", "name a script that does the work"];
+        setup.refuses(&[(setting, r#"sh -c "touch /tmp/leads""#)], &words).await.unwrap();
+    }
     let exec = ["exec", "--", "true"].map(str::to_owned);
     let said = setup.refusal(&[("ON_ACQUIRED", "/bin/true")], &exec).await.unwrap();
     assert!(said.contains("the command is what is run and ended"), "{said}");

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -42,7 +43,7 @@ impl Health {
     /// Looks for ever, and says whether to leave the Lease to others. An app is ill until it was seen well.
     pub(super) async fn watch(self, gate: watch::Sender<Option<Duration>>) {
         let mut failures = self.failure_threshold - 1;
-        let mut eye = Eye { sign: self.sign, looking: None };
+        let mut eye = Eye::of(self.sign);
         loop {
             match eye.look().await {
                 Ok(()) => {
@@ -64,37 +65,67 @@ impl Health {
     }
 }
 
-struct Eye {
-    sign: Sign,
-    /// A look at a file that has not come back yet.
-    looking: Option<JoinHandle<io::Result<()>>>,
+/// What is looked at, by what may hang: a volume, or a DNS server.
+enum Eye {
+    File(PathBuf, Aside<()>),
+    Url(Uri, Aside<Vec<SocketAddr>>),
 }
 
 impl Eye {
-    async fn look(&mut self) -> io::Result<()> {
-        match &self.sign {
-            // A volume may hang, and no more than one thread with it.
-            Sign::File(path) => {
-                let path = path.clone();
-                let looking = self.looking.get_or_insert_with(|| spawn_blocking(move || fs::metadata(path).map(drop)));
-                let seen = timeout(PATIENCE, looking).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?;
-                self.looking = None;
-                seen.map_err(io::Error::other)?
-            }
-            Sign::Url(uri) => match timeout(PATIENCE, get(uri)).await {
-                Ok(Ok(status)) if (200..400).contains(&status.as_u16()) => Ok(()),
-                Ok(Ok(status)) => Err(io::Error::other(format!("answered {status}"))),
-                Ok(Err(error)) => Err(error),
-                Err(_) => Err(io::ErrorKind::TimedOut.into()),
-            },
+    fn of(sign: Sign) -> Eye {
+        match sign {
+            Sign::File(path) => Eye::File(path, Aside::idle()),
+            Sign::Url(uri) => Eye::Url(uri, Aside::idle()),
         }
+    }
+
+    async fn look(&mut self) -> io::Result<()> {
+        let look = async {
+            match self {
+                Eye::File(path, aside) => {
+                    let path = path.clone();
+                    aside.done(move || fs::metadata(path).map(drop)).await
+                }
+                Eye::Url(uri, aside) => match get(uri, aside).await? {
+                    status if (200..400).contains(&status.as_u16()) => Ok(()),
+                    status => Err(io::Error::other(format!("answered {status}"))),
+                },
+            }
+        };
+        timeout(PATIENCE, look).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
     }
 }
 
-async fn get(uri: &Uri) -> io::Result<StatusCode> {
+/// Work on a thread of its own. One that hangs is waited for by the next look too: no more than one thread hangs with it.
+struct Aside<T> {
+    running: Option<JoinHandle<io::Result<T>>>,
+}
+
+impl<T: Send + 'static> Aside<T> {
+    fn idle() -> Aside<T> {
+        Aside { running: None }
+    }
+
+    /// What `work` returns, or the same work that was begun earlier and not waited for to its end.
+    async fn done(&mut self, work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+        let done = self.running.get_or_insert_with(|| spawn_blocking(work)).await;
+        self.running = None;
+        done.map_err(io::Error::other)?
+    }
+}
+
+async fn get(uri: &Uri, aside: &mut Aside<Vec<SocketAddr>>) -> io::Result<StatusCode> {
     let authority = uri.authority().ok_or(io::ErrorKind::InvalidInput)?;
     let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-    let stream = TcpStream::connect((host, authority.port_u16().unwrap_or(80))).await?;
+    let port = authority.port_u16().unwrap_or(80);
+    let addresses = match host.parse::<IpAddr>() {
+        Ok(address) => vec![SocketAddr::new(address, port)],
+        Err(_) => {
+            let host = host.to_owned();
+            aside.done(move || Ok((host, port).to_socket_addrs()?.collect())).await?
+        }
+    };
+    let stream = TcpStream::connect(&*addresses).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
     let request = Request::get(uri.path_and_query().map_or("/", |path| path.as_str()))
         .header(header::HOST, authority.as_str())
@@ -105,4 +136,28 @@ async fn get(uri: &Uri) -> io::Result<StatusCode> {
     // What it ends with, the answer tells as well.
     tokio::spawn(connection);
     sender.send_request(request).await.map(|answer| answer.status()).map_err(io::Error::other)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use futures::FutureExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_look_that_hangs_is_waited_for_and_takes_no_second_thread() {
+        let (answer, answers) = mpsc::channel();
+        let mut aside = Aside::idle();
+        let hangs = aside.done(move || answers.recv().map_err(io::Error::other));
+        assert!(hangs.now_or_never().is_none());
+        for _ in 0..100 {
+            let second = aside.done(|| Err(io::Error::other("a second thread")));
+            assert!(second.now_or_never().is_none());
+        }
+        answer.send(7).unwrap();
+        assert_eq!(aside.done(|| Err(io::Error::other("a second thread"))).await.unwrap(), 7);
+        assert_eq!(aside.done(|| Ok(8)).await.unwrap(), 8);
+    }
 }

@@ -70,9 +70,9 @@ impl Beside {
     ///
     /// # Errors
     /// If an address cannot be listened on.
-    pub(crate) fn start(wanted: Wanted, author: &Author, marker: PathBuf) -> Result<Beside, ListenError> {
+    pub(crate) fn start(wanted: Wanted, author: &Author, marker: PathBuf, now: Now) -> Result<Beside, ListenError> {
         let Wanted { addresses, hooks, health } = wanted;
-        let (standing, receiver) = watch::channel(Standing::new(author.clone()));
+        let (standing, receiver) = watch::channel(Standing::new(author.clone(), now));
         let metrics = addresses.observe.map(|_| Arc::new(Metrics::new(&author.lease)));
         let servers = Servers::listen(addresses, &receiver, metrics.as_ref())?;
         let gate = health.map(|health| {

@@ -26,8 +26,8 @@ pub(crate) struct Standing {
     pub(crate) transitions: u32,
     /// What keeps this candidate from contending, in a word.
     pub(crate) trouble: Option<&'static str>,
-    /// When the election's loop has last turned.
-    pub(crate) turned_at: Option<Duration>,
+    /// When the election's loop has last turned; before the first time, since when it should.
+    pub(crate) turned_at: Duration,
     over: bool,
 }
 
@@ -91,7 +91,7 @@ impl Answer {
 }
 
 impl Standing {
-    pub(crate) fn new(author: Author) -> Standing {
+    pub(crate) fn new(author: Author, now: Now) -> Standing {
         Standing {
             author,
             own: None,
@@ -100,7 +100,7 @@ impl Standing {
             has_seen: false,
             transitions: 0,
             trouble: None,
-            turned_at: None,
+            turned_at: now.moment.boottime,
             over: false,
         }
     }
@@ -122,7 +122,7 @@ impl Standing {
         self.has_seen |= sight.holder.is_some();
         self.transitions = sight.transitions;
         self.trouble = sight.trouble;
-        self.turned_at = Some(now.moment.boottime);
+        self.turned_at = now.moment.boottime;
     }
 
     pub(crate) fn lead(&mut self, tenure: &Tenure, now: Now) {
@@ -214,13 +214,14 @@ mod tests {
     }
 
     fn standing() -> Standing {
-        Standing::new(Author {
+        let author = Author {
             hostname: "host".to_owned(),
             identity: "a-0_uid".to_owned(),
             namespace: "shop".to_owned(),
             lease: "billing".to_owned(),
             start: "nonce".to_owned(),
-        })
+        };
+        Standing::new(author, at(0))
     }
 
     fn sight(holder: Option<&str>) -> Sight<'_> {

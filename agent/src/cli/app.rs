@@ -18,7 +18,7 @@ pub(crate) struct AppOptions {
     /// Where to serve /metrics, /healthz and /readyz, such as [::]:4041 [default: nowhere]
     #[arg(long, env = "OBSERVE_ADDRESS", value_name = "ADDRESS")]
     observe_address: Option<SocketAddr>,
-    /// A program that is run when this pod begins to lead, with its arguments, separated by spaces; without a shell
+    /// A program that is run when this pod begins to lead, with its arguments, separated by spaces; without a shell, and so without quotes
     #[arg(long, env = "ON_ACQUIRED", value_name = "COMMAND")]
     on_acquired: Option<String>,
     /// The same for when it no longer leads
@@ -53,6 +53,16 @@ pub(crate) enum Error {
     /// No address that can be asked.
     #[error("HEALTH_URL {0:?} is no URL such as http://127.0.0.1:8080/healthz; https is not spoken")]
     Url(String),
+    /// Words that only a shell would understand.
+    #[error(
+        "{setting} {command:?} has quotes, and no shell reads them: keep them out, or name a script that does the work"
+    )]
+    Quotes {
+        /// The setting.
+        setting: &'static str,
+        /// As given.
+        command: String,
+    },
 }
 
 impl AppOptions {
@@ -60,19 +70,17 @@ impl AppOptions {
     pub(super) fn wanted(&self) -> Result<Wanted, Error> {
         Ok(Wanted {
             addresses: Addresses { app: self.http_address, observe: self.observe_address },
-            hooks: self.hooks(),
+            hooks: self.hooks()?,
             health: self.health()?,
         })
     }
 
-    fn hooks(&self) -> Option<Hooks> {
-        let words = |command: &Option<String>| -> Vec<String> {
-            command.iter().flat_map(|command| command.split_whitespace()).map(str::to_owned).collect()
-        };
-        let (on_acquired, on_lost) = (words(&self.on_acquired), words(&self.on_lost));
+    fn hooks(&self) -> Result<Option<Hooks>, Error> {
+        let on_acquired = words("ON_ACQUIRED", self.on_acquired.as_deref())?;
+        let on_lost = words("ON_LOST", self.on_lost.as_deref())?;
         let timeout = Duration::from_secs(self.hook_timeout_seconds.into());
         let any = !on_acquired.is_empty() || !on_lost.is_empty();
-        any.then_some(Hooks { on_acquired, on_lost, timeout })
+        Ok(any.then_some(Hooks { on_acquired, on_lost, timeout }))
     }
 
     fn health(&self) -> Result<Option<Health>, Error> {
@@ -89,6 +97,15 @@ impl AppOptions {
             grace: Duration::from_secs(self.health_grace_seconds.into()),
         }))
     }
+}
+
+/// A program and its arguments. Quotes would be split as all else, which nobody means who writes them.
+fn words(setting: &'static str, command: Option<&str>) -> Result<Vec<String>, Error> {
+    let command = command.unwrap_or_default();
+    if command.contains(['\'', '"']) {
+        return Err(Error::Quotes { setting, command: command.to_owned() });
+    }
+    Ok(command.split_whitespace().map(str::to_owned).collect())
 }
 
 fn parsed(url: &str) -> Option<Uri> {
@@ -124,6 +141,16 @@ mod tests {
         assert_eq!(hooks.on_acquired, ["/bin/up", "one", "two"]);
         assert_eq!(hooks.on_lost, ["/bin/down"]);
         assert_eq!(hooks.timeout, Duration::from_secs(30));
+    }
+
+    #[test]
+    fn quotes_are_for_a_shell_and_refused() {
+        for (setting, flag) in [("ON_ACQUIRED", "--on-acquired"), ("ON_LOST", "--on-lost")] {
+            for command in [r#"sh -c "touch /tmp/a""#, "echo it's", "'/bin/up'"] {
+                let refused = wanted(&[flag, command]).unwrap_err().to_string();
+                assert!(refused.starts_with(setting) && refused.contains("name a script"), "{command}: {refused}");
+            }
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result};
+use elector_tests::attack::{Cut, Relay};
 use elector_tests::candidate::{AgentOptions, Candidate};
 use elector_tests::controlplane::ControlPlane;
 use elector_tests::figures::{is_measured, rounds};
@@ -66,7 +67,10 @@ async fn the_leader_and_a_standby_say_who_leads() {
     assert!((3.0..=5.0).contains(&left), "{others}");
     let asked = get(address, "/isLeader").await.unwrap();
     assert_eq!((asked.status, asked.json().unwrap()["name"].as_str()), (503, Some("a-0")));
-    assert_eq!(get(address, "/elsewhere").await.unwrap().status, 404);
+    for path in ["/elsewhere", "/leader/", "/sse/?a=b"] {
+        let answer = get(address, path).await.unwrap();
+        assert_eq!((answer.status, answer.json().unwrap()["name"].as_str()), (200, Some("a-0")), "{path}");
+    }
 }
 
 /// A leader that says nothing any more is named for as long as it may act, and then nobody is.
@@ -184,6 +188,37 @@ async fn metrics_tell_leading_and_losing_and_what_it_costs() {
     second.leads_within(TAKEOVER).await.unwrap();
     let (_, text) = observed(&second, "/metrics").await.unwrap();
     assert_eq!(sample(&text, r#"leader_elector_acquisitions_total{name="a",cause="expired"}"#).unwrap(), 1.0);
+}
+
+/// Its network loses each connection once.
+#[tokio::test]
+async fn a_watch_that_fails_is_counted_and_costs_no_tenure() {
+    let namespace = namespace("metrics-watch").await.unwrap();
+    let server = ControlPlane::shared().await.unwrap().url();
+    let relay = Relay::to(server.strip_prefix("https://").unwrap().parse().unwrap()).await.unwrap();
+    let options = AgentOptions {
+        environment: vec![(OBSERVE.0.to_owned(), OBSERVE.1.to_owned())],
+        server: Some(format!("https://{}", relay.address())),
+        ..AgentOptions::default()
+    };
+    let leader = Candidate::start(&namespace, "a", "a-0", &options).await.unwrap();
+    leader.leads_within(START).await.unwrap();
+    let since = leader.leads_since().unwrap();
+    let restarts = async || {
+        let (_, text) = observed(&leader, "/metrics").await.unwrap();
+        sample(&text, r#"leader_elector_watch_restarts_total{name="a"}"#).unwrap()
+    };
+    assert_eq!(restarts().await, 0.0);
+    relay.cut(Cut::Reset);
+    let begun = Instant::now();
+    while restarts().await == 0.0 {
+        assert!(begun.elapsed() < START, "{}", leader.log());
+        sleep(Duration::from_millis(10)).await;
+    }
+    // Longer than the renew deadline.
+    sleep(Duration::from_secs(4)).await;
+    assert_eq!(restarts().await, 1.0, "{}", leader.log());
+    assert_eq!(leader.leads_since().unwrap(), since);
 }
 
 #[tokio::test]

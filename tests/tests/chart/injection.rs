@@ -86,6 +86,22 @@ async fn it_adds_what_the_agent_prints_for_pasting() {
     assert_eq!(injected["spec"], pasted["spec"]);
 }
 
+/// What kubelet makes of them is what it makes of any field of a pod.
+#[tokio::test]
+async fn the_pods_annotations_are_settings_of_the_agent() {
+    let namespace = restricted("annotated").await.unwrap();
+    let settings = ["HTTP_ADDRESS", "OBSERVE_ADDRESS", "HEALTH_URL"];
+    let annotation = |setting: &str| format!("leader-elector.io/{}", setting.to_lowercase().replace('_', "-"));
+    let pod = created(&namespace, &pod()).await.unwrap();
+    let agent = &pod["spec"]["initContainers"][0];
+    let from_annotations = agent["env"].as_array().unwrap().iter().filter_map(|variable| {
+        let path = variable["valueFrom"]["fieldRef"]["fieldPath"].as_str()?;
+        Some((variable["name"].as_str()?, path.strip_prefix("metadata.annotations['")?.strip_suffix("']")?.to_owned()))
+    });
+    let expected = settings.map(|setting| (setting, annotation(setting)));
+    assert_eq!(from_annotations.collect::<Vec<_>>(), expected);
+}
+
 #[tokio::test]
 async fn it_comes_first_and_all_others_see_the_file_and_only_it_has_its_token() {
     let namespace = restricted("others").await.unwrap();

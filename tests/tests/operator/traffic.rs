@@ -26,14 +26,14 @@ const SWITCH: Duration = Duration::from_secs(1);
 const SWITCH_ALONE: Duration = Duration::from_millis(100);
 
 /// What is asked for, beside short timings.
-fn with_service(name: &str) -> Value {
+pub(crate) fn with_service(name: &str) -> Value {
     let mut spec = short_timings();
     spec["leaderService"] = json!({"name": name, "ports": [{"port": 80, "targetPort": 8080}]});
     spec
 }
 
 /// Reports the address of a pod as a kubelet does.
-async fn set_address(namespace: &Namespace<'_>, pod: &str, address: &str) -> Result<()> {
+pub(crate) async fn set_address(namespace: &Namespace<'_>, pod: &str, address: &str) -> Result<()> {
     namespace.patch_pod_status(pod, json!({"podIP": address, "podIPs": [{"ip": address}]})).await.map(drop)
 }
 
@@ -44,7 +44,7 @@ async fn reached(namespace: &Namespace<'_>, service: &str) -> Result<Vec<String>
     Ok(slices.into_iter().flat_map(|slice| slice.endpoints).flat_map(|endpoint| endpoint.addresses).collect())
 }
 
-async fn until_reached(namespace: &Namespace<'_>, service: &str, addresses: &[&str]) -> Result<()> {
+pub(crate) async fn until_reached(namespace: &Namespace<'_>, service: &str, addresses: &[&str]) -> Result<()> {
     let begun = Instant::now();
     loop {
         let seen = reached(namespace, service).await?;

@@ -33,7 +33,9 @@ struct Listening {
 pub(super) fn router(standing: Receiver) -> Router {
     let listening = Listening { standing: standing.clone(), places: Arc::new(Semaphore::new(LISTENERS)) };
     let changes = Router::new().route("/sse", get(changes)).with_state(listening);
-    Router::new().route("/", get(leader)).route("/isLeader", get(is_leader)).with_state(standing).merge(changes)
+    let answers = Router::new().route("/isLeader", get(is_leader));
+    // As the sidecars that were there before: their clients may ask by any path.
+    answers.fallback(get(leader)).with_state(standing).merge(changes)
 }
 
 async fn leader(State(standing): State<Receiver>) -> Response {

@@ -45,7 +45,7 @@ async fn show(State(Observed { standing, metrics }): State<Observed>) -> Respons
 /// leads.
 async fn healthz(State(Observed { standing, .. }): State<Observed>) -> (StatusCode, &'static str) {
     let turned_at = standing.borrow().turned_at;
-    let late = clock::now().is_ok_and(|now| turned_at.is_some_and(|at| now.moment.boottime > at + PULSE));
+    let late = clock::now().is_ok_and(|now| now.moment.boottime > turned_at + PULSE);
     if late { (StatusCode::SERVICE_UNAVAILABLE, "hangs") } else { (StatusCode::OK, "ok") }
 }
 
@@ -67,7 +67,11 @@ mod tests {
 
     use super::*;
 
-    async fn asked(turned: Duration, sight: Sight<'_>) -> [(StatusCode, &'static str); 2] {
+    const NOTHING: Sight<'_> =
+        Sight { holder: None, transitions: 0, age: Duration::ZERO, expires_in: Duration::ZERO, trouble: None };
+
+    /// By a process that began and has turned so long ago, or never.
+    async fn asked(began: Duration, turned: Option<(Duration, Sight<'_>)>) -> [(StatusCode, &'static str); 2] {
         let author = Author {
             hostname: String::new(),
             identity: "a".to_owned(),
@@ -75,10 +79,15 @@ mod tests {
             lease: "a".to_owned(),
             start: String::new(),
         };
-        let mut standing = Standing::new(author);
-        let mut now = clock::now().unwrap();
-        now.moment.boottime -= turned;
-        standing.see(&sight, now);
+        let ago = |time: Duration| {
+            let mut now = clock::now().unwrap();
+            now.moment.boottime -= time;
+            now
+        };
+        let mut standing = Standing::new(author, ago(began));
+        if let Some((turned, sight)) = turned {
+            standing.see(&sight, ago(turned));
+        }
         let (_sender, standing) = watch::channel(standing);
         let observed = Observed { standing, metrics: Arc::new(Metrics::new("a")) };
         [healthz(State(observed.clone())).await, readyz(State(observed)).await]
@@ -86,15 +95,21 @@ mod tests {
 
     #[tokio::test]
     async fn a_loop_that_does_not_turn_is_to_be_restarted_and_trouble_is_not() {
-        let sight =
-            Sight { holder: Some(""), transitions: 0, age: Duration::ZERO, expires_in: Duration::ZERO, trouble: None };
-        let (ok, late) = (Duration::ZERO, PULSE + Duration::from_secs(1));
-        let unavailable = StatusCode::SERVICE_UNAVAILABLE;
-        assert_eq!(asked(ok, sight).await, [(StatusCode::OK, "ok"); 2]);
-        assert_eq!(asked(late, sight).await[0], (unavailable, "hangs"));
+        let (now, late) = (Duration::ZERO, PULSE + Duration::from_secs(1));
+        let (ok, unavailable) = ((StatusCode::OK, "ok"), StatusCode::SERVICE_UNAVAILABLE);
+        let sight = Sight { holder: Some(""), ..NOTHING };
+        assert_eq!(asked(late, Some((now, sight))).await, [ok; 2]);
+        assert_eq!(asked(late, Some((late, sight))).await[0], (unavailable, "hangs"));
         let trouble = Sight { trouble: Some("Unreachable"), ..sight };
-        assert_eq!(asked(ok, trouble).await, [(StatusCode::OK, "ok"), (unavailable, "Unreachable")]);
-        let nothing = Sight { holder: None, ..sight };
-        assert_eq!(asked(ok, nothing).await, [(StatusCode::OK, "ok"), (unavailable, "NoLeaseSeen")]);
+        assert_eq!(asked(late, Some((now, trouble))).await, [ok, (unavailable, "Unreachable")]);
+        assert_eq!(asked(late, Some((now, NOTHING))).await, [ok, (unavailable, "NoLeaseSeen")]);
+    }
+
+    #[tokio::test]
+    async fn a_loop_that_never_turns_is_found_too() {
+        let (now, late) = (Duration::ZERO, PULSE + Duration::from_secs(1));
+        let unavailable = StatusCode::SERVICE_UNAVAILABLE;
+        assert_eq!(asked(now, None).await, [(StatusCode::OK, "ok"), (unavailable, "NoLeaseSeen")]);
+        assert_eq!(asked(late, None).await[0], (unavailable, "hangs"));
     }
 }
