@@ -14,13 +14,13 @@ use crate::page::{Page, code};
 use crate::tables::options;
 
 const INSTALLING: &str = "docs/installing.md";
-const LEARNING: &str = "docs/how-the-app-learns.md";
+pub(crate) const LEARNING: &str = "docs/how-the-app-learns.md";
 
 fn yaml(page: &str, mark: &str) -> Result<String> {
     Ok(Page::read(page)?.block(mark, "yaml")?.to_owned())
 }
 
-fn manifest(page: &str, mark: &str) -> Result<Value> {
+pub(crate) fn manifest(page: &str, mark: &str) -> Result<Value> {
     Ok(serde_yaml_ng::from_str(&yaml(page, mark)?)?)
 }
 
@@ -46,6 +46,7 @@ async fn the_manifests_are_accepted_by_an_api_server() {
         (INSTALLING, "## Rights", "lease.coordination.k8s.io/billing created"),
         (LEARNING, "<!-- check:", "deployment.apps/billing created"),
         (LEARNING, "<!-- exec:", "deployment.apps/billing created"),
+        (LEARNING, "## Service", "leaderelection.leader-elector.io/billing created"),
     ] {
         let dry_run = ["-n", namespace.name(), "apply", "--dry-run=server", "-f", "-"];
         let said = kubectl(&kubeconfig, &dry_run, &yaml(page, mark).unwrap()).await.unwrap();
