@@ -17,6 +17,7 @@ use elector_tests::operators::{active, contended};
 use elector_tests::programs::Programs;
 use kube::CustomResourceExt as _;
 use serde_json::{Value, json};
+use tokio::task::spawn_blocking;
 
 use crate::examples::{SOON, START};
 use crate::page::{Page, assert_same, code, plain};
@@ -117,6 +118,34 @@ async fn commands_of_the_plugin_are_those_of_its_help() {
     let documented = table.iter().flat_map(|row| code(&row[0])).filter(|code| !code.starts_with('-'));
     let documented = documented.map(|code| code.split(' ').next().unwrap_or_default().to_owned());
     assert_same(heading, documented.collect(), commands(plugin).unwrap());
+}
+
+/// What stands at the beginning of lines, and the heads of tables.
+fn headings(status: &str) -> Vec<String> {
+    let heads = |line: &str| line.starts_with("  ") && line.chars().all(|letter| !letter.is_lowercase());
+    let names = status.lines().filter_map(|line| match line.split_once(':') {
+        Some((name, _)) if !line.starts_with(' ') => Some(name.to_owned()),
+        _ if heads(line) => {
+            Some(line.split("  ").map(str::trim).filter(|name| !name.is_empty()).collect::<Vec<_>>().join("|"))
+        }
+        _ => None,
+    });
+    names.collect()
+}
+
+#[tokio::test]
+async fn the_sample_of_a_status_has_what_the_plugin_prints() {
+    let (namespace, _election, _candidates) = contended("docs-status").await.unwrap();
+    let mut plugin = Command::new(&Programs::built().await.unwrap().plugin);
+    plugin.env_clear().env("KUBECONFIG", namespace.cluster().kubeconfig());
+    plugin.args(["status", "billing", "-n", namespace.name()]);
+    let output = spawn_blocking(move || plugin.output()).await.unwrap().unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let page = Page::read("docs/operating.md").unwrap();
+    let (_, sample) = page.text.split_once("\n$ kubectl election status billing\n").unwrap();
+    let sample = sample.split("\n$ ").next().unwrap();
+    assert_eq!(headings(sample), headings(&printed), "{printed}");
+    assert!(headings(sample).contains(&"HOLDER|TENURE|FROM|UNTIL|LASTED|REASON".to_owned()), "{sample}");
 }
 
 /// Paths of what a schema describes down to lists and maps, with their defaults.
