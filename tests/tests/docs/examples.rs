@@ -16,11 +16,11 @@ use elector_tests::process::Process;
 use elector_tests::programs::Programs;
 use elector_tests::scratch::Scratch;
 use rustix::process::{Signal, kill_process};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 
-use crate::page::root;
+use crate::page::{Page, assert_same, code, plain, root};
 
 /// Until an agent leads.
 pub(crate) const START: Duration = Duration::from_secs(5);
@@ -265,8 +265,25 @@ async fn hooks_are_run_at_the_beginning_and_at_the_end() {
     agent.leads_within(START).await.unwrap();
     let acquired = format!("true, token {}", agent.report().unwrap().fencing_token);
     until_logged(&agent, std::slice::from_ref(&acquired), HEARD).await.unwrap();
+    assert_files_are_those_of_the_reference(&agent).unwrap();
     agent.process().terminate().unwrap();
     until_logged(&agent, &[acquired, "false".to_owned()], HEARD).await.unwrap();
+}
+
+/// Of a leader with hooks: there are no others.
+fn assert_files_are_those_of_the_reference(agent: &Candidate) -> Result<()> {
+    let heading = "Files of the agent";
+    let table = Page::read("docs/reference.md")?.table(heading)?;
+    let status_file = agent.status_file();
+    let folder = status_file.parent().context("a file is in a folder")?;
+    let names = fs::read_dir(folder)?.map(|file| Ok(text(file?.file_name())?)).collect::<Result<Vec<String>>>()?;
+    let real = names.into_iter().filter(|name| name.starts_with("leader_status")).collect();
+    assert_same(heading, table.iter().map(|row| plain(&row[0])).collect(), real);
+    let report: Value = serde_json::from_str(&fs::read_to_string(folder.join("leader_status.json"))?)?;
+    let row = table.iter().find(|row| plain(&row[0]) == "leader_status.json").context("it has a row")?;
+    let fields = code(&row[1]);
+    ensure!(!fields.is_empty() && fields.iter().all(|field| report.get(field).is_some()), "{fields:?}: {report}");
+    Ok(())
 }
 
 /// Waits until what an agent runs has said this, and nothing else, in the agent's log.

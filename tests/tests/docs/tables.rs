@@ -120,6 +120,49 @@ async fn commands_of_the_plugin_are_those_of_its_help() {
     assert_same(heading, documented.collect(), commands(plugin).unwrap());
 }
 
+/// The spellings of each option of a command: `-o` and `--output`, say.
+fn spellings(program: &Path, command: &str) -> Result<Vec<BTreeSet<String>>> {
+    let help = help(program, &[command])?;
+    let options = help.lines().filter_map(|line| line.trim_start().strip_prefix('-'));
+    let spellings = options.map(|option| {
+        let words = format!("-{option}");
+        words.split([' ', ',']).filter(|word| word.starts_with('-')).map(str::to_owned).collect()
+    });
+    Ok(spellings.filter(|spellings: &BTreeSet<String>| !spellings.contains("--help")).collect())
+}
+
+/// What in a text of options is one: `-o` of `[-o json|yaml]`.
+fn flags(text: &str) -> Vec<String> {
+    let words =
+        code(text).into_iter().flat_map(|code| code.split([' ', '[', ']']).map(str::to_owned).collect::<Vec<_>>());
+    words.filter(|word| word.starts_with('-')).collect()
+}
+
+/// Each may be written in either way, once.
+#[tokio::test]
+async fn flags_of_the_plugin_are_those_of_its_help() {
+    let plugin = &Programs::built().await.unwrap().plugin;
+    let page = Page::read("docs/operating.md").unwrap();
+    let of_all = page.text.lines().find_map(|line| line.strip_prefix("All take ")?.split_once(". ")).unwrap().0;
+    let mut documented = Vec::new();
+    for row in page.table("kubectl election").unwrap() {
+        let named = code(&row[0]).into_iter().filter(|code| !code.starts_with('-'));
+        for command in named.map(|code| code.split(' ').next().unwrap_or_default().to_owned()) {
+            let all = [of_all, &row[0], &row[1]].map(flags).concat();
+            documented.extend(all.into_iter().map(|flag| (command.clone(), flag)));
+        }
+    }
+    let mut real = Vec::new();
+    for command in commands(plugin).unwrap() {
+        for spellings in spellings(plugin, &command).unwrap() {
+            let of_command = |flag: &&String| documented.contains(&(command.clone(), (*flag).clone()));
+            let flag = spellings.iter().find(of_command).or(spellings.first()).unwrap();
+            real.push((command.clone(), flag.clone()));
+        }
+    }
+    assert_same("kubectl election", documented, real);
+}
+
 /// What stands at the beginning of lines, and the heads of tables.
 fn headings(status: &str) -> Vec<String> {
     let heads = |line: &str| line.starts_with("  ") && line.chars().all(|letter| !letter.is_lowercase());
