@@ -1,8 +1,10 @@
-//! What FAULTS.md names is there.
+//! What FAULTS.md names is there, and as much as SAFETY.md counts.
 
 use std::fs;
 use std::io;
 use std::path::Path;
+
+use elector_simulation::fault::Fault;
 
 /// All test sources of a target, or of a module of unit tests.
 fn sources(target: &str) -> io::Result<String> {
@@ -30,5 +32,29 @@ fn each_test_that_is_named_exists_and_each_fault_has_a_line() {
     }
     for number in 1..=40 {
         assert_eq!(text.matches(&format!("\n| {number} | ")).count(), 1, "{number}");
+    }
+}
+
+/// How many tests are in the sources of a folder.
+fn tests_in(folder: &Path) -> io::Result<usize> {
+    let mut tests = 0;
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        tests += if path.is_dir() {
+            tests_in(&path)?
+        } else {
+            fs::read_to_string(path)?.lines().filter(|line| line.trim() == "#[test]").count()
+        };
+    }
+    Ok(tests)
+}
+
+#[test]
+fn safety_md_counts_kinds_of_faults_and_the_cores_tests() {
+    let text = include_str!("../../SAFETY.md");
+    let core = Path::new(env!("CARGO_MANIFEST_DIR")).join("../agent/election");
+    let tests: usize = ["src", "tests"].iter().map(|folder| tests_in(&core.join(folder)).unwrap()).sum();
+    for counted in [format!("; {} kinds of faults ", Fault::ALL.len()), format!("rule by rule: {tests}, ")] {
+        assert!(text.contains(&counted), "SAFETY.md does not say {counted:?}");
     }
 }

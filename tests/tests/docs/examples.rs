@@ -16,33 +16,33 @@ use elector_tests::process::Process;
 use elector_tests::programs::Programs;
 use elector_tests::scratch::Scratch;
 use rustix::process::{Signal, kill_process};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 
-use crate::page::root;
+use crate::page::{Page, assert_same, code, plain, root};
 
 /// Until an agent leads.
 pub(crate) const START: Duration = Duration::from_secs(5);
 /// For an agent to do what it does at once.
 pub(crate) const SOON: Duration = Duration::from_secs(1);
 /// To take over from somebody else: a lease duration of 8 s at most, and some time for a machine that is busy.
-const TAKEOVER: Duration = Duration::from_secs(12);
+pub(crate) const TAKEOVER: Duration = Duration::from_secs(12);
 /// For programs of which some are compiled first, all at once.
-const SAID: Duration = Duration::from_secs(40);
+pub(crate) const SAID: Duration = Duration::from_secs(40);
 /// For one that runs, and looks twice a second.
 const HEARD: Duration = Duration::from_secs(4);
 
 /// A file of an example, and what runs it.
 #[derive(Debug, Clone, Copy)]
-struct Language {
-    file: &'static str,
+pub(crate) struct Language {
+    pub(crate) file: &'static str,
     program: &'static str,
     /// What has to be there, and the package of Debian that has it.
     needs: &'static [(&'static str, &'static str)],
 }
 
-const LANGUAGES: [Language; 5] = [
+pub(crate) const LANGUAGES: [Language; 5] = [
     Language { file: "app.sh", program: "bash", needs: &[("bash", "bash"), ("curl", "curl")] },
     Language { file: "app.py", program: "python3", needs: &[("python3", "python3")] },
     Language { file: "app.go", program: "go", needs: &[("go", "golang-go, 1.22 or newer")] },
@@ -51,7 +51,7 @@ const LANGUAGES: [Language; 5] = [
     Language { file: "app.mjs", program: "node", needs: &[("node", "nodejs")] },
 ];
 
-fn example(way: &str, file: &str) -> PathBuf {
+pub(crate) fn example(way: &str, file: &str) -> PathBuf {
     root().join("docs/examples").join(way).join(file)
 }
 
@@ -88,14 +88,14 @@ fn said(log: &str) -> Vec<String> {
 }
 
 /// One that runs.
-struct App {
+pub(crate) struct App {
     language: Language,
     process: Process,
     folder: Scratch,
 }
 
 impl App {
-    async fn start(way: &'static str, language: Language, environment: &[(String, String)]) -> Result<App> {
+    pub(crate) async fn start(way: &'static str, language: Language, environment: &[(String, String)]) -> Result<App> {
         let folder = Scratch::new()?;
         let (command, folder) = spawn_blocking(move || anyhow::Ok((language.command(way, &folder)?, folder))).await??;
         let (program, arguments) = command.split_first().context("a command has a program")?;
@@ -112,10 +112,15 @@ impl App {
 
 /// Waits until each app has said this and nothing else.
 async fn until_said(apps: &[App], expected: &[&str], patience: Duration) -> Result<()> {
+    until(apps, &format!("{expected:?}"), |log| said(log) == expected, patience).await
+}
+
+/// Waits until that holds of the log of each app.
+pub(crate) async fn until(apps: &[App], what: &str, holds: impl Fn(&str) -> bool, patience: Duration) -> Result<()> {
     let begun = Instant::now();
-    while let Some(app) = apps.iter().find(|app| said(&app.log()) != expected) {
+    while let Some(app) = apps.iter().find(|app| !holds(&app.log())) {
         let state = || format!("{} {:?}\n{}", app.language.file, app.process.exited(), app.log());
-        ensure!(begun.elapsed() < patience, "{expected:?}: {}", state());
+        ensure!(begun.elapsed() < patience, "{what}: {}", state());
         ensure!(app.process.exited()?.is_none(), "it has ended: {}", state());
         sleep(Duration::from_millis(10)).await;
     }
@@ -260,8 +265,25 @@ async fn hooks_are_run_at_the_beginning_and_at_the_end() {
     agent.leads_within(START).await.unwrap();
     let acquired = format!("true, token {}", agent.report().unwrap().fencing_token);
     until_logged(&agent, std::slice::from_ref(&acquired), HEARD).await.unwrap();
+    assert_files_are_those_of_the_reference(&agent).unwrap();
     agent.process().terminate().unwrap();
     until_logged(&agent, &[acquired, "false".to_owned()], HEARD).await.unwrap();
+}
+
+/// Of a leader with hooks: there are no others.
+fn assert_files_are_those_of_the_reference(agent: &Candidate) -> Result<()> {
+    let heading = "Files of the agent";
+    let table = Page::read("docs/reference.md")?.table(heading)?;
+    let status_file = agent.status_file();
+    let folder = status_file.parent().context("a file is in a folder")?;
+    let names = fs::read_dir(folder)?.map(|file| Ok(text(file?.file_name())?)).collect::<Result<Vec<String>>>()?;
+    let real = names.into_iter().filter(|name| name.starts_with("leader_status")).collect();
+    assert_same(heading, table.iter().map(|row| plain(&row[0])).collect(), real);
+    let report: Value = serde_json::from_str(&fs::read_to_string(folder.join("leader_status.json"))?)?;
+    let row = table.iter().find(|row| plain(&row[0]) == "leader_status.json").context("it has a row")?;
+    let fields = code(&row[1]);
+    ensure!(!fields.is_empty() && fields.iter().all(|field| report.get(field).is_some()), "{fields:?}: {report}");
+    Ok(())
 }
 
 /// Waits until what an agent runs has said this, and nothing else, in the agent's log.
@@ -283,7 +305,7 @@ fn what_is_missing_is_named_with_its_package() {
 
 #[test]
 fn there_is_an_example_in_each_language_for_each_way_but_hooks() {
-    for way in ["file", "check", "exec", "http", "sse"] {
+    for way in ["file", "check", "exec", "http", "sse", "service"] {
         for Language { file, .. } in LANGUAGES {
             assert!(example(way, file).is_file(), "{way}/{file}");
         }

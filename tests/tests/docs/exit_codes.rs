@@ -151,6 +151,14 @@ async fn plugin(namespace: &Namespace<'_>, election: &Election<'_>, all: &mut Se
         let arguments = [arguments, &["-n", namespace.name()]].concat();
         seen(all, "kubectl election", run(program, &arguments, &kubeconfig).await?);
     }
+    // No policy is there that would have added an agent to the pods.
+    let mut doctor = Command::new(program);
+    doctor.env_clear().envs(kubeconfig).args(["doctor", election.name(), "-n", namespace.name()]);
+    let output = spawn_blocking(move || doctor.output()).await??;
+    let said = String::from_utf8(output.stdout)?;
+    ensure!(said.contains("no container leader-elector") && output.stderr.is_empty(), "doctor: {said}");
+    seen(all, "kubectl election", output.status.code());
+    ensure!(output.status.code() == Some(1), "doctor: {:?}", output.status);
     Ok(())
 }
 

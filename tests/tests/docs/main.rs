@@ -4,5 +4,6 @@ mod examples;
 mod exit_codes;
 mod manifests;
 mod page;
+mod service;
 mod tables;
 mod text;

@@ -14,13 +14,14 @@ use crate::page::{Page, code};
 use crate::tables::options;
 
 const INSTALLING: &str = "docs/installing.md";
-const LEARNING: &str = "docs/how-the-app-learns.md";
+const OPERATING: &str = "docs/operating.md";
+pub(crate) const LEARNING: &str = "docs/how-the-app-learns.md";
 
 fn yaml(page: &str, mark: &str) -> Result<String> {
     Ok(Page::read(page)?.block(mark, "yaml")?.to_owned())
 }
 
-fn manifest(page: &str, mark: &str) -> Result<Value> {
+pub(crate) fn manifest(page: &str, mark: &str) -> Result<Value> {
     Ok(serde_yaml_ng::from_str(&yaml(page, mark)?)?)
 }
 
@@ -46,6 +47,9 @@ async fn the_manifests_are_accepted_by_an_api_server() {
         (INSTALLING, "## Rights", "lease.coordination.k8s.io/billing created"),
         (LEARNING, "<!-- check:", "deployment.apps/billing created"),
         (LEARNING, "<!-- exec:", "deployment.apps/billing created"),
+        (LEARNING, "## Service", "leaderelection.leader-elector.io/billing created"),
+        (OPERATING, "## Prefer some candidates", "leaderelection.leader-elector.io/billing created"),
+        (OPERATING, "## Lead traffic to the leader", "leaderelection.leader-elector.io/billing created"),
     ] {
         let dry_run = ["-n", namespace.name(), "apply", "--dry-run=server", "-f", "-"];
         let said = kubectl(&kubeconfig, &dry_run, &yaml(page, mark).unwrap()).await.unwrap();
@@ -127,7 +131,7 @@ fn the_rights_that_are_shown_are_four_verbs_on_one_lease() {
 #[tokio::test]
 async fn commands_show_who_leads_and_steer() {
     let (namespace, _election, _candidates) = contended("docs-commands").await.unwrap();
-    let page = Page::read("docs/operating.md").unwrap();
+    let page = Page::read(OPERATING).unwrap();
     let type_in = async |lines: &str| {
         let lines = lines.replace("kubectl ", &format!("kubectl -n {} ", namespace.name()));
         shell(&namespace.cluster().kubeconfig(), &lines).await.unwrap()
@@ -141,7 +145,7 @@ async fn commands_show_who_leads_and_steer() {
         let said = type_in(&command).await;
         assert!(said.contains("billing-0"), "{command}: {said}");
     }
-    for (page, mark) in [("docs/operating.md", "## Pause"), ("README.md", "## See and steer")] {
+    for (page, mark) in [(OPERATING, "## Pause"), ("README.md", "## See and steer")] {
         let lines =
             Page::read(page).unwrap().block(mark, "sh").unwrap().replace("billing-7d9-y", "billing-1 --overwrite");
         let said = type_in(&lines).await;

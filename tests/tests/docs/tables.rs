@@ -17,6 +17,7 @@ use elector_tests::operators::{active, contended};
 use elector_tests::programs::Programs;
 use kube::CustomResourceExt as _;
 use serde_json::{Value, json};
+use tokio::task::spawn_blocking;
 
 use crate::examples::{SOON, START};
 use crate::page::{Page, assert_same, code, plain};
@@ -117,6 +118,77 @@ async fn commands_of_the_plugin_are_those_of_its_help() {
     let documented = table.iter().flat_map(|row| code(&row[0])).filter(|code| !code.starts_with('-'));
     let documented = documented.map(|code| code.split(' ').next().unwrap_or_default().to_owned());
     assert_same(heading, documented.collect(), commands(plugin).unwrap());
+}
+
+/// The spellings of each option of a command: `-o` and `--output`, say.
+fn spellings(program: &Path, command: &str) -> Result<Vec<BTreeSet<String>>> {
+    let help = help(program, &[command])?;
+    let options = help.lines().filter_map(|line| line.trim_start().strip_prefix('-'));
+    let spellings = options.map(|option| {
+        let words = format!("-{option}");
+        words.split([' ', ',']).filter(|word| word.starts_with('-')).map(str::to_owned).collect()
+    });
+    Ok(spellings.filter(|spellings: &BTreeSet<String>| !spellings.contains("--help")).collect())
+}
+
+/// What in a text of options is one: `-o` of `[-o json|yaml]`.
+fn flags(text: &str) -> Vec<String> {
+    let words =
+        code(text).into_iter().flat_map(|code| code.split([' ', '[', ']']).map(str::to_owned).collect::<Vec<_>>());
+    words.filter(|word| word.starts_with('-')).collect()
+}
+
+/// Each may be written in either way, once.
+#[tokio::test]
+async fn flags_of_the_plugin_are_those_of_its_help() {
+    let plugin = &Programs::built().await.unwrap().plugin;
+    let page = Page::read("docs/operating.md").unwrap();
+    let of_all = page.text.lines().find_map(|line| line.strip_prefix("All take ")?.split_once(". ")).unwrap().0;
+    let mut documented = Vec::new();
+    for row in page.table("kubectl election").unwrap() {
+        let named = code(&row[0]).into_iter().filter(|code| !code.starts_with('-'));
+        for command in named.map(|code| code.split(' ').next().unwrap_or_default().to_owned()) {
+            let all = [of_all, &row[0], &row[1]].map(flags).concat();
+            documented.extend(all.into_iter().map(|flag| (command.clone(), flag)));
+        }
+    }
+    let mut real = Vec::new();
+    for command in commands(plugin).unwrap() {
+        for spellings in spellings(plugin, &command).unwrap() {
+            let of_command = |flag: &&String| documented.contains(&(command.clone(), (*flag).clone()));
+            let flag = spellings.iter().find(of_command).or(spellings.first()).unwrap();
+            real.push((command.clone(), flag.clone()));
+        }
+    }
+    assert_same("kubectl election", documented, real);
+}
+
+/// What stands at the beginning of lines, and the heads of tables.
+fn headings(status: &str) -> Vec<String> {
+    let heads = |line: &str| line.starts_with("  ") && line.chars().all(|letter| !letter.is_lowercase());
+    let names = status.lines().filter_map(|line| match line.split_once(':') {
+        Some((name, _)) if !line.starts_with(' ') => Some(name.to_owned()),
+        _ if heads(line) => {
+            Some(line.split("  ").map(str::trim).filter(|name| !name.is_empty()).collect::<Vec<_>>().join("|"))
+        }
+        _ => None,
+    });
+    names.collect()
+}
+
+#[tokio::test]
+async fn the_sample_of_a_status_has_what_the_plugin_prints() {
+    let (namespace, _election, _candidates) = contended("docs-status").await.unwrap();
+    let mut plugin = Command::new(&Programs::built().await.unwrap().plugin);
+    plugin.env_clear().env("KUBECONFIG", namespace.cluster().kubeconfig());
+    plugin.args(["status", "billing", "-n", namespace.name()]);
+    let output = spawn_blocking(move || plugin.output()).await.unwrap().unwrap();
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let page = Page::read("docs/operating.md").unwrap();
+    let (_, sample) = page.text.split_once("\n$ kubectl election status billing\n").unwrap();
+    let sample = sample.split("\n$ ").next().unwrap();
+    assert_eq!(headings(sample), headings(&printed), "{printed}");
+    assert!(headings(sample).contains(&"HOLDER|TENURE|FROM|UNTIL|LASTED|REASON".to_owned()), "{sample}");
 }
 
 /// Paths of what a schema describes down to lists and maps, with their defaults.

@@ -99,6 +99,28 @@ fn language(file: &Path) -> &'static str {
     }
 }
 
+/// The sources in a folder, together.
+fn sources(folder: &Path) -> String {
+    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.map(|path| if path.is_dir() { sources(&path) } else { fs::read_to_string(path).unwrap() }).collect()
+}
+
+#[test]
+fn what_runbooks_look_for_in_an_agents_log_is_said_there() {
+    let agent = sources(&root().join("agent/src"));
+    let mut looked_for = 0;
+    for page in Page::all().unwrap().into_iter().filter(|page| page.path.starts_with("docs/runbooks/")) {
+        for line in page.text.lines().filter(|line| line.contains("logs POD -c leader-elector | grep")) {
+            let pattern = line.split('\'').nth(1).unwrap();
+            for words in pattern.split('|') {
+                assert!(agent.contains(&format!("\"{words}\"")), "{}: no agent says {words:?}", page.path);
+                looked_for += 1;
+            }
+        }
+    }
+    assert!(looked_for >= 2, "{looked_for}");
+}
+
 #[test]
 fn every_cargo_command_is_an_alias_or_cargos_own() {
     let config = include_str!("../../../.cargo/config.toml");

@@ -118,6 +118,34 @@ async fn the_list_has_what_kubectl_has_and_whether_somebody_leads() {
     assert_eq!((none.code, none.out.as_str(), none.error), (Some(0), "", said));
 }
 
+/// In a pseudo-terminal, by script(1) of util-linux.
+async fn on_a_terminal(namespace: &Namespace<'_>, arguments: &str, environment: (&str, &str)) -> Result<String> {
+    let plugin = Programs::built().await?.plugin.display().to_string();
+    let mut command = Command::new("script");
+    let line = format!("'{plugin}' {arguments} -n {}", namespace.name());
+    command.env_clear().env("KUBECONFIG", namespace.cluster().kubeconfig()).envs([environment]);
+    command.env("PATH", "/usr/bin:/bin").args(["--quiet", "--return", "--command", &line, "/dev/null"]);
+    let output = spawn_blocking(move || command.output()).await?.context("no script(1): install util-linux")?;
+    ensure!(output.status.success(), "{output:?}");
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+#[tokio::test]
+async fn colours_are_for_terminals_and_for_those_who_want_them() {
+    let scene = Scene::set("plugin-colours").await.unwrap();
+    let coloured = async |environment| on_a_terminal(&scene.namespace, "status billing", environment).await.unwrap();
+    let seen = coloured(("TERM", "xterm")).await;
+    for text in ["\x1b[1mCandidates:\x1b[0m", "\x1b[32mTrue\x1b[0m"] {
+        assert!(seen.contains(text), "{seen:?}");
+    }
+    for environment in [("NO_COLOR", "1"), ("TERM", "dumb")] {
+        let seen = coloured(environment).await;
+        assert!(seen.contains("\nCandidates:\r\n") && !seen.contains('\x1b'), "{environment:?}: {seen:?}");
+    }
+    let elsewhere = scene.run(&["status", "billing"]).await.unwrap().done().out;
+    assert!(elsewhere.contains("\nCandidates:\n") && !elsewhere.contains('\x1b'), "{elsewhere:?}");
+}
+
 #[tokio::test]
 async fn the_status_says_who_leads_who_may_and_what_is_wrong() {
     let scene = Scene::set("plugin-status").await.unwrap();
