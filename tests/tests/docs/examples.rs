@@ -276,7 +276,7 @@ fn assert_files_are_those_of_the_reference(agent: &Candidate) -> Result<()> {
     let table = Page::read("docs/reference.md")?.table(heading)?;
     let status_file = agent.status_file();
     let folder = status_file.parent().context("a file is in a folder")?;
-    let names = fs::read_dir(folder)?.map(|file| Ok(text(file?.file_name())?)).collect::<Result<Vec<String>>>()?;
+    let names = fs::read_dir(folder)?.map(|file| text(file?.file_name())).collect::<Result<Vec<String>>>()?;
     let real = names.into_iter().filter(|name| name.starts_with("leader_status")).collect();
     assert_same(heading, table.iter().map(|row| plain(&row[0])).collect(), real);
     let report: Value = serde_json::from_str(&fs::read_to_string(folder.join("leader_status.json"))?)?;

@@ -83,7 +83,7 @@ async fn proxy(listener: TcpListener, namespace: Namespace<'static>, apps: BTree
 
 /// Who leads, by what a client has said last.
 fn last(log: &str) -> Option<&str> {
-    log.lines().filter_map(|line| line.strip_prefix("leader: ")).last()
+    log.lines().filter_map(|line| line.strip_prefix("leader: ")).next_back()
 }
 
 async fn until_told(apps: &[App], who: &str, patience: Duration) -> Result<()> {

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use anyhow::Result;
+
 use crate::page::{Page, root};
 
 /// In words, as wc(1) counts them.
@@ -100,14 +102,18 @@ fn language(file: &Path) -> &'static str {
 }
 
 /// The sources in a folder, together.
-fn sources(folder: &Path) -> String {
-    let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    entries.map(|path| if path.is_dir() { sources(&path) } else { fs::read_to_string(path).unwrap() }).collect()
+fn sources(folder: &Path) -> Result<String> {
+    let mut all = String::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        all += &if path.is_dir() { sources(&path)? } else { fs::read_to_string(path)? };
+    }
+    Ok(all)
 }
 
 #[test]
 fn what_runbooks_look_for_in_an_agents_log_is_said_there() {
-    let agent = sources(&root().join("agent/src"));
+    let agent = sources(&root().join("agent/src")).unwrap();
     let mut looked_for = 0;
     for page in Page::all().unwrap().into_iter().filter(|page| page.path.starts_with("docs/runbooks/")) {
         for line in page.text.lines().filter(|line| line.contains("logs POD -c leader-elector | grep")) {
