@@ -77,6 +77,9 @@ pub(crate) enum Command {
         /// The LeaderElection
         #[arg(value_parser = object_name)]
         name: String,
+        /// How to print each
+        #[arg(short, long, value_name = "FORMAT")]
+        output: Option<Output>,
     },
     /// Asks for another leader, and waits until the operator has answered
     Transfer {

@@ -54,7 +54,7 @@ async fn act(cli: &Cli) -> Result<(), Failure> {
         Command::List { all_namespaces, output } => list::list(&cluster, *all_namespaces, *output).await,
         Command::Status { name, output } => status::status(&cluster, name, *output).await,
         Command::Doctor { name, output } => doctor::doctor(&cluster, name, *output).await,
-        Command::Watch { name } => watch::watch(&cluster, name).await,
+        Command::Watch { name, output } => watch::watch(&cluster, name, *output).await,
         Command::Transfer { name, target: Target { to, to_any: _ }, timeout } => {
             steer::transfer(&cluster, name, to.as_deref(), *timeout).await
         }

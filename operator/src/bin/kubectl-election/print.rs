@@ -37,3 +37,15 @@ pub(crate) fn document(document: &impl Serialize, output: Output) -> Result<(), 
     };
     print(&text)
 }
+
+/// Prints one of many for programs: a line of JSON, or a document of YAML.
+///
+/// # Errors
+/// As [`print`].
+pub(crate) fn item(item: &impl Serialize, output: Output) -> Result<(), Failure> {
+    let text = match output {
+        Output::Json => serde_json::to_string(item).map(|text| text + "\n").map_err(Failure::failed)?,
+        Output::Yaml => format!("---\n{}", serde_yaml_ng::to_string(item).map_err(Failure::failed)?),
+    };
+    print(&text)
+}

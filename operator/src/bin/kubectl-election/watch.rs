@@ -1,19 +1,21 @@
 //! `watch`: a line for each change of who leads.
 
 use jiff::Timestamp;
+use serde::Serialize;
 
 use crate::age::seconds;
+use crate::cli::Output;
 use crate::cluster::Cluster;
 use crate::failure::Failure;
 use crate::paint::{Paint, Tone};
-use crate::print::{note, print};
+use crate::print::{item, note, print};
 use crate::sight::{Leads, Lost, Sights};
 
 /// Prints until it is interrupted.
 ///
 /// # Errors
 /// When there is no such election, at first or any more.
-pub(crate) async fn watch(cluster: &Cluster, name: &str) -> Result<(), Failure> {
+pub(crate) async fn watch(cluster: &Cluster, name: &str, output: Option<Output>) -> Result<(), Failure> {
     cluster.election(name).await?;
     let paint = Paint::of_stdout();
     let mut sights = Sights::of(cluster, name);
@@ -25,7 +27,11 @@ pub(crate) async fn watch(cluster: &Cluster, name: &str) -> Result<(), Failure> 
                 let leads = sight.leads();
                 let tenure = tenure(&leads);
                 if last.as_ref() != Some(&tenure) {
-                    print(&line(&leads, Timestamp::now(), paint))?;
+                    let now = Timestamp::now();
+                    match output {
+                        None => print(&line(&leads, now, paint))?,
+                        Some(output) => item(&change(&leads, now), output)?,
+                    }
                     last = Some(tenure);
                 }
             }
@@ -48,6 +54,38 @@ fn tenure(leads: &Leads) -> Option<(String, Option<i64>)> {
     }
 }
 
+/// For programs.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Change {
+    /// By this machine's clock.
+    time: String,
+    /// Whether somebody leads.
+    leads: bool,
+    /// Who does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    holder: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    identity: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenure: Option<i64>,
+    /// Why nobody does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+fn change(leads: &Leads, now: Timestamp) -> Change {
+    let time = seconds(now).to_string();
+    match leads.clone() {
+        Leads::Somebody { name, identity, tenure } => {
+            Change { time, leads: true, holder: Some(name), identity: Some(identity), tenure, reason: None }
+        }
+        Leads::Nobody(why) => {
+            Change { time, leads: false, holder: None, identity: None, tenure: None, reason: Some(why) }
+        }
+    }
+}
+
 /// With the time by this machine's clock.
 fn line(leads: &Leads, now: Timestamp, paint: Paint) -> String {
     let now = seconds(now);
@@ -65,6 +103,21 @@ fn line(leads: &Leads, now: Timestamp, paint: Paint) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_change_says_the_same_to_programs() {
+        let change =
+            |leads: Leads| serde_json::to_string(&change(&leads, "2026-11-27T12:00:00.7Z".parse().unwrap())).unwrap();
+        let (name, identity) = ("billing-0".to_owned(), "billing-0_5f0c".to_owned());
+        assert_eq!(
+            change(Leads::Somebody { name, identity, tenure: Some(4) }),
+            r#"{"time":"2026-11-27T12:00:00Z","leads":true,"holder":"billing-0","identity":"billing-0_5f0c","tenure":4}"#
+        );
+        assert_eq!(
+            change(Leads::Nobody("the election is paused".to_owned())),
+            r#"{"time":"2026-11-27T12:00:00Z","leads":false,"reason":"the election is paused"}"#
+        );
+    }
 
     #[test]
     fn a_line_says_when_and_who() {
