@@ -263,8 +263,8 @@ fn labels_and_annotations_are_those_of_the_api_and_of_the_chart() {
         let rest = &INSTALL[before + name.len()..];
         let end = rest.find(|letter: char| !letter.is_ascii_alphanumeric() && letter != '-').unwrap_or(rest.len());
         let name = format!("{prefix}{}", &rest[..end]);
-        // The version of the API is written alike.
-        if rest.starts_with("v1alpha1") || LABELS.contains(&&*name) || ANNOTATIONS.contains(&&*name) {
+        // Versions of the API are written alike: this one, or any.
+        if rest.starts_with("v1alpha1") || end == 0 || LABELS.contains(&&*name) || ANNOTATIONS.contains(&&*name) {
             continue;
         }
         let is_annotation = INSTALL[..before].ends_with("annotations['");
