@@ -327,7 +327,7 @@ impl Index {
 
     fn remember_election(&mut self, mut object: LeaderElection, creation_watched: bool, now: Now) -> Key {
         let key = Key::of(&object);
-        object.managed_fields_mut().clear();
+        object.metadata.managed_fields = None;
         // Not found at the start.
         let is_live = creation_watched || self.elections.contains_key(&key);
         let (mut creation_watched, mut deletions, mut transfer) = (creation_watched, 0, None);

@@ -59,7 +59,7 @@ impl<K: ResourceExt> Owned<K> {
 
     fn insert(&mut self, key: Key, mut object: K) -> Option<Key> {
         let election = Key::new(&key.namespace, owner(&object)?);
-        object.managed_fields_mut().clear();
+        object.meta_mut().managed_fields = None;
         self.objects.entry(election.clone()).or_default().insert(key.name.clone(), object);
         self.owners.insert(key, election.clone());
         Some(election)
@@ -104,7 +104,7 @@ pub(super) fn change_owned<K: ResourceExt>(known: &mut HashMap<Key, K>, change: 
 }
 
 fn keep<K: ResourceExt>(known: &mut HashMap<Key, K>, mut object: K) -> Key {
-    object.managed_fields_mut().clear();
+    object.meta_mut().managed_fields = None;
     let key = Key::of(&object);
     known.insert(key.clone(), object);
     key
