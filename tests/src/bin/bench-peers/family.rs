@@ -3,6 +3,7 @@
 use std::fs;
 
 use anyhow::{Context, Result};
+use elector_tests::machine;
 use elector_tests::process::Process;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Serialize;
@@ -33,16 +34,10 @@ pub(crate) fn memory(process: &Process) -> Result<Memory> {
     let id = process.id().context("not started")?;
     let mut sum = Memory::default();
     for id in descendants(id)?.into_iter().chain([id]) {
-        let status = fs::read_to_string(format!("/proc/{id}/status"))?;
-        sum.resident += kib(&status, "VmRSS:").context("no VmRSS in a process's status")?;
-        sum.anonymous += kib(&status, "RssAnon:").context("no RssAnon in a process's status")?;
+        sum.resident += machine::memory(id, "VmRSS:")?;
+        sum.anonymous += machine::memory(id, "RssAnon:")?;
     }
     Ok(sum)
-}
-
-/// The value of a line such as `VmRSS:     5632 kB`.
-pub(crate) fn kib(text: &str, key: &str) -> Option<u64> {
-    text.lines().find_map(|line| line.strip_prefix(key)?.split_whitespace().next()?.parse().ok())
 }
 
 fn descendants(root: u32) -> Result<Vec<u32>> {

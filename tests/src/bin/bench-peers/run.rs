@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use elector_tests::controlplane::{ControlPlane, Options};
+use elector_tests::machine::Machine;
 use elector_tests::peer::Peer;
 use elector_tests::programs::Programs;
 use futures::future::try_join_all;
@@ -18,7 +19,7 @@ use tokio::time::sleep;
 use crate::contest::{Contender, Contest, settle};
 use crate::family::Memory;
 use crate::requests::Requests;
-use crate::results::{Machine, Results, Samples};
+use crate::results::{Results, Samples};
 
 /// How much of each is measured.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,7 +1,9 @@
 //! What was measured, for people: a table with ratios, and what each number had to be.
 
+use elector_tests::figures::Spread;
+
 use crate::requests::Requests;
-use crate::results::{Results, Samples, Spread};
+use crate::results::{Results, Samples};
 
 /// Bytes of a megabyte: of programs, not of memory.
 const MEGABYTE: f64 = 1e6;
