@@ -12,8 +12,9 @@ use elector_crds::conditions::{ConditionType, Reason};
 use elector_crds::lease::FirstRecord;
 use elector_crds::{StoredLease, TIMINGS_ANNOTATION, manifest};
 use elector_election::Timings;
-use kube::Api;
 use kube::api::{ObjectMeta, PostParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Api, Client, Config};
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
@@ -110,15 +111,32 @@ impl<'a> Operators<'a> {
     /// # Errors
     /// When it can't be built.
     pub async fn replica_with(&self, identity: &str, more: &[&str]) -> Result<Operator> {
-        let folder = Scratch::new()?;
         let mut arguments = arguments(self.namespace.name());
-        arguments.push(format!("--identity={identity}"));
         arguments.extend(more.iter().map(|argument| (*argument).to_owned()));
+        self.replica_of(identity, Programs::built().await?.operator.clone(), arguments)
+    }
+
+    /// The same of another program, with other arguments.
+    ///
+    /// # Errors
+    /// When no folder can be made.
+    pub fn replica_of(&self, identity: &str, program: PathBuf, mut arguments: Vec<String>) -> Result<Operator> {
+        let folder = Scratch::new()?;
+        arguments.push(format!("--identity={identity}"));
         let environment = vec![("KUBECONFIG".to_owned(), self.kubeconfig.display().to_string())];
-        let program = Programs::built().await?.operator.clone();
         let process = Process::new(program, arguments, folder.path().join("operator.log"));
         let process = process.with_environment(environment);
         Ok(Operator { process, identity: identity.to_owned(), lease: self.namespace.api(), folder })
+    }
+
+    /// A client with the rights of the operator, and no others.
+    ///
+    /// # Errors
+    /// When its kubeconfig can't be used.
+    pub async fn client(&self) -> Result<Client> {
+        let kubeconfig = Kubeconfig::read_from(&self.kubeconfig)?;
+        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+        Ok(Client::try_from(config)?)
     }
 
     /// A replica that runs, has seen everything and leads.
