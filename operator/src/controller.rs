@@ -33,6 +33,10 @@ const MAX_BACKOFF: Duration = Duration::from_secs(60);
 /// How many plans in a row may write something for one election before it has to wait as after failures.
 const PATIENCE: u32 = 8;
 
+/// Of traffic that had to be written again each time.
+const TAKEN_BACK: &str = "the Service, its EndpointSlices or the label on pods do not stay as they are written: somebody else changes \
+                          them; see their managedFields";
+
 /// Why the controller cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -293,10 +297,7 @@ impl Work {
     fn give_way(&mut self, now: Now) -> Duration {
         self.failures += 1;
         self.attempts = 0;
-        let message =
-            "the Service, its EndpointSlices or the label on pods do not stay as they are written: somebody else \
-                       changes them; see their managedFields"
-                .to_owned();
+        let message = TAKEN_BACK.to_owned();
         let retry_at = now.at + backoff(self.failures);
         self.troubles.traffic = Some(Trouble { reason: Reason::ReconcileFailed, message, retry_at });
         now.at

@@ -77,7 +77,7 @@ pub struct Cli {
 /// What an election may ask for beside its Lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Feature {
-    /// spec.leaderService: create, patch and delete Services and EndpointSlices
+    /// spec.leaderService: create, change and delete Services and EndpointSlices
     LeaderService,
     /// spec.podLabels: patch pods
     PodLabels,

@@ -43,16 +43,22 @@ pub fn all(client: &Client, namespace: Option<&str>, features: Features) -> BoxS
     let managed = everything.clone().labels(&format!("{MANAGED_BY_LABEL}={NAME}"));
     let not_of_nodes = everything.clone().fields(NOT_OF_NODES);
     let [elections, leases, pods, roles, role_bindings, services, slices] = WATCHED;
-    stream::select_all([
+    let mut watches = vec![
         watch(client, namespace, elections, everything.clone(), Seen::Election),
         watch(client, namespace, leases, not_of_nodes, Seen::Lease),
         watch(client, namespace, pods, everything, Seen::Pod),
         watch(client, namespace, roles, managed.clone(), Seen::Role),
         watch(client, namespace, role_bindings, managed.clone(), Seen::RoleBinding),
-        watch_if(features.leader_service, client, namespace, services, managed.clone(), Seen::Service),
-        watch_if(features.leader_service, client, namespace, slices, managed, Seen::Slice),
-    ])
-    .boxed()
+    ];
+    watches.extend(if features.leader_service {
+        [
+            watch(client, namespace, services, managed.clone(), Seen::Service),
+            watch(client, namespace, slices, managed, Seen::Slice),
+        ]
+    } else {
+        [nothing(Seen::Service), nothing(Seen::Slice)]
+    });
+    stream::select_all(watches).boxed()
 }
 
 /// What a watch can be of.
@@ -67,17 +73,7 @@ impl<K> Watched for K where
 }
 
 /// Without the right to see any there are none.
-fn watch_if<K: Watched>(
-    allowed: bool,
-    client: &Client,
-    namespace: Option<&str>,
-    what: &'static str,
-    config: watcher::Config,
-    seen: fn(Event<K>) -> Seen,
-) -> BoxStream<'static, Result<Seen, Error>> {
-    if allowed {
-        return watch(client, namespace, what, config, seen);
-    }
+fn nothing<K: Watched>(seen: fn(Event<K>) -> Seen) -> BoxStream<'static, Result<Seen, Error>> {
     stream::iter([Event::Init, Event::InitDone].map(seen).map(Ok)).boxed()
 }
 

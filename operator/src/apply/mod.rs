@@ -1,4 +1,5 @@
-//! Carries out a plan: Leases by create and replace, Roles, RoleBindings and status by server-side apply, events by create.
+//! Carries out a plan: Leases and Services by create and replace, Roles, RoleBindings, EndpointSlices and status by server-side
+//! apply, events by create.
 //!
 //! Every call has a timeout and one of three fates: success, a conflict (somebody wrote in between: look again) or trouble.
 //! Nothing is retried here; the controller plans again from what the answers say.
@@ -202,16 +203,9 @@ impl Applier {
         amendment: &Amendment,
         answers: &mut Vec<Answer>,
     ) -> Result<(), Error> {
-        let what = "replace the Lease's metadata";
-        let read = self.read_lease(election, answers).await?;
-        let Some(mut lease) = read.filter(|lease| amendment.is_meant_for(lease)) else {
-            return Err(Error::Stale(what));
-        };
-        amendment.apply(&mut lease);
-        let leases = self.api::<StoredLease>(election);
-        let replaced = self.write(what, leases.replace(&election.name_any(), &post(), &lease)).await?;
-        answers.push(Answer::Lease(Box::new(replaced)));
-        Ok(())
+        let is_meant = |lease: &StoredLease| amendment.is_meant_for(lease);
+        let apply = |lease: &mut StoredLease| amendment.apply(lease);
+        self.replace_lease("replace the Lease's metadata", election, answers, is_meant, apply).await
     }
 
     /// Exactly the version that has just been read to be the dead holder's.
@@ -221,11 +215,22 @@ impl Applier {
         release: &Release,
         answers: &mut Vec<Answer>,
     ) -> Result<(), Error> {
-        let what = "release the Lease of a pod that is dead";
+        let is_meant = |lease: &StoredLease| lease::read(lease).is_ok_and(|(lease, _)| lease.record == release.of);
+        let apply = |lease: &mut StoredLease| lease::apply(&release.write, lease);
+        self.replace_lease("release the Lease of a pod that is dead", election, answers, is_meant, apply).await
+    }
+
+    async fn replace_lease(
+        &self,
+        what: &'static str,
+        election: &LeaderElection,
+        answers: &mut Vec<Answer>,
+        is_meant: impl Fn(&StoredLease) -> bool,
+        apply: impl FnOnce(&mut StoredLease),
+    ) -> Result<(), Error> {
         let read = self.read_lease(election, answers).await?;
-        let is_it = |lease: &StoredLease| lease::read(lease).is_ok_and(|(lease, _)| lease.record == release.of);
-        let Some(mut lease) = read.filter(is_it) else { return Err(Error::Stale(what)) };
-        lease::apply(&release.write, &mut lease);
+        let Some(mut lease) = read.filter(is_meant) else { return Err(Error::Stale(what)) };
+        apply(&mut lease);
         let leases = self.api::<StoredLease>(election);
         let replaced = self.write(what, leases.replace(&election.name_any(), &post(), &lease)).await?;
         answers.push(Answer::Lease(Box::new(replaced)));

@@ -136,6 +136,12 @@ pub enum Answer {
     NoSlice(Box<EndpointSlice>),
 }
 
+impl Election {
+    fn has_pods_labelled(&self) -> bool {
+        self.object.spec.pod_labels == PodLabels::Enabled
+    }
+}
+
 impl Index {
     /// Whether every kind has been listed: before that, absence means nothing.
     #[must_use]
@@ -153,15 +159,14 @@ impl Index {
     /// troubles and features. `None` if there is no such election.
     #[must_use]
     pub fn observed(&self, key: &Key) -> Option<(Arc<LeaderElection>, Observed)> {
-        let Election { object, selector, creation_watched, transfer, .. } = self.elections.get(key)?;
+        let election = self.elections.get(key)?;
+        let Election { object, selector, creation_watched, transfer, .. } = election;
         let lease = self.leases.get(key).cloned();
         let holder_pod = lease.as_ref().and_then(|seen| self.holder_pod(&key.namespace, &seen.lease.record.holder));
         let pods: Vec<Pod> =
             self.pods_of(&key.namespace).filter(|pod| selector.matches(&pod.labels)).cloned().collect();
         let is_labelled = pods.iter().any(|pod| pod.labels.contains_key(ROLE_LABEL));
-        let labelled_by = (is_labelled || object.spec.pod_labels == PodLabels::Enabled)
-            .then(|| self.labelled_by(key, &pods))
-            .flatten();
+        let labelled_by = (is_labelled || election.has_pods_labelled()).then(|| self.labelled_by(key, &pods)).flatten();
         let rbac_key = Key::new(&key.namespace, &key::rbac_name(&key.name));
         let observed = Observed {
             creation_watched: *creation_watched,
@@ -292,15 +297,16 @@ impl Index {
 
     /// Others that wait for an election to leave the labels of pods to them look again.
     fn change_election(&mut self, change: Change<LeaderElection>, now: Now) -> Vec<Key> {
-        let labelling = |election: &&Election| election.object.spec.pod_labels == PodLabels::Enabled;
         let key = change.key();
-        let selector = |index: &Index| index.elections.get(&key).filter(labelling).map(|it| it.selector.clone());
-        let before = selector(self);
+        let labelled = |index: &Index| {
+            index.elections.get(&key).filter(|it| it.has_pods_labelled()).map(|election| election.selector.clone())
+        };
+        let before = labelled(self);
         let changed = self.replace_election(change, now);
         self.find_strays(&key, before.as_ref());
-        let waits = |(other, election): &(&Key, &Election)| **other != key && labelling(election);
-        let others = before.is_some() && before != selector(self);
-        let others = self.elections_in(&key.namespace).filter(|it| others && waits(it)).map(|(other, _)| other.clone());
+        let gives_up = before.is_some() && before != labelled(self);
+        let waits = |(other, it): &(&Key, &Election)| gives_up && **other != key && it.has_pods_labelled();
+        let others = self.elections_in(&key.namespace).filter(waits).map(|(other, _)| other.clone());
         changed.into_iter().chain(others).collect()
     }
 

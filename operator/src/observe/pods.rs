@@ -1,6 +1,6 @@
 //! What the index makes of pods: whose they are, and what is known of those that are gone.
 
-use elector_crds::{PodLabels, ROLE_LABEL, identity};
+use elector_crds::{ROLE_LABEL, identity};
 use k8s_openapi::api::core::v1 as core;
 use kube::core::{Selector, SelectorExt};
 
@@ -49,11 +49,10 @@ impl Index {
             self.strays.remove(key);
             return;
         };
-        let labels = |election: &Election| election.object.spec.pod_labels == PodLabels::Enabled;
         let matches = |pod: &Pod| {
             let mut elections = self.elections_in(&key.namespace);
             elections
-                .find(|(_, it)| labels(it) && it.selector.matches(&pod.labels))
+                .find(|(_, it)| it.has_pods_labelled() && it.selector.matches(&pod.labels))
                 .map(|(election, _)| election.clone())
         };
         if matches(pod).is_some() {
@@ -99,8 +98,7 @@ impl Index {
     pub(super) fn labelled_by(&self, key: &Key, pods: &[Pod]) -> Option<String> {
         let mut others = self.elections_in(&key.namespace).filter(|(other, _)| *other != key);
         let labels = |election: &Election| {
-            election.object.spec.pod_labels == PodLabels::Enabled
-                && pods.iter().any(|pod| election.selector.matches(&pod.labels))
+            election.has_pods_labelled() && pods.iter().any(|pod| election.selector.matches(&pod.labels))
         };
         others.find(|(_, election)| labels(election)).map(|(other, _)| other.name.clone())
     }
