@@ -3,12 +3,15 @@
 //! Reading never fails: what is missing or wrong is left out, or read as whatever makes candidates wait longest, and
 //! reported as an [`Oddity`]. Unknown JSON fields are ignored.
 
+use std::borrow::Cow;
+
 use elector_election::{AgentMark, Hints, MAX_LEASE_DURATION_SECONDS, MAX_TRANSITIONS, ReleaseMark, Timings};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::oddity::Oddity;
 use crate::timestamp::{format_timestamp, parse_timestamp};
+use crate::untrusted::shorten;
 
 /// Constants that hold names of the project's group, and a list of them all.
 macro_rules! keys {
@@ -201,7 +204,12 @@ pub fn parse_hints(text: &str, oddities: &mut Vec<Oddity>) -> Hints {
     let hints = Hints {
         paused: paused == Some(Value::Bool(true)),
         end_tenure: end_tenure.as_ref().and_then(number).filter(|number| *number <= MAX_TRANSITIONS),
-        successor: successor.as_ref().and_then(Value::as_str).filter(|name| !name.is_empty()).map(str::to_owned),
+        successor: successor
+            .as_ref()
+            .and_then(Value::as_str)
+            .filter(|name| !name.is_empty())
+            .map(shorten)
+            .map(Cow::into_owned),
     };
     odd |= paused.is_some_and(|paused| !paused.is_boolean());
     odd |= end_tenure.is_some() != hints.end_tenure.is_some() || successor.is_some() != hints.successor.is_some();
@@ -249,12 +257,12 @@ pub fn parse_agent(text: &str, oddities: &mut Vec<Oddity>) -> AgentMark {
             mark
         }
     };
-    AgentMark { start: start.to_owned(), transitions, release }
+    AgentMark { start: shorten(start).into_owned(), transitions, release }
 }
 
 fn release_mark(value: &Value) -> Option<ReleaseMark> {
     Some(ReleaseMark {
-        uid: value.get("uid")?.as_str()?.to_owned(),
+        uid: shorten(value.get("uid")?.as_str()?).into_owned(),
         transitions: value.get("transitions").and_then(transitions)?,
         renew_time: parse_timestamp(value.get("renewTime")?.as_str()?)?,
     })

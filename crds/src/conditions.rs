@@ -74,6 +74,8 @@ names! {
         Forbidden,
         /// Not ready: something failed, and is tried again.
         ReconcileFailed,
+        /// Not ready, and candidates unknown: the namespace has more objects than the operator has room for.
+        NamespaceTooLarge,
 
         /// Elected: the Lease is held and renewed.
         LeaseHeld,

@@ -1,18 +1,17 @@
 //! A Lease as it is stored, and its translation to and from what the election decides on.
 //!
 //! [`StoredLease`] keeps `spec` as the JSON that it is: fields that this version does not know survive a replace, and no value
-//! in it can make a Lease, or a list of them, unreadable.
+//! in it can make a Lease, or a list of them, unreadable. Nor can anything else that somebody may have written there.
 
 #[cfg(test)]
 mod tests;
-
-use std::borrow::Cow;
 
 use elector_election::{Lease, MAX_LEASE_DURATION_SECONDS, MAX_TRANSITIONS, Record, ResourceVersion, Timestamp, Write};
 use k8s_openapi::api::coordination;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::annotations::{
@@ -20,6 +19,7 @@ use crate::annotations::{
 };
 use crate::oddity::Oddity;
 use crate::timestamp::{format_timestamp, parse_timestamp};
+use crate::untrusted::{FromUntrusted, Untrusted, part, read_metadata, shorten};
 
 const HOLDER_IDENTITY: &str = "holderIdentity";
 const LEASE_DURATION_SECONDS: &str = "leaseDurationSeconds";
@@ -28,20 +28,40 @@ const RENEW_TIME: &str = "renewTime";
 const LEASE_TRANSITIONS: &str = "leaseTransitions";
 
 /// A `coordination.k8s.io/v1` Lease: for `kube::Api`, and to be sent back whole.
-#[derive(Resource, Serialize, Deserialize, Debug, Clone, PartialEq)]
+#[derive(Resource, Serialize, Debug, Clone, PartialEq)]
 #[resource(inherit = "coordination::v1::Lease")]
 #[serde(rename_all = "camelCase")]
 pub struct StoredLease {
-    #[serde(default = "api_version")]
-    api_version: Cow<'static, str>,
-    #[serde(default = "kind")]
-    kind: Cow<'static, str>,
-    /// As for any object.
-    #[serde(default)]
+    api_version: &'static str,
+    kind: &'static str,
+    /// As for any object, without `managedFields`.
     pub metadata: ObjectMeta,
     /// As it is stored.
-    #[serde(default)]
     pub spec: Map<String, Value>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Parts<'a> {
+    #[serde(borrow)]
+    metadata: Option<&'a RawValue>,
+    #[serde(borrow)]
+    spec: Option<&'a RawValue>,
+}
+
+impl FromUntrusted for StoredLease {
+    fn from_untrusted(json: &str) -> StoredLease {
+        let parts: Parts<'_> = serde_json::from_str(json).unwrap_or_default();
+        let metadata = parts.metadata.map(|json| read_metadata(json.get())).unwrap_or_default();
+        StoredLease { spec: part(parts.spec).unwrap_or_default(), ..StoredLease::new(metadata) }
+    }
+}
+
+impl<'de> Deserialize<'de> for StoredLease {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let Untrusted(lease) = Untrusted::deserialize(deserializer)?;
+        Ok(lease)
+    }
 }
 
 /// A Lease that cannot take part in an election: the API server makes none such.
@@ -59,7 +79,7 @@ impl StoredLease {
     /// One that is to be created.
     #[must_use]
     pub fn new(metadata: ObjectMeta) -> StoredLease {
-        StoredLease { api_version: api_version(), kind: kind(), metadata, spec: Map::new() }
+        StoredLease { api_version: "coordination.k8s.io/v1", kind: "Lease", metadata, spec: Map::new() }
     }
 
     /// The value of an annotation.
@@ -81,7 +101,8 @@ impl StoredLease {
     }
 }
 
-/// Reads a stored Lease. What is null, extreme or garbage in it is clamped and reported, for the log.
+/// Reads a stored Lease. What is null, extreme or garbage in it is clamped and reported, for the log; names that are longer than
+/// [`MAX_TEXT_BYTES`](crate::untrusted::MAX_TEXT_BYTES) are shortened.
 ///
 /// # Errors
 /// If it has no uid or no resourceVersion that can be compared.
@@ -97,7 +118,7 @@ pub fn read(stored: &StoredLease) -> Result<(Lease, Vec<Oddity>), UnusableLease>
     let mut spec = Fields { spec: &stored.spec, oddities: &mut oddities };
     let record = Record {
         uid,
-        holder: spec.string(HOLDER_IDENTITY).unwrap_or_default().to_owned(),
+        holder: shorten(spec.string(HOLDER_IDENTITY).unwrap_or_default()).into_owned(),
         acquire_time: spec.time(ACQUIRE_TIME),
         renew_time: spec.time(RENEW_TIME),
         transitions: spec.number(LEASE_TRANSITIONS, MAX_TRANSITIONS).unwrap_or(0),
@@ -225,12 +246,4 @@ impl Fields<'_> {
         }
         Some(u32::try_from(number).expect("clamped to 0..=most"))
     }
-}
-
-fn api_version() -> Cow<'static, str> {
-    "coordination.k8s.io/v1".into()
-}
-
-fn kind() -> Cow<'static, str> {
-    "Lease".into()
 }

@@ -24,6 +24,7 @@ mod oddity;
 mod selector;
 mod timestamp;
 pub mod timings_cases;
+pub mod untrusted;
 mod validation;
 
 pub use annotations::{

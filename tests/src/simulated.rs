@@ -4,18 +4,18 @@
 use std::time::Duration;
 
 use elector_crds::annotations::{TimingsAnnotation, agent_to_json, hints_to_json};
+use elector_crds::untrusted::{FromUntrusted as _, StoredElection};
 use elector_crds::{
     AGENT_ANNOTATION, HINTS_ANNOTATION, LeaderElection, LeaderElectionSpec, STRICT_IDENTITY_LABEL, StoredLease,
     TIMINGS_ANNOTATION, format_timestamp, lease,
 };
 use elector_election::{Hints, Lease, MAX_LEASE_DURATION_SECONDS, Timestamp, Timings, WatchEvent};
 use elector_operator::key::Key;
-use elector_operator::observe::{Answer, Index, Now, Seen};
+use elector_operator::observe::{Answer, Index, Now, Seen, StoredPod};
 use elector_operator::plan::{LeaseAction, plan};
 use elector_operator::{MANAGED_BY_LABEL, NAME};
 use elector_simulation::clock::{Time, micros};
 use elector_simulation::operator::{Operator, Plan, Step, Word};
-use k8s_openapi::api::core::v1::Pod;
 use kube::runtime::watcher::Event;
 use kube::{Resource, ResourceExt};
 use serde_json::{Map, Value, json};
@@ -60,7 +60,7 @@ impl Shipped {
         };
         operator.list(None, None, now);
         operator.store();
-        operator.show(Seen::Election(Event::Apply(operator.election.clone())), now);
+        operator.show(Seen::Election(Event::Apply(operator.election.clone().into())), now);
         Box::new(operator)
     }
 
@@ -91,7 +91,7 @@ impl Shipped {
     }
 
     fn list(&mut self, election: Option<LeaderElection>, lease: Option<StoredLease>, now: Time) {
-        for seen in listing(election, Seen::Election) {
+        for seen in listing(election.map(StoredElection::from), Seen::Election) {
             self.show(seen, now);
         }
         for seen in listing(lease, Seen::Lease) {
@@ -125,13 +125,13 @@ impl Operator for Shipped {
     fn handle_spec(&mut self, timings: Timings, now: Time) {
         self.election.spec = LeaderElectionSpec { paused: self.election.spec.paused, ..spec(timings) };
         self.store();
-        self.show(Seen::Election(Event::Apply(self.election.clone())), now);
+        self.show(Seen::Election(Event::Apply(self.election.clone().into())), now);
     }
 
     fn handle_pause(&mut self, paused: bool, now: Time) {
         self.election.spec.paused = paused;
         self.store();
-        self.show(Seen::Election(Event::Apply(self.election.clone())), now);
+        self.show(Seen::Election(Event::Apply(self.election.clone().into())), now);
     }
 
     fn handle_death(&mut self, identity: &str, now: Time) {
@@ -173,7 +173,7 @@ impl Operator for Shipped {
             if let Some(status) = status {
                 self.election.status = Some(status);
                 self.store();
-                answers.push(Answer::Election(Box::new(self.election.clone())));
+                answers.push(Answer::Election(Box::new(self.election.clone().into())));
             }
             if step.is_some() || answers.is_empty() {
                 self.answer(answers, now);
@@ -229,12 +229,12 @@ fn listing<K>(object: Option<K>, seen: fn(Event<K>) -> Seen) -> Vec<Seen> {
 }
 
 /// As its kubelet reports it in the end.
-fn dead_pod(name: &str, uid: &str) -> Pod {
+fn dead_pod(name: &str, uid: &str) -> StoredPod {
     let ended = json!({"terminated": {"exitCode": 137, "finishedAt": "2026-11-23T18:00:00Z", "reason": "Error"}});
     let status = json!({
         "name": "app", "state": ended, "image": "none", "imageID": "none", "ready": false, "restartCount": 0,
     });
-    serde_json::from_value(json!({
+    let stored = json!({
         "metadata": {"name": name, "namespace": NAMESPACE, "uid": uid},
         "spec": {"containers": [{"name": "app"}]},
         "status": {
@@ -242,8 +242,8 @@ fn dead_pod(name: &str, uid: &str) -> Pod {
             "conditions": [{"type": "Ready", "status": "False", "reason": "PodFailed"}],
             "containerStatuses": [status],
         },
-    }))
-    .expect("this is a pod")
+    });
+    StoredPod::from_untrusted(&stored.to_string())
 }
 
 fn named(uid: &str) -> StoredLease {

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use elector_crds::conditions::Reason;
 use elector_crds::lease;
+use elector_crds::untrusted::{FromUntrusted, StoredElection, Untrusted, shorten};
 use elector_crds::{LeaderElection, LeaderElectionStatus, StoredLease, TRANSFER_ANNOTATION};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::events::v1 as events_api;
@@ -19,7 +20,6 @@ use kube::api::{Patch, PatchParams, PostParams};
 use kube::core::Status;
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 use serde_json::json;
 use tokio::sync::watch;
 
@@ -254,14 +254,14 @@ impl Applier {
     /// One that is there already is only taken over if an operator made it.
     async fn apply_owned<K>(&self, kind: &'static str, desired: &K, election: &LeaderElection) -> Result<K, Error>
     where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Serialize + DeserializeOwned,
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + FromUntrusted + Clone + Debug + Serialize,
     {
         let (read, apply) = match kind {
             "Role" => ("read the Role", "apply the Role"),
             "RoleBinding" => ("read the RoleBinding", "apply the RoleBinding"),
             _ => ("read the EndpointSlice", "apply the EndpointSlice"),
         };
-        let api = self.api::<K>(election);
+        let api = self.api::<Untrusted<K>>(election);
         let existing = self.call(read, api.get_opt(&desired.name_any())).await?;
         // Where there is none, one that somebody makes in between must not be taken from them.
         let mut parameters = PatchParams::apply(NAME);
@@ -271,7 +271,9 @@ impl Applier {
             }
             parameters = parameters.force();
         }
-        self.write(apply, api.patch(&desired.name_any(), &parameters, &Patch::Apply(desired))).await
+        let patch = Patch::Apply(desired);
+        let Untrusted(applied) = self.write(apply, api.patch(&desired.name_any(), &parameters, &patch)).await?;
+        Ok(applied)
     }
 
     /// Events first: a crash in between repeats them, and they have names that exist once. The other way round it would
@@ -315,23 +317,28 @@ impl Applier {
     }
 
     /// Only the request that was answered: another may have taken its place.
-    async fn remove_request(&self, election: &LeaderElection, target: &str) -> Result<LeaderElection, Error> {
+    async fn remove_request(&self, election: &LeaderElection, target: &str) -> Result<StoredElection, Error> {
+        let what = "remove the request";
+        let (elections, name) = (self.api::<Untrusted<StoredElection>>(election), election.name_any());
+        let stored = self.call("read the request", elections.get(&name)).await?;
+        let request = stored.annotations().get(TRANSFER_ANNOTATION);
+        let Some(request) = request.filter(|request| shorten(request) == target) else {
+            return Err(Error::Stale(what));
+        };
         let path = format!("/metadata/annotations/{}", TRANSFER_ANNOTATION.replace('/', "~1"));
         let patch = json!([
             {"op": "test", "path": "/metadata/uid", "value": election.uid()},
-            {"op": "test", "path": path, "value": target},
+            {"op": "test", "path": path, "value": request},
             {"op": "remove", "path": path},
         ]);
-        let patch = serde_json::from_value(patch).map_err(|error| Error::Api {
-            what: "remove the request",
-            source: Box::new(kube::Error::SerdeError(error)),
-        })?;
-        let elections = self.api::<LeaderElection>(election);
-        let (name, parameters, patch) = (election.name_any(), PatchParams::default(), Patch::<()>::Json(patch));
-        match self.write("remove the request", elections.patch(&name, &parameters, &patch)).await {
+        let patch = serde_json::from_value(patch)
+            .map_err(|error| Error::Api { what, source: Box::new(kube::Error::SerdeError(error)) })?;
+        let (parameters, patch) = (PatchParams::default(), Patch::<()>::Json(patch));
+        match self.write(what, elections.patch(&name, &parameters, &patch)).await {
+            Ok(Untrusted(stored)) => Ok(stored),
             // A test that fails is told as 422.
             Err(Error::Api { what, source }) if is_changed(&source) => Err(Error::Stale(what)),
-            result => result,
+            Err(error) => Err(error),
         }
     }
 
@@ -339,7 +346,7 @@ impl Applier {
         &self,
         election: &LeaderElection,
         status: &LeaderElectionStatus,
-    ) -> Result<LeaderElection, Error> {
+    ) -> Result<StoredElection, Error> {
         let patch = json!({
             "apiVersion": LeaderElection::api_version(&()),
             "kind": LeaderElection::kind(&()),
@@ -347,10 +354,12 @@ impl Applier {
             "metadata": {"name": election.name_any(), "uid": election.uid()},
             "status": status,
         });
-        let elections = self.api::<LeaderElection>(election);
-        let parameters = PatchParams::apply(NAME).force();
-        self.write("apply the status", elections.patch_status(&election.name_any(), &parameters, &Patch::Apply(patch)))
-            .await
+        let elections = self.api::<Untrusted<StoredElection>>(election);
+        let (parameters, patch) = (PatchParams::apply(NAME).force(), Patch::Apply(patch));
+        let name = election.name_any();
+        let applying = elections.patch_status(&name, &parameters, &patch);
+        let Untrusted(applied) = self.write("apply the status", applying).await?;
+        Ok(applied)
     }
 
     fn api<K>(&self, election: &LeaderElection) -> Api<K>

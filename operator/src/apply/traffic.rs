@@ -2,19 +2,22 @@
 
 use std::fmt::Debug;
 
+use elector_crds::untrusted::{FromUntrusted, Untrusted};
 use elector_crds::{LeaderElection, ROLE_LABEL};
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::core::v1::Service;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions};
 use kube::{Resource, ResourceExt};
-use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use super::{Applier, Error, post};
 use crate::key::Key;
-use crate::observe::Answer;
+use crate::observe::{Answer, StoredPod};
 use crate::plan::traffic::service::amend;
 use crate::plan::{Label, PodRole, Write, rbac};
+
+/// How many pods that are labelled as leaders are looked at: there should be one.
+const MAX_LISTED: u32 = 10;
 
 impl Applier {
     pub(super) async fn apply_traffic(
@@ -49,28 +52,32 @@ impl Applier {
 
     /// By create and replace: what is applied leaves in a list what others have put there.
     async fn put_service(&self, election: &LeaderElection, desired: &Service) -> Result<Service, Error> {
-        let services = self.api::<Service>(election);
+        let services = self.api::<Untrusted<Service>>(election);
         let name = desired.name_any();
-        let Some(mut known) = self.call("read the Service", services.get_opt(&name)).await? else {
-            return self.write("create the Service", services.create(&post(), desired)).await;
+        let Some(Untrusted(mut known)) = self.call("read the Service", services.get_opt(&name)).await? else {
+            let desired = Untrusted(desired.clone());
+            let Untrusted(created) = self.write("create the Service", services.create(&post(), &desired)).await?;
+            return Ok(created);
         };
         if !rbac::is_made_for(&known, election) {
             return Err(Error::Conflict(rbac::conflict_message("Service", &known)));
         }
         amend(&mut known, desired);
-        self.write("replace the Service", services.replace(&name, &post(), &known)).await
+        let known = Untrusted(known);
+        let Untrusted(replaced) = self.write("replace the Service", services.replace(&name, &post(), &known)).await?;
+        Ok(replaced)
     }
 
     /// Returns what the pod's label says now. One that is gone has none.
     async fn label(&self, election: &LeaderElection, label: &Label, answers: &mut Vec<Answer>) -> Result<Label, Error> {
-        let pods = self.api::<Pod>(election);
+        let pods = self.api::<Untrusted<StoredPod>>(election);
         if label.role == Some(PodRole::Leader) {
             self.check_no_other_leads(election, label, answers).await?;
         }
         let patch = Patch::Merge(json!({
             "metadata": {"uid": label.uid, "labels": {ROLE_LABEL: label.role.map(PodRole::as_str)}},
         }));
-        match self.write("label a pod", pods.patch_metadata(&label.pod, &PatchParams::default(), &patch)).await {
+        match self.write("label a pod", pods.patch(&label.pod, &PatchParams::default(), &patch)).await {
             Ok(pod) => {
                 let role = pod.labels().get(ROLE_LABEL).and_then(|role| PodRole::parse(role));
                 Ok(Label { role, ..label.clone() })
@@ -89,8 +96,10 @@ impl Applier {
     ) -> Result<(), Error> {
         let selector = election.spec.selector(&election.name_any());
         let leaders = format!("{selector},{ROLE_LABEL}={}", PodRole::Leader.as_str());
-        let pods = self.api::<Pod>(election);
-        let listed = self.call("list pods", pods.list_metadata(&ListParams::default().labels(&leaders))).await?;
+        let pods = self.api::<Untrusted<StoredPod>>(election);
+        // One that is found is enough to look again.
+        let some = ListParams::default().labels(&leaders).limit(MAX_LISTED);
+        let listed = self.call("list pods", pods.list(&some)).await?;
         let others: Vec<_> = listed.into_iter().filter(|pod| pod.uid().as_ref() != Some(&label.uid)).collect();
         if others.is_empty() {
             return Ok(());
@@ -106,13 +115,13 @@ impl Applier {
     /// One that is gone already is as well.
     async fn delete<K>(&self, what: &'static str, unwanted: &K, election: &LeaderElection) -> Result<(), Error>
     where
-        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + DeserializeOwned,
+        K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + FromUntrusted + Clone + Debug,
     {
         let parameters = DeleteParams {
             preconditions: Some(Preconditions { uid: unwanted.uid(), resource_version: None }),
             ..DeleteParams::default()
         };
-        match self.write(what, self.api::<K>(election).delete(&unwanted.name_any(), &parameters)).await {
+        match self.write(what, self.api::<Untrusted<K>>(election).delete(&unwanted.name_any(), &parameters)).await {
             Ok(_) | Err(Error::Stale(_)) => Ok(()),
             Err(error) => Err(error),
         }

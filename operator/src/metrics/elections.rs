@@ -238,7 +238,7 @@ mod tests {
     #[test]
     fn who_leads_is_shown_with_the_age_of_the_last_renewal_until_it_is_too_old() {
         let mut index = Index::default();
-        index.handle_seen(Seen::Election(Event::Apply(election("billing", false, led_by("billing-0")))), at(0));
+        index.handle_seen(Seen::Election(Event::Apply(election("billing", false, led_by("billing-0")).into())), at(0));
         index.handle_seen(Seen::Lease(Event::Apply(lease("billing", 1))), at(1));
         index.handle_seen(Seen::Lease(Event::Apply(lease("billing", 2))), at(3));
         let of_status = r#"leader_elector_election_condition{namespace="shop",name="billing",condition="LeaderElected",status="True",reason="LeaseHeld"} 1
@@ -265,12 +265,12 @@ leader_elector_election_lease_duration_seconds{namespace="shop",name="billing"} 
     fn an_election_is_shown_before_it_has_a_status_and_not_after_its_end() {
         let mut index = Index::default();
         let paused = election("billing", true, Value::Null);
-        index.handle_seen(Seen::Election(Event::Apply(paused.clone())), at(0));
+        index.handle_seen(Seen::Election(Event::Apply(paused.clone().into())), at(0));
         let bare = r#"leader_elector_election_leader{namespace="shop",name="billing"} 0
 leader_elector_election_paused{namespace="shop",name="billing"} 1
 "#;
         assert_eq!(text(&index, at(1)), bare);
-        index.handle_seen(Seen::Election(Event::Delete(paused)), at(2));
+        index.handle_seen(Seen::Election(Event::Delete(paused.into())), at(2));
         assert_eq!(text(&index, at(3)), "");
     }
 
@@ -278,7 +278,7 @@ leader_elector_election_paused{namespace="shop",name="billing"} 1
     fn a_lease_may_name_anybody() {
         let mut index = Index::default();
         let holder = "a\"b\\c\nd";
-        index.handle_seen(Seen::Election(Event::Apply(election("billing", false, led_by(holder)))), at(0));
+        index.handle_seen(Seen::Election(Event::Apply(election("billing", false, led_by(holder)).into())), at(0));
         index.handle_seen(Seen::Lease(Event::Apply(lease("billing", 1))), at(0));
         assert!(text(&index, at(1)).contains(r#"holder="a\"b\\c\nd","#));
     }
@@ -288,7 +288,7 @@ leader_elector_election_paused{namespace="shop",name="billing"} 1
         let names: Vec<String> = (0..2 * PIECE + 3).map(|number| format!("e{number:04}")).collect();
         let mut index = Index::default();
         for name in &names {
-            index.handle_seen(Seen::Election(Event::Apply(election(name, false, Value::Null))), at(0));
+            index.handle_seen(Seen::Election(Event::Apply(election(name, false, Value::Null).into())), at(0));
         }
         let paused = FAMILIES.iter().find(|family| family.name == "leader_elector_election_paused").unwrap();
         let (mut text, mut last, mut lengths) = (String::new(), None, vec![]);

@@ -269,14 +269,14 @@ mod tests {
     use elector_crds::{LeaderElection, LeaderElectionSpec, StoredLease};
     use futures::stream::StreamExt as _;
     use jiff::Timestamp;
-    use k8s_openapi::api::core::v1::{Pod, Service};
+    use k8s_openapi::api::core::v1::Service;
     use k8s_openapi::api::discovery::v1::EndpointSlice;
     use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
     use kube::ResourceExt;
     use kube::runtime::watcher::Event;
 
     use super::*;
-    use crate::observe::Seen;
+    use crate::observe::{Seen, StoredPod};
     use crate::queue::Why;
 
     const NOW: Now = Now { at: Duration::from_secs(60), wall: Timestamp::UNIX_EPOCH };
@@ -298,9 +298,9 @@ mod tests {
     fn controller(counts: &Counts, namespace: &str, questions: usize) -> Observer {
         let (observer, mut subject) = Observer::new(counts);
         let (mut index, mut queue) = (Index::default(), Queue::default());
-        list(&mut index, Seen::Election, vec![election(namespace)]);
+        list(&mut index, Seen::Election, vec![election(namespace).into()]);
         list::<StoredLease>(&mut index, Seen::Lease, vec![]);
-        list::<Pod>(&mut index, Seen::Pod, vec![]);
+        list::<StoredPod>(&mut index, Seen::Pod, vec![]);
         list::<Role>(&mut index, Seen::Role, vec![]);
         list::<RoleBinding>(&mut index, Seen::RoleBinding, vec![]);
         list::<Service>(&mut index, Seen::Service, vec![]);

@@ -4,21 +4,32 @@ use std::time::Duration;
 
 use elector_crds::annotations::TimingsAnnotation;
 use elector_crds::lease::{self, UnusableLease};
-use elector_crds::{ADOPT_ANNOTATION, Oddity, STRICT_IDENTITY_LABEL, StoredLease, TenureEnd};
+use elector_crds::untrusted::shorten;
+use elector_crds::{ADOPT_ANNOTATION, LeaderElection, Oddity, STRICT_IDENTITY_LABEL, StoredLease, TenureEnd};
 use elector_election::{Lease, MAX_LEASE_DURATION_SECONDS, Record, UNKNOWN_HOLDER};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use kube::ResourceExt;
+use kube::{Resource, ResourceExt};
 
 use super::Now;
+use super::budget::Cost;
 use super::tenure::was_released;
 use crate::{MANAGED_BY_LABEL, NAME};
+
+/// What a Lease takes beside the texts in it, in bytes.
+const LEASE_BYTES: usize = 768;
+
+/// What a reference to an owner takes beside the texts in it, in bytes.
+pub(super) const OWNER_BYTES: usize = 160;
+
+/// How many owners are kept: one controls it, and the others are elections of its name, today's and earlier ones.
+pub(super) const MAX_OWNERS: usize = 4;
 
 /// A Lease as it was last seen.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LeaseSeen {
     /// Its latest version.
     pub lease: Lease,
-    /// As stored.
+    /// As stored, but for those that no plan looks at.
     pub owners: Vec<OwnerReference>,
     /// An operator made it.
     pub managed: bool,
@@ -79,7 +90,7 @@ impl LeaseSeen {
         Ok(LeaseSeen {
             longest_duration_seconds: lease.lease_duration_seconds.max(asked_for),
             lease,
-            owners: stored.owner_references().to_vec(),
+            owners: owners(stored),
             managed: stored.labels().get(MANAGED_BY_LABEL).is_some_and(|by| by == NAME),
             adopt: stored.annotation(ADOPT_ANNOTATION) == Some("true"),
             strict: stored.labels().contains_key(STRICT_IDENTITY_LABEL),
@@ -193,6 +204,45 @@ impl LeaseSeen {
             seen
         };
         without_renewal(self) != without_renewal(other)
+    }
+}
+
+impl Cost for LeaseSeen {
+    fn cost(&self) -> usize {
+        let Lease { record, agent, hints, .. } = &self.lease;
+        let agent = agent.as_ref();
+        let agent = agent.map_or(0, |agent| agent.start.len() + agent.release.as_ref().map_or(0, |it| it.uid.len()));
+        let owner = |owner: &OwnerReference| {
+            let OwnerReference { api_version, kind, name, uid, .. } = owner;
+            OWNER_BYTES + api_version.len() + kind.len() + name.len() + uid.len()
+        };
+        let owners = self.owners.iter().map(owner).sum::<usize>();
+        let ended = self.ended.as_ref().map_or(0, |ended| ended.identity.len());
+        let successor = hints.successor.as_ref().map_or(0, String::len);
+        // The holder's name is kept in three places.
+        LEASE_BYTES + 3 * record.holder.len() + record.uid.len() + agent + owners + ended + successor
+    }
+}
+
+/// The owner that controls it, and LeaderElections.
+fn owners(stored: &StoredLease) -> Vec<OwnerReference> {
+    let is_of_interest =
+        |owner: &&OwnerReference| owner.controller == Some(true) || owner.kind == LeaderElection::kind(&());
+    let kept = stored.owner_references().iter().filter(is_of_interest).take(MAX_OWNERS);
+    kept.map(|owner| shorten_owner(owner.clone())).collect()
+}
+
+/// With texts of bounded length.
+pub(super) fn shorten_owner(owner: OwnerReference) -> OwnerReference {
+    let short = |text: String| shorten(&text).into_owned();
+    let OwnerReference { api_version, block_owner_deletion, controller, kind, name, uid } = owner;
+    OwnerReference {
+        api_version: short(api_version),
+        block_owner_deletion,
+        controller,
+        kind: short(kind),
+        name: short(name),
+        uid: short(uid),
     }
 }
 

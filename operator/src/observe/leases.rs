@@ -2,6 +2,7 @@
 
 use elector_crds::StoredLease;
 
+use super::budget::Cost;
 use super::listing::Change;
 use super::{Index, LeaseSeen, Now, phase};
 use crate::key::Key;
@@ -74,11 +75,47 @@ impl Index {
         if !seen.is_unconfirmed() {
             self.remember(&key).take_in(&seen, begun);
         }
-        self.leases.insert(key.clone(), seen);
+        if !self.keep_lease(&key, seen) {
+            return changed.then_some(key);
+        }
         if replaced {
             self.forget_dead();
         }
         changed.then_some(key)
+    }
+
+    /// Whether there is room for it.
+    fn keep_lease(&mut self, key: &Key, seen: LeaseSeen) -> bool {
+        let cost = seen.cost();
+        let known = self.leases.get(key).map_or(0, Cost::cost);
+        let more = cost.saturating_sub(known);
+        let has_room = if self.elections.contains_key(key) {
+            self.budget.has_room_for_needed(&key.namespace, more)
+        } else {
+            self.budget.has_room(&key.namespace, more)
+        };
+        if !has_room {
+            self.remove_lease(key);
+            self.leave_out("Lease", key);
+            return false;
+        }
+        self.budget.charge(&key.namespace, cost);
+        self.holders.insert(key, &seen.lease.record.holder);
+        if let Some(last) = self.leases.insert(key.clone(), seen) {
+            self.budget.refund(&key.namespace, known);
+            let holder = last.lease.record.holder;
+            if self.leases.get(key).is_some_and(|seen| seen.lease.record.holder != holder) {
+                self.holders.remove(key, &holder);
+            }
+        }
+        true
+    }
+
+    pub(super) fn remove_lease(&mut self, key: &Key) {
+        if let Some(last) = self.leases.remove(key) {
+            self.budget.refund(&key.namespace, last.cost());
+            self.holders.remove(key, &last.lease.record.holder);
+        }
     }
 
     /// From a version that is over. The watch may show it late, after what came of it was read.
@@ -91,7 +128,7 @@ impl Index {
     }
 
     fn forget_lease(&mut self, key: Key) -> Option<Key> {
-        self.leases.remove(&key);
+        self.remove_lease(&key);
         self.forget_dead();
         self.count_deletion(&key);
         self.elections.contains_key(&key).then_some(key)

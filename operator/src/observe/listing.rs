@@ -1,6 +1,7 @@
 //! Turns the events of a watch into changes of single objects, across its restarts.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::hash::{BuildHasher as _, RandomState};
 
 use kube::ResourceExt;
 use kube::runtime::watcher::Event;
@@ -30,13 +31,44 @@ impl<K: ResourceExt> Change<K> {
     }
 }
 
-/// Which objects of one kind there are.
+/// Which objects of one kind the watch has shown.
+///
+/// Of the objects that are not kept nothing is remembered, and of the others a hash: there may be more than there is room for.
 #[derive(Debug, Default)]
 pub(super) struct Listing {
-    present: HashSet<Key>,
+    present: HashSet<u64>,
     /// What the list under way has shown so far.
-    listing: Option<HashSet<Key>>,
+    listed: Option<HashSet<u64>>,
+    /// The last object that was shown, of which the next event tells whether it is kept.
+    last: Option<Key>,
+    hasher: RandomState,
     complete: bool,
+}
+
+/// What is kept of one kind.
+pub(super) trait Kept {
+    fn contains(&self, key: &Key) -> bool;
+    fn all(&self) -> impl Iterator<Item = &Key>;
+}
+
+impl<V> Kept for HashMap<Key, V> {
+    fn contains(&self, key: &Key) -> bool {
+        self.contains_key(key)
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Key> {
+        self.keys()
+    }
+}
+
+impl<V> Kept for BTreeMap<Key, V> {
+    fn contains(&self, key: &Key) -> bool {
+        self.contains_key(key)
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Key> {
+        self.keys()
+    }
 }
 
 impl Listing {
@@ -45,34 +77,43 @@ impl Listing {
         self.complete
     }
 
-    pub(super) fn handle<K: ResourceExt>(&mut self, event: Event<K>) -> Vec<Change<K>> {
+    /// `kept` is what is kept before this event.
+    pub(super) fn handle<K: ResourceExt>(&mut self, event: Event<K>, kept: &impl Kept) -> Vec<Change<K>> {
+        if let Some(last) = self.last.take().filter(|last| kept.contains(last)) {
+            let hash = self.hash(&last);
+            self.present.insert(hash);
+            self.listed.as_mut().map(|listed| listed.insert(hash));
+        }
         match event {
             Event::Init => {
-                self.listing = Some(HashSet::new());
+                self.listed = Some(HashSet::new());
                 vec![]
             }
             Event::InitApply(object) => {
-                let key = Key::of(&object);
-                self.present.insert(key.clone());
-                self.listing.get_or_insert_default().insert(key);
+                self.listed.get_or_insert_default();
+                self.last = Some(Key::of(&object));
                 vec![Change::Listed(object)]
             }
             Event::InitDone => {
                 self.complete = true;
-                let listed = self.listing.take().unwrap_or_default();
-                let vanished = self.present.difference(&listed).cloned().map(Change::Vanished).collect();
-                self.present = listed;
-                vanished
+                let before = std::mem::replace(&mut self.present, self.listed.take().unwrap_or_default());
+                let has_vanished = |hash| before.contains(&hash) && !self.present.contains(&hash);
+                kept.all().filter(|key| has_vanished(self.hash(key))).cloned().map(Change::Vanished).collect()
             }
             Event::Apply(object) => {
-                self.present.insert(Key::of(&object));
+                self.last = Some(Key::of(&object));
                 vec![Change::Changed(object)]
             }
             Event::Delete(object) => {
-                self.present.remove(&Key::of(&object));
+                let hash = self.hash(&Key::of(&object));
+                self.present.remove(&hash);
                 vec![Change::Deleted(object)]
             }
         }
+    }
+
+    fn hash(&self, key: &Key) -> u64 {
+        self.hasher.hash_one(key)
     }
 }
 
@@ -88,31 +129,64 @@ mod tests {
         pod
     }
 
+    /// Everything is kept but what `left_out` names.
+    fn handle(
+        listing: &mut Listing,
+        kept: &mut BTreeMap<Key, ()>,
+        event: Event<Pod>,
+        left_out: &str,
+    ) -> Vec<Change<Pod>> {
+        let changes = listing.handle(event, kept);
+        for change in &changes {
+            match change {
+                Change::Listed(object) | Change::Changed(object) if object.name_any() != left_out => {
+                    kept.insert(change.key(), ());
+                }
+                Change::Listed(_) | Change::Changed(_) => {}
+                Change::Deleted(_) | Change::Vanished(_) => {
+                    kept.remove(&change.key());
+                }
+            }
+        }
+        changes
+    }
+
     #[test]
     fn what_a_later_list_lacks_has_vanished() {
-        let mut listing = Listing::default();
-        assert_eq!(listing.handle::<Pod>(Event::Init), vec![]);
-        assert_eq!(listing.handle(Event::InitApply(pod("a"))), vec![Change::Listed(pod("a"))]);
-        assert!(!listing.is_complete());
-        assert_eq!(listing.handle::<Pod>(Event::InitDone), vec![]);
-        assert!(listing.is_complete());
-        assert_eq!(listing.handle(Event::Apply(pod("b"))), vec![Change::Changed(pod("b"))]);
-        assert_eq!(listing.handle(Event::Apply(pod("c"))), vec![Change::Changed(pod("c"))]);
-        assert_eq!(listing.handle(Event::Delete(pod("c"))), vec![Change::Deleted(pod("c"))]);
+        let (mut listing, mut kept) = (Listing::default(), BTreeMap::new());
+        let mut handle = |event| {
+            let changes = handle(&mut listing, &mut kept, event, "left-out");
+            (changes, listing.is_complete())
+        };
+        assert_eq!(handle(Event::Init), (vec![], false));
+        assert_eq!(handle(Event::InitApply(pod("a"))), (vec![Change::Listed(pod("a"))], false));
+        assert_eq!(handle(Event::InitApply(pod("left-out"))), (vec![Change::Listed(pod("left-out"))], false));
+        assert_eq!(handle(Event::InitDone), (vec![], true));
+        assert_eq!(handle(Event::Apply(pod("b"))), (vec![Change::Changed(pod("b"))], true));
+        assert_eq!(handle(Event::Apply(pod("c"))), (vec![Change::Changed(pod("c"))], true));
+        assert_eq!(handle(Event::Delete(pod("c"))), (vec![Change::Deleted(pod("c"))], true));
 
-        assert_eq!(listing.handle::<Pod>(Event::Init), vec![]);
-        assert_eq!(listing.handle(Event::InitApply(pod("b"))), vec![Change::Listed(pod("b"))]);
-        assert_eq!(listing.handle::<Pod>(Event::InitDone), vec![Change::Vanished(Key::new("shop", "a"))]);
+        assert_eq!(handle(Event::Init), (vec![], true));
+        assert_eq!(handle(Event::InitApply(pod("b"))), (vec![Change::Listed(pod("b"))], true));
+        assert_eq!(handle(Event::InitDone), (vec![Change::Vanished(Key::new("shop", "a"))], true));
     }
 
     #[test]
     fn a_list_that_was_cut_short_makes_nothing_vanish() {
-        let mut listing = Listing::default();
-        for event in [Event::Init, Event::InitApply(pod("a")), Event::InitDone, Event::Init] {
-            listing.handle(event);
+        let (mut listing, mut kept) = (Listing::default(), BTreeMap::new());
+        let first = [Event::Init, Event::InitApply(pod("a")), Event::InitDone, Event::Init];
+        for event in first.into_iter().chain([Event::Init, Event::InitApply(pod("a"))]) {
+            handle(&mut listing, &mut kept, event, "");
         }
-        listing.handle::<Pod>(Event::Init);
-        listing.handle(Event::InitApply(pod("a")));
-        assert_eq!(listing.handle::<Pod>(Event::InitDone), vec![]);
+        assert_eq!(handle(&mut listing, &mut kept, Event::InitDone, ""), vec![]);
+    }
+
+    #[test]
+    fn what_the_watch_has_not_shown_does_not_vanish() {
+        let (mut listing, mut kept) = (Listing::default(), BTreeMap::new());
+        kept.insert(Key::new("shop", "answered"), ());
+        for event in [Event::Init, Event::InitDone] {
+            assert_eq!(handle(&mut listing, &mut kept, event, ""), vec![]);
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! What a plan needs to know of one election, at one time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use elector_crds::conditions::Reason;
@@ -29,6 +30,10 @@ pub struct Observed {
     pub name_is_new: bool,
     /// What is remembered of Leases of that name.
     pub history: History,
+    /// Why the spec is not the one that is stored.
+    pub unreadable: Option<Unreadable>,
+    /// Something of the namespace is left out for want of room: pods, for instance.
+    pub is_partial: bool,
     /// The Lease of that name, whoever made it.
     pub lease: Option<LeaseSeen>,
     /// The Role, if an operator made it.
@@ -40,19 +45,31 @@ pub struct Observed {
     /// EndpointSlices that operators made for it.
     pub slices: Vec<EndpointSlice>,
     /// Pods that it has had labelled and that do not match it any more.
-    pub strays: Vec<Pod>,
+    pub strays: Vec<Arc<Pod>>,
     /// The first election beside this one that has labels put on any of its pods.
     pub labelled_by: Option<String>,
     /// All pods that match the selector, terminating and finished ones too.
-    pub pods: Vec<Pod>,
+    pub pods: Vec<Arc<Pod>>,
     /// The pod that the Lease's holder names.
-    pub holder_pod: Option<Pod>,
+    pub holder_pod: Option<Arc<Pod>>,
     /// Another leader that the election asks for.
     pub transfer: Option<Transfer>,
     /// What keeps the operator from writing.
     pub troubles: Troubles,
     /// What the operator does beside elections.
     pub features: Features,
+}
+
+/// Why an election is not looked after as its spec asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unreadable {
+    /// The spec cannot be read, for the reason given.
+    Spec(String),
+    /// The objects of its namespace take more memory than the operator gives to one, in bytes.
+    NamespaceTooLarge {
+        /// What it gives.
+        limit_bytes: usize,
+    },
 }
 
 /// What keeps the operator from writing, apart for what does not wait for each other.

@@ -6,9 +6,12 @@ use std::time::Duration;
 
 use elector_crds::{AGENT_CONTAINER, INJECTION_LABEL};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1 as core;
 
 use super::Now;
+use super::stored_pod::{Condition, ContainerPort, ContainerStatus, Spec, Status, StoredPod, Terminated};
+
+/// How many named ports of a pod are kept: more than a container can sensibly have.
+const MAX_NAMED_PORTS: usize = 256;
 
 /// A pod as it was last seen.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -54,26 +57,27 @@ pub struct NamedPort {
 
 impl Pod {
     /// Takes from `stored` what is needed; `last` is the same pod as it was seen before.
-    pub(super) fn new(stored: core::Pod, last: Option<&Pod>, now: Now) -> Pod {
-        let core::Pod { metadata, spec, status } = stored;
-        let spec = spec.unwrap_or_default();
+    pub(super) fn new(stored: StoredPod, last: Option<&Pod>, now: Now) -> Pod {
+        let StoredPod { metadata, spec, status } = stored;
+        let dead = spec.as_ref().zip(status.as_ref()).is_some_and(|(spec, status)| is_dead(spec, status));
+        let (spec, status) = (spec.unwrap_or_default(), status.unwrap_or_default());
         let init_containers = || spec.init_containers.iter().flatten();
-        let has_agent = spec.containers.iter().chain(init_containers()).any(|it| it.name == AGENT_CONTAINER);
+        let containers = || spec.containers.iter().flatten();
+        let has_agent = containers().chain(init_containers()).any(|it| it.name == AGENT_CONTAINER);
         let sidecars = init_containers().filter(|it| it.restart_policy.as_deref() == Some("Always"));
-        let ports = spec.containers.iter().chain(sidecars).flat_map(|container| container.ports.iter().flatten());
-        let named_ports = ports.filter_map(NamedPort::new).collect();
+        let ports = containers().chain(sidecars).flat_map(|container| container.ports.iter().flatten());
+        let named_ports = ports.filter_map(NamedPort::new).take(MAX_NAMED_PORTS).collect();
         let has_its_own = metadata.labels.iter().flatten().any(|(label, _)| label == INJECTION_LABEL);
-        let status = status.unwrap_or_default();
         let uid = metadata.uid.unwrap_or_default();
-        let addresses = status.pod_ips.iter().flatten().filter_map(|address| address.ip.parse().ok()).collect();
+        let addresses =
+            status.pod_ips.iter().flatten().filter_map(|address| address.ip.as_ref()?.parse().ok()).collect();
         let ready = status.conditions.iter().flatten().any(|condition| {
-            let core::PodCondition { type_, status, .. } = condition;
+            let Condition { type_, status, .. } = condition;
             type_ == "Ready" && status == "True"
         });
         let last = last.filter(|last| last.uid == uid);
         let known_ready = last.and_then(|last| last.ready_since);
         let known_dead = last.and_then(|last| last.dead_since);
-        let dead_since = is_dead(&spec, &status).then(|| known_dead.unwrap_or(now.at));
         Pod {
             name: metadata.name.unwrap_or_default(),
             uid,
@@ -84,7 +88,7 @@ impl Pod {
             lacks_agent: !has_agent && !has_its_own,
             terminating: metadata.deletion_timestamp.is_some(),
             finished: matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")),
-            dead_since,
+            dead_since: dead.then(|| known_dead.unwrap_or(now.at)),
             ready_since: ready.then(|| known_ready.unwrap_or(now.at)),
             addresses,
             named_ports,
@@ -102,7 +106,7 @@ impl Pod {
 ///
 /// Kubelet gives a pod a final phase once it will start nothing in it again, and says so in the condition Ready, too; others
 /// who write a final phase over what kubelet said last, for a node that is lost, do not.
-fn is_dead(spec: &core::PodSpec, status: &core::PodStatus) -> bool {
+fn is_dead(spec: &Spec, status: &Status) -> bool {
     let conditions = || status.conditions.iter().flatten();
     let is_final = matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"));
     let by_kubelet = conditions().any(|condition| {
@@ -115,25 +119,25 @@ fn is_dead(spec: &core::PodSpec, status: &core::PodStatus) -> bool {
         condition.type_ == "DisruptionTarget" && condition.reason.as_deref() == Some("DeletionByPodGC")
     });
     let lists = [&status.container_statuses, &status.init_container_statuses, &status.ephemeral_container_statuses];
-    let reported: Vec<&core::ContainerStatus> = lists.into_iter().flatten().flatten().collect();
+    let reported: Vec<&ContainerStatus> = lists.into_iter().flatten().flatten().collect();
     let has_ended = |name: &String| {
         let state = reported.iter().find(|status| status.name == *name).and_then(|status| status.state.as_ref());
         state.and_then(|state| state.terminated.as_ref()).is_some_and(was_seen_to_end)
     };
-    let containers = spec.containers.iter().chain(spec.init_containers.iter().flatten()).map(|it| &it.name);
-    let ephemeral = spec.ephemeral_containers.iter().flatten().map(|it| &it.name);
-    is_final && by_kubelet && !collected && containers.chain(ephemeral).all(has_ended)
+    let lists = [&spec.containers, &spec.init_containers, &spec.ephemeral_containers];
+    let mut containers = lists.into_iter().flatten().flatten().map(|it| &it.name);
+    is_final && by_kubelet && !collected && containers.all(has_ended)
 }
 
 /// Whether somebody waited for the container's process. Of one that cannot be found a runtime says that it ended now, with
 /// code 255, and kubelet or what stands for it something of its own.
-fn was_seen_to_end(ended: &core::ContainerStateTerminated) -> bool {
+fn was_seen_to_end(ended: &Terminated) -> bool {
     let is_known = matches!(ended.reason.as_deref(), Some("Completed" | "Error" | "OOMKilled"));
     is_known && (0..255).contains(&ended.exit_code) && ended.finished_at.is_some()
 }
 
 impl NamedPort {
-    fn new(port: &core::ContainerPort) -> Option<NamedPort> {
+    fn new(port: &ContainerPort) -> Option<NamedPort> {
         let protocol = port.protocol.clone().unwrap_or_else(|| "TCP".to_owned());
         Some(NamedPort { name: port.name.clone()?, protocol, number: port.container_port })
     }
@@ -142,6 +146,7 @@ impl NamedPort {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use elector_crds::untrusted::FromUntrusted as _;
     use serde_json::{Value, json};
 
     /// A pod with an app and an agent, of which kubelet says that.
@@ -165,7 +170,7 @@ mod tests {
             },
         });
         let now = Now { at: Duration::from_secs(7), wall: Timestamp::UNIX_EPOCH };
-        let dead_since = Pod::new(serde_json::from_value(stored).unwrap(), None, now).dead_since;
+        let dead_since = Pod::new(StoredPod::from_untrusted(&stored.to_string()), None, now).dead_since;
         assert!(dead_since.is_none_or(|since| since == now.at));
         dead_since.is_some()
     }
@@ -224,5 +229,31 @@ mod tests {
             {"type": "Ready", "status": "False", "reason": "PodFailed"},
         ]);
         assert!(!dead("Failed", killed(), killed(), collected));
+    }
+
+    #[test]
+    fn a_container_that_cannot_be_read_may_live() {
+        let unreadable =
+            json!({"terminated": {"exitCode": "0", "reason": "Error", "finishedAt": "2026-11-27T10:00:01Z"}});
+        assert!(!dead("Failed", killed(), unreadable, not_ready("PodFailed")));
+        let stored = StoredPod::from_untrusted(r#"{"spec": {"containers": [{"name": "app"}, {"name": 7}]}}"#);
+        assert!(stored.spec.is_none());
+    }
+
+    #[test]
+    fn what_is_not_used_is_not_read() {
+        let far = "9999-12-31T23:59:59Z";
+        let stored = json!({
+            "metadata": {"name": "billing-0", "managedFields": [{"time": far}]},
+            "spec": {"containers": [{"name": "app", "env": 7}], "tolerations": "none"},
+            "status": {
+                "startTime": far,
+                "conditions": [{"type": "Ready", "status": "True", "lastTransitionTime": far, "lastProbeTime": far}],
+                "containerStatuses": [{"name": "app", "state": {"running": {"startedAt": far}}}],
+            },
+        });
+        let now = Now { at: Duration::from_secs(7), wall: Timestamp::UNIX_EPOCH };
+        let pod = Pod::new(StoredPod::from_untrusted(&stored.to_string()), None, now);
+        assert_eq!((pod.name.as_str(), pod.ready_since), ("billing-0", Some(now.at)));
     }
 }

@@ -1,46 +1,102 @@
 //! What the index makes of pods: whose they are, and what is known of those that are gone.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use elector_crds::{ROLE_LABEL, identity};
-use k8s_openapi::api::core::v1 as core;
 use kube::core::{Selector, SelectorExt};
 
+use super::budget::Cost;
 use super::listing::Change;
-use super::{Election, Index, Now, Pod};
+use super::{Election, Index, Now, Pod, StoredPod};
 use crate::key::Key;
+use crate::plan::Label;
+
+/// What a pod takes beside the texts in it, in bytes, and each of its labels.
+const POD_BYTES: usize = 512;
+const LABEL_BYTES: usize = 96;
+
+/// How many times a pod may be held against a selector in search of another election that labels it. Where there is more to
+/// search, none is found, and two that label the same pods are told by what they undo of each other.
+const MAX_COMPARISONS: usize = 20_000;
+
+impl Cost for Pod {
+    fn cost(&self) -> usize {
+        let labels = self.labels.iter().map(|(label, value)| LABEL_BYTES + label.len() + value.len());
+        let ports = self.named_ports.iter().map(|port| 64 + port.name.len());
+        POD_BYTES + self.name.len() + labels.chain(ports).sum::<usize>()
+    }
+}
 
 impl Index {
-    pub(super) fn change_pod(&mut self, change: Change<core::Pod>, now: Now) -> Vec<Key> {
+    pub(super) fn change_pod(&mut self, change: Change<StoredPod>, now: Now) -> Vec<Key> {
         let (key, pod) = match change {
             Change::Listed(stored) | Change::Changed(stored) => {
                 let key = Key::of(&stored);
-                let pod = Pod::new(stored, self.pods.get(&key), now);
-                (key, Some(pod))
+                let pod = Pod::new(stored, self.pods.get(&key).map(AsRef::as_ref), now);
+                (key, Some(Arc::new(pod)))
             }
             Change::Deleted(stored) => {
                 let key = Key::of(&stored);
-                let pod = Pod::new(stored, self.pods.get(&key), now);
+                let pod = Pod::new(stored, self.pods.get(&key).map(AsRef::as_ref), now);
                 if pod.dead_since.is_some() && self.is_named(&key) {
-                    self.dead.insert(key.clone(), pod);
+                    // What else it was is over.
+                    let dead = Pod { labels: BTreeMap::new(), named_ports: Vec::new(), ..pod };
+                    self.dead.insert(key.clone(), Arc::new(dead));
                 }
                 (key, None)
             }
             Change::Vanished(key) => (key, None),
         };
-        let last = match &pod {
-            Some(pod) => self.pods.insert(key.clone(), pod.clone()),
-            None => self.pods.remove(&key),
-        };
+        let (last, pod) = self.keep_pod(&key, pod);
         if last == pod {
             return vec![];
         }
-        self.note_stray(&key, last.as_ref(), pod.as_ref());
-        let versions: Vec<&Pod> = last.iter().chain(&pod).collect();
-        self.elections_in(&key.namespace)
-            .filter(|(election, Election { selector, .. })| {
-                versions.iter().any(|pod| selector.matches(&pod.labels)) || self.is_held_by(election, &key.name)
-            })
-            .map(|(election, _)| election.clone())
-            .collect()
+        self.note_stray(&key, last.as_deref(), pod.as_deref());
+        if !self.is_complete() {
+            // Whoever begins to plan looks at everything.
+            return vec![];
+        }
+        let versions: Vec<&Pod> = last.iter().chain(&pod).map(AsRef::as_ref).collect();
+        let selected = self.elections_in(&key.namespace);
+        let selected = selected.filter(|(_, it)| versions.iter().any(|pod| it.selector.matches(&pod.labels)));
+        let holding = self.holders.of(&key).filter(|lease| self.elections.contains_key(lease));
+        let mut concerned: Vec<Key> = selected.map(|(election, _)| election.clone()).chain(holding).collect();
+        concerned.sort();
+        concerned.dedup();
+        concerned
+    }
+
+    /// Keeps `pod` in place of what is known, if there is room. Returns what was known, and what is.
+    fn keep_pod(&mut self, key: &Key, pod: Option<Arc<Pod>>) -> (Option<Arc<Pod>>, Option<Arc<Pod>>) {
+        let last = self.pods.remove(key);
+        if let Some(last) = &last {
+            self.budget.refund(&key.namespace, last.cost());
+        }
+        let Some(pod) = pod else { return (last, None) };
+        let cost = pod.cost();
+        if !self.budget.has_room(&key.namespace, cost) {
+            self.leave_out("Pod", key);
+            return (last, None);
+        }
+        self.budget.charge(&key.namespace, cost);
+        self.pods.insert(key.clone(), Arc::clone(&pod));
+        (last, Some(pod))
+    }
+
+    /// What a pod's label says now.
+    pub(super) fn take_label(&mut self, key: &Key, label: Label) {
+        let Label { uid, role, .. } = label;
+        let Some(pod) = self.pods.get_mut(key).filter(|pod| pod.uid == uid) else { return };
+        let cost = pod.cost();
+        let labels = &mut Arc::make_mut(pod).labels;
+        labels.remove(ROLE_LABEL);
+        labels.extend(role.map(|role| (ROLE_LABEL.to_owned(), role.as_str().to_owned())));
+        self.budget.charge(&key.namespace, pod.cost());
+        self.budget.refund(&key.namespace, cost);
+        if role.is_none() {
+            self.strays.remove(key);
+        }
     }
 
     /// One that is taken out of its election, as for a look at what is wrong with it, takes its label along.
@@ -69,20 +125,20 @@ impl Index {
         if before == now {
             return;
         }
-        let pods = self.pods_of(&election.namespace).filter(|pod| pod.labels.contains_key(ROLE_LABEL));
-        let strays = pods.filter(|pod| before.matches(&pod.labels) && !now.matches(&pod.labels));
-        let strays: Vec<Key> = strays.map(|pod| Key::new(&election.namespace, &pod.name)).collect();
+        let pods = self.pods_of(&election.namespace).filter(|(_, pod)| pod.labels.contains_key(ROLE_LABEL));
+        let strays = pods.filter(|(_, pod)| before.matches(&pod.labels) && !now.matches(&pod.labels));
+        let strays: Vec<Key> = strays.map(|(key, _)| key.clone()).collect();
         self.strays.extend(strays.into_iter().map(|pod| (pod, election.clone())));
     }
 
-    pub(super) fn strays_of(&self, election: &Key) -> Vec<Pod> {
-        let strays = self.strays.iter().filter(|(_, of)| *of == election);
+    pub(super) fn strays_of(&self, election: &Key) -> Vec<Arc<Pod>> {
+        let strays = in_namespace(&self.strays, &election.namespace).filter(|(_, of)| *of == election);
         strays.filter_map(|(pod, _)| self.pods.get(pod).cloned()).collect()
     }
 
     /// Whether the Lease of any election names a pod called so.
     fn is_named(&self, pod: &Key) -> bool {
-        self.elections_in(&pod.namespace).any(|(election, _)| self.is_held_by(election, &pod.name))
+        self.holders.of(pod).any(|lease| self.elections.contains_key(&lease))
     }
 
     /// Forgets those of the dead whom no Lease names any more.
@@ -95,16 +151,20 @@ impl Index {
     }
 
     /// The first of the other elections that have labels put on one of `pods`.
-    pub(super) fn labelled_by(&self, key: &Key, pods: &[Pod]) -> Option<String> {
-        let mut others = self.elections_in(&key.namespace).filter(|(other, _)| *other != key);
+    pub(super) fn labelled_by(&self, key: &Key, pods: &[Arc<Pod>]) -> Option<String> {
+        let others = self.elections_in(&key.namespace);
+        let mut others = others.filter(|(other, election)| *other != key && election.has_pods_labelled());
+        let mut comparisons = 0;
         let labels = |election: &Election| {
-            election.has_pods_labelled() && pods.iter().any(|pod| election.selector.matches(&pod.labels))
+            comparisons += pods.len();
+            comparisons <= MAX_COMPARISONS && pods.iter().any(|pod| election.selector.matches(&pod.labels))
         };
+        let mut labels = labels;
         others.find(|(_, election)| labels(election)).map(|(other, _)| other.name.clone())
     }
 
     /// The holder's pod: of that uid, if the identity says one.
-    pub(super) fn holder_pod(&self, namespace: &str, holder: &str) -> Option<&Pod> {
+    pub(super) fn holder_pod(&self, namespace: &str, holder: &str) -> Option<&Arc<Pod>> {
         match identity::pod_and_uid(holder) {
             Some((name, uid)) => {
                 let key = Key::new(namespace, name);
@@ -114,8 +174,11 @@ impl Index {
         }
     }
 
-    pub(super) fn pods_of<'a>(&'a self, namespace: &'a str) -> impl Iterator<Item = &'a Pod> {
-        let from_here = self.pods.range(Key::new(namespace, "")..);
-        from_here.take_while(move |(key, _)| key.namespace == namespace).map(|(_, pod)| pod)
+    pub(super) fn pods_of<'a>(&'a self, namespace: &'a str) -> impl Iterator<Item = (&'a Key, &'a Arc<Pod>)> {
+        in_namespace(&self.pods, namespace)
     }
+}
+
+fn in_namespace<'a, V>(objects: &'a BTreeMap<Key, V>, namespace: &'a str) -> impl Iterator<Item = (&'a Key, &'a V)> {
+    objects.range(Key::new(namespace, "")..).take_while(move |(key, _)| key.namespace == namespace)
 }

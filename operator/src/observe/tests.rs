@@ -4,11 +4,13 @@ use super::*;
 use crate::plan::{LeaseAction, plan};
 use crate::{MANAGED_BY_LABEL, NAME};
 use elector_crds::annotations::{TimingsAnnotation, agent_to_json};
+use elector_crds::untrusted::FromUntrusted as _;
 use elector_crds::{AGENT_ANNOTATION, TIMINGS_ANNOTATION};
 use elector_crds::{GROUP, LeaderElectionSpec};
 use elector_election::{AgentMark, Timings};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::ResourceExt as _;
 use serde_json::{Value, json};
 
 fn at(second: u64) -> Now {
@@ -50,16 +52,16 @@ fn held(version: u64, holder: &str, transitions: u32, renewed: u64) -> StoredLea
     )
 }
 
-fn pod(name: &str, label: &str, ready: bool) -> core::Pod {
-    serde_json::from_value(json!({
+fn pod(name: &str, label: &str, ready: bool) -> StoredPod {
+    let stored = json!({
         "metadata": {
             "name": name, "namespace": "shop", "uid": format!("{name}-uid"),
             "labels": {format!("{GROUP}/election"): label},
         },
         "spec": {"containers": [], "nodeName": "node-3"},
         "status": {"conditions": [{"type": "Ready", "status": if ready { "True" } else { "False" }}]},
-    }))
-    .unwrap()
+    });
+    StoredPod::from_untrusted(&stored.to_string())
 }
 
 /// All lists are complete; they showed `elections` and `leases`.
@@ -67,18 +69,18 @@ fn index(elections: Vec<LeaderElection>, leases: Vec<StoredLease>) -> Index {
     let mut index = Index::default();
     list(&mut index, Seen::Election, elections);
     list(&mut index, Seen::Lease, leases);
-    list(&mut index, Seen::Pod, vec![]);
-    list(&mut index, Seen::Role, vec![]);
-    list(&mut index, Seen::RoleBinding, vec![]);
-    list(&mut index, Seen::Service, vec![]);
+    list::<StoredPod, _>(&mut index, Seen::Pod, vec![]);
+    list::<Role, _>(&mut index, Seen::Role, vec![]);
+    list::<RoleBinding, _>(&mut index, Seen::RoleBinding, vec![]);
+    list::<core::Service, _>(&mut index, Seen::Service, vec![]);
     assert!(!index.is_complete());
-    list(&mut index, Seen::Slice, vec![]);
+    list::<EndpointSlice, _>(&mut index, Seen::Slice, vec![]);
     assert!(index.is_complete());
     index
 }
 
-fn list<K>(index: &mut Index, seen: fn(Event<K>) -> Seen, objects: Vec<K>) {
-    let events = objects.into_iter().map(Event::InitApply);
+fn list<K: Into<S>, S>(index: &mut Index, seen: fn(Event<S>) -> Seen, objects: Vec<K>) {
+    let events = objects.into_iter().map(Into::into).map(Event::InitApply);
     for event in [Event::Init].into_iter().chain(events).chain([Event::InitDone]) {
         index.handle_seen(seen(event), at(0));
     }
@@ -141,7 +143,7 @@ fn leases_without_an_election_wake_nobody_and_are_remembered() {
     let mut index = index(vec![], vec![]);
     assert_eq!(see_lease(&mut index, held(2, "a", 7, 0), at(1)), []);
     assert_eq!(index.handle_seen(Seen::Lease(Event::Delete(held(3, "a", 7, 0))), at(2)), []);
-    assert_eq!(index.handle_seen(Seen::Election(Event::Apply(election("e", 4))), at(3)), [key()]);
+    assert_eq!(index.handle_seen(Seen::Election(Event::Apply(election("e", 4).into())), at(3)), [key()]);
     let observed = observed(&index);
     assert!(observed.creation_watched && !observed.name_is_new);
     let history = History { holder: Some("a".to_owned()), duration_seconds: 15, transitions: 7 };
@@ -152,11 +154,11 @@ fn leases_without_an_election_wake_nobody_and_are_remembered() {
 fn only_what_was_seen_being_created_counts_as_watched() {
     let mut index = index(vec![election("e", 1)], vec![]);
     assert!(!observed(&index).creation_watched);
-    index.handle_seen(Seen::Election(Event::Apply(election("e", 2))), at(1));
+    index.handle_seen(Seen::Election(Event::Apply(election("e", 2).into())), at(1));
     assert!(!observed(&index).creation_watched);
 
-    index.handle_seen(Seen::Election(Event::Delete(election("e", 3))), at(1));
-    index.handle_seen(Seen::Election(Event::Apply(election("e2", 4))), at(1));
+    index.handle_seen(Seen::Election(Event::Delete(election("e", 3).into())), at(1));
+    index.handle_seen(Seen::Election(Event::Apply(election("e2", 4).into())), at(1));
     assert!(observed(&index).creation_watched);
     assert!(!observed(&index).name_is_new);
 }
@@ -174,7 +176,7 @@ fn an_election_replaced_while_nobody_watched_is_not_new() {
 fn the_last_holder_is_remembered_beyond_release_and_deletion() {
     let mut index = index(vec![election("e", 1)], vec![held(2, "a", 4, 0)]);
     see_lease(&mut index, lease("lease-uid", 3, json!({"leaseDurationSeconds": 1, "leaseTransitions": 4})), at(1));
-    list(&mut index, Seen::Lease, vec![]);
+    list::<StoredLease, _>(&mut index, Seen::Lease, vec![]);
     let observed = observed(&index);
     assert_eq!(observed.lease, None);
     assert_eq!(observed.history, History { holder: Some("a".to_owned()), duration_seconds: 15, transitions: 4 });
@@ -185,7 +187,7 @@ fn older_versions_are_ignored_except_in_a_list() {
     let mut index = index(vec![election("e", 1)], vec![held(9, "b", 2, 5)]);
     assert_eq!(see_lease(&mut index, held(8, "a", 1, 4), at(1)), []);
     assert_eq!(observed(&index).lease.unwrap().lease.record.holder, "b");
-    assert_eq!(index.handle_seen(Seen::Election(Event::Apply(election("e", 1))), at(1)), []);
+    assert_eq!(index.handle_seen(Seen::Election(Event::Apply(election("e", 1).into())), at(1)), []);
     list(&mut index, Seen::Lease, vec![held(8, "a", 1, 4)]);
     assert_eq!(observed(&index).lease.unwrap().lease.record.holder, "a");
 }
@@ -194,7 +196,7 @@ fn older_versions_are_ignored_except_in_a_list() {
 fn a_deletion_of_something_older_deletes_nothing() {
     let mut index = index(vec![election("e2", 5)], vec![lease("new", 6, json!({}))]);
     assert_eq!(index.handle_seen(Seen::Lease(Event::Delete(lease("old", 4, json!({})))), at(1)), []);
-    assert_eq!(index.handle_seen(Seen::Election(Event::Delete(election("e", 4))), at(1)), []);
+    assert_eq!(index.handle_seen(Seen::Election(Event::Delete(election("e", 4).into())), at(1)), []);
     assert!(observed(&index).lease.is_some());
 }
 
@@ -267,7 +269,7 @@ fn what_is_made_by_hand_lowers_no_duration() {
 #[test]
 fn what_the_watch_shows_late_is_known_before_what_came_of_it_is_confirmed() {
     let mut index = index(vec![], vec![]);
-    index.handle_seen(Seen::Election(Event::Apply(election("e", 1))), at(1));
+    index.handle_seen(Seen::Election(Event::Apply(election("e", 1).into())), at(1));
     assert!(observed(&index).name_is_new);
     let mut made = lease("made", 13, json!({"leaseDurationSeconds": 15}));
     made.labels_mut().insert(MANAGED_BY_LABEL.to_owned(), NAME.to_owned());
@@ -291,9 +293,9 @@ fn what_the_watch_shows_late_is_known_before_what_came_of_it_is_confirmed() {
 #[test]
 fn after_another_list_no_election_is_new() {
     let mut index = index(vec![], vec![]);
-    index.handle_seen(Seen::Election(Event::Apply(election("e", 1))), at(1));
+    index.handle_seen(Seen::Election(Event::Apply(election("e", 1).into())), at(1));
     assert!(observed(&index).name_is_new);
-    list(&mut index, Seen::Lease, vec![]);
+    list::<StoredLease, _>(&mut index, Seen::Lease, vec![]);
     assert!(!observed(&index).name_is_new);
 }
 
@@ -361,7 +363,7 @@ fn timings_that_were_asked_for_are_remembered_when_the_lease_vanishes() {
         TimingsAnnotation { timings: Some(raised), never_held: false, ..TimingsAnnotation::default() }.to_json();
     lease.set_annotation(TIMINGS_ANNOTATION, asked);
     see_lease(&mut index, lease, at(1));
-    list(&mut index, Seen::Lease, vec![]);
+    list::<StoredLease, _>(&mut index, Seen::Lease, vec![]);
     let (election, observed) = index.observed(&key()).unwrap();
     match plan(&election, &observed, at(4)).lease {
         LeaseAction::Create(made) => assert_eq!(made.spec["leaseDurationSeconds"], 40),
@@ -376,7 +378,7 @@ fn what_an_operator_made_too_late_is_confirmed_with_what_is_known_once_the_watch
     let mut longer = held(5, "a", 1, 2);
     longer.spec.insert("leaseDurationSeconds".to_owned(), json!(40));
     see_lease(&mut index, longer, at(1));
-    list(&mut index, Seen::Lease, vec![]);
+    list::<StoredLease, _>(&mut index, Seen::Lease, vec![]);
 
     let mut late = held(9, "earlier", 1, 1);
     late.metadata.uid = Some("late".to_owned());
@@ -407,7 +409,7 @@ fn what_an_operator_made_too_late_is_confirmed_with_what_is_known_once_the_watch
     see_lease(&mut index, late, at(5));
     // Here it has no owner yet: whatever is amended keeps it.
     assert_eq!(confirmed(planned(&index)), Some(annotation));
-    list(&mut index, Seen::Lease, vec![]);
+    list::<StoredLease, _>(&mut index, Seen::Lease, vec![]);
     match planned(&index) {
         LeaseAction::Create(made) => assert_eq!(made.spec["leaseDurationSeconds"], 40),
         other => panic!("{other:?}"),

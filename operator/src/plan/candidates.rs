@@ -14,7 +14,8 @@ const PATIENCE: u32 = 2;
 
 /// The candidates among the pods that match, in the order of their names, so that messages name the same one each time.
 pub(super) fn candidates<'a>(view: &View<'a>) -> Vec<&'a Pod> {
-    let mut candidates: Vec<&Pod> = view.observed.pods.iter().filter(|pod| pod.is_candidate()).collect();
+    let mut candidates: Vec<&Pod> =
+        view.observed.pods.iter().map(AsRef::as_ref).filter(|pod| pod.is_candidate()).collect();
     candidates.sort_by(|one, other| one.name.cmp(&other.name));
     candidates
 }
@@ -25,6 +26,10 @@ pub(super) fn ready_count(candidates: &[&Pod]) -> usize {
 
 pub(super) fn candidates_ready(view: &View<'_>, candidates: &[&Pod]) -> Condition {
     let not = |reason, message: String| condition(ConditionType::CandidatesReady, Status::False, reason, message);
+    if view.observed.is_partial {
+        let message = "the namespace has more objects than the operator has room for: of some pods it knows nothing";
+        return condition(ConditionType::CandidatesReady, Status::Unknown, Reason::NamespaceTooLarge, message);
+    }
     if candidates.is_empty() {
         let selector = view.election.spec.selector(&name(view.election));
         return not(

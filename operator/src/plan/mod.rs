@@ -28,7 +28,7 @@ pub use self::lease::LeaseAction;
 use self::lease::Standing;
 pub(crate) use self::lease::owner;
 pub use self::traffic::{Label, Role as PodRole, Write};
-use crate::observe::{LeaseSeen, Now, Observed, Phase, Trouble, own_duration, phase};
+use crate::observe::{LeaseSeen, Now, Observed, Phase, Trouble, Unreadable, own_duration, phase};
 
 /// What to do.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -79,11 +79,17 @@ pub fn plan(election: &LeaderElection, observed: &Observed, now: Now) -> Plan {
         return Plan::default();
     }
     let standing = lease::standing(election, observed);
+    if let Some(Unreadable::NamespaceTooLarge { .. }) = observed.unreadable {
+        let view = View { election, observed, standing, trouble: None, traffic_trouble: None, now };
+        let status = status::unattended(&view);
+        let status = (election.status.as_ref() != Some(&status)).then_some(status);
+        return Plan { status, ..Plan::default() };
+    }
     // A Lease is read once more before its holder is taken for gone.
     let is_looked_at = lease::look(standing, own_duration(&election.spec), now) == LeaseAction::None;
     let [trouble, traffic_trouble] = [&observed.troubles.objects, &observed.troubles.traffic]
         .map(|trouble| trouble.as_ref().filter(|trouble| now.at < trouble.retry_at));
-    if traffic_trouble.is_none() && is_looked_at {
+    if traffic_trouble.is_none() && is_looked_at && observed.unreadable.is_none() {
         let traffic = traffic::writes(election, observed, standing, now);
         if !traffic.is_empty() {
             return Plan { traffic, ..Plan::default() };
@@ -145,7 +151,7 @@ fn plan_objects(
     now: Now,
 ) -> Plan {
     // An invalid spec says nothing that could be put in place: what there is stays.
-    let Ok(timings) = election.spec.timings() else {
+    let Some(timings) = election.spec.timings().ok().filter(|_| observed.unreadable.is_none()) else {
         return Plan { lease: lease::look(standing, own_duration(&election.spec), now), ..Plan::default() };
     };
     let lease = match lease::maintain(election, observed, standing, timings, hints, now) {

@@ -4,6 +4,7 @@
 //! the last hour.
 //! A person who has moved the tenure away from a preferred pod is not contradicted as long as that pod lives.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use elector_crds::{LeaderElection, PastTenure, TenureEnd, identity};
@@ -26,7 +27,7 @@ pub(super) struct Better<'a> {
 /// Whether `identity` is a pod that is ready, and preferred to the one that leads.
 pub(super) fn is_better(election: &LeaderElection, observed: &Observed, identity: &str) -> bool {
     let Some(leader) = &observed.holder_pod else { return false };
-    let is_it = |pod: &&Pod| identity::of_pod(&pod.name, &pod.uid) == identity;
+    let is_it = |pod: &&Arc<Pod>| identity::of_pod(&pod.name, &pod.uid) == identity;
     let pod = observed.pods.iter().find(is_it).filter(|pod| is_able(pod));
     pod.is_some_and(|pod| rank(election, pod) < rank(election, leader))
 }

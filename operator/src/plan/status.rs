@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use super::history::history;
 use super::lease::Standing;
 use super::{View, advice, candidates, name, rbac, traffic};
-use crate::observe::{LeaseSeen, Phase};
+use crate::observe::{LeaseSeen, Phase, Unreadable};
 
 pub(super) fn status(view: &View<'_>) -> LeaderElectionStatus {
     let stored = view.election.status.clone().unwrap_or_default();
@@ -39,9 +39,35 @@ pub(super) fn status(view: &View<'_>) -> LeaderElectionStatus {
     }
 }
 
+/// Of an election for which there is no room: that it is so, and nothing else.
+pub(super) fn unattended(view: &View<'_>) -> LeaderElectionStatus {
+    let mut conditions = view.election.status.clone().unwrap_or_default().conditions;
+    let unknown = |type_, reason| condition(type_, Status::Unknown, reason, "this LeaderElection is not looked after");
+    let elected = unknown(ConditionType::LeaderElected, Reason::LeaseNotObserved);
+    let candidates = unknown(ConditionType::CandidatesReady, Reason::NamespaceTooLarge);
+    for mut condition in [ready(view), elected, candidates] {
+        condition.observed_generation = view.election.metadata.generation;
+        conditions::set(&mut conditions, condition, view.now.wall);
+    }
+    let observed_generation = view.election.metadata.generation;
+    LeaderElectionStatus { observed_generation, conditions, ..LeaderElectionStatus::default() }
+}
+
 /// Whether what was asked for is in place, whoever leads.
 fn ready(view: &View<'_>) -> Condition {
     let not = |reason, message: String| condition(ConditionType::Ready, Status::False, reason, message);
+    match &view.observed.unreadable {
+        Some(Unreadable::Spec(why)) => return not(Reason::InvalidSpec, format!("spec: {why}")),
+        Some(Unreadable::NamespaceTooLarge { limit_bytes }) => {
+            let mebibytes = limit_bytes / (1024 * 1024);
+            let message = format!(
+                "not looked after: the objects of this namespace take more than the {mebibytes} MiB of memory that the operator \
+                 gives to one; delete some, or raise operator.namespaceMebibytes of its Helm chart"
+            );
+            return not(Reason::NamespaceTooLarge, message);
+        }
+        None => {}
+    }
     if let Err(invalid) = view.election.spec.timings() {
         return not(Reason::InvalidSpec, format!("spec: {invalid}"));
     }

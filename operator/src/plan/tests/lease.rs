@@ -1,5 +1,7 @@
 //! Rules O1–O3.
 
+use std::sync::Arc;
+
 use super::*;
 use crate::observe::History;
 use crate::plan::LeaseAction;
@@ -61,7 +63,7 @@ fn a_new_election_gets_a_lease_that_was_never_held_and_rights_and_nothing_else()
 fn never_held_needs_all_that_rule_o2_asks() {
     let holder = Holder { identity: "billing-9_u9".to_owned(), ..Holder::default() };
     let with_status = |status| LeaderElection { status: Some(status), ..election() };
-    let with_pod = |pod: Pod| Observed { pods: vec![pod], ..watched() };
+    let with_pod = |pod: Pod| Observed { pods: vec![Arc::new(pod)], ..watched() };
     let older = Pod { created: Some("2026-11-23T17:59:59Z".parse().unwrap()), ..pod("billing-0") };
     for (what, election, observed, never_held) in [
         ("all of it", election(), watched(), true),
@@ -334,7 +336,7 @@ fn an_amendment_is_for_what_it_was_planned_upon() {
 /// `billing-0`, which leads its fourth tenure, has been known to be dead since second 5.
 fn dead() -> Observed {
     let mut observed = in_place(held_by("billing-0", 4, 0));
-    observed.holder_pod.as_mut().unwrap().dead_since = Some(Duration::from_secs(5));
+    Arc::make_mut(observed.holder_pod.as_mut().unwrap()).dead_since = Some(Duration::from_secs(5));
     observed
 }
 
@@ -377,8 +379,11 @@ fn nothing_is_released_for_a_name_that_its_holder_did_not_write() {
         ("a record that was applied again", change(|it| it.history.transitions = 5)),
         ("no agent's", change(|it| it.lease.as_mut().unwrap().lease.agent = None)),
         ("another tenure's mark", change(|it| it.lease.as_mut().unwrap().lease.record.transitions = 5)),
-        ("another pod of that name", change(|it| it.holder_pod.as_mut().unwrap().uid = "other".to_owned())),
-        ("a pod that lives", change(|it| it.holder_pod.as_mut().unwrap().dead_since = None)),
+        (
+            "another pod of that name",
+            change(|it| Arc::make_mut(it.holder_pod.as_mut().unwrap()).uid = "other".to_owned()),
+        ),
+        ("a pod that lives", change(|it| Arc::make_mut(it.holder_pod.as_mut().unwrap()).dead_since = None)),
         ("a pod of which nothing is known", change(|it| it.holder_pod = None)),
     ] {
         assert_eq!(lease, LeaseAction::None, "{what}");

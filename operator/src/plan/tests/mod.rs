@@ -9,6 +9,7 @@ mod status;
 mod steer;
 mod traffic;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use elector_crds::annotations::TimingsAnnotation;
@@ -141,7 +142,7 @@ fn pod(name: &str) -> Pod {
 /// Everything is in place, and two pods are ready.
 fn in_place(lease: LeaseSeen) -> Observed {
     let first = plan(&election(), &Observed::default(), at(0));
-    let pods = vec![pod("billing-0"), pod("billing-1")];
+    let pods = ["billing-0", "billing-1"].map(pod).map(Arc::new).to_vec();
     let holder_pod = pods.iter().find(|pod| lease.lease.record.holder == format!("{0}_{0}-uid", pod.name)).cloned();
     Observed {
         role: first.role,

@@ -1,5 +1,7 @@
 //! Preferred candidates, and leaders that do not listen.
 
+use std::sync::Arc;
+
 use super::*;
 use crate::plan::LeaseAction;
 use elector_crds::{CandidateSelector, PastTenure, TenureEnd};
@@ -19,7 +21,7 @@ fn preferring() -> LeaderElection {
 fn led(others: &[(&str, &str, Option<u64>)]) -> Observed {
     let in_zone = |name: &str, zone: &str, ready: Option<u64>| {
         let labels = [("zone".to_owned(), zone.to_owned())].into();
-        Pod { labels, ready_since: ready.map(Duration::from_secs), ..pod(name) }
+        Arc::new(Pod { labels, ready_since: ready.map(Duration::from_secs), ..pod(name) })
     };
     let mut observed = in_place(held_by("billing-0", 4, 0));
     observed.pods = vec![in_zone("billing-0", "c", Some(0))];
@@ -119,7 +121,7 @@ fn nobody_is_asked_who_is_not_ready_or_no_better() {
         assert_eq!(successor(&election, &led(others), 1000), None, "{others:?}");
     }
     let mut terminating = led(&[("billing-1", "a", Some(0))]);
-    terminating.pods[1].terminating = true;
+    Arc::make_mut(&mut terminating.pods[1]).terminating = true;
     assert_eq!(successor(&election, &terminating, 1000), None);
     let mut paused = preferring();
     paused.spec.paused = true;
@@ -166,7 +168,7 @@ fn who_was_moved_away_from_a_preferred_pod_leads_on() {
     let astray = remembering(vec![past("billing-1", 0, TenureEnd::Preferred)]);
     assert!(successor(&astray, &observed, 3599).is_some(), "nobody wished that");
     let mut replaced = observed.clone();
-    replaced.pods[1].uid = "another".to_owned();
+    Arc::make_mut(&mut replaced.pods[1]).uid = "another".to_owned();
     assert!(successor(&moved, &replaced, 3599).is_some(), "the pod that had to go is gone");
 }
 

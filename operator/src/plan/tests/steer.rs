@@ -1,5 +1,7 @@
 //! Pauses, and requests for another leader.
 
+use std::sync::Arc;
+
 use super::*;
 use crate::observe::Transfer;
 use crate::plan::LeaseAction;
@@ -174,17 +176,18 @@ fn what_cannot_be_is_refused_with_why() {
     assert!(refused(&asking_for(""), &led(), 12).contains("is no pod that may lead"));
     assert!(refused(&asking_for("billing-0"), &led(), 12).contains("billing-0 leads already"));
     let mut alone = led();
-    (alone.holder_pod, alone.pods[1].ready_since) = (None, None);
+    alone.holder_pod = None;
+    Arc::make_mut(&mut alone.pods[1]).ready_since = None;
     assert!(
         refused(&asking_for("*"), &alone, 12).contains("no other candidate is ready"),
         "whoever leads may be the other"
     );
     let mut unready = led();
-    unready.pods[1].ready_since = None;
+    Arc::make_mut(&mut unready.pods[1]).ready_since = None;
     assert!(refused(&asking_for("billing-1"), &unready, 12).contains("pod billing-1 is not ready"));
     assert!(refused(&asking_for("*"), &unready, 12).contains("no other candidate is ready"));
     let mut going = led();
-    going.pods[1].terminating = true;
+    Arc::make_mut(&mut going.pods[1]).terminating = true;
     assert!(refused(&asking_for("billing-1"), &going, 12).contains("is no pod that may lead"));
     let nobody = Observed { transfer: Some(asked_at(10)), ..in_place(released(4, 10)) };
     assert!(refused(&asking_for("billing-1"), &nobody, 12).contains("nobody leads"));

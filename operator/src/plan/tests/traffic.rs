@@ -1,5 +1,7 @@
 //! The leader's Service and its EndpointSlices.
 
+use std::sync::Arc;
+
 use super::*;
 use crate::NAME;
 use crate::observe::{NamedPort, Trouble};
@@ -27,9 +29,10 @@ fn asks_for(name: &str) -> LeaderElection {
 fn reachable(lease: LeaseSeen) -> Observed {
     let mut observed = in_place(lease);
     for (number, pod) in (1_u32..).zip(&mut observed.pods) {
-        pod.addresses = ["10.0.0.", "fd00::"].map(|network| format!("{network}{number}").parse().unwrap()).to_vec();
+        Arc::make_mut(pod).addresses =
+            ["10.0.0.", "fd00::"].map(|network| format!("{network}{number}").parse().unwrap()).to_vec();
     }
-    let holder = observed.holder_pod.map(|holder| holder.name);
+    let holder = observed.holder_pod.map(|holder| holder.name.clone());
     observed.holder_pod = observed.pods.iter().find(|pod| Some(&pod.name) == holder.as_ref()).cloned();
     observed.features = FEATURES;
     observed
@@ -77,8 +80,9 @@ fn carry_out(observed: &mut Observed, write: &Write) {
             let holder = observed.holder_pod.iter_mut();
             observed.strays.retain(|pod| pod.uid != label.uid);
             for pod in observed.pods.iter_mut().chain(holder).filter(|pod| pod.uid == label.uid) {
-                pod.labels.remove(ROLE_LABEL);
-                pod.labels.extend(label.role.map(|role| (ROLE_LABEL.to_owned(), role.as_str().to_owned())));
+                let labels = &mut Arc::make_mut(pod).labels;
+                labels.remove(ROLE_LABEL);
+                labels.extend(label.role.map(|role| (ROLE_LABEL.to_owned(), role.as_str().to_owned())));
             }
             let leaders = observed.pods.iter().filter(|pod| role(pod) == "leader").count();
             assert!(leaders <= 1, "two leaders");
@@ -199,7 +203,7 @@ fn a_leader_that_is_not_ready_is_told_as_such_and_one_that_ends_is_not() {
     let mut observed = reachable(held_by("billing-0", 1, 0));
     settle(&election, &mut observed, 1);
     let mut unready = observed.clone();
-    unready.holder_pod.as_mut().unwrap().ready_since = None;
+    Arc::make_mut(unready.holder_pod.as_mut().unwrap()).ready_since = None;
     settle(&election, &mut unready, 1);
     assert_eq!(endpoints(&unready), both(1, false));
     let status = plan(&election, &unready, at(1)).status.unwrap();
@@ -208,7 +212,7 @@ fn a_leader_that_is_not_ready_is_told_as_such_and_one_that_ends_is_not() {
         "billing-0 holds the Lease; Service front waits for it to be ready"
     );
     let mut ending = observed.clone();
-    ending.holder_pod.as_mut().unwrap().terminating = true;
+    Arc::make_mut(ending.holder_pod.as_mut().unwrap()).terminating = true;
     assert_eq!(settle(&election, &mut ending, 1), [], "it leads on, and nobody else does");
 }
 
@@ -226,7 +230,7 @@ fn a_port_by_name_is_the_one_of_the_leaders_containers() {
         message(&status, ConditionType::LeaderElected),
         "billing-0 holds the Lease; Service front does not reach it at port 80: none of its containers has a port named http"
     );
-    observed.holder_pod.as_mut().unwrap().named_ports = vec![named("UDP", 53), named("TCP", 8081)];
+    Arc::make_mut(observed.holder_pod.as_mut().unwrap()).named_ports = vec![named("UDP", 53), named("TCP", 8081)];
     settle(&election, &mut observed, 1);
     assert_eq!(json!(observed.slices[0].ports), json!([{"name": "", "port": 8081, "protocol": "TCP"}]));
 }
@@ -326,7 +330,7 @@ fn role(pod: &Pod) -> &str {
 }
 
 fn roles(observed: &Observed) -> Vec<&str> {
-    observed.pods.iter().map(role).collect()
+    observed.pods.iter().map(|pod| role(pod)).collect()
 }
 
 #[test]
@@ -347,9 +351,9 @@ fn each_candidate_is_labelled_and_the_stale_leader_first() {
     assert_eq!(roles(&freed), ["standby", "standby"]);
 
     let mut ended = Observed { lease: Some(released(1, 2)), holder_pod: None, ..observed.clone() };
-    ended.pods[0].finished = true;
-    ended.pods[1].labels.clear();
-    ended.pods[1].terminating = true;
+    Arc::make_mut(&mut ended.pods[0]).finished = true;
+    Arc::make_mut(&mut ended.pods[1]).labels.clear();
+    Arc::make_mut(&mut ended.pods[1]).terminating = true;
     settle(&election, &mut ended, 2);
     assert_eq!(roles(&ended), ["standby", ""], "of those that end, only who led");
 
@@ -365,9 +369,9 @@ fn after_a_restart_no_label_says_leader_that_did_not_before() {
     observed.lease.as_mut().unwrap().moved = false;
     assert_eq!(settle(&election, &mut observed, 1), []);
     for pod in &mut observed.pods {
-        pod.labels.clear();
+        Arc::make_mut(pod).labels.clear();
     }
-    observed.holder_pod.as_mut().unwrap().labels.clear();
+    Arc::make_mut(observed.holder_pod.as_mut().unwrap()).labels.clear();
     settle(&election, &mut observed, 1);
     assert_eq!(roles(&observed), ["standby", "standby"]);
 }
@@ -387,7 +391,7 @@ fn of_two_elections_that_share_pods_one_labels_them() {
         message(&status, ConditionType::Ready),
         "spec.podLabels: LeaderElection accounts labels pods of this one already; disable it in one of them"
     );
-    observed.pods[0].labels.insert(ROLE_LABEL.to_owned(), "leader".to_owned());
+    Arc::make_mut(&mut observed.pods[0]).labels.insert(ROLE_LABEL.to_owned(), "leader".to_owned());
     assert_eq!(super::plan(&self::election(), &observed, at(1)).traffic, [], "whose label it is");
 }
 
@@ -395,7 +399,8 @@ fn of_two_elections_that_share_pods_one_labels_them() {
 fn who_does_not_match_any_more_loses_its_label_before_another_gets_it() {
     let election = labelled();
     let mut observed = reachable(held_by("billing-1", 2, 2));
-    observed.strays = vec![Pod { labels: [(ROLE_LABEL.to_owned(), "leader".to_owned())].into(), ..pod("billing-9") }];
+    let labels = [(ROLE_LABEL.to_owned(), "leader".to_owned())].into();
+    observed.strays = vec![Arc::new(Pod { labels, ..pod("billing-9") })];
     let writes = plan(&election, &observed, at(2)).traffic;
     let places = ["billing-9", "billing-1"].map(|pod| {
         let is_of = |write: &&Write| matches!(write, Write::Label(label) if label.pod == pod);

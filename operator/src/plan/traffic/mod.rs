@@ -11,6 +11,7 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 
 pub(super) use self::labels::rival;
 pub use self::labels::{Label, Role};
+pub(crate) use self::service::{SERVICE_NAME_LABEL, SLICE_MANAGED_BY_LABEL};
 use super::lease::Standing;
 use crate::observe::{Now, Observed, Phase, Pod, own_duration, phase, was_released};
 
@@ -61,7 +62,7 @@ pub(super) fn writes(election: &LeaderElection, observed: &Observed, standing: S
 
 fn target<'a>(election: &LeaderElection, observed: &'a Observed, standing: Standing<'_>, now: Now) -> Target<'a> {
     let (Standing::Own(seen) | Standing::Adopted(seen)) = standing else { return Target::Nobody };
-    let leader = observed.holder_pod.as_ref().filter(|pod| pod.dead_since.is_none());
+    let leader = observed.holder_pod.as_deref().filter(|pod| pod.dead_since.is_none());
     match phase(seen, own_duration(&election.spec), now) {
         Phase::Held => leader.map_or(Target::Nobody, Target::Leader),
         Phase::NotObserved => Target::Unchanged(leader),

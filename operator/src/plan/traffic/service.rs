@@ -16,10 +16,10 @@ use crate::plan::lease::metadata;
 use crate::plan::rbac::{has_metadata, is_made_for};
 
 /// Which Service a slice belongs to.
-const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
+pub(crate) const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
 
 /// Who looks after a slice: with another value than theirs, the controllers of Kubernetes leave it alone.
-const SLICE_MANAGED_BY_LABEL: &str = "endpointslice.kubernetes.io/managed-by";
+pub(crate) const SLICE_MANAGED_BY_LABEL: &str = "endpointslice.kubernetes.io/managed-by";
 
 /// Of one family; no slice holds both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,7 +93,10 @@ fn slices(
             Some(known) => {
                 // None of them is stored as nothing at all.
                 let ports = |slice: &EndpointSlice| slice.ports.clone().unwrap_or_default();
-                known.endpoints == desired.endpoints && ports(known) == ports(&desired) && has_metadata(known, &desired)
+                known.address_type == desired.address_type
+                    && known.endpoints == desired.endpoints
+                    && ports(known) == ports(&desired)
+                    && has_metadata(known, &desired)
             }
         };
         writes.extend((!in_place).then(|| Write::Slice(Box::new(desired))));

@@ -1,0 +1,94 @@
+//! What is remembered of names that ever had a Lease or an election (rule O2).
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::{Election, History, Index};
+use crate::key::Key;
+
+/// How many names are remembered in all. Beyond that no Lease is made as never held any more: waiting is always safe.
+const MAX_NAMES: usize = 200_000;
+
+/// How many names are remembered of one namespace, but for those of elections; beyond that, the same for this namespace.
+const MAX_NAMES_OF_NAMESPACE: usize = 10_000;
+
+/// Of every name.
+#[derive(Debug, Default)]
+pub(super) struct Histories {
+    histories: HashMap<Key, History>,
+    /// How many names each namespace has here.
+    counts: HashMap<String, usize>,
+    /// Namespaces of which names have been forgotten.
+    forgetful: HashSet<String>,
+    /// Names of any namespace have been forgotten.
+    overflowed: bool,
+    /// What is said of a name that is not remembered.
+    unremembered: History,
+}
+
+impl Histories {
+    /// Whether no Lease and no earlier election of that name can have been seen.
+    pub(super) fn is_new(&self, key: &Key) -> bool {
+        !self.overflowed && !self.forgetful.contains(&key.namespace) && !self.histories.contains_key(key)
+    }
+
+    pub(super) fn of(&self, key: &Key) -> History {
+        self.histories.get(key).cloned().unwrap_or_default()
+    }
+
+    fn entry(&mut self, key: &Key, elections: &BTreeMap<Key, Election>) -> &mut History {
+        if !self.histories.contains_key(key) {
+            if self.histories.len() >= MAX_NAMES {
+                self.overflowed = true;
+                self.forget(|_| true, elections);
+            }
+            let count = self.counts.get(&key.namespace).copied().unwrap_or_default();
+            if count >= MAX_NAMES_OF_NAMESPACE && !elections.contains_key(key) {
+                if !self.forgetful.insert(key.namespace.clone()) {
+                    self.unremembered = History::default();
+                    return &mut self.unremembered;
+                }
+                self.forget(|other| other.namespace == key.namespace, elections);
+            }
+            *self.counts.entry(key.namespace.clone()).or_default() += 1;
+        }
+        self.histories.entry(key.clone()).or_default()
+    }
+
+    /// Those of today's elections are wanted when a Lease must be restored; the rest may go.
+    fn forget(&mut self, which: impl Fn(&Key) -> bool, elections: &BTreeMap<Key, Election>) {
+        let counts = &mut self.counts;
+        self.histories.retain(|key, _| {
+            let stays = !which(key) || elections.contains_key(key);
+            if !stays && let Some(count) = counts.get_mut(&key.namespace) {
+                *count -= 1;
+            }
+            stays
+        });
+        counts.retain(|_, count| *count > 0);
+    }
+}
+
+impl Index {
+    /// Remembers that this name has had a past.
+    pub(super) fn remember(&mut self, key: &Key) -> &mut History {
+        self.histories.entry(key, &self.elections)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_namespace_with_too_many_names_has_none_that_is_new() {
+        let (mut histories, none) = (Histories::default(), BTreeMap::new());
+        let key = |namespace: &str, number: usize| Key::new(namespace, &format!("billing-{number}"));
+        for number in 0..MAX_NAMES_OF_NAMESPACE {
+            histories.entry(&key("shop", number), &none);
+        }
+        assert!(!histories.is_new(&key("shop", 7)) && histories.is_new(&key("shop", MAX_NAMES_OF_NAMESPACE)));
+        histories.entry(&key("shop", MAX_NAMES_OF_NAMESPACE), &none);
+        assert!(!histories.is_new(&key("shop", MAX_NAMES_OF_NAMESPACE + 1)) && histories.is_new(&key("bank", 0)));
+        assert_eq!((histories.histories.len(), histories.counts.len()), (1, 1));
+    }
+}

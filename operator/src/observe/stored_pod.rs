@@ -1,0 +1,145 @@
+//! A pod as it is stored, read as far as the operator uses it.
+
+use std::borrow::Cow;
+
+use elector_crds::untrusted::{FromUntrusted, read_metadata};
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::core::v1 as core;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Resource;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
+
+/// A `v1` Pod. Reading it does not fail; what cannot be read is absent.
+#[derive(Debug, Clone, Default)]
+pub struct StoredPod {
+    pub(super) metadata: ObjectMeta,
+    /// `None` if any of its containers cannot be read: nothing is known of any of them then.
+    pub(super) spec: Option<Spec>,
+    /// `None` if any of its containers' states cannot be read.
+    pub(super) status: Option<Status>,
+}
+
+#[derive(Deserialize, Debug, Clone, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Spec {
+    pub(super) service_account_name: Option<String>,
+    pub(super) node_name: Option<String>,
+    pub(super) containers: Option<Vec<Container>>,
+    pub(super) init_containers: Option<Vec<Container>>,
+    pub(super) ephemeral_containers: Option<Vec<Container>>,
+}
+
+#[derive(Deserialize, Debug, Clone)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Container {
+    pub(super) name: String,
+    pub(super) restart_policy: Option<String>,
+    pub(super) ports: Option<Vec<ContainerPort>>,
+}
+
+#[derive(Deserialize, Debug, Clone)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ContainerPort {
+    pub(super) name: Option<String>,
+    pub(super) protocol: Option<String>,
+    pub(super) container_port: i32,
+}
+
+#[derive(Deserialize, Debug, Clone, Default)]
+#[serde(rename_all = "camelCase", default)]
+pub(super) struct Status {
+    pub(super) phase: Option<String>,
+    #[serde(rename = "podIPs")]
+    pub(super) pod_ips: Option<Vec<PodIp>>,
+    pub(super) conditions: Option<Vec<Condition>>,
+    pub(super) container_statuses: Option<Vec<ContainerStatus>>,
+    pub(super) init_container_statuses: Option<Vec<ContainerStatus>>,
+    pub(super) ephemeral_container_statuses: Option<Vec<ContainerStatus>>,
+}
+
+#[derive(Deserialize, Debug, Clone)]
+pub(super) struct PodIp {
+    pub(super) ip: Option<String>,
+}
+
+#[derive(Deserialize, Debug, Clone)]
+pub(super) struct Condition {
+    #[serde(rename = "type")]
+    pub(super) type_: String,
+    pub(super) status: String,
+    pub(super) reason: Option<String>,
+}
+
+#[derive(Deserialize, Debug, Clone)]
+pub(super) struct ContainerStatus {
+    pub(super) name: String,
+    pub(super) state: Option<State>,
+}
+
+#[derive(Deserialize, Debug, Clone)]
+pub(super) struct State {
+    pub(super) terminated: Option<Terminated>,
+}
+
+/// The end of a container.
+#[derive(Deserialize, Debug, Clone)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Terminated {
+    pub(super) reason: Option<String>,
+    pub(super) exit_code: i32,
+    /// Whether there is one is all that is asked.
+    pub(super) finished_at: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Parts<'a> {
+    #[serde(borrow)]
+    metadata: Option<&'a RawValue>,
+    #[serde(borrow)]
+    spec: Option<&'a RawValue>,
+    #[serde(borrow)]
+    status: Option<&'a RawValue>,
+}
+
+impl FromUntrusted for StoredPod {
+    fn from_untrusted(json: &str) -> StoredPod {
+        let parts: Parts<'_> = serde_json::from_str(json).unwrap_or_default();
+        StoredPod {
+            metadata: parts.metadata.map(|json| read_metadata(json.get())).unwrap_or_default(),
+            spec: parts.spec.and_then(|json| serde_json::from_str(json.get()).ok()),
+            status: parts.status.and_then(|json| serde_json::from_str(json.get()).ok()),
+        }
+    }
+}
+
+impl Resource for StoredPod {
+    type DynamicType = ();
+    type Scope = NamespaceResourceScope;
+
+    fn kind((): &()) -> Cow<'_, str> {
+        core::Pod::kind(&())
+    }
+
+    fn group((): &()) -> Cow<'_, str> {
+        core::Pod::group(&())
+    }
+
+    fn version((): &()) -> Cow<'_, str> {
+        core::Pod::version(&())
+    }
+
+    fn plural((): &()) -> Cow<'_, str> {
+        core::Pod::plural(&())
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        &self.metadata
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        &mut self.metadata
+    }
+}
