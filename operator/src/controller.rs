@@ -33,6 +33,17 @@ const MAX_BACKOFF: Duration = Duration::from_secs(60);
 /// How many plans in a row may write something for one election before it has to wait as after failures.
 const PATIENCE: u32 = 8;
 
+/// How long plans are made before watches, answers and questions are looked at again: a namespace with thousands of elections to
+/// plan must not hold them up.
+const MAX_TURN: Duration = Duration::from_millis(10);
+
+/// How many elections may be written at the same time beyond the settings' concurrency, one of a namespace that has none
+/// under way: no namespace takes all the places.
+const RESERVED: usize = 8;
+
+/// How long after the watches began anew they may do so again for what was left out.
+const MIN_LIST_PERIOD: Duration = Duration::from_secs(300);
+
 /// Of traffic that had to be written again each time.
 const TAKEN_BACK: &str = "the Service, its EndpointSlices or the label on pods do not stay as they are written: somebody else changes \
                           them; see their managedFields";
@@ -65,12 +76,24 @@ pub async fn run(
     let mut running: FuturesUnordered<BoxFuture<'static, Done>> = FuturesUnordered::new();
     let mut stop = pin!(stop);
     loop {
-        while running.len() < controller.settings.concurrency
-            && let Some(job) = controller.next_job()
-        {
-            running.push(job);
+        let mut rest = Rest::Over;
+        while running.len() < controller.settings.concurrency + RESERVED {
+            match controller.next_job() {
+                Ok(job) => running.push(job),
+                Err(why) => {
+                    rest = why;
+                    break;
+                }
+            }
         }
-        let wake = controller.wake_at().filter(|_| running.len() < controller.settings.concurrency);
+        if controller.wants_list() {
+            watches = watches::all(
+                &controller.applier.client,
+                controller.settings.namespace.as_deref(),
+                controller.settings.features,
+            );
+        }
+        let wake = controller.wake_at();
         tokio::select! {
             () = &mut stop => return Ok(()),
             changed = leading.changed() => {
@@ -92,8 +115,18 @@ pub async fn run(
             }
             Some(question) = subject.questions.recv() => question(controller.view()),
             () = sleep_until(wake) => {}
+            () = tokio::task::yield_now(), if rest == Rest::Later => {}
         }
     }
+}
+
+/// Why there is no further job for now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    /// Nothing is due that may begin.
+    Over,
+    /// The turn is over; there may be more to plan.
+    Later,
 }
 
 async fn sleep_until(wake: Option<Instant>) {
@@ -109,6 +142,10 @@ struct Controller {
     index: Index,
     queue: Queue,
     work: HashMap<Key, Work>,
+    /// How many plans are being carried out, by namespace.
+    running: HashMap<String, usize>,
+    /// When the watches last began anew for what was left out.
+    listed_at: Duration,
     counts: Counts,
     started: Instant,
 }
@@ -116,6 +153,8 @@ struct Controller {
 /// What is remembered of an election between two plans.
 #[derive(Debug, Default)]
 struct Work {
+    /// Of the election: another of its name begins with nothing.
+    uid: Option<String>,
     /// How many plans in a row were not idle.
     attempts: u32,
     /// How many attempts in a row failed.
@@ -141,13 +180,15 @@ struct Done {
 
 impl Controller {
     fn new(client: Client, settings: Settings, leading: watch::Receiver<bool>, counts: Counts) -> Controller {
-        let Settings { identity, request_timeout, .. } = settings.clone();
+        let Settings { identity, request_timeout, namespace_bytes, .. } = settings.clone();
         Controller {
             applier: Applier { client, leading, timeout: request_timeout, identity },
             settings,
-            index: Index::default(),
+            index: Index::new(namespace_bytes),
             queue: Queue::default(),
             work: HashMap::new(),
+            running: HashMap::new(),
+            listed_at: Duration::ZERO,
             counts,
             started: Instant::now(),
         }
@@ -189,14 +230,33 @@ impl Controller {
         }
     }
 
-    /// The next plan that writes something. Those that do not are dealt with on the way.
-    fn next_job(&mut self) -> Option<BoxFuture<'static, Done>> {
-        if !self.may_write() {
-            return None;
+    /// Whether what was left out is to be listed now, because there is room for it again.
+    fn wants_list(&mut self) -> bool {
+        let now = self.now();
+        let wants = self.index.wants_list() && now.at >= self.listed_at + MIN_LIST_PERIOD;
+        if wants {
+            self.index.forget_left_out();
+            self.listed_at = now.at;
         }
+        wants
+    }
+
+    /// The next plan that writes something. Those that do not are dealt with on the way, for as long as a turn takes.
+    fn next_job(&mut self) -> Result<BoxFuture<'static, Done>, Rest> {
+        if !self.may_write() {
+            return Err(Rest::Over);
+        }
+        let began_at = self.now().at;
         loop {
             let now = self.now();
-            let (key, why) = self.queue.pop(now.at)?;
+            if now.at > began_at + MAX_TURN {
+                return Err(Rest::Later);
+            }
+            let total: usize = self.running.values().sum();
+            let has_places = total < self.settings.concurrency;
+            let running = &self.running;
+            let may_begin = |namespace: &str| has_places || !running.contains_key(namespace);
+            let (key, why) = self.queue.pop(now.at, may_begin).ok_or(Rest::Over)?;
             if self.is_early(&key, why, now) {
                 continue;
             }
@@ -212,25 +272,39 @@ impl Controller {
                 self.rest(key, &plan, now);
                 continue;
             }
-            self.work.entry(key.clone()).or_default().attempts += 1;
+            self.work_on(&key).attempts += 1;
             self.queue.begin(key.clone());
+            *self.running.entry(key.namespace.clone()).or_default() += 1;
             self.counts.reconciled();
             let applier = self.applier.clone();
             let deletions = self.index.deletions(&key);
             let traffic = !plan.traffic.is_empty();
-            return Some(Box::pin(async move {
+            return Ok(Box::pin(async move {
                 let outcome = applier.apply(&election, plan, now).await;
                 Done { key, deletions, traffic, outcome }
             }));
         }
     }
 
+    /// What is remembered of the election called `key`, and of no earlier one of its name.
+    fn work_on(&mut self, key: &Key) -> &mut Work {
+        let uid = self.index.uid(key);
+        let work = self.work.entry(key.clone()).or_default();
+        if work.uid.as_deref() != uid {
+            *work = Work { uid: uid.map(str::to_owned), ..Work::default() };
+        }
+        work
+    }
+
     /// Puts `key` back into the queue if it is not time for it yet.
     fn is_early(&mut self, key: &Key, why: Why, now: Now) -> bool {
-        let Some(work) = self.work.get(key) else { return false };
-        let expiry = work.awaits_expiry.filter(|_| why == Why::Time);
+        if !self.work.contains_key(key) {
+            return false;
+        }
+        let work = self.work_on(key);
+        let (expiry, not_before) = (work.awaits_expiry.filter(|_| why == Why::Time), work.not_before);
         let at = expiry.and_then(|otherwise| Some(self.index.expires_at(key)?.min(otherwise.unwrap_or(Duration::MAX))));
-        let at = at.unwrap_or_default().max(work.not_before);
+        let at = at.unwrap_or_default().max(not_before);
         let early = at > now.at;
         if early {
             self.queue.push(key.clone(), why, at);
@@ -240,7 +314,7 @@ impl Controller {
 
     fn rest(&mut self, key: Key, plan: &Plan, now: Now) {
         let expires_at = self.index.expires_at(&key);
-        let work = self.work.entry(key.clone()).or_default();
+        let work = self.work_on(&key);
         work.attempts = 0;
         let awaits_expiry = plan.next_look.is_some() && plan.next_look == expires_at;
         work.awaits_expiry = awaits_expiry.then_some(plan.next_look_if_renewed);
@@ -262,7 +336,11 @@ impl Controller {
         let now = self.now();
         self.index.handle_answers(&key, answers, deletions, now);
         self.queue.end(&key);
-        let work = self.work.entry(key.clone()).or_default();
+        if let Some(running) = self.running.get_mut(&key.namespace) {
+            *running -= 1;
+        }
+        self.running.retain(|_, running| *running > 0);
+        let work = self.work_on(&key);
         work.awaits_expiry = None;
         let at = match result {
             Ok(()) if traffic && work.attempts > PATIENCE => work.give_way(now),
@@ -274,10 +352,11 @@ impl Controller {
             // Whoever leads next looks at everything.
             Err((_, ApplyError::NotLeading)) => return,
             Err((stage, error)) => {
+                let at = work.fail(&key, &stage, &error, now);
                 if !matches!(error, ApplyError::Terminating(_)) {
                     self.counts.failed(error.reason());
                 }
-                work.fail(&key, &stage, &error, now)
+                at
             }
         };
         self.queue.push(key, Why::Change, at);

@@ -72,7 +72,10 @@ async fn operate(cli: &Cli, own: OwnElection) -> Result<(), Failure> {
 
     // Elections of different namespaces have nothing to do with each other.
     let controllers = watched.into_iter().zip(ready).zip(subjects).map(|((namespace, ready), subject)| {
-        let settings = Settings::new(identity.clone(), namespace, cli.features());
+        let settings = Settings {
+            namespace_bytes: cli.namespace_bytes(),
+            ..Settings::new(identity.clone(), namespace, cli.features())
+        };
         controller::run(client.clone(), settings, leading.clone(), ready, subject, std::future::pending())
     });
 

@@ -1,6 +1,6 @@
 //! Which elections to look at, and when: each at most once at a time.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use crate::key::Key;
@@ -14,14 +14,27 @@ pub enum Why {
     Change,
 }
 
-/// A queue by time, without duplicates.
+/// A queue by time, without duplicates. Of those that are due the namespaces take turns: one with many elections must not keep
+/// the others waiting.
 #[derive(Debug, Default)]
 pub struct Queue {
-    order: BTreeSet<(Duration, Key)>,
-    entries: HashMap<Key, (Duration, Why)>,
+    entries: HashMap<Key, Entry>,
+    /// Those that were not due when it was last looked.
+    later: BTreeSet<(Duration, Key)>,
+    /// Those that were.
+    due: HashMap<String, VecDeque<Key>>,
+    /// The namespaces that have one that is due, the next one first.
+    turns: VecDeque<String>,
     /// Those being worked on: they wait until it is done.
     busy: HashSet<Key>,
     waiting: HashMap<Key, (Duration, Why)>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    at: Duration,
+    why: Why,
+    is_due: bool,
 }
 
 impl Queue {
@@ -32,34 +45,54 @@ impl Queue {
             *entry = (entry.0.min(at), entry.1.max(why));
             return;
         }
-        let entry = match self.entries.get(&key) {
-            Some(&(known_at, known_why)) => {
-                self.order.remove(&(known_at, key.clone()));
-                (known_at.min(at), known_why.max(why))
+        let entry = self.entries.entry(key.clone()).or_insert(Entry { at, why, is_due: false });
+        entry.why = entry.why.max(why);
+        if entry.is_due {
+            return;
+        }
+        self.later.remove(&(entry.at, key.clone()));
+        entry.at = entry.at.min(at);
+        self.later.insert((entry.at, key));
+    }
+
+    /// Takes the next one that is due, of those in namespaces that `may_begin`.
+    pub fn pop(&mut self, now: Duration, may_begin: impl Fn(&str) -> bool) -> Option<(Key, Why)> {
+        self.find_due(now);
+        for _ in 0..self.turns.len() {
+            let namespace = self.turns.pop_front()?;
+            if !may_begin(&namespace) {
+                self.turns.push_back(namespace);
+                continue;
             }
-            None => (at, why),
-        };
-        self.order.insert((entry.0, key.clone()));
-        self.entries.insert(key, entry);
-    }
-
-    /// Takes the next one that is due.
-    pub fn pop(&mut self, now: Duration) -> Option<(Key, Why)> {
-        let (at, _) = self.order.first()?;
-        if *at > now {
-            return None;
+            let due = self.due.get_mut(&namespace)?;
+            let key = due.pop_front()?;
+            if due.is_empty() {
+                self.due.remove(&namespace);
+            } else {
+                self.turns.push_back(namespace);
+            }
+            let why = self.entries.remove(&key)?.why;
+            return Some((key, why));
         }
-        let (_, key) = self.order.pop_first()?;
-        let (_, why) = self.entries.remove(&key)?;
-        Some((key, why))
+        None
     }
 
-    /// From now on `key` is worked on.
+    fn find_due(&mut self, now: Duration) {
+        while self.later.first().is_some_and(|(at, _)| *at <= now) {
+            let Some((_, key)) = self.later.pop_first() else { return };
+            if let Some(entry) = self.entries.get_mut(&key) {
+                entry.is_due = true;
+            }
+            let due = self.due.entry(key.namespace.clone()).or_default();
+            if due.is_empty() {
+                self.turns.push_back(key.namespace.clone());
+            }
+            due.push_back(key);
+        }
+    }
+
+    /// From now on `key`, which was just taken, is worked on.
     pub fn begin(&mut self, key: Key) {
-        if let Some((at, why)) = self.entries.remove(&key) {
-            self.order.remove(&(at, key.clone()));
-            self.waiting.insert(key.clone(), (at, why));
-        }
         self.busy.insert(key);
     }
 
@@ -71,16 +104,17 @@ impl Queue {
         }
     }
 
-    /// When the next one is due.
+    /// When the next one is due that was not when one was last taken.
     #[must_use]
     pub fn next_at(&self) -> Option<Duration> {
-        self.order.first().map(|(at, _)| *at)
+        self.later.first().map(|(at, _)| *at)
     }
 
     /// How many are due.
     #[must_use]
     pub fn due(&self, now: Duration) -> usize {
-        self.order.iter().take_while(|(at, _)| *at <= now).count()
+        let due: usize = self.due.values().map(VecDeque::len).sum();
+        due + self.later.iter().take_while(|(at, _)| *at <= now).count()
     }
 }
 
@@ -90,6 +124,10 @@ mod tests {
 
     fn key(name: &str) -> Key {
         Key::new("shop", name)
+    }
+
+    fn anywhere(_: &str) -> bool {
+        true
     }
 
     fn second(second: u64) -> Duration {
@@ -103,11 +141,11 @@ mod tests {
         queue.push(key("a"), Why::Change, second(9));
         queue.push(key("b"), Why::Time, second(3));
         assert_eq!(queue.next_at(), Some(second(3)));
-        assert_eq!(queue.pop(second(2)), None);
+        assert_eq!(queue.pop(second(2), anywhere), None);
         assert_eq!((queue.due(second(2)), queue.due(second(3)), queue.due(second(5))), (0, 1, 2));
-        assert_eq!(queue.pop(second(9)), Some((key("b"), Why::Time)));
-        assert_eq!(queue.pop(second(9)), Some((key("a"), Why::Change)));
-        assert_eq!(queue.pop(second(9)), None);
+        assert_eq!(queue.pop(second(9), anywhere), Some((key("b"), Why::Time)));
+        assert_eq!(queue.pop(second(9), anywhere), Some((key("a"), Why::Change)));
+        assert_eq!(queue.pop(second(9), anywhere), None);
         assert_eq!(queue.next_at(), None);
     }
 
@@ -117,9 +155,39 @@ mod tests {
         queue.begin(key("a"));
         queue.push(key("a"), Why::Change, second(1));
         queue.push(key("a"), Why::Time, second(2));
-        assert_eq!(queue.pop(second(3)), None);
+        assert_eq!(queue.pop(second(3), anywhere), None);
         queue.end(&key("a"));
-        assert_eq!(queue.pop(second(3)), Some((key("a"), Why::Change)));
-        assert_eq!(queue.pop(second(3)), None);
+        assert_eq!(queue.pop(second(3), anywhere), Some((key("a"), Why::Change)));
+        assert_eq!(queue.pop(second(3), anywhere), None);
+    }
+
+    #[test]
+    fn namespaces_take_turns() {
+        let mut queue = Queue::default();
+        for name in ["a", "b", "c"] {
+            queue.push(Key::new("crowded", name), Why::Change, second(1));
+        }
+        queue.push(Key::new("quiet", "a"), Why::Change, second(2));
+        queue.push(Key::new("later", "a"), Why::Change, second(7));
+        let mut pop = |may_begin: fn(&str) -> bool| queue.pop(second(3), may_begin).map(|(key, _)| key.to_string());
+        assert_eq!(pop(anywhere).as_deref(), Some("crowded/a"));
+        assert_eq!(pop(anywhere).as_deref(), Some("quiet/a"));
+        assert_eq!(pop(|namespace| namespace != "crowded"), None);
+        assert_eq!(
+            [pop(anywhere), pop(anywhere), pop(anywhere)],
+            [Some("crowded/b".into()), Some("crowded/c".into()), None]
+        );
+        assert_eq!((queue.due(second(3)), queue.due(second(7)), queue.next_at()), (0, 1, Some(second(7))));
+    }
+
+    #[test]
+    fn one_that_is_due_stays_once_in_the_queue() {
+        let mut queue = Queue::default();
+        queue.push(key("a"), Why::Time, second(1));
+        queue.push(key("b"), Why::Time, second(1));
+        assert_eq!(queue.pop(second(2), anywhere), Some((key("a"), Why::Time)));
+        queue.push(key("b"), Why::Change, second(9));
+        assert_eq!(queue.pop(second(2), anywhere), Some((key("b"), Why::Change)));
+        assert_eq!((queue.pop(second(9), anywhere), queue.due(second(9))), (None, 0));
     }
 }

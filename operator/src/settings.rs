@@ -8,6 +8,13 @@ use clap::{Parser, ValueEnum};
 use elector_agent::logging::LogOptions;
 use elector_election::{InvalidTimings, Timings};
 
+use crate::observe::NAMESPACE_BYTES;
+
+const MEBIBYTE: usize = 1024 * 1024;
+
+/// More than any machine gives a process.
+const MAX_NAMESPACE_MEBIBYTES: usize = 1024 * 1024;
+
 /// Where the pod's service account says in which namespace it is.
 const IN_CLUSTER_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
 
@@ -33,6 +40,15 @@ pub struct Cli {
     /// What else to do for elections that ask for it, separated by commas; each needs rights of its own
     #[arg(long, env = "FEATURES", value_name = "FEATURES", value_enum, value_delimiter = ',')]
     features: Vec<Feature>,
+    /// Memory for the objects of each namespace, in MiB; those beyond it are left out, which the namespace's elections say
+    #[arg(
+        long,
+        env = "NAMESPACE_MEBIBYTES",
+        value_name = "MEBIBYTES",
+        default_value_t = NAMESPACE_BYTES / MEBIBYTE,
+        value_parser = namespace_mebibytes
+    )]
+    namespace_mebibytes: usize,
     /// The Lease by which replicas of the operator elect the one that writes
     #[arg(long, env = "LEASE_NAME", value_name = "NAME", default_value = crate::NAME)]
     lease_name: String,
@@ -129,13 +145,22 @@ pub struct Settings {
     pub concurrency: usize,
     /// What to do beside elections.
     pub features: Features,
+    /// How much memory the objects of a namespace may take.
+    pub namespace_bytes: usize,
 }
 
 impl Settings {
     /// Of the replica called `identity`.
     #[must_use]
     pub fn new(identity: String, namespace: Option<String>, features: Features) -> Settings {
-        Settings { identity, namespace, request_timeout: Duration::from_secs(10), concurrency: 16, features }
+        Settings {
+            identity,
+            namespace,
+            request_timeout: Duration::from_secs(10),
+            concurrency: 16,
+            features,
+            namespace_bytes: NAMESPACE_BYTES,
+        }
     }
 }
 
@@ -155,6 +180,12 @@ impl Cli {
         Features { leader_service: has(Feature::LeaderService), pod_labels: has(Feature::PodLabels) }
     }
 
+    /// How much memory the objects of a namespace may take, in bytes.
+    #[must_use]
+    pub fn namespace_bytes(&self) -> usize {
+        self.namespace_mebibytes * MEBIBYTE
+    }
+
     /// The operator's own election, checked.
     ///
     /// # Errors
@@ -169,6 +200,12 @@ impl Cli {
             timings,
         })
     }
+}
+
+/// At least one, and no more than there can be.
+fn namespace_mebibytes(text: &str) -> Result<usize, String> {
+    let mebibytes = text.parse().ok().filter(|mebibytes| (1..=MAX_NAMESPACE_MEBIBYTES).contains(mebibytes));
+    mebibytes.ok_or_else(|| format!("it is a number from 1 to {MAX_NAMESPACE_MEBIBYTES}"))
 }
 
 fn in_cluster_namespace() -> Option<String> {

@@ -82,7 +82,8 @@ pub fn shorten(text: &str) -> Cow<'_, str> {
     }
     let mut hasher = DefaultHasher::new();
     text.hash(&mut hasher);
-    let kept = &text[..text.floor_char_boundary(KEPT_BYTES)];
+    let end = (0..=KEPT_BYTES).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
+    let kept = &text[..end];
     Cow::Owned(format!("{kept}…({} bytes, {:016x})", text.len(), hasher.finish()))
 }
 

@@ -136,17 +136,21 @@ pub struct Metrics {
     active: Gauge,
     elections: Gauge,
     queue_length: Gauge,
+    namespaces_too_large: Gauge,
+    unreadable_elections: Gauge,
     leading: watch::Receiver<bool>,
     controllers: Vec<Observer>,
     per_election: bool,
 }
 
 /// Of one controller, as it stands.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Sums {
     is_complete: bool,
     elections: usize,
     due: usize,
+    namespaces_too_large: usize,
+    unreadable_elections: usize,
 }
 
 impl Metrics {
@@ -158,11 +162,22 @@ impl Metrics {
         controllers: Vec<Observer>,
         per_election: bool,
     ) -> Metrics {
-        let (active, elections, queue_length) = (Gauge::default(), Gauge::default(), Gauge::default());
+        let [active, elections, queue_length, namespaces_too_large, unreadable_elections] =
+            std::array::from_fn(|_| Gauge::default());
         let mut registry = Registry::with_prefix("leader_elector_operator");
         registry.register("active", "Whether this replica writes, and speaks of elections", active.clone());
         registry.register("elections", "LeaderElections that there are", elections.clone());
         registry.register("queue_length", "Elections that are to be looked at by now", queue_length.clone());
+        registry.register(
+            "namespaces_too_large",
+            "Namespaces with more objects than there is room for",
+            namespaces_too_large.clone(),
+        );
+        registry.register(
+            "unreadable_elections",
+            "LeaderElections of which the spec cannot be read",
+            unreadable_elections.clone(),
+        );
         registry.register("reconciles", "Plans that had something to write or to ask", counts.reconciles.clone());
         registry.register("reconcile_failures", "Plans that could not be carried out, by why", counts.failures.clone());
         registry.register(
@@ -170,7 +185,17 @@ impl Metrics {
             "How often a watch failed, by what it watches",
             counts.watch_restarts.clone(),
         );
-        Metrics { registry, active, elections, queue_length, leading, controllers, per_election }
+        Metrics {
+            registry,
+            active,
+            elections,
+            queue_length,
+            namespaces_too_large,
+            unreadable_elections,
+            leading,
+            controllers,
+            per_election,
+        }
     }
 
     /// In the format of OpenMetrics, as they are now, in pieces. It ends early, without its last line, where a controller has
@@ -186,22 +211,29 @@ impl Metrics {
     /// What there is to say of this replica, and whether it is to speak of elections.
     async fn own(&self) -> Option<(String, bool)> {
         let mut is_active = *self.leading.borrow();
-        let (mut elections, mut due) = (0, 0);
+        let mut all = Sums::default();
         for controller in &self.controllers {
             let sums = controller.ask(|View { index, queue, now }| Sums {
                 is_complete: index.is_complete(),
                 elections: index.len(),
                 due: queue.due(now.at),
+                namespaces_too_large: index.left_out_namespaces(),
+                unreadable_elections: index.unreadable_elections(),
             });
             let sums = sums.await?;
             is_active &= sums.is_complete;
-            elections += sums.elections;
-            due += sums.due;
+            all.elections += sums.elections;
+            all.due += sums.due;
+            all.namespaces_too_large += sums.namespaces_too_large;
+            all.unreadable_elections += sums.unreadable_elections;
         }
+        let set = |gauge: &Gauge, value: usize| gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
         self.active.set(is_active.into());
-        self.elections.set(i64::try_from(elections).unwrap_or(i64::MAX));
+        set(&self.elections, all.elections);
         // A standby looks at nothing, and what it would look at piles up.
-        self.queue_length.set(i64::try_from(due).unwrap_or(i64::MAX) * i64::from(is_active));
+        set(&self.queue_length, all.due * usize::from(is_active));
+        set(&self.namespaces_too_large, all.namespaces_too_large);
+        set(&self.unreadable_elections, all.unreadable_elections);
         let mut text = String::new();
         // A String takes whatever it is given.
         let _ = encode_registry(&mut text, &self.registry);

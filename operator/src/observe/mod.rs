@@ -77,8 +77,6 @@ pub struct Index {
     budget: Budget,
     /// Namespaces of which something is left out.
     left_out: HashSet<String>,
-    /// How many objects were left out since the start, counted each time that they were seen.
-    left_out_count: u64,
 }
 
 #[derive(Debug)]
@@ -108,7 +106,6 @@ struct Listings {
 
 /// An event of one of the watches.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "one lives at a time, on the stack")]
 pub enum Seen {
     /// Of elections.
     Election(Event<StoredElection>),
@@ -184,7 +181,6 @@ impl Index {
             listings: Listings::default(),
             budget: Budget::new(namespace_bytes),
             left_out: HashSet::new(),
-            left_out_count: 0,
         }
     }
 
@@ -345,10 +341,17 @@ impl Index {
         Some(seen.seen_at + seen.effective_duration(self.own_duration(key)?))
     }
 
-    /// How many objects were left out since the start, for want of room in their namespaces.
+    /// How many namespaces have more objects than there is room for.
     #[must_use]
-    pub fn left_out_count(&self) -> u64 {
-        self.left_out_count
+    pub fn left_out_namespaces(&self) -> usize {
+        self.left_out.len()
+    }
+
+    /// How many elections have a spec that cannot be read.
+    #[must_use]
+    pub fn unreadable_elections(&self) -> usize {
+        let is_unreadable = |election: &&Election| matches!(election.unreadable, Some(Unreadable::Spec(_)));
+        self.elections.values().filter(is_unreadable).count()
     }
 
     /// Whether a namespace of which something was left out has room again: only a list shows what that was.
@@ -364,7 +367,6 @@ impl Index {
 
     /// Notes that something of `namespace` is not kept.
     fn leave_out(&mut self, what: &'static str, key: &Key) {
-        self.left_out_count += 1;
         if self.left_out.insert(key.namespace.clone()) {
             tracing::warn!(
                 namespace = key.namespace,

@@ -12,6 +12,7 @@ mod dead;
 mod expiry;
 mod failures;
 mod garbage;
+mod hostile;
 mod process;
 mod restored;
 mod steered;
