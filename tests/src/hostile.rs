@@ -21,6 +21,12 @@ const CONCURRENCY: usize = 16;
 /// A long text, in bytes: two of them are more than etcd takes.
 const LONG: usize = 1_000_000;
 
+/// A text that is longer than any that is right, in bytes.
+const QUITE_LONG: usize = 10_000;
+
+/// Down to this depth of an object texts are long: deeper there are hundreds of fields, and minutes go into sending them.
+const LONG_DEPTH: usize = 3;
+
 /// A field of a kind, and what it may hold.
 #[derive(Debug, Clone)]
 pub struct Field {
@@ -79,6 +85,16 @@ impl Target {
         &self.fields
     }
 
+    /// Merge patches that set each field to each of its extremes, of the fields that `wanted` picks by their paths.
+    pub fn patches(&self, wanted: impl Fn(&str) -> bool) -> Vec<Value> {
+        let fields = self.fields.iter().filter(|field| wanted(&field.path.join(".")));
+        let patches = fields.flat_map(|field| {
+            let at_its_place = |extreme| with(&json!({}), &field.path, extreme);
+            extremes(field).into_iter().map(at_its_place).collect::<Vec<_>>()
+        });
+        patches.collect()
+    }
+
     /// Stores an object for each field and each extreme, where the API server takes it; of the fields every `step`th alone.
     ///
     /// # Errors
@@ -91,8 +107,10 @@ impl Target {
         let stores = objects.enumerate().map(|(number, (path, mut object))| {
             let api = api.clone();
             async move {
-                if path != ["metadata", "name"] {
-                    object["metadata"]["name"] = json!(format!("odd-{number}"));
+                if path != ["metadata", "name"]
+                    && let Some(metadata) = object["metadata"].as_object_mut()
+                {
+                    metadata.insert("name".to_owned(), json!(format!("odd-{number}")));
                 }
                 if path.first().is_some_and(|first| first == "status") {
                     return store_status(&api, object).await;
@@ -125,7 +143,7 @@ pub fn extremes(field: &Field) -> Vec<Value> {
             json!(""),
             json!("\u{1}\u{7f}\u{9b}\u{ffff}"),
             json!("\u{202e}\u{200b}\u{2066}"),
-            json!("x".repeat(LONG)),
+            json!("x".repeat(if field.path.len() <= LONG_DEPTH { LONG } else { QUITE_LONG })),
         ],
         ("integer", _) => vec![json!(i64::MAX), json!(i64::MIN), json!(i32::MAX), json!(-1), json!(0), json!(0.5)],
         ("boolean", _) => vec![json!(true), json!(false)],

@@ -9,10 +9,11 @@ use elector_crds::{AGENT_ANNOTATION, StoredLease, TIMINGS_ANNOTATION};
 use elector_election::Timings;
 use elector_tests::candidate::{AgentOptions, Candidate};
 use elector_tests::controlplane::{ControlPlane, Entry, Namespace};
+use elector_tests::hostile::Target;
 use elector_tests::leases::short_timings;
 use elector_tests::scratch::Scratch;
 use elector_tests::witness::Witness;
-use kube::api::{DeleteParams, PostParams};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
@@ -364,4 +365,41 @@ async fn who_cannot_show_that_it_leads_hands_over_and_ends() {
     leader.leads_within(Duration::from_secs(5)).await.unwrap();
     assert_eq!(witness.overlaps(), []);
     unlucky.yields_within(SOON).await.unwrap();
+}
+
+/// Whether the election goes by what stands there, or the API server does.
+fn is_of_the_election(path: &str) -> bool {
+    let of_record = ["holderIdentity", "leaseDurationSeconds", "acquireTime", "renewTime", "leaseTransitions"]
+        .map(|it| format!("spec.{it}"));
+    let of_server =
+        ["name", "namespace", "uid", "resourceVersion", "deletionTimestamp"].map(|it| format!("metadata.{it}"));
+    ["spec", "metadata", "metadata.annotations"].contains(&path)
+        || of_record.iter().chain(&of_server).any(|it| it == path)
+}
+
+#[tokio::test]
+async fn whatever_stands_in_fields_that_the_election_does_not_need_it_goes_on() {
+    let namespace = namespace("odd").await.unwrap();
+    let (leader, api) = (leader(&namespace).await.unwrap(), namespace.api::<StoredLease>());
+    let standby = standby(&namespace, "a-1", &AgentOptions::default()).await.unwrap();
+    let before = leader.report().unwrap();
+    let target = Target::new::<StoredLease>(&namespace.client(), json!({})).await.unwrap();
+    let (mut stored, mut refused) = (0, 0);
+    for patch in target.patches(|path| !is_of_the_election(path)) {
+        match api.patch("a", &PatchParams::default(), &Patch::Merge(&patch)).await {
+            Ok(_) => stored += 1,
+            Err(kube::Error::Api(_)) => refused += 1,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert!(stored > 30, "{stored} patches were stored, {refused} refused: this is no attack");
+    // Whoever could not read one of them would have lost its tenure, or be about to take over, by now.
+    sleep(TAKEOVER).await;
+    assert_eq!(leader.report().unwrap().fencing_token, before.fencing_token, "{}", leader.log());
+    assert_eq!(namespace.lease("a").await.unwrap().record.holder, leader.identity());
+    leader.process().stop().await.unwrap();
+    standby.leads_within(SOON).await.unwrap();
+    for candidate in [&leader, &standby] {
+        assert_eq!(candidate.said("lost leadership"), [] as [String; 0]);
+    }
 }

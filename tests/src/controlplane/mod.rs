@@ -72,6 +72,8 @@ pub struct Options {
     pub nodes: bool,
     /// More arguments for kube-apiserver.
     pub api_server_arguments: Vec<String>,
+    /// More arguments for etcd.
+    pub etcd_arguments: Vec<String>,
 }
 
 impl ControlPlane {
@@ -211,7 +213,9 @@ impl ControlPlane {
         let credentials = Credentials::create(scratch.path())?;
         credentials.kubeconfig(&file("kubeconfig"), &url(port), &credentials.admin)?;
         fs::write(file("audit-policy.yaml"), audit::POLICY)?;
-        let etcd = Process::new(etcd.to_owned(), flags::etcd(scratch.path(), options.fsync), file("etcd.log"));
+        let mut etcd_arguments = flags::etcd(scratch.path(), options.fsync);
+        etcd_arguments.extend(options.etcd_arguments.iter().cloned());
+        let etcd = Process::new(etcd.to_owned(), etcd_arguments, file("etcd.log"));
         let mut arguments = flags::api_server(scratch.path(), port);
         arguments.extend_from_slice(&options.api_server_arguments);
         let api_server = Process::new(api_server.to_owned(), arguments, file("kube-apiserver.log"));
