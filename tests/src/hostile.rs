@@ -77,6 +77,9 @@ impl Target {
         collect(schemas, schema, &mut Vec::new(), &mut fields);
         let plural = K::plural(&());
         let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(&group, &version, &kind), &plural);
+        let mut valid = valid;
+        valid["apiVersion"] = json!(resource.api_version);
+        valid["kind"] = json!(resource.kind);
         Ok(Target { resource, valid, fields })
     }
 
@@ -95,12 +98,14 @@ impl Target {
         patches.collect()
     }
 
-    /// Stores an object for each field and each extreme, where the API server takes it; of the fields every `step`th alone.
+    /// Stores an object for each field and each extreme, where the API server takes it; of the fields no more than
+    /// `most`, from all over the object.
     ///
     /// # Errors
     /// When the API server does not answer.
-    pub async fn attack(&self, client: &Client, namespace: &str, step: usize) -> Result<Tally> {
+    pub async fn attack(&self, client: &Client, namespace: &str, most: usize) -> Result<Tally> {
         let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), namespace, &self.resource);
+        let step = self.fields.len().div_ceil(most).max(1);
         let objects = self.fields.iter().step_by(step).flat_map(|field| {
             extremes(field).into_iter().map(|extreme| (field.path.clone(), with(&self.valid, &field.path, extreme)))
         });

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use elector_crds::conditions::{ConditionType, Reason};
+use elector_crds::untrusted::{StoredElection, Untrusted};
 use elector_crds::{LeaderElection, StoredLease};
 use elector_tests::candidate::{AgentOptions, Candidate};
 use elector_tests::controlplane::{ControlPlane, Namespace, Options};
@@ -19,8 +20,8 @@ use serde_json::{Value, json};
 /// How long a replica may take to be ready again.
 const READY: Duration = Duration::from_secs(10);
 
-/// Of the fields of each kind every so many-th is tried; together they take minutes.
-const STEP: usize = 3;
+/// How many fields of each kind are tried: of a pod there are thousands, which take minutes.
+const MOST_FIELDS: usize = 150;
 
 #[tokio::test]
 async fn no_field_of_any_object_keeps_the_operator_from_other_elections() {
@@ -80,20 +81,19 @@ async fn attacked() -> Result<()> {
 
     let client = attacker.client();
     for (kind, target) in targets(&client).await? {
-        let Tally { tried, stored } = target.attack(&client, attacker.name(), STEP).await?;
+        let Tally { tried, stored } = target.attack(&client, attacker.name(), MOST_FIELDS).await?;
         eprintln!("{kind}: {} fields, {tried} objects tried, {stored} stored", target.fields().len());
-        ensure!(stored > 20, "of {tried} {kind} the API server has stored {stored}: this is no attack");
+        ensure!(stored > 10, "of {tried} {kind} the API server has stored {stored}: this is no attack");
     }
     // The gravest of them, where it must not be left to the sampling.
-    for kind in ["odd-time"] {
-        let election = Election::create(&attacker, kind, short_timings()).await?;
-        let far = json!({"metadata": {"managedFields": [{
-            "manager": "m", "operation": "Update", "apiVersion": "leader-elector.io/v1alpha1", "time": FAR,
-            "fieldsType": "FieldsV1", "fieldsV1": {"f:spec": {"f:paused": {}}},
-        }]}});
-        let api = attacker.api::<elector_crds::untrusted::Untrusted<LeaderElection>>();
-        api.patch(election.name(), &PatchParams::default(), &Patch::Merge(far)).await?;
-    }
+    let far = Election::create(&attacker, "far", short_timings()).await?;
+    far.until_reason(ConditionType::Ready, Reason::Reconciled).await?;
+    let fields = json!({"metadata": {"managedFields": [{
+        "manager": "m", "operation": "Update", "apiVersion": "leader-elector.io/v1alpha1", "time": FAR,
+        "fieldsType": "FieldsV1", "fieldsV1": {"f:spec": {"f:paused": {}}},
+    }]}});
+    let elections = attacker.api::<Untrusted<StoredElection>>();
+    elections.patch(far.name(), &PatchParams::default(), &Patch::Merge(fields)).await?;
 
     // While it runs.
     let election = Election::create(&neighbour, "while", short_timings()).await?;
@@ -113,15 +113,7 @@ async fn attacked() -> Result<()> {
     // Of the attacker's own namespace the elections that are as they should be are looked after, too.
     let sane = Election::create(&attacker, "sane", short_timings()).await?;
     sane.until_reason(ConditionType::Ready, Reason::Reconciled).await?;
-    let unready = plane_metric(&operator, "leader_elector_operator_namespaces_too_large").await?;
-    eprintln!("namespaces too large: {unready}");
     Ok(())
-}
-
-async fn plane_metric(operator: &elector_tests::operators::Operator, name: &str) -> Result<String> {
-    let (_, metrics) = operator.answer("/metrics").await?;
-    let sample = metrics.lines().find_map(|line| line.strip_prefix(name));
-    Ok(sample.unwrap_or_default().trim().to_owned())
 }
 
 /// An election with a candidate that leads.
