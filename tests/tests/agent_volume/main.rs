@@ -109,12 +109,12 @@ impl Target {
 }
 
 /// Plays all tricks, a few at a time, and says of all what came of them.
-async fn play_all<F>(state: &'static str, play: impl Fn(Arc<Namespace<'static>>, Trick) -> F)
+async fn play_all<F>(state: &'static str, play: impl Fn(Arc<Namespace<'static>>, Trick) -> F) -> Result<()>
 where
     F: Future<Output = Result<()>>,
 {
-    let namespace = ControlPlane::shared().await.unwrap().namespace(state).await.unwrap();
-    namespace.allow_leases(&["get", "list", "watch", "update"]).await.unwrap();
+    let namespace = ControlPlane::shared().await?.namespace(state).await?;
+    namespace.allow_leases(&["get", "list", "watch", "update"]).await?;
     let namespace = Arc::new(namespace);
     let results = stream::iter(Trick::all())
         .map(|trick| {
@@ -127,7 +127,8 @@ where
         .iter()
         .filter_map(|(trick, result)| Some(format!("{state}, {}: {:#}", trick.name(), result.as_ref().err()?)))
         .collect();
-    assert!(failed.is_empty(), "{} of {}\n{}", failed.len(), results.len(), failed.join("\n"));
+    ensure!(failed.is_empty(), "{} of {}\n{}", failed.len(), results.len(), failed.join("\n"));
+    Ok(())
 }
 
 #[tokio::test]
@@ -148,7 +149,8 @@ async fn a_leader_mends_each_file_and_its_own_goes_when_it_is_killed() {
         target.leads_truly(TAKEOVER).await?;
         target.end().await
     })
-    .await;
+    .await
+    .unwrap();
 }
 
 #[tokio::test]
@@ -158,7 +160,8 @@ async fn a_leader_that_is_told_to_end_does_so_and_its_file_goes() {
         let _played = target.play(&target.volume.files())?;
         target.end().await
     })
-    .await;
+    .await
+    .unwrap();
 }
 
 #[tokio::test]
@@ -177,7 +180,8 @@ async fn a_standby_removes_what_is_put_there_and_leads_when_it_is_its_turn() {
         target.leads_truly(TAKEOVER).await?;
         target.end().await
     })
-    .await;
+    .await
+    .unwrap();
 }
 
 /// After its container was killed, which leaves nobody to remove the file.
@@ -204,5 +208,6 @@ async fn an_agent_that_starts_removes_what_it_finds_and_leads() {
         target.leads_truly(START + TAKEOVER).await?;
         target.end().await
     })
-    .await;
+    .await
+    .unwrap();
 }

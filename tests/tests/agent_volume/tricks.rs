@@ -205,16 +205,7 @@ impl Volume {
         let volume = Volume { status, beside };
         fs::write(volume.elsewhere(), "untouched")?;
         set_permissions(volume.elsewhere(), Permissions::from_mode(0o600))?;
-        let source = volume.beside.path().join("hold.c");
-        fs::write(&source, include_str!("hold.c"))?;
-        let compiled =
-            Command::new("cc").arg("-o").arg(volume.holder()).arg(source).output().context("no C compiler")?;
-        ensure!(compiled.status.success(), "{}", String::from_utf8_lossy(&compiled.stderr));
         Ok(volume)
-    }
-
-    fn holder(&self) -> PathBuf {
-        self.beside.path().join("hold")
     }
 
     fn elsewhere(&self) -> PathBuf {
