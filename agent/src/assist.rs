@@ -1,6 +1,6 @@
 //! What the app asks of the agent's program, beside the agent that contends.
 
-use std::fs;
+use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -107,10 +107,15 @@ pub(crate) fn manifest(image: &str) -> u8 {
 /// Copies this program into `directory`, whole or not at all.
 pub(crate) fn install(directory: &Path) -> Result<u8, Failure> {
     let (path, temporary) = (directory.join("elector-agent"), directory.join("elector-agent.tmp"));
-    let copied = fs::copy("/proc/self/exe", &temporary)
-        .and_then(|_| fs::set_permissions(&temporary, fs::Permissions::from_mode(0o755)))
-        .and_then(|()| fs::rename(&temporary, &path));
-    copied.map(|()| 0).map_err(|error| {
+    let copy = || {
+        // What lies there is somebody else's: it is not written through.
+        let _ = fs::remove_file(&temporary);
+        let mut copy = OpenOptions::new().write(true).create_new(true).open(&temporary)?;
+        io::copy(&mut File::open("/proc/self/exe")?, &mut copy)?;
+        copy.set_permissions(Permissions::from_mode(0o755))?;
+        fs::rename(&temporary, &path)
+    };
+    copy().map(|()| 0).map_err(|error| {
         // Half a program helps nobody; that it was never there is no matter.
         let _ = fs::remove_file(&temporary);
         configuration(format!(

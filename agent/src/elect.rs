@@ -32,11 +32,11 @@ pub(crate) fn run(Given { parent, rest }: Given) -> Result<u8, Failure> {
     let cli = crate::read(arguments.clone()).inspect_err(|failure| {
         if failure.code == CONFIGURATION {
             // There is a better reason to end than this one's.
-            drop(Claim::take(&Cli::status_file_of_sorts(arguments)));
+            drop(Claim::take(&Cli::status_file_of_sorts(arguments), ""));
         }
     })?;
     // Whatever else is wrong, what an earlier process left behind must go.
-    let claim = Claim::take(cli.options().status_file()).map_err(configuration)?;
+    let claim = Claim::take(cli.options().status_file(), &nonce().map_err(internal)?).map_err(configuration)?;
     let _log = crate::start_logging(&cli)?;
     let settings = cli.options().settings().map_err(configuration)?;
     if let (Some(Command::Exec(_)), Some(_)) = (&cli.command, &settings.beside.hooks) {
@@ -118,7 +118,7 @@ async fn prepare(settings: Settings, claim: Claim) -> Result<Prepared, Failure> 
     })?;
     let sources = Sources { set: identity, token: identity::token(&config), pod, hostname: hostname.clone() };
     let identity = sources.identity();
-    let start = nonce().map_err(internal)?;
+    let start = claim.start().to_owned();
     let author = Author {
         hostname,
         identity: identity.clone(),
@@ -129,7 +129,7 @@ async fn prepare(settings: Settings, claim: Claim) -> Result<Prepared, Failure> 
     let now = clock::now().map_err(internal)?;
     let beside = Beside::start(beside, &author, claim.beside(".acquired"), now).map_err(configuration)?;
     let beside = Rc::new(beside);
-    let publication = claim.sign(author, boot_id).map_err(configuration)?;
+    let publication = claim.sign(author, boot_id);
     let files = Announced { publication, beside: Rc::clone(&beside) };
     let campaign = Campaign { namespace, lease, identity, start, timings, predecessor };
     Ok(Prepared { campaign, files, beside })

@@ -113,11 +113,8 @@ impl Supervisor {
 
     /// Removes the file, whatever it takes, and ends all that the electing process has left.
     fn clear_up(&mut self, cli: &Cli) -> io::Result<()> {
-        let _ = status::clear(cli.options().status_file());
-        self.end_descendants()?;
-        // A command that had not begun yet, between fork and exec, had the lock as its leader did: the file looked like one
-        // of an agent that lives.
         let mut cleared = status::clear(cli.options().status_file());
+        self.end_descendants()?;
         if let Err(error) = &cleared {
             self.start_logging(cli);
             error!(lease = cli.options().lease_name(), %error, "failed to retract leadership: trying until it is done");

@@ -61,7 +61,7 @@ proptest! {
         fs::write(folder.path().join("leader_status.json"), &report).unwrap();
         fs::write(folder.path().join("leader_status.lock"), &lock).unwrap();
         prop_assert!(!is_believed(&path), "{:?}", check(&path));
-        let claim = Claim::take(&path).unwrap();
+        let claim = Claim::take(&path, "another").unwrap();
         let _ = claim.predecessor(&boot_id().unwrap(), "shop", "billing");
         prop_assert!(!path.exists());
         prop_assert!(!is_believed(&path), "{:?}", check(&path));

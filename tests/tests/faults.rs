@@ -10,7 +10,8 @@ use elector_simulation::fault::Fault;
 fn sources(target: &str) -> io::Result<String> {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
     if target == "status" {
-        return fs::read_to_string(tests.join("../../agent/src/status/tests.rs"));
+        let folder = tests.join("../../agent/src/status");
+        return ["tests.rs", "tampered.rs"].map(|file| fs::read_to_string(folder.join(file))).into_iter().collect();
     }
     let folder = tests.join(target);
     if !folder.is_dir() {

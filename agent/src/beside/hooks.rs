@@ -3,12 +3,11 @@
 //! They are run one after the other, `on-lost` after each `on-acquired`; a tenure that is over before its turn comes is left
 //! out. None of them holds the election up: whoever must not act any longer than it leads is run by `exec` instead.
 
-use std::fs;
 use std::io;
-use std::path::Path;
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use elector_agent::status::Marker;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use tokio::process::{Child, Command};
@@ -30,8 +29,8 @@ pub(crate) struct Hooks {
 impl Hooks {
     /// Runs them until the election has ended and all has been said. `marker` is there while somebody was told of a tenure and not
     /// of its end: an earlier process may have left it.
-    pub(super) async fn run(self, mut standing: watch::Receiver<Standing>, marker: &Path) {
-        if marker.exists() {
+    pub(super) async fn run(self, mut standing: watch::Receiver<Standing>, marker: &Marker) {
+        if marker.is_there() {
             self.lost(&mut standing, marker).await;
         }
         loop {
@@ -40,8 +39,8 @@ impl Hooks {
                 (standing.fencing_token(), standing.is_over())
             };
             if let Some(token) = token {
-                if let Err(error) = fs::write(marker, "") {
-                    warn!(%error, path = %marker.display(), "on-lost will not be run after a crash");
+                if let Err(error) = marker.put() {
+                    warn!(%error, "on-lost will not be run after a crash");
                 }
                 self.acquired(&mut standing, token).await;
                 let ended = standing.wait_for(|standing| standing.fencing_token() != Some(token)).await.is_err();
@@ -70,13 +69,13 @@ impl Hooks {
         }
     }
 
-    async fn lost(&self, standing: &mut watch::Receiver<Standing>, marker: &Path) {
+    async fn lost(&self, standing: &mut watch::Receiver<Standing>, marker: &Marker) {
         let identity = standing.borrow().identity().to_owned();
         if let Some(child) = start("on-lost", &self.on_lost, &[("LEADER_ELECTION_HOLDER", &identity)]) {
             Run::of(child).end("on-lost", self.timeout).await;
         }
-        // Gone already, or on a disk that is full of it: then on-lost is run once more than needed.
-        let _ = fs::remove_file(marker);
+        // On a volume that turned read-only: then on-lost is run once more than needed.
+        let _ = marker.remove();
     }
 }
 

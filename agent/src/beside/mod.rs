@@ -13,7 +13,6 @@ mod metrics;
 mod standing;
 
 use std::io;
-use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -21,7 +20,7 @@ use std::time::Duration;
 
 use elector_agent::company::{Company, Observer, Reluctance, Sight};
 use elector_agent::publication::Publication;
-use elector_agent::status::Author;
+use elector_agent::status::{Author, Marker};
 use elector_election::{Loss, Now, Tenure, Vacancy};
 use futures::stream::{self, StreamExt as _};
 use tokio::sync::watch;
@@ -70,7 +69,7 @@ impl Beside {
     ///
     /// # Errors
     /// If an address cannot be listened on.
-    pub(crate) fn start(wanted: Wanted, author: &Author, marker: PathBuf, now: Now) -> Result<Beside, ListenError> {
+    pub(crate) fn start(wanted: Wanted, author: &Author, marker: Marker, now: Now) -> Result<Beside, ListenError> {
         let Wanted { addresses, hooks, health } = wanted;
         let (standing, receiver) = watch::channel(Standing::new(author.clone(), now));
         let metrics = addresses.observe.map(|_| Arc::new(Metrics::new(&author.lease)));

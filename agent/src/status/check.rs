@@ -4,9 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use nix::time::{ClockId, clock_gettime};
-
 use super::lock::LockFile;
+use super::report::boottime;
 use super::{Error, Report, boot_id, status_path, with_suffix};
 
 /// What a look found.
@@ -83,7 +82,7 @@ pub fn check(path: &Path) -> Result<Standing, Unknown> {
         return Ok(Standing::DoesNot(NotLeading::WriterDead));
     }
     // Last, so that all that was found above held at this time or before.
-    let remaining = Duration::from_nanos(report.valid_until_boottime_ns).saturating_sub(boottime()?);
+    let remaining = report.remaining().map_err(Unknown::Kernel)?;
     if remaining.is_zero() {
         return Ok(Standing::DoesNot(NotLeading::Expired));
     }
@@ -112,7 +111,7 @@ pub fn check_health(path: &Path) -> Result<Health, Unknown> {
     }
     let pulse = lock.pulse().map_err(|error| unreadable(&lock_path, error))?;
     let boot_id = boot_id().map_err(Unknown::Kernel)?;
-    let now = boottime()?;
+    let now = boottime().map_err(Unknown::Kernel)?;
     let works = pulse.is_some_and(|pulse| pulse.boot_id == boot_id && now < pulse.until);
     Ok(if works { Health::Works } else { Health::Hangs })
 }
@@ -128,9 +127,4 @@ fn lock_file(status: &Path) -> Result<(LockFile, PathBuf), Unknown> {
 
 fn unreadable(path: &Path, source: io::Error) -> Unknown {
     Unknown::Unreadable { path: path.to_owned(), source }
-}
-
-fn boottime() -> Result<Duration, Unknown> {
-    let now = clock_gettime(ClockId::CLOCK_BOOTTIME).map_err(|error| Unknown::Kernel(error.into()))?;
-    Ok(now.into())
 }

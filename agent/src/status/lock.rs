@@ -1,62 +1,111 @@
-//! The lock file: whoever can lock it knows that no other electing process uses the same status files.
+//! The lock file: whoever has a lock file of its own at that path knows that no other electing process uses the same status files.
 //!
 //! | bytes | locked by | says |
 //! |---|---|---|
 //! | the first | an electing process, all its life | whose the status files are |
 //! | one chosen by its nonce | the same | that the process that signs with this nonce lives |
 //!
+//! Only write locks count (`F_WRLCK`): whoever may read the file can take a read lock, which would keep a write lock from being
+//! taken, and a lease (`F_SETLEASE`), which would keep the file from being opened. So a process never takes a lock on a file
+//! that others may have opened. It makes a file that nobody knows yet, locks it, and lets it change places with the one that
+//! is there. Then it looks at that one: whoever holds a lock there had it before his file came to this path, and has it for
+//! as long as he lives. His file is put back.
+//!
 //! What is written in it is a [`Pulse`]: a process that holds its locks may hang all the same.
 
-use std::fs::{self, File, OpenOptions};
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::libc::{F_UNLCK, F_WRLCK, SEEK_SET, flock};
+use nix::fcntl::{FcntlArg, fcntl};
+use nix::libc::{F_RDLCK, F_UNLCK, F_WRLCK, SEEK_SET, flock};
 
+use super::folder::{ATTEMPTS, Folder, open_to_read, unique};
 use super::{ELSEWHERE, Error};
 
-/// Open-file-description locks, held until this is dropped or the process dies. The file stays: were it
-/// removed, two processes could each lock a file of that name.
+/// Open-file-description locks, held until this is dropped or the process dies. The file stays: it says that the last
+/// process that used this path is dead.
 #[derive(Debug)]
 pub(super) struct Lock {
-    path: PathBuf,
+    folder: Folder,
+    name: OsString,
+    start: String,
     // Opened close-on-exec: a descriptor that a child inherits would keep the lock alive.
     file: File,
 }
 
+/// Who used the path before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Former {
+    /// Somebody who lives.
+    Lives,
+    /// Somebody who is dead.
+    Dead,
+    /// That cannot be told: nobody, or somebody whose lock file was taken away.
+    Unknown,
+}
+
 impl Lock {
-    pub(super) fn take(path: &Path) -> Result<Lock, Error> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o644)
-            .custom_flags(OFlag::O_NOFOLLOW.bits())
-            .open(path)
-            .map_err(|source| Error::Io { doing: "open", path: path.to_owned(), source, advice: ELSEWHERE })?;
-        let lock = Lock { path: path.to_owned(), file };
-        lock.set(0)?;
-        Ok(lock)
+    /// Signs for the process of the nonce `start`. Beside the lock, what became of whoever had it before.
+    pub(super) fn take(folder: &Folder, name: &OsStr, start: &str) -> Result<(Lock, Former), Error> {
+        let failed = |doing| move |source| Error::Io { doing, path: folder.named(name), source, advice: ELSEWHERE };
+        let former = former(&folder.at(name)).map_err(failed("look at"))?;
+        if former == Former::Lives {
+            return Err(Error::Locked { path: folder.named(name) });
+        }
+        let (lock, temporary) = Lock::make(folder, name, start).map_err(failed("create"))?;
+        let replaced = folder.exchange(&temporary, name).and_then(|()| self::former(&folder.at(&temporary)));
+        let lock = match replaced {
+            Ok(Former::Dead | Former::Unknown) => Ok((lock, former)),
+            Ok(Former::Lives) => {
+                // Before, so that whoever else puts a file back takes neither of them for the other.
+                drop(lock);
+                put_back(folder, &temporary, name).map_err(failed("put back"))?;
+                Err(Error::Locked { path: folder.named(name) })
+            }
+            Err(error) => Err(failed("replace")(error)),
+        };
+        // What cannot be removed lies there by a name that nobody asks for.
+        let _ = folder.remove(&temporary);
+        lock
     }
 
-    /// Lets others see that the process of this nonce lives.
-    pub(super) fn sign(&self, start: &str) -> Result<(), Error> {
-        self.set(byte_of(start))
+    /// A lock file at a path of its own.
+    fn make(folder: &Folder, name: &OsStr, start: &str) -> io::Result<(Lock, OsString)> {
+        let mut last = Errno::EAGAIN;
+        for _ in 0..ATTEMPTS {
+            let temporary = unique(name, ".")?;
+            let file = folder.create(&temporary)?;
+            let locked = [0, byte_of(start)]
+                .into_iter()
+                .try_for_each(|byte| fcntl(&file, FcntlArg::F_OFD_SETLK(&one_byte(F_WRLCK, byte))).map(drop));
+            let Err(error) = locked else {
+                let lock = Lock { folder: folder.clone(), name: name.to_owned(), start: start.to_owned(), file };
+                return Ok((lock, temporary));
+            };
+            folder.remove(&temporary)?;
+            match error {
+                // Somebody was very quick to open it.
+                Errno::EAGAIN | Errno::EACCES => last = error,
+                error => return Err(error.into()),
+            }
+        }
+        Err(last.into())
     }
 
-    /// Takes and signs it again where somebody has removed or replaced the file: others see only what stands at its path.
-    pub(super) fn keep(&mut self, start: &str) -> Result<(), Error> {
-        let ours = self.file.metadata().map(|file| (file.dev(), file.ino()));
-        let there = fs::symlink_metadata(&self.path).map(|file| (file.dev(), file.ino()));
-        if !matches!((ours, there), (Ok(ours), Ok(there)) if ours == there) {
-            let lock = Lock::take(&self.path)?;
-            lock.sign(start)?;
-            *self = lock;
+    /// The nonce of the process that signs.
+    pub(super) fn start(&self) -> &str {
+        &self.start
+    }
+
+    /// Takes it again where somebody has removed or replaced the file: others see only what stands at its path.
+    pub(super) fn keep(&mut self) -> Result<(), Error> {
+        if !self.folder.has(&self.name, &self.file) {
+            *self = Lock::take(&self.folder, &self.name, &self.start)?.0;
         }
         Ok(())
     }
@@ -65,16 +114,32 @@ impl Lock {
     pub(super) fn write(&self, pulse: &Pulse) -> io::Result<()> {
         self.file.write_all_at(pulse.to_line().as_bytes(), 0)
     }
+}
 
-    fn set(&self, byte: i64) -> Result<(), Error> {
-        match fcntl(&self.file, FcntlArg::F_OFD_SETLK(&one_byte(byte))) {
-            Ok(_) => Ok(()),
-            Err(Errno::EAGAIN | Errno::EACCES) => Err(Error::Locked { path: self.path.clone() }),
-            Err(error) => {
-                let source = io::Error::from(error);
-                Err(Error::Io { doing: "lock", path: self.path.clone(), source, advice: ELSEWHERE })
-            }
+/// Lets the file of somebody who lives change places again with what is there, until it is no longer at `temporary`.
+fn put_back(folder: &Folder, temporary: &OsStr, name: &OsStr) -> io::Result<()> {
+    for _ in 0..ATTEMPTS {
+        folder.exchange(temporary, name)?;
+        if former(&folder.at(temporary))? != Former::Lives {
+            return Ok(());
         }
+    }
+    Err(io::ErrorKind::ResourceBusy.into())
+}
+
+/// What the lock file at `path` says of its owner.
+fn former(path: &Path) -> io::Result<Former> {
+    match LockFile::open(path) {
+        Ok(file) => Ok(if file.is_taken()? { Former::Lives } else { Former::Dead }),
+        Err(error) => match error.kind() {
+            // There is a lease on it, which is only given for a file that nobody else has opened to write to it.
+            io::ErrorKind::WouldBlock => Ok(Former::Dead),
+            // Nothing, no file, or one that no agent has made for this user.
+            io::ErrorKind::NotFound | io::ErrorKind::InvalidData | io::ErrorKind::PermissionDenied => {
+                Ok(Former::Unknown)
+            }
+            _ => Err(error),
+        },
     }
 }
 
@@ -84,8 +149,7 @@ pub(super) struct LockFile(File);
 
 impl LockFile {
     pub(super) fn open(path: &Path) -> io::Result<LockFile> {
-        let flags = (OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits();
-        Ok(LockFile(OpenOptions::new().read(true).custom_flags(flags).open(path)?))
+        Ok(LockFile(open_to_read(path)?))
     }
 
     /// Whether the process of this nonce lives.
@@ -108,8 +172,9 @@ impl LockFile {
         }
     }
 
+    /// By somebody who may write: only a write lock keeps a read lock from being taken.
     fn is_locked(&self, byte: i64) -> io::Result<bool> {
-        let mut found = one_byte(byte);
+        let mut found = one_byte(F_RDLCK, byte);
         fcntl(&self.0, FcntlArg::F_OFD_GETLK(&mut found))?;
         Ok(found.l_type != F_UNLCK as i16)
     }
@@ -141,8 +206,8 @@ impl Pulse {
     }
 }
 
-fn one_byte(start: i64) -> flock {
-    flock { l_type: F_WRLCK as i16, l_whence: SEEK_SET as i16, l_start: start, l_len: 1, l_pid: 0 }
+fn one_byte(kind: i32, start: i64) -> flock {
+    flock { l_type: kind as i16, l_whence: SEEK_SET as i16, l_start: start, l_len: 1, l_pid: 0 }
 }
 
 /// Any but the first, the same in each version: FNV-1a, of which 62 bits fit beside the first byte.

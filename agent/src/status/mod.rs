@@ -7,19 +7,21 @@
 //! | `leader_status.lock` | until when the electing process may be taken for one that works; locked by it for as long as it lives | always |
 
 mod check;
+mod folder;
 mod lock;
 mod report;
 
-use std::fs;
-use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use elector_election::{Now, Predecessor, Tenure};
 
 pub use self::check::{Health, NotLeading, Standing, Unknown, check, check_health};
-use self::lock::{Lock, Pulse};
+use self::folder::Folder;
+use self::lock::{Former, Lock, Pulse};
 pub use self::report::{Report, boot_id};
 use crate::driver::TURN;
 use crate::publication::Publication;
@@ -76,34 +78,54 @@ pub struct Author {
 /// until it ends.
 #[derive(Debug)]
 pub struct Claim {
-    status: PathBuf,
-    report: PathBuf,
+    files: Files,
     left_behind: Option<Report>,
     lock: Lock,
 }
 
+/// What belongs to a status path.
+#[derive(Debug)]
+struct Files {
+    folder: Folder,
+    status: OsString,
+    report: OsString,
+}
+
 impl Claim {
-    /// Takes the lock, then removes what an earlier process left behind.
+    /// Takes the lock, and signs it for the process of the nonce `start`; then removes what an earlier process left behind.
     ///
     /// `path` is that of `leader_status`, or a directory that is to hold it.
     ///
     /// # Errors
     /// If the path cannot serve, with what to do about it.
-    pub fn take(path: &Path) -> Result<Claim, Error> {
-        let status = status_path(path)?;
-        let report = with_suffix(&status, ".json");
-        let lock = Lock::take(&with_suffix(&status, ".lock"))?;
-        remove_stale(&status)?;
-        let left_behind = Report::read(&report).ok();
-        remove_stale(&report)?;
-        probe(&status)?;
-        Ok(Claim { status, report, left_behind, lock })
+    pub fn take(path: &Path, start: &str) -> Result<Claim, Error> {
+        let files = Files::at(&status_path(path)?)?;
+        let (lock, former) = match Lock::take(&files.folder, &files.with_suffix(".lock"), start) {
+            Err(error @ Error::Locked { .. }) => {
+                // Who holds the lock may be no agent.
+                let _ = files.remove_what_is_over();
+                return Err(error);
+            }
+            taken => taken?,
+        };
+        files.remove_stale(&files.status)?;
+        // If somebody took the lock file away, who wrote the report may live.
+        let left_behind = Report::read(&files.folder.at(&files.report)).ok().filter(|_| former == Former::Dead);
+        files.remove_stale(&files.report)?;
+        files.probe()?;
+        Ok(Claim { files, left_behind, lock })
+    }
+
+    /// The nonce that it was taken with.
+    #[must_use]
+    pub fn start(&self) -> &str {
+        self.lock.start()
     }
 
     /// A file beside the others, for whoever has to remember something across a crash.
     #[must_use]
-    pub fn beside(&self, suffix: &str) -> PathBuf {
-        with_suffix(&self.status, suffix)
+    pub fn beside(&self, suffix: &str) -> Marker {
+        Marker { folder: self.files.folder.clone(), name: self.files.with_suffix(suffix) }
     }
 
     /// The tenure that the earlier process had in this election, if that was in this boot: whoever holds the lock may vouch
@@ -114,18 +136,50 @@ impl Claim {
         self.left_behind.clone().filter(of_this)?.predecessor(boot_id)
     }
 
-    /// The files as `author` writes them; `boot_id` is the running kernel's.
-    ///
-    /// # Errors
-    /// If the lock file cannot say that the process of this nonce lives.
-    pub fn sign(self, author: Author, boot_id: String) -> Result<StatusFiles, Error> {
-        self.lock.sign(&author.start)?;
-        Ok(StatusFiles { claim: self, author, boot_id, pulse_at: None })
+    /// The files as `author` writes them, whose nonce this was taken with; `boot_id` is the running kernel's.
+    #[must_use]
+    pub fn sign(self, author: Author, boot_id: String) -> StatusFiles {
+        let Claim { files, lock, .. } = self;
+        StatusFiles { files, lock, author, boot_id, shown: None, pulse_at: None }
     }
 }
 
-/// Removes the `leader_status` that a dead electing process left, or what is there in its place. What another one that lives shows stays, and so does
-/// the report: it ends the wait of whoever comes next on this path (rule L5), and whoever reads it sees its time.
+/// A file that says something by being there.
+#[derive(Debug)]
+pub struct Marker {
+    folder: Folder,
+    name: OsString,
+}
+
+impl Marker {
+    /// Whether anything is there.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        self.folder.has_any(&self.name)
+    }
+
+    /// Makes it, in place of what is there.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub fn put(&self) -> io::Result<()> {
+        self.folder.create(&self.name).map(drop)
+    }
+
+    /// Removes what is there.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub fn remove(&self) -> io::Result<()> {
+        self.folder.remove(&self.name)
+    }
+}
+
+/// Removes the `leader_status` that a dead electing process left, or what is there in its place. The report stays: it ends
+/// the wait of whoever comes next on this path (rule L5), and whoever reads it sees its time.
+///
+/// Nobody is asked whether he holds the lock: whoever can read the lock file could keep the file of the dead there by it. Another
+/// agent that has this path since, in spite of what it should have, makes its own again at its next renewal (rule P4).
 ///
 /// # Errors
 /// If the file is there and cannot be removed.
@@ -139,11 +193,9 @@ pub fn clear(path: &Path) -> Result<(), Error> {
     if !fs::symlink_metadata(&status).is_ok_and(|found| !found.is_dir()) {
         return Ok(());
     }
-    match Lock::take(&with_suffix(&status, ".lock")) {
-        Ok(_lock) => remove_stale(&status),
-        Err(Error::Locked { .. }) => Ok(()),
-        // A lock file that nobody can open keeps nobody alive.
-        Err(Error::Io { .. } | Error::Unusable { .. }) => remove_stale(&status),
+    match fs::remove_file(&status) {
+        Err(source) if source.kind() != io::ErrorKind::NotFound => Err(not_removed(status, source)),
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 
@@ -155,23 +207,27 @@ const BETWEEN_PULSES: Duration = Duration::from_secs(1);
 /// The status files of one agent.
 #[derive(Debug)]
 pub struct StatusFiles {
-    claim: Claim,
+    files: Files,
+    lock: Lock,
     author: Author,
     boot_id: String,
+    /// The `leader_status` that is there.
+    shown: Option<File>,
     /// When the last pulse was written, in `CLOCK_BOOTTIME`.
     pulse_at: Option<Duration>,
 }
 
 impl StatusFiles {
     fn write_report(&mut self, tenure: &Tenure, now: Now) -> io::Result<()> {
-        self.claim.lock.keep(&self.author.start).map_err(io::Error::other)?;
+        self.lock.keep().map_err(io::Error::other)?;
         let report = Report::new(&self.author, &self.boot_id, tenure, now).to_json()?;
-        write_whole(&with_suffix(&self.claim.report, ".tmp"), &self.claim.report, &report)
+        self.files.folder.write_whole(&self.files.report, &report).map(|_| ())
     }
 
-    fn write_status(&self) -> io::Result<()> {
+    fn write_status(&mut self) -> io::Result<()> {
         let line = format!("{}\n", self.author.hostname);
-        write_whole(&with_suffix(&self.claim.status, ".tmp"), &self.claim.status, line.as_bytes())
+        self.shown = Some(self.files.folder.write_whole(&self.files.status, line.as_bytes())?);
+        Ok(())
     }
 }
 
@@ -183,13 +239,15 @@ impl Publication for StatusFiles {
 
     fn extend(&mut self, tenure: &Tenure, now: Now) -> io::Result<()> {
         self.write_report(tenure, now)?;
-        // Somebody else may have removed it.
-        if self.claim.status.try_exists()? { Ok(()) } else { self.write_status() }
+        // Somebody else may have removed or replaced it.
+        let is_there = |file: &File| self.files.folder.has(&self.files.status, file);
+        if self.shown.as_ref().is_some_and(is_there) { Ok(()) } else { self.write_status() }
     }
 
     fn retract(&mut self) -> io::Result<()> {
-        remove(&self.claim.status)?;
-        remove(&self.claim.report)
+        self.files.folder.remove(&self.files.status)?;
+        self.shown = None;
+        self.files.folder.remove(&self.files.report)
     }
 
     fn turned(&mut self, now: Now) {
@@ -197,15 +255,66 @@ impl Publication for StatusFiles {
         if self.pulse_at.is_some_and(|last| now < last + BETWEEN_PULSES) {
             return;
         }
-        let pulse = Pulse { boot_id: self.boot_id.clone(), until: now + PULSE };
         // A volume that cannot be written to shows in what depends on it.
-        if self.claim.lock.write(&pulse).is_ok() {
+        let kept = self.lock.keep().is_ok();
+        // Whatever is there, somebody else has made it.
+        if kept && self.shown.is_none() {
+            let _ = self.files.folder.remove(&self.files.status);
+        }
+        let pulse = Pulse { boot_id: self.boot_id.clone(), until: now + PULSE };
+        if self.lock.write(&pulse).is_ok() {
             self.pulse_at = Some(now);
         }
     }
 }
 
+impl Files {
+    fn at(status: &Path) -> Result<Files, Error> {
+        let (parent, name) = (parent_of(status), status.file_name().unwrap_or_default().to_owned());
+        let folder = Folder::open(parent).map_err(|source| Error::Io {
+            doing: "open",
+            path: parent.to_owned(),
+            source,
+            advice: ELSEWHERE,
+        })?;
+        Ok(Files { folder, report: folder::with_suffix(&name, ".json"), status: name })
+    }
+
+    fn with_suffix(&self, suffix: &str) -> OsString {
+        folder::with_suffix(&self.status, suffix)
+    }
+
+    fn remove_stale(&self, name: &OsStr) -> Result<(), Error> {
+        self.folder.remove(name).map_err(|source| not_removed(self.folder.named(name), source))
+    }
+
+    /// Removes the file of whoever leads no more: an agent that does has a report whose time is not over.
+    fn remove_what_is_over(&self) -> io::Result<()> {
+        let is_over = match Report::read(&self.folder.at(&self.report)) {
+            Ok(report) => report.is_over()?,
+            Err(_) => true,
+        };
+        if is_over { self.folder.remove(&self.status) } else { Ok(()) }
+    }
+
+    /// Fails now rather than at the first tenure, for which there must be room too.
+    fn probe(&self) -> Result<(), Error> {
+        let probe = self.with_suffix(".probe");
+        let written = self.folder.write_whole(&probe, &[b' '; 4096]);
+        written.and_then(|_| self.folder.remove(&probe)).map_err(|source| Error::Io {
+            doing: "write beside",
+            path: self.folder.named(&self.status),
+            source,
+            advice: ELSEWHERE,
+        })
+    }
+}
+
 fn status_path(path: &Path) -> Result<PathBuf, Error> {
+    // An agent has used it: whatever stands there since has taken the place of the file.
+    if path.file_name().is_some() && fs::symlink_metadata(with_suffix(path, ".lock")).is_ok() {
+        return Ok(path.to_owned());
+    }
     let unusable = |reason| Err(Error::Unusable { path: path.to_owned(), reason });
     match fs::symlink_metadata(path) {
         Ok(found) if found.is_dir() => Ok(path.join("leader_status")),
@@ -215,10 +324,9 @@ fn status_path(path: &Path) -> Result<PathBuf, Error> {
         Ok(found) if !found.is_file() => unusable("is no regular file: name another status file"),
         Ok(_) => Ok(path.to_owned()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
             if path.file_name().is_none() {
                 unusable("names no file: name a status file")
-            } else if parent.is_dir() {
+            } else if parent_of(path).is_dir() {
                 Ok(path.to_owned())
             } else {
                 unusable("lies in a directory that does not exist: create it, or mount a volume there")
@@ -228,42 +336,19 @@ fn status_path(path: &Path) -> Result<PathBuf, Error> {
     }
 }
 
-/// Fails now rather than at the first tenure, for which there must be room too.
-fn probe(status: &Path) -> Result<(), Error> {
-    let probe = with_suffix(status, ".tmp");
-    write_whole(&probe, &probe, &[b' '; 4096]).and_then(|()| remove(&probe)).map_err(|source| Error::Io {
-        doing: "write beside",
-        path: status.to_owned(),
-        source,
-        advice: ELSEWHERE,
-    })
+fn parent_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-fn remove_stale(path: &Path) -> Result<(), Error> {
-    let advice = "remove it, or name another status file";
-    remove(path).map_err(|source| Error::Io { doing: "remove the stale", path: path.to_owned(), source, advice })
+fn not_removed(path: PathBuf, source: io::Error) -> Error {
+    Error::Io { doing: "remove the stale", path, source, advice: "remove it, or name another status file" }
 }
 
 fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
+    PathBuf::from(folder::with_suffix(path.as_os_str(), suffix))
 }
 
-/// Makes `path` appear whole or not at all. What lies at `temporary` is removed, never written through.
-fn write_whole(temporary: &Path, path: &Path, content: &[u8]) -> io::Result<()> {
-    remove(temporary)?;
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o644).open(temporary)?;
-    file.write_all(content)?;
-    fs::rename(temporary, path)
-}
-
-fn remove(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        result => result,
-    }
-}
-
+#[cfg(test)]
+mod tampered;
 #[cfg(test)]
 mod tests;

@@ -1,17 +1,17 @@
 //! `leader_status.json`: the tenure as its holder knows it.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::{self, Read as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::time::Duration;
 
 use elector_crds::{format_timestamp, parse_timestamp};
 use elector_election::{Now, Predecessor, Tenure, Timestamp};
-use nix::fcntl::OFlag;
+use nix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
 use super::Author;
+use super::folder::open_to_read;
 
 /// In bytes: no report is longer.
 const MOST: u64 = 64 * 1024;
@@ -65,12 +65,7 @@ impl Report {
 
     /// Fails with `NotFound` if there is none, with `InvalidData` if what is there is no report.
     pub(super) fn read(path: &Path) -> io::Result<Report> {
-        // Others may write to the volume: neither a pipe nor a link to somewhere else is opened and waited for.
-        let flags = (OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK).bits();
-        let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "it is no regular file"));
-        }
+        let file = open_to_read(path)?;
         let mut text = Vec::new();
         file.take(MOST).read_to_end(&mut text)?;
         Ok(serde_json::from_slice(&text)?)
@@ -80,6 +75,16 @@ impl Report {
         let mut json = serde_json::to_vec(self)?;
         json.push(b'\n');
         Ok(json)
+    }
+
+    /// For how long its writer may lead if it is never renewed, as far as the running kernel's clock tells.
+    pub(super) fn remaining(&self) -> io::Result<Duration> {
+        Ok(Duration::from_nanos(self.valid_until_boottime_ns).saturating_sub(boottime()?))
+    }
+
+    /// Whether nobody leads by it any more.
+    pub(super) fn is_over(&self) -> io::Result<bool> {
+        Ok(self.boot_id != boot_id()? || self.remaining()?.is_zero())
     }
 
     /// The tenure that the report speaks of, if it was written in this boot.
@@ -101,6 +106,10 @@ impl Report {
 /// If `/proc` is not mounted.
 pub fn boot_id() -> io::Result<String> {
     Ok(fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
+}
+
+pub(super) fn boottime() -> io::Result<Duration> {
+    Ok(clock_gettime(ClockId::CLOCK_BOOTTIME)?.into())
 }
 
 fn nanoseconds(duration: Duration) -> u64 {

@@ -7,7 +7,7 @@ use nix::time::{ClockId, clock_gettime};
 use super::*;
 use crate::clock;
 
-fn author() -> Author {
+pub(super) fn author() -> Author {
     Author {
         hostname: "billing-0".to_owned(),
         identity: "billing-0_5f0c".to_owned(),
@@ -17,12 +17,12 @@ fn author() -> Author {
     }
 }
 
-fn claim(path: &Path) -> Result<Claim, Error> {
-    Claim::take(path)
+pub(super) fn claim(path: &Path) -> Result<Claim, Error> {
+    Claim::take(path, "nonce")
 }
 
 fn files(path: &Path) -> StatusFiles {
-    claim(path).unwrap().sign(author(), "boot".to_owned()).unwrap()
+    claim(path).unwrap().sign(author(), "boot".to_owned())
 }
 
 fn now() -> Now {
@@ -30,7 +30,7 @@ fn now() -> Now {
     Now { moment, wall: Timestamp::from_microseconds(1_000_000) }
 }
 
-fn tenure() -> Tenure {
+pub(super) fn tenure() -> Tenure {
     Tenure {
         uid: "u1".to_owned(),
         fencing_token: ResourceVersion(17),
@@ -40,7 +40,7 @@ fn tenure() -> Tenure {
     }
 }
 
-fn names(folder: &Path) -> Vec<String> {
+pub(super) fn names(folder: &Path) -> Vec<String> {
     let mut names: Vec<String> =
         fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
@@ -51,8 +51,9 @@ fn names(folder: &Path) -> Vec<String> {
 fn files_appear_whole_and_disappear() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("status");
-    let mut files = files(&path);
-    assert_eq!(files.claim.predecessor("boot", "shop", "billing"), None);
+    let claim = claim(&path).unwrap();
+    assert_eq!(claim.predecessor("boot", "shop", "billing"), None);
+    let mut files = claim.sign(author(), "boot".to_owned());
     assert_eq!(names(folder.path()), ["status.lock"]);
     files.publish(&tenure(), now()).unwrap();
     assert_eq!(names(folder.path()), ["status", "status.json", "status.lock"]);
@@ -106,13 +107,13 @@ fn a_tenure_of_an_earlier_boot_is_not_returned() {
 }
 
 #[test]
-fn a_second_agent_on_one_path_is_refused_and_removes_nothing() {
+fn a_second_agent_on_one_path_is_refused_and_removes_nothing_of_whoever_leads() {
     let folder = tempfile::tempdir().unwrap();
-    let mut files = files(folder.path());
-    files.publish(&tenure(), now()).unwrap();
+    let (_files, _) = leading(folder.path(), Duration::from_secs(60));
     let error = claim(folder.path()).unwrap_err();
     assert!(error.to_string().contains("give each agent one of its own"), "{error}");
-    assert!(folder.path().join("leader_status").exists());
+    assert_eq!(names(folder.path()), ["leader_status", "leader_status.json", "leader_status.lock"]);
+    assert_eq!(why(folder.path()), None);
 }
 
 #[test]
@@ -127,8 +128,6 @@ fn a_path_that_cannot_serve_is_refused() {
         assert!(claim(&path).is_err(), "{}", path.display());
     }
     assert!(!target.exists());
-    fs::create_dir_all(folder.path().join("status2.json/full")).unwrap();
-    assert!(claim(&folder.path().join("status2")).is_err());
 }
 
 #[test]
@@ -205,14 +204,14 @@ fn who_finds_another_at_its_lock_file_writes_nothing_more() {
 }
 
 /// A tenure that began now, of a process that lives, as [`check`] finds it.
-fn leading(path: &Path, lasting: Duration) -> (StatusFiles, Now) {
+pub(super) fn leading(path: &Path, lasting: Duration) -> (StatusFiles, Now) {
     let now = crate::clock::now().unwrap();
-    let mut files = claim(path).unwrap().sign(author(), boot_id().unwrap()).unwrap();
+    let mut files = claim(path).unwrap().sign(author(), boot_id().unwrap());
     files.publish(&Tenure { validity: Validity { since: now.moment, lasting }, ..tenure() }, now).unwrap();
     (files, now)
 }
 
-fn why(path: &Path) -> Option<NotLeading> {
+pub(super) fn why(path: &Path) -> Option<NotLeading> {
     match check(path).unwrap() {
         Standing::Leads { .. } => None,
         Standing::DoesNot(why) => Some(why),
@@ -258,8 +257,7 @@ fn a_check_does_not_believe_what_the_dead_and_earlier_boots_left() {
     drop(leading(folder.path(), Duration::from_secs(60)));
     assert_eq!(why(folder.path()), Some(NotLeading::WriterDead));
     // The next process has its lock, and has not yet removed the report.
-    let lock = Lock::take(&folder.path().join("leader_status.lock")).unwrap();
-    lock.sign("another nonce").unwrap();
+    let lock = Lock::take(&Folder::open(folder.path()).unwrap(), OsStr::new("leader_status.lock"), "another nonce");
     assert_eq!(why(folder.path()), Some(NotLeading::WriterDead));
     drop(lock);
     let mut files = files(folder.path());
@@ -283,15 +281,19 @@ fn a_check_that_cannot_tell_says_so() {
 }
 
 #[test]
-fn the_file_of_the_dead_is_cleared_and_that_of_the_living_stays() {
+fn the_file_is_cleared_whoever_holds_the_lock() {
     let folder = tempfile::tempdir().unwrap();
-    let (files, _) = leading(folder.path(), Duration::from_secs(60));
-    clear(folder.path()).unwrap();
-    assert_eq!(names(folder.path()), ["leader_status", "leader_status.json", "leader_status.lock"]);
-    drop(files);
+    let (mut files, now) = leading(folder.path(), Duration::from_secs(60));
     clear(folder.path()).unwrap();
     assert_eq!(names(folder.path()), ["leader_status.json", "leader_status.lock"]);
-    clear(folder.path()).unwrap();
+    // One that lives after all has it again at its next renewal.
+    files.extend(&tenure(), now).unwrap();
+    assert_eq!(names(folder.path()), ["leader_status", "leader_status.json", "leader_status.lock"]);
+    drop(files);
+    for _ in 0..2 {
+        clear(folder.path()).unwrap();
+        assert_eq!(names(folder.path()), ["leader_status.json", "leader_status.lock"]);
+    }
     clear(&folder.path().join("another")).unwrap();
     assert_eq!(names(folder.path()), ["leader_status.json", "leader_status.lock"]);
 }
@@ -320,7 +322,7 @@ fn what_was_put_in_place_of_the_file_of_the_dead_is_cleared_but_for_directories(
 fn a_process_works_while_its_loop_turns() {
     let folder = tempfile::tempdir().unwrap();
     assert!(matches!(check_health(folder.path()), Err(Unknown::NoAgent(_))));
-    let mut files = claim(folder.path()).unwrap().sign(author(), boot_id().unwrap()).unwrap();
+    let mut files = claim(folder.path()).unwrap().sign(author(), boot_id().unwrap());
     assert_eq!(check_health(folder.path()).unwrap(), Health::Hangs, "nothing has turned yet");
     let now = clock::now().unwrap();
     files.turned(now);
@@ -330,7 +332,7 @@ fn a_process_works_while_its_loop_turns() {
     assert_eq!(check_health(folder.path()).unwrap(), Health::Works, "whoever leads");
     drop(files);
     assert_eq!(check_health(folder.path()).unwrap(), Health::Dead);
-    let mut next = claim(folder.path()).unwrap().sign(author(), "another boot".to_owned()).unwrap();
+    let mut next = claim(folder.path()).unwrap().sign(author(), "another boot".to_owned());
     next.turned(now);
     assert_eq!(check_health(folder.path()).unwrap(), Health::Hangs, "the time is another kernel's");
 }
@@ -364,7 +366,7 @@ fn a_boot_has_a_name_of_its_own() {
 #[test]
 fn no_link_is_followed_to_a_lock() {
     let (folder, elsewhere) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let mut other = claim(elsewhere.path()).unwrap().sign(author(), boot_id().unwrap()).unwrap();
+    let mut other = claim(elsewhere.path()).unwrap().sign(author(), boot_id().unwrap());
     let now = clock::now().unwrap();
     other.turned(now);
     symlink(elsewhere.path().join("leader_status.lock"), folder.path().join("leader_status.lock")).unwrap();

@@ -50,7 +50,7 @@ async fn main() -> Result<()> {
         lease: lease.clone(),
         start: start.clone(),
     };
-    let mut files = Claim::take(&status_file)?.sign(author, status::boot_id()?)?;
+    let mut files = Claim::take(&status_file, &start)?.sign(author, status::boot_id()?);
     let campaign = Campaign { namespace, lease, identity, start, timings, predecessor: None };
     let stop = async move {
         terminate.recv().await;

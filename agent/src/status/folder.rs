@@ -1,0 +1,147 @@
+//! The folder of the status files. Others may write to it: what they put there is neither followed, opened for writing nor
+//! waited for, and costs at most its own file.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use nix::fcntl::{OFlag, RenameFlags, renameat2};
+
+use crate::nonce;
+
+/// How often a file is made that somebody else takes away again, or takes for himself, in the moment in which it is made.
+pub(super) const ATTEMPTS: u32 = 100;
+
+/// A folder that stays the same one when somebody renames it, or puts another one or a link at its path.
+#[derive(Debug, Clone)]
+pub(super) struct Folder {
+    directory: Arc<File>,
+    /// For messages.
+    path: PathBuf,
+}
+
+impl Folder {
+    pub(super) fn open(path: &Path) -> io::Result<Folder> {
+        let flags = (OFlag::O_PATH | OFlag::O_DIRECTORY).bits();
+        let directory = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+        Ok(Folder { directory: Arc::new(directory), path: path.to_owned() })
+    }
+
+    /// What a file of this name is called in messages.
+    pub(super) fn named(&self, name: &OsStr) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Where it is, for this process and as long as this folder is kept.
+    pub(super) fn at(&self, name: &OsStr) -> PathBuf {
+        Path::new("/proc/self/fd").join(self.directory.as_raw_fd().to_string()).join(name)
+    }
+
+    /// Whether `file` stands there. It is open, so no other one can have its number.
+    pub(super) fn has(&self, name: &OsStr, file: &File) -> bool {
+        let id = |file: fs::Metadata| (file.dev(), file.ino());
+        let there = fs::symlink_metadata(self.at(name)).map(id);
+        there.is_ok_and(|there| file.metadata().is_ok_and(|file| id(file) == there))
+    }
+
+    /// Whether anything stands there: a link does, whatever it leads to.
+    pub(super) fn has_any(&self, name: &OsStr) -> bool {
+        fs::symlink_metadata(self.at(name)).is_ok()
+    }
+
+    /// Makes an empty file. What stands there is removed.
+    pub(super) fn create(&self, name: &OsStr) -> io::Result<File> {
+        let mut last = io::Error::from(io::ErrorKind::AlreadyExists);
+        for _ in 0..ATTEMPTS {
+            self.remove(name)?;
+            // Which makes one or fails: it does not follow a link.
+            match OpenOptions::new().read(true).write(true).create_new(true).mode(0o644).open(self.at(name)) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => last = error,
+                result => return result,
+            }
+        }
+        Err(last)
+    }
+
+    /// Makes a file appear whole or not at all, in place of what stands there.
+    pub(super) fn write_whole(&self, name: &OsStr, content: &[u8]) -> io::Result<File> {
+        let temporary = with_suffix(name, ".tmp");
+        let mut file = self.create(&temporary)?;
+        file.write_all(content)?;
+        let rename = || fs::rename(self.at(&temporary), self.at(name));
+        // A file does not replace a directory.
+        rename().or_else(|_| self.remove(name).and_then(|()| rename()))?;
+        Ok(file)
+    }
+
+    /// Removes what stands there, if anything does. A directory that is not empty is moved out of the way.
+    pub(super) fn remove(&self, name: &OsStr) -> io::Result<()> {
+        let path = self.at(name);
+        let removed = match fs::remove_file(&path) {
+            Err(_) if fs::symlink_metadata(&path).is_ok_and(|found| found.is_dir()) => match fs::remove_dir(&path) {
+                Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {
+                    fs::rename(&path, self.at(&unique(name, ".moved.")?))
+                }
+                result => result,
+            },
+            result => result,
+        };
+        match removed {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            result => result,
+        }
+    }
+
+    /// Lets the files of two names change places in one step, or one take the place of none.
+    pub(super) fn exchange(&self, one: &OsStr, other: &OsStr) -> io::Result<()> {
+        let directory = &*self.directory;
+        for _ in 0..ATTEMPTS {
+            for flags in [RenameFlags::RENAME_EXCHANGE, RenameFlags::RENAME_NOREPLACE] {
+                match renameat2(directory, one, directory, other, flags).map_err(io::Error::from) {
+                    Err(error) => match error.kind() {
+                        io::ErrorKind::NotFound | io::ErrorKind::AlreadyExists => {}
+                        // A file system that cannot, as some of networks.
+                        io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported => {
+                            return fs::rename(self.at(one), self.at(other));
+                        }
+                        _ => return Err(error),
+                    },
+                    Ok(()) => return Ok(()),
+                }
+            }
+        }
+        Err(io::ErrorKind::NotFound.into())
+    }
+}
+
+/// Opens a regular file that others may have put there, to read it.
+///
+/// # Errors
+/// `InvalidData` for anything else; `WouldBlock` if somebody has a lease on it (`F_SETLEASE`), who would have to be waited for.
+pub(super) fn open_to_read(path: &Path) -> io::Result<File> {
+    let is_file = |metadata: fs::Metadata| match metadata.is_file() {
+        true => Ok(()),
+        false => Err(io::Error::new(io::ErrorKind::InvalidData, "it is no regular file")),
+    };
+    // A device may do something when it is opened.
+    is_file(fs::symlink_metadata(path)?)?;
+    let flags = (OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path)?;
+    is_file(file.metadata()?)?;
+    Ok(file)
+}
+
+/// A name that nobody else has.
+pub(super) fn unique(name: &OsStr, suffix: &str) -> io::Result<OsString> {
+    Ok(with_suffix(name, &format!("{suffix}{:.8}", nonce()?)))
+}
+
+pub(super) fn with_suffix(name: &OsStr, suffix: &str) -> OsString {
+    let mut name = name.to_owned();
+    name.push(suffix);
+    name
+}
