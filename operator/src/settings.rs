@@ -8,6 +8,8 @@ use clap::{Parser, ValueEnum};
 use elector_agent::logging::LogOptions;
 use elector_election::{InvalidTimings, Timings};
 
+use crate::key::Key;
+
 /// Where the pod's service account says in which namespace it is.
 const IN_CLUSTER_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
 
@@ -129,13 +131,15 @@ pub struct Settings {
     pub concurrency: usize,
     /// What to do beside elections.
     pub features: Features,
+    /// The Lease of the operator's own election: no LeaderElection's.
+    pub own_lease: Key,
 }
 
 impl Settings {
     /// Of the replica called `identity`.
     #[must_use]
-    pub fn new(identity: String, namespace: Option<String>, features: Features) -> Settings {
-        Settings { identity, namespace, request_timeout: Duration::from_secs(10), concurrency: 16, features }
+    pub fn new(identity: String, namespace: Option<String>, features: Features, own_lease: Key) -> Settings {
+        Settings { identity, namespace, request_timeout: Duration::from_secs(10), concurrency: 16, features, own_lease }
     }
 }
 

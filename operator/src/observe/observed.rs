@@ -53,6 +53,8 @@ pub struct Observed {
     pub troubles: Troubles,
     /// What the operator does beside elections.
     pub features: Features,
+    /// Its Lease is that of the operator's own election.
+    pub is_operators_own: bool,
 }
 
 /// What keeps the operator from writing, apart for what does not wait for each other.
