@@ -145,5 +145,10 @@ async fn told(client: &Client, namespace: &str) -> Result<BTreeSet<Right>> {
         }
     }
     assert!(!rights.iter().any(|right| right.resource.contains('*') || right.verb == "*"), "{rights:?}");
+    for rule in status.non_resource_rules {
+        for path in rule.non_resource_urls.iter().flatten() {
+            rights.extend(rule.verbs.iter().map(|verb| Right::new(path, verb)));
+        }
+    }
     Ok(rights)
 }
