@@ -14,7 +14,7 @@ owner.?controller.orValue(false) && owner.kind == "LeaderElection" && owner.apiV
 {{- define "leader-elector.cel.keepsSpec" -}}
 {{- $same := list -}}
 {{- range $field := list "holderIdentity" "leaseDurationSeconds" "acquireTime" "renewTime" "leaseTransitions" "strategy" "preferredHolder" -}}
-{{- $same = append $same (printf "object.spec.?%s.orValue(null) == oldObject.spec.?%s.orValue(null)" $field $field) -}}
+{{- $same = append $same (printf "dyn(object.spec).?%s.orValue(null) == dyn(oldObject.spec).?%s.orValue(null)" $field $field) -}}
 {{- end -}}
 {{- join " &&\n" $same -}}
 {{- end -}}
@@ -25,8 +25,8 @@ oldObject.spec.?holderIdentity.orValue("") != "" &&
 object.spec.?holderIdentity.orValue("") == "" &&
 object.spec.?leaseDurationSeconds.orValue(0) == 1 &&
 object.spec.?leaseTransitions.orValue(0) == oldObject.spec.?leaseTransitions.orValue(0) &&
-object.spec.?strategy.orValue(null) == oldObject.spec.?strategy.orValue(null) &&
-object.spec.?preferredHolder.orValue(null) == oldObject.spec.?preferredHolder.orValue(null)
+object.spec.?strategy == oldObject.spec.?strategy &&
+object.spec.?preferredHolder == oldObject.spec.?preferredHolder
 {{- end -}}
 
 {{/* Binds the policy of that name, which denies. */}}

@@ -326,17 +326,20 @@ async fn the_operator_makes_it_and_looks_after_it_and_does_not_lead() {
         assert!(begun.elapsed() < Duration::from_secs(10));
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    // It makes any record, as after a deletion, and tenures begin again after the last number.
+    // One that has lost its owner is its own by the label. Tenures begin again after the last number.
     let mut lease = scene.election.lease().await.unwrap();
     scene.leases(&operator).delete("billing", &DeleteParams::default()).await.unwrap_err();
     lease.metadata.name = Some("wrapped".to_owned());
     lease.metadata.uid = None;
     lease.metadata.resource_version = None;
-    lease.labels_mut().insert("leader-elector.io/election".to_owned(), "wrapped".to_owned());
-    lease.metadata.owner_references.as_mut().unwrap()[0].name = "wrapped".to_owned();
+    lease.metadata.owner_references = None;
+    lease.labels_mut().remove(STRICT_IDENTITY_LABEL);
     lease.spec.insert("leaseTransitions".to_owned(), json!(2_147_483_647));
     lease.spec.insert("holderIdentity".to_owned(), json!("unknown"));
-    scene.leases(&operator).create(&PostParams::default(), &lease).await.unwrap();
+    let admin = scene.leases(&scene.namespace.client());
+    let mut lease = admin.create(&PostParams::default(), &lease).await.unwrap();
+    lease.labels_mut().insert(STRICT_IDENTITY_LABEL.to_owned(), "true".to_owned());
+    scene.leases(&operator).replace("wrapped", &PostParams::default(), &lease).await.unwrap();
     let first = scene.leases(&scene.pod(0).await.unwrap());
     let stored = first.get("wrapped").await.unwrap();
     let mut taken = serde_json::to_value(&stored).unwrap();
