@@ -360,8 +360,7 @@ impl Scene {
             refused(accounts, by_group("Group", "system:authenticated"), own),
             refused(accounts, account("kube-system"), own),
             refused(accounts, json!(many), own),
-            // What the Role grants the operator does not have.
-            refused("", account(&self.namespace), "leader-elector-theirs"),
+            refused(accounts, account(&self.namespace), "leader-elector-theirs"),
             attempt(
                 "patch",
                 "leader-elector-theirs",
@@ -455,6 +454,12 @@ impl Scene {
                 Fate::Refused("has no selector"),
             ),
             attempt("create", "", new(json!({"ports": [{"port": 80}]})), Fate::Allowed),
+            attempt(
+                "create",
+                "",
+                with(&new(json!({"ports": [{"port": 80}]})), |it| it["metadata"]["annotations"] = json!({"a": "b"})),
+                Fate::Refused("gives no annotation"),
+            ),
             attempt(
                 "update",
                 "theirs",
