@@ -3,8 +3,11 @@
 //! Every verb on every resource that the API server has is asked for, and each that is allowed is tried on objects of
 //! somebody else's.
 
-mod attempts;
+mod grants;
+mod leases;
+mod others;
 mod rights;
+mod scene;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -18,8 +21,8 @@ use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::{Client, ResourceExt as _};
 use tokio::time::Instant;
 
-use self::attempts::Scene;
 use self::rights::{Right, rights_of, table};
+use self::scene::Scene;
 use crate::release::{RELEASE, on};
 
 /// The release with these values, on a control plane of its own; the client has the operator's token.
