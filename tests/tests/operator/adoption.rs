@@ -108,6 +108,17 @@ async fn refused() -> Result<()> {
     // Silent since it was first seen.
     election.until_reason(ConditionType::LeaderElected, Reason::LeaseExpired).await?;
     assert_eq!(election.event_reasons().await?, ["ObjectConflict", "LeaseAdopted"]);
+
+    // The word is taken back, and nobody keeps rights by the operator.
+    let role = async || Ok::<_, anyhow::Error>(namespace.api::<Role>().get("leader-elector-billing").await?);
+    assert!(role().await?.rules.is_some_and(|rules| rules.len() == 1));
+    let back = Patch::Merge(json!({"metadata": {"annotations": {"leader-elector.io/adopt": null}}}));
+    leases.patch("billing", &PatchParams::default(), &back).await?;
+    election.until_reason(ConditionType::Ready, Reason::ObjectConflict).await?;
+    let emptied = role().await?;
+    assert_eq!(emptied.rules.clone().unwrap_or_default(), []);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(role().await?, emptied, "once is enough");
     Ok(())
 }
 
