@@ -135,7 +135,7 @@ pub(super) fn release(observed: &Observed, standing: Standing<'_>, now: Now) -> 
 }
 
 pub(super) fn standing<'a>(election: &LeaderElection, observed: &'a Observed) -> Standing<'a> {
-    // Whoever could steer that one could stop the operator.
+    // A LeaderElection that steers that one can stop the operator for good.
     if observed.is_operators_own {
         return Standing::Foreign;
     }
