@@ -55,6 +55,8 @@ pub struct Campaign {
     pub timings: Timings,
     /// What an earlier process that is proven dead left behind.
     pub predecessor: Option<Predecessor>,
+    /// Whether the Lease's hints are for this candidate (rule F4): the operator's own election has nobody to steer it.
+    pub obeys_hints: bool,
 }
 
 /// Why a campaign could not go on.
@@ -162,6 +164,7 @@ struct Driver<'a> {
     unreadable: Option<Trouble>,
     /// The object of the version that the election sees, with all that the election does not.
     base: Option<StoredLease>,
+    obeys_hints: bool,
     alarm: Alarm,
     troubles: Troubles,
     holder: Option<String>,
@@ -178,7 +181,7 @@ impl<'a> Driver<'a> {
         company: Company<'a>,
         election: fn(Candidate, Now) -> Recorder,
     ) -> Result<Driver<'a>, Error> {
-        let Campaign { namespace, lease, identity, start, timings, predecessor } = campaign;
+        let Campaign { namespace, lease, identity, start, timings, predecessor, obeys_hints } = campaign;
         let client = connect::client().await?;
         info!(%namespace, %lease, %identity, "contending");
         let candidate = Candidate { identity, start, timings, predecessor };
@@ -196,6 +199,7 @@ impl<'a> Driver<'a> {
             connecting_since: Instant::now(),
             unreadable: None,
             base: None,
+            obeys_hints,
             alarm: Alarm::new()?,
             troubles: Troubles::new(&namespace, &lease),
             holder: None,

@@ -39,7 +39,8 @@ keys! {
     /// On a candidate's pod, by the operator if the election asks for it: `leader` or `standby`.
     ROLE_LABEL = "role";
 
-    /// On a Lease, operator to the API server's policy: its holder can only be the pod of whoever writes.
+    /// On a Lease, operator to the API server's policy: `"true"` if its holder can only be the pod of whoever writes, `"false"` if
+    /// candidates name themselves.
     STRICT_IDENTITY_LABEL = "strict-identity";
 }
 

@@ -266,6 +266,7 @@ impl Controller {
             };
             observed.troubles = self.work.get(&key).map(|work| work.troubles.clone()).unwrap_or_default();
             observed.features = self.settings.features;
+            observed.is_operators_own = key == self.settings.own_lease;
             let plan = plan(&election, &observed, now);
             debug!(election = %key, ?plan, "planned");
             if plan.is_idle() {

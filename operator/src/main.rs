@@ -7,6 +7,7 @@ use elector_agent::company::Company;
 use elector_agent::driver::{self, Campaign};
 use elector_agent::identity::{self, Sources};
 use elector_agent::{connect, nonce};
+use elector_operator::key::Key;
 use elector_operator::leadership::Leadership;
 use elector_operator::metrics::{Counts, Metrics, Observer};
 use elector_operator::settings::{Cli, OwnElection, Settings};
@@ -66,15 +67,24 @@ async fn operate(cli: &Cli, own: OwnElection) -> Result<(), Failure> {
     let counts = Counts::default();
     let (observers, subjects): (Vec<_>, Vec<_>) = watched.iter().map(|_| Observer::new(&counts)).unzip();
     let metrics = Metrics::new(&counts, leading.clone(), observers, cli.metrics_per_election);
+    let own_lease = Key::new(&own.namespace, &own.lease);
     let OwnElection { lease, namespace, timings } = own;
     let start = nonce().map_err(internal)?;
-    let campaign = Campaign { namespace, lease, identity: identity.clone(), start, timings, predecessor: None };
+    let campaign = Campaign {
+        namespace,
+        lease,
+        identity: identity.clone(),
+        start,
+        timings,
+        predecessor: None,
+        obeys_hints: false,
+    };
 
     // Elections of different namespaces have nothing to do with each other.
     let controllers = watched.into_iter().zip(ready).zip(subjects).map(|((namespace, ready), subject)| {
         let settings = Settings {
             namespace_bytes: cli.namespace_bytes(),
-            ..Settings::new(identity.clone(), namespace, cli.features())
+            ..Settings::new(identity.clone(), namespace, cli.features(), own_lease.clone())
         };
         controller::run(client.clone(), settings, leading.clone(), ready, subject, std::future::pending())
     });

@@ -8,6 +8,7 @@ use clap::{Parser, ValueEnum};
 use elector_agent::logging::LogOptions;
 use elector_election::{InvalidTimings, Timings};
 
+use crate::key::Key;
 use crate::observe::NAMESPACE_BYTES;
 
 const MEBIBYTE: usize = 1024 * 1024;
@@ -147,12 +148,14 @@ pub struct Settings {
     pub features: Features,
     /// How much memory the objects of a namespace may take.
     pub namespace_bytes: usize,
+    /// The Lease of the operator's own election: no LeaderElection's.
+    pub own_lease: Key,
 }
 
 impl Settings {
     /// Of the replica called `identity`.
     #[must_use]
-    pub fn new(identity: String, namespace: Option<String>, features: Features) -> Settings {
+    pub fn new(identity: String, namespace: Option<String>, features: Features, own_lease: Key) -> Settings {
         Settings {
             identity,
             namespace,
@@ -160,6 +163,7 @@ impl Settings {
             concurrency: 16,
             features,
             namespace_bytes: NAMESPACE_BYTES,
+            own_lease,
         }
     }
 }

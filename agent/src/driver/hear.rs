@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use elector_crds::StoredLease;
-use elector_election::{Answer, Loss, Now, ResourceVersion, WatchEvent};
+use elector_election::{Answer, Hints, Lease, Loss, Now, ResourceVersion, WatchEvent};
 use kube::Client;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
@@ -36,12 +36,22 @@ impl Driver<'_> {
                     // What refused the requests refused the watch.
                     self.watch.resume();
                 }
+                let answer = match answer {
+                    Answer::Found(lease) => Answer::Found(self.obeyed(lease)),
+                    Answer::Stored(lease) => Answer::Stored(self.obeyed(lease)),
+                    answer @ (Answer::NotFound | Answer::Conflict | Answer::Refused { .. } | Answer::Unknown) => answer,
+                };
                 self.election.handle_answer(answer, clock::now()?);
                 self.keep(object);
             }
             Event::Seen(seen) => self.take_in_seen(seen)?,
         }
         self.log_holder()
+    }
+
+    /// `lease` as the election is to see it.
+    fn obeyed(&self, lease: Lease) -> Lease {
+        if self.obeys_hints { lease } else { Lease { hints: Hints::default(), ..lease } }
     }
 
     fn take_in_reluctance(&mut self, reluctance: Option<Duration>) -> Result<(), Error> {
@@ -74,6 +84,7 @@ impl Driver<'_> {
             }
             Seen::Present(object) => match elector_crds::lease::read(&object) {
                 Ok((lease, oddities)) => {
+                    let lease = self.obeyed(lease);
                     self.election.handle_watch(WatchEvent::Present(lease), clock::now()?);
                     self.keep(Some(object));
                     Trouble::of_oddities(&oddities)

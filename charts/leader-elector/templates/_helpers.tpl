@@ -46,13 +46,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 - apiGroups: [leader-elector.io]
   resources: [leaderelections/status]
   verbs: [patch]
-# It grants these four verbs on one Lease to that Lease's candidates, and can only grant what it has.
+# It grants four of these verbs on one Lease to that Lease's candidates, and can only grant what it has. `delete`, here and below, is asked
+# for by the admission plugin OwnerReferencesPermissionEnforcement where an owner is set, and refused by templates/operator/*-policy.yaml.
 - apiGroups: [coordination.k8s.io]
   resources: [leases]
-  verbs: [get, list, watch, create, update]
+  verbs: [get, list, watch, create, update, delete]
 - apiGroups: [rbac.authorization.k8s.io]
   resources: [roles, rolebindings]
-  verbs: [get, list, watch, create, patch]
+  verbs: [get, list, watch, create, patch, delete]
 - apiGroups: [""]
   resources: [pods]
   verbs: [list, watch]
@@ -67,6 +68,10 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 - apiGroups: [discovery.k8s.io]
   resources: [endpointslices]
   verbs: [get, list, watch, create, patch, delete]
+# Asked for by OpenShift.
+- apiGroups: [discovery.k8s.io]
+  resources: [endpointslices/restricted]
+  verbs: [create]
 {{- end }}
 {{- if .Values.podLabels.enabled }}
 # Only one label, by templates/pod-labels.yaml.

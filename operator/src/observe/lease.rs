@@ -35,8 +35,8 @@ pub struct LeaseSeen {
     pub managed: bool,
     /// A person allows the operator to adopt it.
     pub adopt: bool,
-    /// Only the pod of whoever writes can be its holder.
-    pub strict: bool,
+    /// Whether only the pod of whoever writes can be its holder; `None` if the policy that checks that is told nothing.
+    pub strict: Option<bool>,
     /// On the operator's clock: since when the record has been what it is (rule F1).
     pub seen_at: Duration,
     /// The longest that a holder of this tenure ever asked others to wait, or was asked to.
@@ -93,7 +93,7 @@ impl LeaseSeen {
             owners: owners(stored),
             managed: stored.labels().get(MANAGED_BY_LABEL).is_some_and(|by| by == NAME),
             adopt: stored.annotation(ADOPT_ANNOTATION) == Some("true"),
-            strict: stored.labels().contains_key(STRICT_IDENTITY_LABEL),
+            strict: stored.labels().get(STRICT_IDENTITY_LABEL).map(|strict| strict != "false"),
             annotation: stored.timings_annotation(),
             watched: false,
             seen_at: now.at,

@@ -232,6 +232,7 @@ impl Index {
             transfer: transfer.clone(),
             troubles: Troubles::default(),
             features: Features::default(),
+            is_operators_own: false,
         };
         Some((Arc::clone(object), observed))
     }

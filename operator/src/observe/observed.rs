@@ -58,6 +58,8 @@ pub struct Observed {
     pub troubles: Troubles,
     /// What the operator does beside elections.
     pub features: Features,
+    /// Its Lease is that of the operator's own election.
+    pub is_operators_own: bool,
 }
 
 /// Why an election is not looked after as its spec asks.

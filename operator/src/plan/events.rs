@@ -106,7 +106,7 @@ fn lease_appeared(view: &View<'_>, old: &LeaderElectionStatus) -> Option<Event> 
     let (seen, adopted) = match view.standing {
         Standing::Own(seen) => (seen, false),
         Standing::Adopted(seen) => (seen, true),
-        Standing::Absent | Standing::Foreign(_) => return None,
+        Standing::Absent | Standing::Foreign => return None,
     };
     let uid = &seen.lease.record.uid;
     if old.lease_uid.as_ref() == Some(uid) {

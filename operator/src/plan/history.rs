@@ -16,7 +16,7 @@ pub(super) fn history(view: &View<'_>, stored: &LeaderElectionStatus, leader: Op
     let mut history = stored.history.clone();
     let seen = match view.standing {
         Standing::Own(seen) | Standing::Adopted(seen) => Some(seen),
-        Standing::Absent | Standing::Foreign(_) => None,
+        Standing::Absent | Standing::Foreign => None,
     };
     if let Some(last) = history.first_mut().filter(|last| last.until.is_none())
         && let Some(end) = end_of(view, stored, last, seen)

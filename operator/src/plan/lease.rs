@@ -18,9 +18,6 @@ use crate::{MANAGED_BY_LABEL, NAME};
 /// In namespaces of this kind Leases belong to the control plane.
 const CONTROL_PLANE_NAMESPACES: &str = "kube-";
 
-/// The value of the label, as its presence says all.
-const STRICT: &str = "true";
-
 /// What to do to the Lease.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[expect(clippy::large_enum_variant, reason = "a plan has one, on the stack")]
@@ -49,8 +46,8 @@ pub struct Amendment {
     pub timings: TimingsAnnotation,
     /// The election that owns it; `None` if it was adopted.
     pub owner: Option<OwnerReference>,
-    /// Whether it is marked for the policy that checks who writes.
-    pub strict: bool,
+    /// What the policy is told that checks who writes it; `None` if it was adopted, and bears no mark of ours.
+    pub strict: Option<bool>,
     /// What candidates are to know of what would suit people (rule F4).
     pub hints: Hints,
 }
@@ -71,10 +68,10 @@ pub enum Standing<'a> {
     Absent,
     /// An operator made it, for this election or an earlier one of its name.
     Own(&'a LeaseSeen),
-    /// An agent of ours or a person vouches for it (rule O3).
+    /// Its owner lets the operator adopt it (rule O3).
     Adopted(&'a LeaseSeen),
-    /// Somebody else's.
-    Foreign(&'a LeaseSeen),
+    /// Somebody else's, or that of the operator's own election, which may be missing.
+    Foreign,
 }
 
 impl Amendment {
@@ -87,10 +84,8 @@ impl Amendment {
     /// Carries it out on what was read.
     pub fn apply(&self, stored: &mut StoredLease) {
         stored.set_annotation(TIMINGS_ANNOTATION, self.timings.to_json());
-        if self.strict {
-            stored.labels_mut().insert(STRICT_IDENTITY_LABEL.to_owned(), STRICT.to_owned());
-        } else {
-            stored.labels_mut().remove(STRICT_IDENTITY_LABEL);
+        if let Some(strict) = self.strict {
+            mark(stored, strict);
         }
         if self.hints == Hints::default() {
             stored.annotations_mut().remove(HINTS_ANNOTATION);
@@ -140,15 +135,24 @@ pub(super) fn release(observed: &Observed, standing: Standing<'_>, now: Now) -> 
 }
 
 pub(super) fn standing<'a>(election: &LeaderElection, observed: &'a Observed) -> Standing<'a> {
+    // A LeaderElection that steers that one can stop the operator for good.
+    if observed.is_operators_own {
+        return Standing::Foreign;
+    }
     let Some(seen) = &observed.lease else { return Standing::Absent };
     if is_ours(seen.managed, &seen.owners, &election.name_any()) {
         return Standing::Own(seen);
     }
-    let in_control_plane = election.namespace().unwrap_or_default().starts_with(CONTROL_PLANE_NAMESPACES);
-    if (seen.lease.agent.is_some() || seen.adopt) && !in_control_plane {
+    if seen.adopt && is_adoptable_in(&election.namespace().unwrap_or_default()) {
         return Standing::Adopted(seen);
     }
-    Standing::Foreign(seen)
+    Standing::Foreign
+}
+
+/// Whether a Lease of `namespace` can be adopted at all (rule O3).
+#[must_use]
+pub fn is_adoptable_in(namespace: &str) -> bool {
+    !namespace.starts_with(CONTROL_PLANE_NAMESPACES)
 }
 
 /// Whether an operator made the object for an election called `name`: its controller says so, or, if it has none, its label.
@@ -182,11 +186,11 @@ pub(super) fn maintain(
         Standing::Absent => return LeaseAction::Create(Box::new(create(election, observed, timings, now))),
         Standing::Own(seen) => (seen, election.controller_owner_ref(&())),
         Standing::Adopted(seen) => (seen, None),
-        Standing::Foreign(_) => return LeaseAction::None,
+        Standing::Foreign => return LeaseAction::None,
     };
     let owned = owner.as_ref().is_none_or(|owner| seen.owners.iter().any(|known| known.uid == owner.uid));
     // One that was adopted has candidates that may have named themselves.
-    let strict = is_strict(election) && owner.is_some();
+    let strict = owner.is_some().then(|| is_strict(election));
     let timings = if seen.is_to_be_confirmed() {
         confirmed(election, observed, seen, timings)
     } else {
@@ -200,7 +204,8 @@ pub(super) fn maintain(
             wait_seconds: if of_agents { 0 } else { wait_seconds },
         }
     };
-    let current = seen.annotation.timings == timings.timings && seen.strict == strict && seen.lease.hints == *hints;
+    let marked = strict.is_none() || seen.strict == strict;
+    let current = seen.annotation.timings == timings.timings && marked && seen.lease.hints == *hints;
     if owned && current && !seen.is_to_be_confirmed() {
         return LeaseAction::None;
     }
@@ -222,6 +227,12 @@ fn confirmed(election: &LeaderElection, observed: &Observed, seen: &LeaseSeen, t
         // Where the record says it already, there is nothing to add.
         wait_seconds: if never_held || known <= seen.lease.lease_duration_seconds { 0 } else { known },
     }
+}
+
+/// The mark stays on a Lease, and says whether its holder can only be the pod of whoever writes: the policy that looks for it
+/// also keeps everything else on the Lease the operator's.
+fn mark(stored: &mut StoredLease, strict: bool) {
+    stored.labels_mut().insert(STRICT_IDENTITY_LABEL.to_owned(), strict.to_string());
 }
 
 fn is_strict(election: &LeaderElection) -> bool {
@@ -247,9 +258,7 @@ fn create(election: &LeaderElection, observed: &Observed, timings: Timings, now:
     let record = first_record(election, observed, timings, now);
     let annotation = TimingsAnnotation { timings: Some(timings), unconfirmed: true, ..TimingsAnnotation::default() };
     let mut lease = StoredLease::new(metadata(election, election.name_any()));
-    if is_strict(election) {
-        lease.labels_mut().insert(STRICT_IDENTITY_LABEL.to_owned(), STRICT.to_owned());
-    }
+    mark(&mut lease, is_strict(election));
     lease.set_annotation(TIMINGS_ANNOTATION, annotation.to_json());
     record.apply(&mut lease);
     lease

@@ -150,6 +150,10 @@ fn plan_objects(
     hints: &Hints,
     now: Now,
 ) -> Plan {
+    if let Standing::Foreign = standing {
+        // Nobody has rights by the operator on somebody else's Lease, nor keeps them on one that has become so.
+        return Plan { role: rbac::role_to_empty(election, observed.role.as_ref()), ..Plan::default() };
+    }
     // An invalid spec says nothing that could be put in place: what there is stays.
     let Some(timings) = election.spec.timings().ok().filter(|_| observed.unreadable.is_none()) else {
         return Plan { lease: lease::look(standing, own_duration(&election.spec), now), ..Plan::default() };
@@ -158,10 +162,6 @@ fn plan_objects(
         LeaseAction::None => lease::look(standing, timings.lease_duration(), now),
         action => action,
     };
-    if let Standing::Foreign(_) = standing {
-        // Nobody gets rights on somebody else's Lease.
-        return Plan::default();
-    }
     if rbac::conflict(election, observed).is_some() {
         return Plan { lease, ..Plan::default() };
     }
@@ -181,7 +181,7 @@ fn plan_look(view: &View<'_>, plan: Plan) -> Plan {
             }
             Phase::NeverHeld | Phase::Released | Phase::Expired => None,
         },
-        Standing::Absent | Standing::Foreign(_) => None,
+        Standing::Absent | Standing::Foreign => None,
     };
     let [retry, retry_traffic] = [view.trouble, view.traffic_trouble].map(|trouble| Some(trouble?.retry_at));
     let gives_up = steer::gives_up_at(view.election, view.observed);

@@ -44,6 +44,13 @@ pub(super) fn role_to_apply(election: &LeaderElection, known: Option<&Role>) -> 
     (!in_place).then_some(desired)
 }
 
+/// The Role without any rule, if it grants something: the operator may delete none.
+pub(super) fn role_to_empty(election: &LeaderElection, known: Option<&Role>) -> Option<Role> {
+    let known = known.filter(|role| is_made_for(*role, election))?;
+    let grants = known.rules.as_ref().is_some_and(|rules| !rules.is_empty());
+    grants.then(|| Role { rules: Some(vec![]), ..role(election) })
+}
+
 pub(super) fn role_binding_to_apply(election: &LeaderElection, known: Option<&RoleBinding>) -> Option<RoleBinding> {
     let desired = role_binding(election);
     let in_place = known.is_some_and(|known| {

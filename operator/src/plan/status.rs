@@ -5,7 +5,7 @@ use elector_crds::{Holder, LeaderElectionStatus, PodLabels, format_timestamp, id
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::history::history;
-use super::lease::Standing;
+use super::lease::{Standing, is_adoptable_in};
 use super::{View, advice, candidates, name, rbac, traffic};
 use crate::observe::{LeaseSeen, Phase, Unreadable};
 
@@ -24,7 +24,7 @@ pub(super) fn status(view: &View<'_>) -> LeaderElectionStatus {
     }
     let lease = match view.standing {
         Standing::Own(seen) | Standing::Adopted(seen) => Some(&seen.lease.record),
-        Standing::Absent | Standing::Foreign(_) => None,
+        Standing::Absent | Standing::Foreign => None,
     };
     LeaderElectionStatus {
         observed_generation: view.election.metadata.generation,
@@ -71,7 +71,7 @@ fn ready(view: &View<'_>) -> Condition {
     if let Err(invalid) = view.election.spec.timings() {
         return not(Reason::InvalidSpec, format!("spec: {invalid}"));
     }
-    if let Standing::Foreign(_) = view.standing {
+    if let Standing::Foreign = view.standing {
         return not(Reason::ObjectConflict, foreign_lease_message(view));
     }
     if let Some(message) = rbac::conflict(view.election, view.observed) {
@@ -109,7 +109,12 @@ fn ready(view: &View<'_>) -> Condition {
 
 fn foreign_lease_message(view: &View<'_>) -> String {
     let name = name(view.election);
-    if view.election.metadata.namespace.as_deref().unwrap_or_default().starts_with("kube-") {
+    if view.observed.is_operators_own {
+        return format!(
+            "Lease {name} is that of the operator's own election, which nobody else steers; use another name"
+        );
+    }
+    if !is_adoptable_in(view.election.metadata.namespace.as_deref().unwrap_or_default()) {
         return format!(
             "Lease {name} is not this LeaderElection's, and in kube-* namespaces none is adopted; use another name"
         );
@@ -128,7 +133,7 @@ fn leader_elected(view: &View<'_>, stored: &LeaderElectionStatus) -> (Condition,
             let message = format!("there is no Lease {}", name(view.election));
             return (is(Status::Unknown, Reason::LeaseNotObserved, message), None);
         }
-        Standing::Foreign(_) => {
+        Standing::Foreign => {
             let message = format!("Lease {} is not this LeaderElection's", name(view.election));
             return (is(Status::Unknown, Reason::LeaseNotObserved, message), None);
         }

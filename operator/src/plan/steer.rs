@@ -53,8 +53,8 @@ pub(super) fn steer(election: &LeaderElection, observed: &Observed, standing: St
             let hints = preference(election, observed, seen, now).unwrap_or(nothing);
             return Steering { hints, verdict: None };
         }
-        (Standing::Absent | Standing::Foreign(_), None) => return Steering { hints: nothing, verdict: None },
-        (Standing::Absent | Standing::Foreign(_), Some(_)) => {
+        (Standing::Absent | Standing::Foreign, None) => return Steering { hints: nothing, verdict: None },
+        (Standing::Absent | Standing::Foreign, Some(_)) => {
             return Steering { hints: nothing, verdict: Some(refused("there is no Lease of this LeaderElection")) };
         }
     };

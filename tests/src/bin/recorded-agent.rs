@@ -51,7 +51,7 @@ async fn main() -> Result<()> {
         start: start.clone(),
     };
     let mut files = Claim::take(&status_file, &start)?.sign(author, status::boot_id()?);
-    let campaign = Campaign { namespace, lease, identity, start, timings, predecessor: None };
+    let campaign = Campaign { namespace, lease, identity, start, timings, predecessor: None, obeys_hints: true };
     let stop = async move {
         terminate.recv().await;
     };

@@ -10,7 +10,7 @@ pub(super) const SERVICE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 
 /// What pods that nobody runs can live with: no one judges their node, and no one replaces them.
 const CONTROLLERS: &str = "garbage-collector-controller,namespace-controller,serviceaccount-controller,\
-                           clusterrole-aggregation-controller";
+                           clusterrole-aggregation-controller,validatingadmissionpolicy-status-controller";
 
 /// What real ones need beside.
 const NODE_CONTROLLERS: &str = "deployment-controller,replicaset-controller,statefulset-controller,job-controller,\

@@ -315,17 +315,26 @@ fn never_held() -> Result<StoredLease> {
     Ok(lease)
 }
 
-/// The rights that the chart gives, for the service account of this namespace.
+/// The rights that the chart gives, and the policies that hold them, for the service account of this namespace.
 async fn allow(namespace: &Namespace<'_>) -> Result<()> {
     let mut granted = Vec::new();
     for document in serde_yaml_ng::Deserializer::from_str(INSTALL) {
-        let mut object = Value::deserialize(document)?;
+        let object = Value::deserialize(document)?;
         let kind = object["kind"].as_str().unwrap_or_default().to_owned();
-        let of_operator = object["metadata"]["name"].as_str().is_some_and(|name| name.starts_with(OPERATOR));
-        if !of_operator || !["ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"].contains(&kind.as_str()) {
+        let is_named = |prefix| object["metadata"]["name"].as_str().is_some_and(|name| name.starts_with(prefix));
+        let grants = ["ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"].contains(&kind.as_str());
+        let holds = kind.starts_with("ValidatingAdmissionPolicy");
+        if !(is_named(OPERATOR) && (grants || holds) || is_named("leader-elector-leader-service") && holds) {
             continue;
         }
-        if !kind.starts_with("Cluster") {
+        // As the chart's templates name the account and its namespace.
+        let object = object.to_string();
+        let account = format!("system:serviceaccount:{}:", namespace.name());
+        let object = object.replace("system:serviceaccount:leader-elector:", &account);
+        let is_own = |namespace: &str| format!(r#"request.namespace == \"{namespace}\""#);
+        let mut object: Value =
+            serde_json::from_str(&object.replace(&is_own("leader-elector"), &is_own(namespace.name())))?;
+        if ["Role", "RoleBinding"].contains(&kind.as_str()) {
             object["metadata"]["namespace"] = json!(namespace.name());
         }
         // What the chart grants with podLabels.enabled.
@@ -338,7 +347,7 @@ async fn allow(namespace: &Namespace<'_>) -> Result<()> {
         }
         granted.push(object);
     }
-    ensure!(granted.len() == 4, "charts/install.yaml grants {granted:?}");
+    ensure!(granted.len() == 14, "charts/install.yaml grants {granted:?}");
     let list = json!({"apiVersion": "v1", "kind": "List", "items": granted});
     kubectl(&namespace.cluster().kubeconfig(), &["apply", "-f", "-"], &list.to_string()).await?;
     Ok(())

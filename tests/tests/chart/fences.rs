@@ -85,7 +85,7 @@ async fn the_operator_changes_no_service_but_those_that_it_made() {
 
     let slices: Api<EndpointSlice> = Api::namespaced(client, namespace.name());
     let mut attached: EndpointSlice = serde_json::from_value(json!({
-        "metadata": {"name": "attached", "labels": {"kubernetes.io/service-name": "other"}},
+        "metadata": {"name": "attached", "labels": {"kubernetes.io/service-name": "none"}},
         "addressType": "IPv4",
         "endpoints": [],
     }))
@@ -95,7 +95,7 @@ async fn the_operator_changes_no_service_but_those_that_it_made() {
     let said = refusal(slices.create(&PostParams::default(), &attached).await);
     assert!(said.contains(labelled_only), "a slice is called as its election: {said}");
     let slice: EndpointSlice = serde_json::from_value(json!({
-        "metadata": {"name": "other", "labels": {"kubernetes.io/service-name": "other"}},
+        "metadata": {"name": "other", "labels": {"kubernetes.io/service-name": "none"}},
         "addressType": "IPv4",
         "endpoints": [{"addresses": ["10.9.9.9"]}],
     }))

@@ -115,10 +115,10 @@ async fn toggles_add_and_remove() {
         ("operator.podDisruptionBudget.enabled=false", "PodDisruptionBudget", 0),
         ("injection.enabled=true", "MutatingAdmissionPolicy", 1),
         ("injection.enabled=false", "MutatingAdmissionPolicy", 0),
-        ("strictIdentity.enabled=true,leaderService.enabled=true", "ValidatingAdmissionPolicy", 2),
-        ("strictIdentity.enabled=false", "ValidatingAdmissionPolicy", 1),
-        ("leaderService.enabled=false", "ValidatingAdmissionPolicy", 1),
-        ("podLabels.enabled=true", "ValidatingAdmissionPolicy", 3),
+        ("strictIdentity.enabled=true,leaderService.enabled=true", "ValidatingAdmissionPolicy", 6),
+        ("strictIdentity.enabled=false", "ValidatingAdmissionPolicy", 5),
+        ("leaderService.enabled=false", "ValidatingAdmissionPolicy", 4),
+        ("podLabels.enabled=true", "ValidatingAdmissionPolicy", 7),
         ("monitoring.serviceMonitor.enabled=true", "ServiceMonitor", 1),
         ("monitoring.serviceMonitor.enabled=true", "Service", 1),
         ("monitoring.podMonitor.enabled=true", "PodMonitor", 1),
@@ -150,20 +150,22 @@ async fn the_operator_is_told_whether_to_speak_of_elections() {
 async fn policies_refuse_what_they_cannot_judge_and_hold_where_the_release_looks() {
     let policies = ["MutatingAdmissionPolicy", "ValidatingAdmissionPolicy"];
     let bindings = policies.map(|kind| format!("{kind}Binding"));
-    let objects = rendered(&[]).await.unwrap();
+    let objects = rendered(&["podLabels.enabled=true"]).await.unwrap();
     for policy in policies.iter().flat_map(|kind| find(&objects, kind)) {
         assert_eq!(policy["spec"]["failurePolicy"], "Fail");
     }
     assert_eq!(find(&objects, policies[0])[0]["spec"]["reinvocationPolicy"], "Never");
-    for binding in &bindings {
-        assert_eq!(find(&objects, binding)[0]["spec"]["matchResources"], Value::Null);
+    for binding in bindings.iter().flat_map(|kind| find(&objects, kind)) {
+        assert_eq!(binding["spec"]["matchResources"], Value::Null);
     }
-    // The policy that fences the operator in holds everywhere.
-    let objects = rendered(&["watchNamespaces={shop,bank}", "leaderService.enabled=false"]).await.unwrap();
+    // The policies that hold the operator hold everywhere.
+    let objects = rendered(&["watchNamespaces={shop,bank}", "podLabels.enabled=true"]).await.unwrap();
     let watched = json!([{"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["shop", "bank"]}]);
-    for binding in &bindings {
-        let selector = &find(&objects, binding)[0]["spec"]["matchResources"]["namespaceSelector"];
-        assert_eq!(selector, &json!({"matchExpressions": watched}), "{binding}");
+    for binding in bindings.iter().flat_map(|kind| find(&objects, kind)) {
+        let of_candidates = ["leader-elector-injection", "leader-elector-strict-identity"];
+        let is_of_candidates = of_candidates.iter().any(|name| binding["metadata"]["name"] == *name);
+        let expected = if is_of_candidates { json!({"matchExpressions": watched}) } else { Value::Null };
+        assert_eq!(binding["spec"]["matchResources"]["namespaceSelector"], expected, "{binding}");
     }
     let values = ["watchNamespaces={shop,bank}", "injection.namespaceSelector.matchLabels.tier=one"];
     let objects = rendered(&values).await.unwrap();

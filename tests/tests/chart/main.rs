@@ -3,6 +3,7 @@
 mod fences;
 mod files;
 mod injection;
+mod least_power;
 mod monitoring;
 mod release;
 mod strict_identity;

@@ -9,6 +9,8 @@ use elector_tests::controlplane::{ControlPlane, Options};
 use elector_tests::helm::{chart, helm};
 use elector_tests::kubectl::kubectl;
 use elector_tests::operators::{Operator, Operators};
+use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicy;
+use kube::Api;
 use tokio::sync::OnceCell;
 use tokio::time::{Instant, sleep};
 
@@ -72,6 +74,29 @@ pub(crate) async fn on(plane: &ControlPlane, verb: &str, more: &[&str]) -> Resul
     let chart = chart.to_str().context("a path that is no text")?;
     let release = [RELEASE, chart, "--namespace", RELEASE, "--create-namespace"];
     helm(Some(&plane.kubeconfig()), &[&[verb], &release[..], more].concat()).await
+}
+
+/// What the API server thinks of the types in a policy is said in the policy's status.
+#[tokio::test]
+async fn policies_have_no_faults_of_types() {
+    let plane = installed().await.unwrap();
+    plane.controller_manager().await.unwrap();
+    let policies: Api<ValidatingAdmissionPolicy> = Api::all(plane.client().await.unwrap());
+    let begun = Instant::now();
+    let checked = loop {
+        let listed = policies.list(&Default::default()).await.unwrap().items;
+        let checked: Vec<_> =
+            listed.iter().filter_map(|policy| policy.status.as_ref()?.type_checking.clone()).collect();
+        if checked.len() == listed.len() {
+            break checked;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(60), "{} of {} are checked", checked.len(), listed.len());
+        sleep(Duration::from_millis(200)).await;
+    };
+    assert_eq!(checked.len(), 7);
+    let warnings: Vec<_> =
+        checked.into_iter().flat_map(|types| types.expression_warnings.unwrap_or_default()).collect();
+    assert_eq!(warnings, []);
 }
 
 /// The names of what there is of a kind, wherever.

@@ -4,6 +4,7 @@ use anyhow::{Context as _, Result};
 use elector_crds::{STRICT_IDENTITY_LABEL, StoredLease};
 use elector_tests::candidate::{AgentOptions, Candidate, leader};
 use elector_tests::cluster::Namespace;
+use elector_tests::kubectl::kubectl;
 use elector_tests::operators::{Election, OPERATOR, short_timings};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
@@ -325,16 +326,20 @@ async fn the_operator_makes_it_and_looks_after_it_and_does_not_lead() {
         assert!(begun.elapsed() < Duration::from_secs(10));
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    // It makes any record, as after a deletion, and tenures begin again after the last number.
+    // One that has lost its owner is its own by the label. Tenures begin again after the last number.
     let mut lease = scene.election.lease().await.unwrap();
     scene.leases(&operator).delete("billing", &DeleteParams::default()).await.unwrap_err();
     lease.metadata.name = Some("wrapped".to_owned());
     lease.metadata.uid = None;
     lease.metadata.resource_version = None;
     lease.metadata.owner_references = None;
+    lease.labels_mut().remove(STRICT_IDENTITY_LABEL);
     lease.spec.insert("leaseTransitions".to_owned(), json!(2_147_483_647));
     lease.spec.insert("holderIdentity".to_owned(), json!("unknown"));
-    scene.leases(&operator).create(&PostParams::default(), &lease).await.unwrap();
+    let admin = scene.leases(&scene.namespace.client());
+    let mut lease = admin.create(&PostParams::default(), &lease).await.unwrap();
+    lease.labels_mut().insert(STRICT_IDENTITY_LABEL.to_owned(), "true".to_owned());
+    scene.leases(&operator).replace("wrapped", &PostParams::default(), &lease).await.unwrap();
     let first = scene.leases(&scene.pod(0).await.unwrap());
     let stored = first.get("wrapped").await.unwrap();
     let mut taken = serde_json::to_value(&stored).unwrap();
@@ -367,19 +372,50 @@ async fn the_operator_releases_it_for_who_is_dead_and_writes_nothing_else() {
     assert!(held.contains("the spec of a Lease is its candidates'"), "{held}");
 }
 
+/// A candidate may write the time 0001-01-01, which is stored, and which whoever reads the Lease sees as null.
+#[tokio::test]
+async fn what_a_candidate_writes_does_not_keep_the_operator_from_its_metadata() {
+    let scene = Scene::set("year-one", short_timings()).await.unwrap();
+    let early = |scene: &Scene, lease: &mut Value| {
+        acquire(0)(scene, lease);
+        lease["spec"]["acquireTime"] = json!("0001-01-01T00:00:00.000000Z");
+    };
+    scene.write(&scene.pod(0).await.unwrap(), &early).await.unwrap();
+    assert_eq!(scene.election.lease().await.unwrap().spec.get("acquireTime").filter(|time| !time.is_null()), None);
+    let spec = json!({"leaseDurationSeconds": 8, "renewDeadlineSeconds": 3, "retryPeriodSeconds": 1});
+    scene.election.apply(spec).await.unwrap();
+    let begun = tokio::time::Instant::now();
+    while !scene.election.lease().await.unwrap().annotation("leader-elector.io/timings").unwrap().contains(":8,") {
+        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", scene.election.get().await.unwrap().status);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 #[tokio::test]
 async fn it_ends_with_its_election_and_an_election_can_do_without() {
     let mut spec = short_timings();
     spec["candidates"] = json!({"identity": "Any"});
     let scene = Scene::set("any", spec).await.unwrap();
-    assert!(!scene.election.lease().await.unwrap().labels().contains_key(STRICT_IDENTITY_LABEL));
-    scene.write(&scene.nobody().await.unwrap(), &|scene, lease| acquire(1)(scene, lease)).await.unwrap();
+    assert_eq!(scene.election.lease().await.unwrap().labels()[STRICT_IDENTITY_LABEL], "false");
+    let nobody = scene.nobody().await.unwrap();
+    scene.write(&nobody, &|scene, lease| acquire(1)(scene, lease)).await.unwrap();
+    // All else stays the operator's.
+    for change in [
+        |lease: &mut Value| lease["metadata"]["labels"] = json!({}),
+        |lease: &mut Value| lease["metadata"]["ownerReferences"] = json!([]),
+        |lease: &mut Value| lease["metadata"]["annotations"]["leader-elector.io/timings"] = json!("{}"),
+    ] {
+        let refused = said(scene.write(&nobody, &move |_, lease| change(lease)).await);
+        assert!(refused.contains("are the operator's"), "{refused}");
+    }
     scene.election.apply(short_timings()).await.unwrap();
     let begun = tokio::time::Instant::now();
-    while !scene.election.lease().await.unwrap().labels().contains_key(STRICT_IDENTITY_LABEL) {
+    while scene.election.lease().await.unwrap().labels()[STRICT_IDENTITY_LABEL] != "true" {
         assert!(begun.elapsed() < Duration::from_secs(10));
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+    let refused = said(scene.write(&nobody, &|_, lease| renew(lease)).await);
+    assert!(refused.contains("bound to no pod"), "{refused}");
 
     operated().await.unwrap().controller_manager().await.context("kube-controller-manager").unwrap();
     scene.election.delete().await.unwrap();
@@ -389,6 +425,15 @@ async fn it_ends_with_its_election_and_an_election_can_do_without() {
         assert!(begun.elapsed() < Duration::from_secs(60), "nobody collects it");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
+    // Left behind by its election, it is whoever's who may delete Leases.
+    let orphaned = Scene::set("orphaned", short_timings()).await.unwrap();
+    let orphan =
+        ["-n", orphaned.namespace.name(), "delete", "leaderelection", "billing", "--cascade=orphan", "--timeout=50s"];
+    kubectl(&operated().await.unwrap().kubeconfig(), &orphan, "").await.unwrap();
+    let leases = orphaned.leases(&orphaned.namespace.client());
+    assert_eq!(leases.get("billing").await.unwrap().labels()[STRICT_IDENTITY_LABEL], "true");
+    leases.delete("billing", &DeleteParams::default()).await.unwrap();
+
     let another = Scene::set("ending", short_timings()).await.unwrap();
     // Nobody runs them who could end them.
     for pod in &another.pods {

@@ -119,7 +119,16 @@ async fn two_releases_share_a_cluster() {
 
     let lease = r#"{
         "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
-        "metadata": {"name": "billing", "labels": {"leader-elector.io/strict-identity": "true"}}
+        "metadata": {
+            "name": "billing",
+            "labels": {
+                "app.kubernetes.io/managed-by": "leader-elector-operator", "leader-elector.io/election": "billing",
+                "leader-elector.io/strict-identity": "true"
+            },
+            "ownerReferences": [{
+                "apiVersion": "leader-elector.io/v1alpha1", "kind": "LeaderElection", "name": "billing", "uid": "u", "controller": true
+            }]
+        }
     }"#;
     for (release, own, others) in [("one", &shop, &bank), ("two", &bank, &shop)] {
         let operator = format!("system:serviceaccount:{release}:{release}-leader-elector-operator");

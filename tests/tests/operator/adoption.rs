@@ -1,4 +1,4 @@
-//! What was there before the LeaderElection: adopted where somebody vouches for it, else never touched.
+//! What was there before the LeaderElection: adopted where its owner lets it be, else never touched.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use elector_crds::{StoredLease, TIMINGS_ANNOTATION};
 use elector_tests::candidate::{AgentOptions, Candidate, leader};
 use elector_tests::cluster::Namespace;
 use elector_tests::controlplane::ControlPlane;
-use elector_tests::operators::{Election, place, shared, short_timings};
+use elector_tests::operators::{Election, OPERATOR, place, shared, short_timings};
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
@@ -31,8 +31,15 @@ async fn make(leases: &Api<StoredLease>, lease: &StoredLease) -> Result<StoredLe
     Ok(leases.create(&PostParams::default(), lease).await?)
 }
 
+/// As its owner does.
+async fn adopt(leases: &Api<StoredLease>) -> Result<()> {
+    let adopt = Patch::Merge(json!({"metadata": {"annotations": {"leader-elector.io/adopt": "true"}}}));
+    leases.patch("billing", &PatchParams::default(), &adopt).await?;
+    Ok(())
+}
+
 #[tokio::test]
-async fn a_lease_that_an_agent_made_is_adopted_while_it_leads() {
+async fn a_lease_that_an_agent_made_is_adopted_when_its_owner_says_so_while_it_leads() {
     of_agent().await.unwrap();
 }
 
@@ -46,14 +53,17 @@ async fn of_agent() -> Result<()> {
 
     let spec = json!({"leaseDurationSeconds": 8, "renewDeadlineSeconds": 5, "retryPeriodSeconds": 1});
     let election = Election::create(&namespace, "billing", spec).await?;
+    election.until_reason(ConditionType::Ready, Reason::ObjectConflict).await?;
+    assert_eq!(election.lease().await?.annotation(TIMINGS_ANNOTATION), None);
+    adopt(&namespace.api()).await?;
     let stored = election.until_held_by("billing-0").await?;
     assert_eq!(stored.status.and_then(|status| status.lease_uid), before.uid());
     let lease = election.lease().await?;
     assert_eq!(lease.owner_references(), []);
     assert_eq!(lease.labels(), before.labels());
     assert!(lease.annotation(TIMINGS_ANNOTATION).is_some_and(|timings| !timings.contains("neverHeld")));
-    assert_eq!(election.events().await?[0], ("LeaseAdopted".to_owned(), "adopted Lease billing".to_owned()));
-    assert_eq!(election.event_reasons().await?, ["LeaseAdopted", "LeaderElected"]);
+    assert_eq!(election.events().await?[1], ("LeaseAdopted".to_owned(), "adopted Lease billing".to_owned()));
+    assert_eq!(election.event_reasons().await?, ["ObjectConflict", "LeaseAdopted", "LeaderElected"]);
     // The agent takes the new timings, and its tenure goes on.
     tokio::time::sleep(Duration::from_secs(2)).await;
     let lease = election.lease().await?;
@@ -89,8 +99,7 @@ async fn refused() -> Result<()> {
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(leases.get("billing").await?, before);
 
-    let adopt = Patch::Merge(json!({"metadata": {"annotations": {"leader-elector.io/adopt": "true"}}}));
-    leases.patch("billing", &PatchParams::default(), &adopt).await?;
+    adopt(&leases).await?;
     election.until_reason(ConditionType::Ready, Reason::Reconciled).await?;
     let lease = leases.get("billing").await?;
     assert_eq!(lease.spec, before.spec);
@@ -99,6 +108,17 @@ async fn refused() -> Result<()> {
     // Silent since it was first seen.
     election.until_reason(ConditionType::LeaderElected, Reason::LeaseExpired).await?;
     assert_eq!(election.event_reasons().await?, ["ObjectConflict", "LeaseAdopted"]);
+
+    // The word is taken back, and nobody keeps rights by the operator.
+    let role = async || Ok::<_, anyhow::Error>(namespace.api::<Role>().get("leader-elector-billing").await?);
+    assert!(role().await?.rules.is_some_and(|rules| rules.len() == 1));
+    let back = Patch::Merge(json!({"metadata": {"annotations": {"leader-elector.io/adopt": null}}}));
+    leases.patch("billing", &PatchParams::default(), &back).await?;
+    election.until_reason(ConditionType::Ready, Reason::ObjectConflict).await?;
+    let emptied = role().await?;
+    assert_eq!(emptied.rules.clone().unwrap_or_default(), []);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(role().await?, emptied, "once is enough");
     Ok(())
 }
 
@@ -121,6 +141,34 @@ async fn kube_namespace() -> Result<()> {
     own.until_reason(ConditionType::Ready, Reason::Reconciled).await?;
     assert!(core_namespaces(&namespace).await?.contains(&"kube-system".to_owned()));
     Ok(())
+}
+
+/// Whoever may create LeaderElections could stop the operator for good.
+#[tokio::test]
+async fn the_lease_of_the_operators_own_election_is_steered_by_nobody() {
+    own_lease().await.unwrap();
+}
+
+async fn own_lease() -> Result<()> {
+    let operators = shared().await?;
+    let leases: Api<StoredLease> = operators.namespace().api();
+    // Even of a person who may write it.
+    let hints = r#"{"paused":true}"#;
+    let marks =
+        json!({"metadata": {"annotations": {"leader-elector.io/adopt": "true", "leader-elector.io/hints": hints}}});
+    leases.patch(OPERATOR, &PatchParams::default(), &Patch::Merge(marks)).await?;
+    let mut spec = short_timings();
+    spec["paused"] = json!(true);
+    let election = Election::create(operators.namespace(), OPERATOR, spec).await?;
+    let stored = election.until_reason(ConditionType::Ready, Reason::ObjectConflict).await?;
+    let status = stored.status.unwrap_or_default();
+    let ready = find(&status.conditions, ConditionType::Ready).expect("it was waited for");
+    assert!(ready.message.contains("the operator's own election"), "{}", ready.message);
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let lease = leases.get(OPERATOR).await?;
+    assert_eq!(lease.spec["holderIdentity"], "shared");
+    assert_eq!(lease.owner_references(), []);
+    election.delete().await
 }
 
 async fn core_namespaces(namespace: &Namespace<'_>) -> Result<Vec<String>> {

@@ -7,6 +7,7 @@ use crate::observe::History;
 use crate::plan::LeaseAction;
 use crate::plan::lease::Amendment;
 use elector_crds::{CandidateIdentity, Holder, STRICT_IDENTITY_LABEL, StoredLease};
+use k8s_openapi::api::rbac::v1::{PolicyRule, Role};
 use kube::ResourceExt as _;
 use kube::core::ObjectMeta;
 use serde_json::Value;
@@ -161,8 +162,8 @@ fn whose_lease_it_is() {
         Adopted,
         Foreign,
     }
-    let bare = || LeaseSeen { owners: vec![], managed: false, strict: false, ..never_held() };
-    let by_agent = || LeaseSeen { owners: vec![], managed: false, strict: false, ..held_by("billing-0", 1, 0) };
+    let bare = || LeaseSeen { owners: vec![], managed: false, strict: None, ..never_held() };
+    let by_agent = || LeaseSeen { owners: vec![], managed: false, strict: None, ..held_by("billing-0", 1, 0) };
     let owned_by = |owner| LeaseSeen { owners: vec![owner], ..never_held() };
     for (what, namespace, seen, expected) in [
         ("made for this election", "shop", never_held(), Is::Own),
@@ -171,9 +172,10 @@ fn whose_lease_it_is() {
         ("for another election", "shop", owned_by(reference("LeaderElection", "invoices", "other")), Is::Foreign),
         ("controlled by something else", "shop", owned_by(reference("Deployment", "billing", "other")), Is::Foreign),
         ("somebody's", "shop", bare(), Is::Foreign),
-        ("an agent's", "shop", by_agent(), Is::Adopted),
+        ("an agent's", "shop", by_agent(), Is::Foreign),
+        ("an agent's, annotated", "shop", LeaseSeen { adopt: true, ..by_agent() }, Is::Adopted),
         ("annotated", "shop", LeaseSeen { adopt: true, ..bare() }, Is::Adopted),
-        ("an agent's, in kube-system", "kube-system", by_agent(), Is::Foreign),
+        ("annotated, in kube-system", "kube-system", LeaseSeen { adopt: true, ..by_agent() }, Is::Foreign),
         ("annotated, in kube-public", "kube-public", LeaseSeen { adopt: true, ..bare() }, Is::Foreign),
         ("made for an election in kube-system", "kube-system", never_held(), Is::Own),
     ] {
@@ -181,10 +183,13 @@ fn whose_lease_it_is() {
         let is = match crate::plan::lease::standing(&election_in(namespace), &observed) {
             crate::plan::Standing::Own(_) => Is::Own,
             crate::plan::Standing::Adopted(_) => Is::Adopted,
-            crate::plan::Standing::Foreign(_) => Is::Foreign,
+            crate::plan::Standing::Foreign => Is::Foreign,
             crate::plan::Standing::Absent => panic!("{what}"),
         };
         assert_eq!(is, expected, "{what}");
+        let observed = Observed { is_operators_own: true, ..observed };
+        let standing = crate::plan::lease::standing(&election_in(namespace), &observed);
+        assert_eq!(standing, crate::plan::Standing::Foreign, "{what}, and the operator's own");
     }
 }
 
@@ -198,7 +203,7 @@ fn a_lease_of_an_earlier_election_is_given_the_new_owner_and_kept_as_it_is() {
         upon: timings(false),
         timings: timings(false),
         owner: Some(own_reference()),
-        strict: true,
+        strict: Some(true),
         hints: Hints::default(),
     };
     assert_eq!(plan, Plan { lease: LeaseAction::Amend(amendment.clone()), ..Plan::default() });
@@ -229,7 +234,7 @@ fn new_timings_go_into_the_annotation() {
             upon: timings(never_held),
             timings: TimingsAnnotation { timings: Some(set), ..timings(never_held) },
             owner: Some(own_reference()),
-            strict: true,
+            strict: Some(true),
             hints: Hints::default(),
         };
         assert_eq!(plan, Plan { lease: LeaseAction::Amend(amendment), ..Plan::default() });
@@ -238,7 +243,8 @@ fn new_timings_go_into_the_annotation() {
 
 #[test]
 fn an_adopted_lease_gets_timings_and_no_owner() {
-    let mut seen = LeaseSeen { owners: vec![], managed: false, strict: false, ..held_by("billing-0", 4, 0) };
+    let mut seen =
+        LeaseSeen { owners: vec![], managed: false, adopt: true, strict: None, ..held_by("billing-0", 4, 0) };
     seen.annotation.timings = None;
     let first = plan(&election(), &in_place(seen.clone()), at(3));
     let amendment = Amendment {
@@ -246,7 +252,7 @@ fn an_adopted_lease_gets_timings_and_no_owner() {
         upon: TimingsAnnotation::default(),
         timings: timings(false),
         owner: None,
-        strict: false,
+        strict: None,
         hints: Hints::default(),
     };
     assert_eq!(first, Plan { lease: LeaseAction::Amend(amendment), ..Plan::default() });
@@ -261,7 +267,7 @@ fn an_adopted_lease_gets_timings_and_no_owner() {
 
 #[test]
 fn somebody_elses_lease_is_untouched_and_nobody_gets_rights_on_it() {
-    let seen = LeaseSeen { owners: vec![], managed: false, strict: false, ..never_held() };
+    let seen = LeaseSeen { owners: vec![], managed: false, strict: None, ..never_held() };
     let observed = Observed { lease: Some(seen), ..Observed::default() };
     let first = plan(&election(), &observed, at(3));
     assert!(!first.has_objects());
@@ -275,21 +281,60 @@ fn somebody_elses_lease_is_untouched_and_nobody_gets_rights_on_it() {
 }
 
 #[test]
+fn the_lease_of_the_operators_own_election_is_no_leader_elections() {
+    let missing = Observed { is_operators_own: true, ..Observed::default() };
+    let there = Observed { lease: Some(LeaseSeen { adopt: true, ..never_held() }), ..missing.clone() };
+    let mut paused = election();
+    paused.spec.paused = true;
+    for observed in [missing, there] {
+        let plan = plan(&paused, &observed, at(3));
+        assert!(!plan.has_objects(), "{plan:?}");
+        let status = plan.status.unwrap();
+        assert_eq!(reason(&status, ConditionType::Ready), "False ObjectConflict");
+        assert!(message(&status, ConditionType::Ready).contains("the operator's own election"));
+    }
+}
+
+#[test]
+fn rights_on_a_lease_that_has_become_somebody_elses_end() {
+    let whole = in_place(held_by("billing-0", 4, 0));
+    let theirs = LeaseSeen { owners: vec![reference("Deployment", "billing", "other")], ..never_held() };
+    let mut observed = Observed { lease: Some(theirs), ..whole };
+    let first = plan(&election(), &observed, at(3));
+    let mut emptied = observed.role.clone().unwrap();
+    emptied.rules = Some(vec![]);
+    assert_eq!(first, Plan { role: Some(emptied.clone()), ..Plan::default() });
+    // However the API server tells of an empty list.
+    for rules in [Some(vec![]), None] {
+        observed.role = Some(Role { rules, ..emptied.clone() });
+        assert!(!plan(&election(), &observed, at(4)).has_objects());
+    }
+    observed.role.as_mut().unwrap().metadata.owner_references = Some(vec![reference("Deployment", "billing", "other")]);
+    observed.role.as_mut().unwrap().rules = Some(vec![PolicyRule::default()]);
+    assert!(!plan(&election(), &observed, at(4)).has_objects(), "somebody else's Role is theirs");
+    // Given back, it is granted again.
+    let again = Observed { lease: Some(held_by("billing-0", 4, 0)), role: Some(emptied), ..observed };
+    assert!(plan(&election(), &again, at(5)).role.is_some_and(|role| role.rules.is_some_and(|it| it.len() == 1)));
+}
+
+#[test]
 fn a_lease_is_marked_for_the_policy_as_its_election_asks() {
     let any = {
         let mut election = election();
         election.spec.candidates.identity = CandidateIdentity::Any;
         election
     };
-    let unmarked = LeaseSeen { strict: false, ..held_by("billing-0", 4, 0) };
+    let unmarked = LeaseSeen { strict: None, ..held_by("billing-0", 4, 0) };
     let cases = [
         (election(), held_by("billing-0", 4, 0), None),
         (election(), unmarked.clone(), Some(true)),
         (any.clone(), held_by("billing-0", 4, 0), Some(false)),
-        (any.clone(), unmarked.clone(), None),
+        (any.clone(), unmarked.clone(), Some(false)),
+        (any.clone(), LeaseSeen { strict: Some(false), ..unmarked.clone() }, None),
+        (election(), LeaseSeen { strict: Some(false), ..unmarked.clone() }, Some(true)),
         // Candidates of a Lease that was adopted may have named themselves.
         (election(), LeaseSeen { managed: false, owners: vec![], adopt: true, ..unmarked.clone() }, None),
-        (election(), LeaseSeen { managed: false, owners: vec![], ..unmarked }, None),
+        (election(), LeaseSeen { managed: false, owners: vec![], adopt: true, ..held_by("billing-0", 4, 0) }, None),
     ];
     for (election, seen, marked) in cases {
         let planned = plan(&election, &in_place(seen), at(1)).lease;
@@ -297,9 +342,8 @@ fn a_lease_is_marked_for_the_policy_as_its_election_asks() {
             (LeaseAction::None, None) => {}
             (LeaseAction::Amend(amendment), Some(strict)) => {
                 let mut stored = StoredLease::new(ObjectMeta::default());
-                stored.labels_mut().insert(STRICT_IDENTITY_LABEL.to_owned(), "true".to_owned());
                 amendment.apply(&mut stored);
-                assert_eq!(stored.labels().contains_key(STRICT_IDENTITY_LABEL), strict);
+                assert_eq!(stored.labels()[STRICT_IDENTITY_LABEL], strict.to_string());
             }
             other => panic!("{other:?}"),
         }
@@ -308,7 +352,7 @@ fn a_lease_is_marked_for_the_policy_as_its_election_asks() {
         let LeaseAction::Create(lease) = plan(&election, &Observed::default(), at(1)).lease else {
             panic!("there is none")
         };
-        assert_eq!(lease.labels().contains_key(STRICT_IDENTITY_LABEL), strict);
+        assert_eq!(lease.labels()[STRICT_IDENTITY_LABEL], strict.to_string());
     }
 }
 
@@ -319,7 +363,7 @@ fn an_amendment_is_for_what_it_was_planned_upon() {
         upon: unconfirmed(),
         timings: timings(false),
         owner: None,
-        strict: false,
+        strict: None,
         hints: Hints::default(),
     };
     let stored = |uid: &str, said: TimingsAnnotation| {

@@ -76,7 +76,7 @@ fn never_held() -> LeaseSeen {
         owners: vec![own_reference()],
         managed: true,
         adopt: false,
-        strict: true,
+        strict: Some(true),
         seen_at: Duration::ZERO,
         tenure_since: Duration::ZERO,
         asked_since: None,

@@ -2,6 +2,7 @@
 
 use elector_crds::{ADOPT_ANNOTATION, AGENT_CONTAINER, CandidateIdentity, TRANSFER_ANNOTATION, identity};
 use elector_election::Timings;
+use elector_operator::plan::lease::is_adoptable_in;
 use elector_operator::plan::rbac::is_made_for;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
@@ -17,6 +18,8 @@ const CLOCKS_DIFFER: f64 = 3.0;
 /// When the operator gives a request for another leader up, beyond the release delay, with time to say so, in seconds.
 const TRANSFER_TAKES: i64 = 65;
 
+const OTHER_NAME: &str = "give the LeaderElection another name";
+
 pub(super) fn lease(facts: &Facts) -> Finding {
     let check = "lease";
     if let Ok(None) = &facts.lease {
@@ -29,14 +32,20 @@ pub(super) fn lease(facts: &Facts) -> Finding {
     };
     let name = facts.name();
     let is_own = is_made_for(stored, &facts.election);
-    let is_adopted = lease.agent.is_some() || stored.annotation(ADOPT_ANNOTATION) == Some("true");
+    let namespace = stored.namespace().unwrap_or_default();
+    let is_adopted = stored.annotation(ADOPT_ANNOTATION) == Some("true") && is_adoptable_in(&namespace);
+    if facts.operators.iter().flatten().any(|own| own.namespace() == stored.namespace() && own.name_any() == name) {
+        let message = format!("Lease {name} is that of the operator's own election, which nobody else steers");
+        return Finding::error(check, message, OTHER_NAME);
+    }
     if !is_own && !is_adopted {
+        let message = format!("Lease {name} was made by somebody else, and the operator leaves it alone");
+        if !is_adoptable_in(&namespace) {
+            return Finding::error(check, message, OTHER_NAME);
+        }
         let adopt = kubectl(facts, &format!("annotate lease {name} {ADOPT_ANNOTATION}=true"));
-        return Finding::error(
-            check,
-            format!("Lease {name} was made by somebody else, and the operator leaves it alone"),
-            format!("give the LeaderElection another name; or, if the Lease's holders are meant: {adopt}"),
-        );
+        let mend = format!("{OTHER_NAME}; or, if the Lease's holders are meant: {adopt}");
+        return Finding::error(check, message, mend);
     }
     if stored.timings_annotation().unconfirmed && lease.agent.is_none() {
         let message = "it was made, and is not confirmed yet: nobody takes it";

@@ -49,8 +49,9 @@ pub(super) fn strict_identity(facts: &Facts) -> Finding {
         Ok(read) if !is_made_for(read.stored, &facts.election) => {
             Finding::ok(check, format!("policy {} is in force; a Lease that was adopted is not checked", policy.name))
         }
-        Ok(read) if !read.stored.labels().contains_key(STRICT_IDENTITY_LABEL) => {
-            let message = format!("the Lease has no label {STRICT_IDENTITY_LABEL}, without which nobody is checked");
+        Ok(read) if read.stored.labels().get(STRICT_IDENTITY_LABEL).is_none_or(|strict| strict == "false") => {
+            let message =
+                format!("the Lease has no label {STRICT_IDENTITY_LABEL}=true, without which nobody is checked");
             Finding::warning(check, message, SEE_OPERATOR)
         }
         Ok(_) | Err(_) => Finding::ok(check, format!("policy {} checks who writes the Lease", policy.name)),

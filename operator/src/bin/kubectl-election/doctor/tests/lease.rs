@@ -38,7 +38,6 @@ fn what_is_wrong_with_the_lease_and_who_holds_it() {
         (
             &|world| {
                 world["lease"]["metadata"]["labels"] = json!({});
-                annotate(world, "agent", json!(null));
             },
             "lease",
             Outcome::Error,
@@ -46,11 +45,36 @@ fn what_is_wrong_with_the_lease_and_who_holds_it() {
             "kubectl -n shop annotate lease billing leader-elector.io/adopt=true",
         ),
         (
-            &|world| world["lease"]["metadata"]["labels"] = json!({}),
+            &|world| {
+                world["lease"]["metadata"]["labels"] = json!({});
+                annotate(world, "adopt", json!("true"));
+            },
             "lease",
             Outcome::Ok,
             "it was there before, and is adopted",
             "",
+        ),
+        // The operator adopts none there.
+        (
+            &|world| {
+                world["lease"]["metadata"]["labels"] = json!({});
+                world["lease"]["metadata"]["namespace"] = json!("kube-system");
+                annotate(world, "adopt", json!("true"));
+            },
+            "lease",
+            Outcome::Error,
+            "was made by somebody else",
+            "give the LeaderElection another name",
+        ),
+        (
+            &|world| {
+                world["operators"][0]["metadata"]["namespace"] = json!("shop");
+                world["operators"][0]["metadata"]["name"] = json!("billing");
+            },
+            "lease",
+            Outcome::Error,
+            "is that of the operator's own election",
+            "give the LeaderElection another name",
         ),
         (
             &|world| {
