@@ -156,12 +156,14 @@ pub struct LeaderElectionStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// The candidates' label selector, as kubectl takes it.
+    /// The candidates' label selector, as kubectl takes it. One that is too long to be shown is cut, and ends with `…`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4096))]
     pub selector: Option<String>,
 
     /// The uid of the Lease.
     #[serde(default, rename = "leaseUID", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
     pub lease_uid: Option<String>,
 
     /// Who leads. Absent: nobody, as the operator sees it.
@@ -200,13 +202,17 @@ pub struct LeaderElectionStatus {
 #[serde(rename_all = "camelCase")]
 pub struct Holder {
     /// The pod that leads; the identity itself if it names no pod.
+    #[schemars(length(max = 253))]
     pub name: String,
 
-    /// The Lease's holderIdentity.
+    /// The Lease's holderIdentity, cut if it is longer than 512 bytes, and with `\u{202e}` in place of such a character that is
+    /// not seen. That of a pod is always whole.
+    #[schemars(length(max = 512))]
     pub identity: String,
 
     /// The node of that pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 253))]
     pub node_name: Option<String>,
 
     /// When it began to lead, by its own clock: the Lease's acquireTime.
@@ -220,9 +226,11 @@ pub struct Holder {
 #[serde(rename_all = "camelCase")]
 pub struct PastTenure {
     /// The pod that led; the identity itself if it names no pod.
+    #[schemars(length(max = 253))]
     pub holder: String,
 
-    /// The Lease's holderIdentity.
+    /// The Lease's holderIdentity, as that of the holder has it.
+    #[schemars(length(max = 512))]
     pub identity: String,
 
     /// Which tenure it was, as the Lease counts them.
@@ -241,6 +249,7 @@ pub struct PastTenure {
 
     /// Why it ended: Released, Transferred, Preferred, Paused, PodTerminated, Expired, Replaced or LeaseDeleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
     pub reason: Option<String>,
 }
 

@@ -16,6 +16,7 @@ macro_rules! group {
 
 pub mod annotations;
 pub mod conditions;
+pub mod display_text;
 pub mod identity;
 mod leader_election;
 mod leader_service;
@@ -38,7 +39,7 @@ pub use leader_election::{
 pub use leader_service::{LeaderService, LeaderServicePort, Protocol, TargetPort};
 pub use lease::StoredLease;
 pub use oddity::Oddity;
-pub use selector::{CandidateSelector, SelectorOperator, SelectorRequirement};
+pub use selector::{CandidateSelector, SelectorOperator, SelectorRequirement, selector_query, selector_text};
 pub use timestamp::{format_timestamp, parse_timestamp};
 
 /// The API group, and the prefix of every label and annotation.
