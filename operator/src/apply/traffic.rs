@@ -2,10 +2,11 @@
 
 use std::fmt::Debug;
 
-use elector_crds::{LeaderElection, ROLE_LABEL};
+use elector_crds::{LeaderElection, ROLE_LABEL, selector_query};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::{Pod, Service};
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions};
+use kube::api::{DeleteParams, ListParams, PartialObjectMeta, Patch, PatchParams, Preconditions};
+use kube::core::{Expression, Selector, SelectorExt as _};
 use kube::{Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use serde_json::json;
@@ -87,11 +88,14 @@ impl Applier {
         label: &Label,
         answers: &mut Vec<Answer>,
     ) -> Result<(), Error> {
-        let selector = election.spec.selector(&election.name_any());
-        let leaders = format!("{selector},{ROLE_LABEL}={}", PodRole::Leader.as_str());
-        let pods = self.api::<Pod>(election);
-        let listed = self.call("list pods", pods.list_metadata(&ListParams::default().labels(&leaders))).await?;
-        let others: Vec<_> = listed.into_iter().filter(|pod| pod.uid().as_ref() != Some(&label.uid)).collect();
+        let mut selector =
+            Selector::from(Expression::Equal(ROLE_LABEL.to_owned(), PodRole::Leader.as_str().to_owned()));
+        selector.extend(election.spec.selector(&election.name_any()));
+        let leaders = ListParams::default().labels(&selector_query(&selector));
+        let listed = self.call("list pods", self.api::<Pod>(election).list_metadata(&leaders)).await?;
+        let is_other =
+            |pod: &PartialObjectMeta<Pod>| selector.matches(pod.labels()) && pod.uid().as_ref() != Some(&label.uid);
+        let others: Vec<_> = listed.into_iter().filter(is_other).collect();
         if others.is_empty() {
             return Ok(());
         }
