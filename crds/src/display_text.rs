@@ -2,8 +2,8 @@
 //! terminal would follow, and no longer than it may be.
 //!
 //! Whoever may write a Lease, a label selector or an annotation may put anything into it: line breaks, escape sequences, letters
-//! that run from right to left, a megabyte. A server-side apply is read as YAML, which has no DEL, no C1 control, no U+FEFF and
-//! no U+FFFF, so that the API server refuses a status in which one of them stands.
+//! that run from right to left, a megabyte. A server-side apply is read as YAML, which has no DEL, no C1 control but U+0085, no
+//! U+FFFE and no U+FFFF, so that the API server refuses a status in which one of them stands.
 //!
 //! Characters become what Rust writes for them, `\n` or `\u{202e}`. A backslash stays as it is, so two texts can become the same:
 //! what decides is compared before, or on both sides after.

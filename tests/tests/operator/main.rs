@@ -13,6 +13,8 @@ mod expiry;
 mod failures;
 mod garbage;
 mod process;
+mod ratcheting;
 mod restored;
 mod steered;
+mod texts;
 mod traffic;
