@@ -18,7 +18,7 @@ const LIBRARIES: &str = "kube=off,kube_client=off,kube_runtime=off";
 const MOST_LINES: usize = 1024;
 
 /// The longest line of text, in bytes: longer than all that is bounded by itself.
-const MAX_LINE: usize = 16_384;
+const MAX_LOG_LINE: usize = 16_384;
 
 /// What the log looks like, and what is in it.
 #[derive(Debug, Args)]
@@ -93,7 +93,7 @@ impl<W: io::Write> io::Write for LineWriter<W> {
         let text = String::from_utf8_lossy(line);
         let text = text.trim_end_matches('\n');
         let text = match self.format {
-            LogFormat::Text => shown(text, MAX_LINE),
+            LogFormat::Text => shown(text, MAX_LOG_LINE),
             LogFormat::Json => json_shown(text),
         };
         // At once: another thread's line must not come in between.
@@ -133,7 +133,7 @@ mod tests {
         let forged = "INFO holder=a\n2026 WARN lost\u{1b}[2J\u{9b}\u{202e}\n";
         assert_eq!(written(LogFormat::Text, forged), "INFO holder=a\\n2026 WARN lost\\u{1b}[2J\\u{9b}\\u{202e}\n");
         assert_eq!(written(LogFormat::Json, "{\"holder\":\"a\u{202e}\"}\n"), "{\"holder\":\"a\\u202e\"}\n");
-        assert_eq!(written(LogFormat::Text, &"a".repeat(1_400_000)).len(), MAX_LINE + 1);
+        assert_eq!(written(LogFormat::Text, &"a".repeat(1_400_000)).len(), MAX_LOG_LINE + 1);
     }
 
     #[test]

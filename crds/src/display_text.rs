@@ -20,6 +20,9 @@ pub const MAX_IDENTITY: usize = 512;
 /// The longest sentence, in bytes: what the API takes as the note of an event.
 pub const MAX_MESSAGE: usize = 1024;
 
+/// The longest line that a program says to people, in bytes: a command that mends something, or an error with what it came from.
+pub const MAX_LINE: usize = 4096;
+
 /// The longest label selector that is shown, in bytes.
 pub const MAX_SELECTOR: usize = 4096;
 

@@ -9,6 +9,7 @@ use schemars::transform::RecursiveTransform;
 use serde::{Deserialize, Serialize};
 
 use crate::annotations::ELECTION_LABEL;
+use crate::display_text::{MAX_IDENTITY, MAX_NAME, MAX_SELECTOR};
 use crate::leader_service::LeaderService;
 use crate::names;
 use crate::selector::CandidateSelector;
@@ -158,7 +159,7 @@ pub struct LeaderElectionStatus {
 
     /// The candidates' label selector, as kubectl takes it. One that is too long to be shown is cut, and ends with `…`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 4096))]
+    #[schemars(length(max = MAX_SELECTOR))]
     pub selector: Option<String>,
 
     /// The uid of the Lease.
@@ -202,17 +203,17 @@ pub struct LeaderElectionStatus {
 #[serde(rename_all = "camelCase")]
 pub struct Holder {
     /// The pod that leads; the identity itself if it names no pod.
-    #[schemars(length(max = 253))]
+    #[schemars(length(max = MAX_NAME))]
     pub name: String,
 
     /// The Lease's holderIdentity, cut if it is longer than 512 bytes, and with `\u{202e}` in place of such a character that is
     /// not seen. That of a pod is always whole.
-    #[schemars(length(max = 512))]
+    #[schemars(length(max = MAX_IDENTITY))]
     pub identity: String,
 
     /// The node of that pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(max = 253))]
+    #[schemars(length(max = MAX_NAME))]
     pub node_name: Option<String>,
 
     /// When it began to lead, by its own clock: the Lease's acquireTime.
@@ -226,11 +227,11 @@ pub struct Holder {
 #[serde(rename_all = "camelCase")]
 pub struct PastTenure {
     /// The pod that led; the identity itself if it names no pod.
-    #[schemars(length(max = 253))]
+    #[schemars(length(max = MAX_NAME))]
     pub holder: String,
 
     /// The Lease's holderIdentity, as that of the holder has it.
-    #[schemars(length(max = 512))]
+    #[schemars(length(max = MAX_IDENTITY))]
     pub identity: String,
 
     /// Which tenure it was, as the Lease counts them.

@@ -130,7 +130,8 @@ fn is_one_requirement(requirement: &Expression) -> bool {
     };
     match requirement {
         Expression::In(key, values) | Expression::NotIn(key, values) => {
-            is_key(key) && values.iter().all(|value| is_label_value(value))
+            // None at all would be the empty value.
+            is_key(key) && !values.is_empty() && values.iter().all(|value| is_label_value(value))
         }
         Expression::Equal(key, value) | Expression::NotEqual(key, value) => is_key(key) && is_label_value(value),
         Expression::Exists(key) | Expression::DoesNotExist(key) => is_key(key),
@@ -193,6 +194,7 @@ mod tests {
                 r#""a in (b),c in (d)""#,
             ),
             (r#"{"matchExpressions": [{"key": "!a,b", "operator": "Exists"}]}"#, r#""!a,b""#),
+            (r#"{"matchExpressions": [{"key": "a", "operator": "NotIn"}]}"#, r#""a notin ()""#),
         ] {
             let hostile = selector(json);
             assert_eq!((&*selector_text(&hostile), &*selector_query(&hostile)), (text, ""));

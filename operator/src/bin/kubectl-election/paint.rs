@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::env;
 use std::io::{IsTerminal as _, stdout};
 
-use elector_crds::display_text::shown;
+use elector_crds::display_text::{MAX_LINE, shown};
 
 /// How a text is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,12 +48,9 @@ impl Paint {
     }
 }
 
-/// The longest text between two others, in bytes: longer than a command that mends something.
-const MAX_TEXT: usize = 4096;
-
 /// On one line, without what is hidden or a terminal would follow, and cut: any holder of a Lease may call itself anything.
 pub(crate) fn printable(text: &str) -> Cow<'_, str> {
-    shown(text, MAX_TEXT)
+    shown(text, MAX_LINE)
 }
 
 #[cfg(test)]
