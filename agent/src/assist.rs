@@ -8,6 +8,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use elector_agent::status::{Health, Standing, Unknown, check, check_health};
+use elector_crds::display_text::json_shown;
 use serde_json::{Value, json};
 
 use crate::cli::DEFAULT_IMAGE;
@@ -30,7 +31,7 @@ pub(crate) fn tell(status_file: &Path, in_json: bool) -> Result<u8, Failure> {
     let found = check(status_file);
     if in_json {
         // The exit code must come through, whether anybody reads this or not.
-        let _ = writeln!(io::stdout(), "{}", json_of(&found));
+        let _ = writeln!(io::stdout(), "{}", json_shown(&json_of(&found).to_string()));
     }
     match found {
         Ok(Standing::Leads { .. }) => Ok(LEADS),

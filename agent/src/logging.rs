@@ -3,9 +3,11 @@
 use std::io;
 
 use clap::{Args, ValueEnum};
-use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
+use elector_crds::display_text::{json_shown, shown};
+use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
@@ -14,6 +16,9 @@ const LIBRARIES: &str = "kube=off,kube_client=off,kube_runtime=off";
 
 /// So many lines wait for a reader; more are dropped.
 const MOST_LINES: usize = 1024;
+
+/// The longest line of text, in bytes: longer than all that is bounded by itself.
+const MAX_LOG_LINE: usize = 16_384;
 
 /// What the log looks like, and what is in it.
 #[derive(Debug, Args)]
@@ -55,6 +60,7 @@ impl LogOptions {
         let filter = filter(level).map_err(|reason| InvalidLevel { level: level.clone(), reason })?;
         let (lines, guard) =
             NonBlockingBuilder::default().lossy(true).buffered_lines_limit(MOST_LINES).finish(io::stderr());
+        let lines = LineWriter { lines, format: self.log_format };
         let layer = tracing_subscriber::fmt::layer().with_writer(lines);
         let layer = match self.log_format {
             LogFormat::Text => layer.with_ansi(false).boxed(),
@@ -62,6 +68,41 @@ impl LogOptions {
         };
         tracing_subscriber::registry().with(filter).with(layer).init();
         Ok(guard)
+    }
+}
+
+/// Writes each line as one, and as it can be shown: a line repeats what others wrote, in a Lease say, and that must neither move
+/// a terminal's cursor nor look like a line of its own.
+#[derive(Clone)]
+struct LineWriter<W> {
+    lines: W,
+    format: LogFormat,
+}
+
+impl<'a> MakeWriter<'a> for LineWriter<NonBlocking> {
+    type Writer = LineWriter<NonBlocking>;
+
+    fn make_writer(&'a self) -> Self::Writer {
+        self.clone()
+    }
+}
+
+impl<W: io::Write> io::Write for LineWriter<W> {
+    /// Takes a whole line.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(line);
+        let text = text.trim_end_matches('\n');
+        let text = match self.format {
+            LogFormat::Text => shown(text, MAX_LOG_LINE),
+            LogFormat::Json => json_shown(text),
+        };
+        // At once: another thread's line must not come in between.
+        self.lines.write_all(format!("{text}\n").as_bytes())?;
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.lines.flush()
     }
 }
 
@@ -78,7 +119,22 @@ fn filter(level: &str) -> Result<Targets, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
+
+    #[test]
+    fn a_line_stays_one_line_without_what_a_terminal_would_follow() {
+        let written = |format, line: &str| {
+            let mut writer = LineWriter { lines: Vec::new(), format };
+            writer.write_all(line.as_bytes()).unwrap();
+            String::from_utf8(writer.lines).unwrap()
+        };
+        let forged = "INFO holder=a\n2026 WARN lost\u{1b}[2J\u{9b}\u{202e}\n";
+        assert_eq!(written(LogFormat::Text, forged), "INFO holder=a\\n2026 WARN lost\\u{1b}[2J\\u{9b}\\u{202e}\n");
+        assert_eq!(written(LogFormat::Json, "{\"holder\":\"a\u{202e}\"}\n"), "{\"holder\":\"a\\u202e\"}\n");
+        assert_eq!(written(LogFormat::Text, &"a".repeat(1_400_000)).len(), MAX_LOG_LINE + 1);
+    }
 
     #[test]
     fn a_level_is_a_word_that_is_known_or_said_of_a_target() {

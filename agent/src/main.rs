@@ -17,6 +17,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 use std::{env, thread};
 
+use elector_crds::display_text::{MAX_LINE, shown};
 use tracing_appender::non_blocking::WorkerGuard;
 
 use crate::cli::{Cli, Command};
@@ -82,7 +83,9 @@ fn fail(code: u8, said: String) -> ExitCode {
     if !said.is_empty() {
         let (written, is_written) = mpsc::channel();
         thread::spawn(move || {
-            let _ = writeln!(io::stderr(), "{}", said.replace(['\r', '\n'], " "));
+            // It may repeat what stands in a file that others can write.
+            let line = said.replace(['\r', '\n'], " ");
+            let _ = writeln!(io::stderr(), "{}", shown(&line, MAX_LINE));
             written.send(())
         });
         let _ = is_written.recv_timeout(LAST_WORD);

@@ -4,6 +4,7 @@ use std::error::Error as _;
 use std::fmt;
 
 use elector_crds::Oddity;
+use elector_crds::display_text::{MAX_MESSAGE, shown};
 use kube::Error;
 use kube::client::AuthError;
 
@@ -169,9 +170,12 @@ struct Said<'a> {
 impl fmt::Display for Said<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Said { trouble, namespace, lease } = self;
+        // What an API server or a proxy says may repeat what others wrote, at any length.
         match trouble {
-            Trouble::Unreachable(why) => write!(f, "failed to reach the API server: {why}"),
-            Trouble::Credentials(why) => write!(f, "failed to read the credentials, which are tried again: {why}"),
+            Trouble::Unreachable(why) => write!(f, "failed to reach the API server: {}", shown(why, MAX_MESSAGE)),
+            Trouble::Credentials(why) => {
+                write!(f, "failed to read the credentials, which are tried again: {}", shown(why, MAX_MESSAGE))
+            }
             Trouble::Unauthorized => f.write_str("API server does not accept the token, which is read again"),
             Trouble::Forbidden("create") => {
                 write!(
@@ -187,7 +191,7 @@ impl fmt::Display for Said<'_> {
             Trouble::NoNamespace => {
                 write!(f, "there is no namespace {namespace}: create it, or set NAMESPACE to another")
             }
-            Trouble::Refused(why) => write!(f, "API server refused: {why}"),
+            Trouble::Refused(why) => write!(f, "API server refused: {}", shown(why, MAX_MESSAGE)),
             Trouble::Garbage(why) => write!(f, "lease holds what cannot be used: {why}"),
         }
     }

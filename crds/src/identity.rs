@@ -1,5 +1,9 @@
 //! A pod as a holder: `<pod>_<pod uid>`.
 
+use std::borrow::Cow;
+
+use crate::display_text::{self, MAX_IDENTITY, MAX_NAME};
+
 /// The identity of a pod, unlike any other pod's of that name.
 #[must_use]
 pub fn of_pod(name: &str, uid: &str) -> String {
@@ -21,6 +25,24 @@ pub fn display_name(identity: &str) -> &str {
     pod_and_uid(identity).map_or(identity, |(pod, _)| pod)
 }
 
+/// An identity as a status, a log and an answer have it: any holder may call itself anything.
+#[must_use]
+pub fn shown(identity: &str) -> Cow<'_, str> {
+    display_text::shown(identity, MAX_IDENTITY)
+}
+
+/// The name to show for a holder, likewise.
+#[must_use]
+pub fn shown_name(identity: &str) -> Cow<'_, str> {
+    display_text::shown(display_name(identity), MAX_NAME)
+}
+
+/// Whether two identities are one as a status has them, whole or as they are shown.
+#[must_use]
+pub fn is_same(one: &str, other: &str) -> bool {
+    shown(one) == shown(other)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -39,5 +61,22 @@ mod tests {
             assert_eq!(pod_and_uid(identity), None, "{identity}");
             assert_eq!(display_name(identity), identity);
         }
+    }
+
+    #[test]
+    fn a_pods_identity_is_shown_whole_however_long_its_name_is() {
+        let identity = of_pod(&"a".repeat(253), "3c8f6c1e-9a43-4bd2-8f41-0c5a7a7d3a10");
+        assert_eq!(shown(&identity), identity);
+        assert_eq!(shown_name(&identity), "a".repeat(253));
+    }
+
+    #[test]
+    fn what_a_status_says_is_compared_with_what_a_lease_says() {
+        let megabyte = "a\u{7f}".repeat(500_000);
+        for identity in ["billing-0_5f0c", "a\u{202e}b", &megabyte] {
+            assert!(is_same(&shown(identity), identity) && is_same(identity, &shown(identity)));
+            assert!(!is_same("billing-1_5f0c", identity));
+        }
+        assert_eq!(shown_name("a\u{202e}b_5f0c"), r"a\u{202e}b");
     }
 }

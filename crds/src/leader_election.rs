@@ -9,6 +9,7 @@ use schemars::transform::RecursiveTransform;
 use serde::{Deserialize, Serialize};
 
 use crate::annotations::ELECTION_LABEL;
+use crate::display_text::{MAX_IDENTITY, MAX_NAME, MAX_SELECTOR};
 use crate::leader_service::LeaderService;
 use crate::names;
 use crate::selector::CandidateSelector;
@@ -156,12 +157,14 @@ pub struct LeaderElectionStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// The candidates' label selector, as kubectl takes it.
+    /// The candidates' label selector, as kubectl takes it. One that is too long to be shown is cut, and ends with `…`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = MAX_SELECTOR))]
     pub selector: Option<String>,
 
     /// The uid of the Lease.
     #[serde(default, rename = "leaseUID", skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 128))]
     pub lease_uid: Option<String>,
 
     /// Who leads. Absent: nobody, as the operator sees it.
@@ -200,13 +203,17 @@ pub struct LeaderElectionStatus {
 #[serde(rename_all = "camelCase")]
 pub struct Holder {
     /// The pod that leads; the identity itself if it names no pod.
+    #[schemars(length(max = MAX_NAME))]
     pub name: String,
 
-    /// The Lease's holderIdentity.
+    /// The Lease's holderIdentity, cut if it is longer than 512 bytes, and with `\u{202e}` in place of such a character that is
+    /// not seen. That of a pod is always whole.
+    #[schemars(length(max = MAX_IDENTITY))]
     pub identity: String,
 
     /// The node of that pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = MAX_NAME))]
     pub node_name: Option<String>,
 
     /// When it began to lead, by its own clock: the Lease's acquireTime.
@@ -220,9 +227,11 @@ pub struct Holder {
 #[serde(rename_all = "camelCase")]
 pub struct PastTenure {
     /// The pod that led; the identity itself if it names no pod.
+    #[schemars(length(max = MAX_NAME))]
     pub holder: String,
 
-    /// The Lease's holderIdentity.
+    /// The Lease's holderIdentity, as that of the holder has it.
+    #[schemars(length(max = MAX_IDENTITY))]
     pub identity: String,
 
     /// Which tenure it was, as the Lease counts them.
@@ -241,6 +250,7 @@ pub struct PastTenure {
 
     /// Why it ended: Released, Transferred, Preferred, Paused, PodTerminated, Expired, Replaced or LeaseDeleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
     pub reason: Option<String>,
 }
 

@@ -42,7 +42,7 @@ pub struct LeaderServicePort {
 
     /// The application's protocol, a hint for those who route by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), transform = validation::app_protocol)]
     pub app_protocol: Option<String>,
 }
 

@@ -1,7 +1,8 @@
 //! The `LeaderElection` API: its types and validation, and what agents and operator write beside it on a Lease.
 //!
 //! No IO and no clock. The manifest is generated from these types by `cargo crdgen` and never edited by hand.
-//! The API grows by additions only: a field is never renamed, and never validated more strictly than before.
+//! The API grows by additions only: a field is never renamed. What was accepted once goes on working: a limit that comes later
+//! refuses no sane object, and the API server holds it against changed values only.
 
 /// A name in the project's group: the one place where the group is written down.
 macro_rules! group {
@@ -15,6 +16,7 @@ macro_rules! group {
 
 pub mod annotations;
 pub mod conditions;
+pub mod display_text;
 pub mod identity;
 mod leader_election;
 mod leader_service;
@@ -38,7 +40,7 @@ pub use leader_election::{
 pub use leader_service::{LeaderService, LeaderServicePort, Protocol, TargetPort};
 pub use lease::StoredLease;
 pub use oddity::Oddity;
-pub use selector::{CandidateSelector, SelectorOperator, SelectorRequirement};
+pub use selector::{CandidateSelector, SelectorOperator, SelectorRequirement, selector_query, selector_text};
 pub use timestamp::{format_timestamp, parse_timestamp};
 
 /// The API group, and the prefix of every label and annotation.

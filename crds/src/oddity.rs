@@ -2,28 +2,31 @@
 
 use std::fmt;
 
-/// How much of an odd value is repeated in a log line, in characters.
-const SHOWN: usize = 80;
+use crate::display_text::{MAX_NAME, shown};
+
+/// How much of an odd value is repeated in a log line, in bytes.
+const MAX_FOUND: usize = 80;
 
 /// A value that was not read as it stands. `Display` is for the log.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Oddity {
     /// The field, or the annotation's key.
     pub field: &'static str,
-    /// What is there, shortened.
+    /// What is there, as it is shown.
     pub found: String,
-    /// What it was taken for.
+    /// What it was taken for, likewise.
     pub taken_for: String,
 }
 
 impl Oddity {
     pub(crate) fn new(field: &'static str, found: &str, taken_for: impl Into<String>) -> Oddity {
-        Oddity { field, found: found.chars().take(SHOWN).collect(), taken_for: taken_for.into() }
+        let taken_for = shown(&taken_for.into(), MAX_NAME).into_owned();
+        Oddity { field, found: shown(found, MAX_FOUND).into_owned(), taken_for }
     }
 }
 
 impl fmt::Display for Oddity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is {:?}; taken for {}", self.field, self.found, self.taken_for)
+        write!(f, "{} is \"{}\"; taken for {}", self.field, self.found, self.taken_for)
     }
 }

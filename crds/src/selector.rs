@@ -1,4 +1,6 @@
 //! The label selector of candidates: as the one of Deployments, but never empty.
+//!
+//! Its text is never read again. A key or value that no label can have, as `a,b=c`, would be two requirements there.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +8,20 @@ use kube::core::{Expression, Selector};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::display_text::{MAX_SELECTOR, shown};
 use crate::validation;
+
+/// The longest name in the key of a label, and the longest value.
+pub(crate) const MAX_LABEL_NAME: usize = 63;
+
+/// The longest domain before the name in the key of a label.
+const MAX_LABEL_PREFIX: usize = 253;
+
+/// The longest key of a label: domain, slash and name.
+pub(crate) const MAX_LABEL_KEY: usize = MAX_LABEL_PREFIX + 1 + MAX_LABEL_NAME;
+
+/// The longest query, in bytes: servers and proxies bound the first line of a request.
+const MAX_QUERY: usize = 4096;
 
 /// A label selector: a pod must satisfy everything in it.
 #[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, Default, PartialEq, Eq)]
@@ -15,6 +30,7 @@ use crate::validation;
 pub struct CandidateSelector {
     /// Labels and the values that they must have.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(transform = validation::match_labels)]
     pub match_labels: BTreeMap<String, String>,
 
     /// Conditions on labels.
@@ -29,7 +45,7 @@ pub struct CandidateSelector {
 #[schemars(transform = validation::values_fit_the_operator)]
 pub struct SelectorRequirement {
     /// The label.
-    #[schemars(length(min = 1))]
+    #[schemars(length(min = 1), transform = validation::label_key)]
     pub key: String,
 
     /// How the label relates to the values.
@@ -37,7 +53,7 @@ pub struct SelectorRequirement {
 
     /// For In and NotIn: at least one. For Exists and DoesNotExist: none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
+    #[schemars(length(max = 64), transform = validation::label_values, extend("x-kubernetes-list-type" = "atomic"))]
     pub values: Vec<String>,
 }
 
@@ -76,10 +92,72 @@ impl SelectorRequirement {
     }
 }
 
+/// A selector for people, as `kubectl -l` takes it, and cut. A requirement that would be others there stands in quotes, with
+/// which `kubectl` takes none of it.
+#[must_use]
+pub fn selector_text(selector: &Selector) -> String {
+    let requirements = selector.clone().into_iter().map(|requirement| {
+        let text = requirement.to_string();
+        if is_one_requirement(&requirement) { text } else { format!("{text:?}") }
+    });
+    shown(&requirements.collect::<Vec<_>>().join(","), MAX_SELECTOR).into_owned()
+}
+
+/// What a request can say of a selector, as the API takes it. What it finds may be more than what matches: the selector itself
+/// has to be held against that.
+#[must_use]
+pub fn selector_query(selector: &Selector) -> String {
+    let mut query = String::new();
+    for requirement in selector.clone().into_iter().filter(is_one_requirement) {
+        let requirement = requirement.to_string();
+        if query.len() + 1 + requirement.len() <= MAX_QUERY {
+            query += if query.is_empty() { "" } else { "," };
+            query += &requirement;
+        }
+    }
+    query
+}
+
+/// Whether the API reads the text of a requirement as that requirement.
+fn is_one_requirement(requirement: &Expression) -> bool {
+    let is_key = |key: &str| {
+        let (prefix, name) = key.split_once('/').map_or((None, key), |(prefix, name)| (Some(prefix), name));
+        // The operators are no keys there.
+        !["in", "notin"].contains(&key)
+            && prefix.is_none_or(is_label_prefix)
+            && !name.is_empty()
+            && is_label_value(name)
+    };
+    match requirement {
+        Expression::In(key, values) | Expression::NotIn(key, values) => {
+            // None at all would be the empty value.
+            is_key(key) && !values.is_empty() && values.iter().all(|value| is_label_value(value))
+        }
+        Expression::Equal(key, value) | Expression::NotEqual(key, value) => is_key(key) && is_label_value(value),
+        Expression::Exists(key) | Expression::DoesNotExist(key) => is_key(key),
+    }
+}
+
+fn is_label_value(value: &str) -> bool {
+    let is_inner = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    value.len() <= MAX_LABEL_NAME && value.bytes().all(is_inner) && is_bounded_by_alphanumerics(value)
+}
+
+fn is_label_prefix(prefix: &str) -> bool {
+    let is_inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let is_part = |part: &str| !part.is_empty() && part.bytes().all(is_inner) && is_bounded_by_alphanumerics(part);
+    prefix.len() <= MAX_LABEL_PREFIX && prefix.split('.').all(is_part)
+}
+
+fn is_bounded_by_alphanumerics(text: &str) -> bool {
+    [text.bytes().next(), text.bytes().last()].into_iter().flatten().all(|byte| byte.is_ascii_alphanumeric())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use kube::core::SelectorExt;
+    use proptest::prelude::*;
 
     fn selector(json: &str) -> Selector {
         serde_json::from_str::<CandidateSelector>(json).unwrap().to_selector()
@@ -99,7 +177,59 @@ mod tests {
         assert!(both.matches(&labels(&[("app", "billing"), ("tier", "stable")])));
         assert!(!both.matches(&labels(&[("app", "billing"), ("tier", "canary")])));
         assert!(!both.matches(&labels(&[("tier", "stable")])));
-        assert_eq!(both.to_string(), "app=billing,tier notin (canary)");
+        let text = "app=billing,tier notin (canary)";
+        assert_eq!((selector_text(&both), selector_query(&both)), (text.to_owned(), text.to_owned()));
+    }
+
+    #[test]
+    fn a_value_is_never_two_requirements() {
+        for (json, text) in [
+            (r#"{"matchLabels": {"app": "a,b=c"}}"#, r#""app=a,b=c""#),
+            (r#"{"matchLabels": {"app": "a in (b)"}}"#, r#""app=a in (b)""#),
+            (r#"{"matchLabels": {"app=a,b": "c"}}"#, r#""app=a,b=c""#),
+            (r#"{"matchLabels": {"in": "a"}}"#, r#""in=a""#),
+            (r#"{"matchLabels": {"": "a"}}"#, r#""=a""#),
+            (
+                r#"{"matchExpressions": [{"key": "a", "operator": "In", "values": ["b),c in (d"]}]}"#,
+                r#""a in (b),c in (d)""#,
+            ),
+            (r#"{"matchExpressions": [{"key": "!a,b", "operator": "Exists"}]}"#, r#""!a,b""#),
+            (r#"{"matchExpressions": [{"key": "a", "operator": "NotIn"}]}"#, r#""a notin ()""#),
+        ] {
+            let hostile = selector(json);
+            assert_eq!((&*selector_text(&hostile), &*selector_query(&hostile)), (text, ""));
+            // What can be said is asked for all the same.
+            let mut both = hostile.clone();
+            both.extend(Expression::Equal("tier".to_owned(), "stable".to_owned()));
+            assert_eq!(selector_query(&both), "tier=stable");
+        }
+        for key in ["a", "A_b.c-d", "example.com/a"] {
+            assert!(is_one_requirement(&Expression::Equal(key.to_owned(), String::new())), "{key}");
+        }
+        for key in ["-a", "a-", "Example.com/a", "example..com/a", "/a", "a/", "a/b/c", "ä", &"a".repeat(64)] {
+            assert!(!is_one_requirement(&Expression::Exists(key.to_owned())), "{key}");
+        }
+    }
+
+    #[test]
+    fn a_query_has_an_end() {
+        let labels: BTreeMap<String, String> =
+            (0..200).map(|number| (format!("label-{number}"), "a".repeat(63))).collect();
+        let long: Selector = labels.into_iter().collect();
+        let (query, text) = (selector_query(&long), selector_text(&long));
+        assert!(query.len() <= MAX_QUERY && query.split(',').all(|requirement| requirement.len() > 63), "{query}");
+        assert!(text.len() <= MAX_SELECTOR && text.ends_with('…'), "{text}");
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_of_a_requirement_is_on_one_line_and_bounded(key in any::<String>(), value in any::<String>()) {
+            let selector: Selector = [(key, value)].into_iter().collect::<BTreeMap<_, _>>().into_iter().collect();
+            let text = selector_text(&selector);
+            prop_assert!(text.len() <= MAX_SELECTOR && shown(&text, MAX_SELECTOR) == text);
+            let query = selector_query(&selector);
+            prop_assert!(query.is_empty() || query == text, "{query}");
+        }
     }
 
     #[test]

@@ -9,6 +9,8 @@ use kube::core::{Message, Rule};
 use schemars::Schema;
 use serde_json::{Value, json};
 
+use crate::selector::{MAX_LABEL_KEY, MAX_LABEL_NAME};
+
 /// The longest name of an election: it is the value of a label on its candidates.
 const MAX_NAME_LENGTH: u32 = 63;
 
@@ -42,6 +44,42 @@ pub(crate) fn selector_is_not_empty(schema: &mut Schema) {
     add_rules(schema, [rule]);
 }
 
+/// The key of a label: a domain and a slash, or neither, and a name.
+const LABEL_KEY: &str = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?([A-Za-z0-9][-A-Za-z0-9_.]{0,61})?[A-Za-z0-9]$";
+
+/// The value of a label.
+const LABEL_VALUE: &str = "^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$";
+
+/// Most labels that a selector names one by one.
+const MAX_MATCH_LABELS: u32 = 64;
+
+/// A map of labels. What is no label would match nothing, and be something else in the text of a selector.
+pub(crate) fn match_labels(schema: &mut Schema) {
+    let object = schema.ensure_object();
+    object.insert("maxProperties".to_owned(), json!(MAX_MATCH_LABELS));
+    object.insert("additionalProperties".to_owned(), label_value());
+    // A schema limits the values of a map only.
+    let rule = Rule::new(format!("self.all(key, size(key) <= {MAX_LABEL_KEY} && key.matches(r'{LABEL_KEY}'))"))
+        .message("matchLabels: a key is a domain and a slash, or neither, and a name of 63 letters, digits, -, _ and . at most");
+    add_rules(schema, [rule]);
+}
+
+/// The key of a requirement.
+pub(crate) fn label_key(schema: &mut Schema) {
+    let object = schema.ensure_object();
+    object.insert("maxLength".to_owned(), json!(MAX_LABEL_KEY));
+    object.insert("pattern".to_owned(), json!(LABEL_KEY));
+}
+
+/// The values of a requirement.
+pub(crate) fn label_values(schema: &mut Schema) {
+    schema.ensure_object().insert("items".to_owned(), label_value());
+}
+
+fn label_value() -> Value {
+    json!({"type": "string", "maxLength": MAX_LABEL_NAME, "pattern": LABEL_VALUE})
+}
+
 pub(crate) fn values_fit_the_operator(schema: &mut Schema) {
     let rule = Rule::new(
         "self.operator in ['In', 'NotIn'] ? has(self.values) && size(self.values) > 0 : \
@@ -66,6 +104,11 @@ pub(crate) fn service_account_names(schema: &mut Schema) {
     );
 }
 
+/// As a Service takes it, by the same rule as the key of a label.
+pub(crate) fn app_protocol(schema: &mut Schema) {
+    schema.ensure_object().insert("pattern".to_owned(), json!(LABEL_KEY));
+}
+
 /// As in a Service, where a port is known by its number and transport.
 pub(crate) fn ports(schema: &mut Schema) {
     let object = schema.ensure_object();
@@ -79,11 +122,15 @@ pub(crate) fn ports(schema: &mut Schema) {
     add_rules(schema, [rule]);
 }
 
+/// Most conditions: the operator's four, and room for somebody else's.
+const MAX_CONDITIONS: u32 = 32;
+
 /// `metav1.Condition` with the limits that its Go markers state; merged by type.
 pub(crate) fn conditions(schema: &mut Schema) {
     let object = schema.ensure_object();
     object.insert("x-kubernetes-list-type".to_owned(), json!("map"));
     object.insert("x-kubernetes-list-map-keys".to_owned(), json!(["type"]));
+    object.insert("maxItems".to_owned(), json!(MAX_CONDITIONS));
     object.insert(
         "items".to_owned(),
         json!({

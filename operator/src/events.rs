@@ -1,6 +1,7 @@
 //! A planned event as the API has it.
 
 use elector_crds::LeaderElection;
+use elector_crds::display_text::shown;
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1 as api;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
@@ -9,6 +10,9 @@ use kube::{Resource, ResourceExt};
 use crate::NAME;
 use crate::observe::Now;
 use crate::plan::Event;
+
+/// The longest reporter that the API takes, in bytes.
+const MAX_INSTANCE: usize = 128;
 
 /// What `event` says of `election`, reported by the replica called `reporter`.
 ///
@@ -42,8 +46,7 @@ pub fn object(election: &LeaderElection, event: &Event, reporter: &str, now: Now
     }
 }
 
-/// The API takes 128 characters.
 fn instance(reporter: &str) -> String {
     let reporter = if reporter.is_empty() { NAME } else { reporter };
-    reporter.chars().take(128).collect()
+    shown(reporter, MAX_INSTANCE).into_owned()
 }

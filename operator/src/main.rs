@@ -7,6 +7,7 @@ use elector_agent::company::Company;
 use elector_agent::driver::{self, Campaign};
 use elector_agent::identity::{self, Sources};
 use elector_agent::{connect, nonce};
+use elector_crds::display_text::{MAX_LINE, shown};
 use elector_operator::key::Key;
 use elector_operator::leadership::Leadership;
 use elector_operator::metrics::{Counts, Metrics, Observer};
@@ -27,7 +28,7 @@ fn main() -> ExitCode {
     match run(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure { code, said }) => {
-            eprintln!("error: {said}");
+            eprintln!("error: {}", shown(&said, MAX_LINE));
             ExitCode::from(code)
         }
     }

@@ -1,5 +1,6 @@
 //! What the API server accepts as a LeaderElection, and in which words it refuses the rest.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -114,6 +115,7 @@ async fn what_no_operator_could_use_is_refused() {
         (port(json!({"targetPort": "8080"})), "should match"),
         (port(json!({"targetPort": "a-port-with-a-long-name"})), "may not be more than 15 bytes"),
         (port(json!({"protocol": "ICMP"})), "Unsupported value"),
+        (port(json!({"appProtocol": "h2c, http"})), "should match"),
         (json!({"leaderService": {"ports": [{"port": 80}]}}), "Required value"),
         (json!({"candidates": {"preferred": [{}]}}), "selector is empty"),
         (
@@ -131,6 +133,62 @@ async fn what_no_operator_could_use_is_refused() {
     let said = ask(&namespace, &"a".repeat(64), &json!({})).await.unwrap_err().to_string();
     assert!(said.contains("metadata.name is 64 characters long; it can be 63 at most"), "{said}");
     ask(&namespace, &"a".repeat(63), &expression("In", json!(["a"]))).await.unwrap();
+}
+
+/// One of the longest keys: domain, slash and name.
+fn longest_key(number: usize) -> String {
+    let domain = [63, 63, 63, 61].map(|length| "d".repeat(length)).join(".");
+    format!("{domain}/{}{number:02}", "n".repeat(61))
+}
+
+#[tokio::test]
+async fn a_selector_has_the_labels_that_pods_can_have() {
+    let namespace = namespace("labels").await.unwrap();
+    let selector = |selector: &Value| json!({"candidates": {"selector": selector, "preferred": vec![selector; 8]}});
+    let of_labels =
+        |labels: &[(&str, &str)]| json!({"matchLabels": labels.iter().copied().collect::<BTreeMap<_, _>>()});
+    let many = |count: usize| -> Value {
+        let labels: BTreeMap<_, _> = (0..count).map(|number| (longest_key(number), "v".repeat(63))).collect();
+        json!({"matchLabels": labels})
+    };
+    let expression =
+        |key: &str, values: Value| json!({"matchExpressions": [{"key": key, "operator": "In", "values": values}]});
+    let values = |count: usize| json!((0..count).map(|number| format!("v{number:062}")).collect::<Vec<_>>());
+    let requirement = json!({"key": longest_key(0), "operator": "In", "values": values(64)});
+
+    for accepted in [
+        many(64),
+        json!({"matchExpressions": vec![requirement; 32]}),
+        of_labels(&[("app", ""), ("App_1.x-y", "a"), ("example.com/app", "A-b_c.9"), ("in", "a")]),
+        expression("app", json!(["", "a"])),
+    ] {
+        ask(&namespace, "billing", &selector(&accepted)).await.unwrap();
+    }
+
+    let key = "matchLabels: a key is a domain and a slash";
+    for (refused, words) in [
+        (many(65), "must have at most 64 items"),
+        (of_labels(&[("app", &"v".repeat(64))]), "may not be more than 63 bytes"),
+        (of_labels(&[(&format!("d{}", longest_key(0)), "a")]), key),
+        (of_labels(&[(&"n".repeat(64), "a")]), key),
+        (of_labels(&[("", "a")]), key),
+        (of_labels(&[("app,tier", "a")]), key),
+        (of_labels(&[("Example.com/app", "a")]), key),
+        (of_labels(&[("a/b/c", "a")]), key),
+        (of_labels(&[(&"n".repeat(100_000), "a")]), key),
+        (of_labels(&[("app", "a,b=c")]), "should match"),
+        (of_labels(&[("app", "a in (b)")]), "should match"),
+        (of_labels(&[("app", "-a")]), "should match"),
+        (of_labels(&[("app", "\u{202e}a")]), "should match"),
+        (of_labels(&[("app", "a\n")]), "should match"),
+        (expression("a,b", json!(["a"])), "should match"),
+        (expression(&"n".repeat(318), json!(["a"])), "may not be more than 317 bytes"),
+        (expression("app", json!(["a),b in (c"])), "should match"),
+        (expression("app", values(65)), "must have at most 64 items"),
+    ] {
+        let said = ask(&namespace, "billing", &selector(&refused)).await.expect_err(words).to_string();
+        assert!(said.contains(words), "{said:.2000}");
+    }
 }
 
 #[tokio::test]

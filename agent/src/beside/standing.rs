@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use elector_agent::company::Sight;
 use elector_agent::status::Author;
-use elector_crds::format_timestamp;
-use elector_crds::identity::display_name;
+use elector_crds::{format_timestamp, identity};
 use elector_election::{Now, Tenure, Timestamp, UNKNOWN_HOLDER};
 use serde::Serialize;
 use tokio::sync::watch;
@@ -75,7 +74,7 @@ pub(crate) struct Answer {
     pub(crate) is_leader: bool,
     /// Of this pod's tenure.
     pub(crate) fencing_token: Option<u64>,
-    /// `holderIdentity` in the Lease.
+    /// `holderIdentity` in the Lease, as it can be shown.
     pub(crate) identity: Option<String>,
     /// How long ago `last_update` was, by a clock that nobody sets.
     pub(crate) age_seconds: Option<f64>,
@@ -185,7 +184,9 @@ impl Standing {
         let holder = self.holder.as_ref().filter(|holder| holder.expires_at > now.moment.boottime);
         match holder {
             Some(Holder { identity, seen, expires_at }) => {
-                known(display_name(identity), identity, *seen, *expires_at - now.moment.boottime)
+                // Who asks compares it with its own, which is shown as it is.
+                let (name, identity) = (identity::shown_name(identity), identity::shown(identity));
+                known(&name, &identity, *seen, *expires_at - now.moment.boottime)
             }
             None => Answer {
                 name: String::new(),
@@ -251,6 +252,18 @@ mod tests {
         assert_eq!(answer.last_update.as_deref(), Some("2027-01-15T08:00:09.000000Z"));
         assert_eq!(standing.answer(at(23)).name, "a-1");
         assert_eq!(standing.answer(at(24)).name, "");
+    }
+
+    #[test]
+    fn a_holder_may_call_itself_anything() {
+        let mut standing = standing();
+        for holder in ["a\u{202e}\n".to_owned(), "a".repeat(1_400_000)] {
+            standing.see(&sight(Some(&holder)), at(8));
+            standing.see(&sight(Some(&holder)), at(10));
+            let answer = standing.answer(at(10));
+            assert_eq!(answer.identity.as_deref(), Some(&*identity::shown(&holder)));
+            assert!(answer.identity.is_some_and(|identity| identity.len() <= 512) && answer.name.len() <= 253);
+        }
     }
 
     #[test]

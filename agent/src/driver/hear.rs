@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use elector_crds::StoredLease;
+use elector_crds::display_text::{self, MAX_MESSAGE};
+use elector_crds::{StoredLease, identity};
 use elector_election::{Answer, Hints, Lease, Loss, Now, ResourceVersion, WatchEvent};
 use kube::Client;
 use tokio::runtime::Handle;
@@ -170,7 +171,7 @@ impl Driver<'_> {
             info!(
                 namespace = %self.namespace,
                 lease = %self.lease,
-                holder = holder.as_deref().unwrap_or(""),
+                holder = &*identity::shown(holder.as_deref().unwrap_or("")),
                 wait_seconds = wait,
                 "observed holder"
             );
@@ -181,9 +182,11 @@ impl Driver<'_> {
 
     pub(super) fn log_loss(&self, loss: &Loss) {
         let (namespace, lease) = (&self.namespace, &self.lease);
+        let said = loss.to_string();
+        let reason = display_text::shown(&said, MAX_MESSAGE);
         match loss {
             Loss::Stopped | Loss::SteppedDown | Loss::Paused | Loss::HandedOver => {
-                info!(%namespace, %lease, reason = %loss, "gave up leadership")
+                info!(%namespace, %lease, %reason, "gave up leadership")
             }
             Loss::DeadlinePassed
             | Loss::HeldByAnother { .. }
@@ -191,7 +194,7 @@ impl Driver<'_> {
             | Loss::Deleted
             | Loss::Replaced
             | Loss::RolledBack => {
-                warn!(%namespace, %lease, reason = %loss, "lost leadership");
+                warn!(%namespace, %lease, %reason, "lost leadership");
             }
         }
     }

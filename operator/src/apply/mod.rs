@@ -307,8 +307,7 @@ impl Applier {
                 Ok(())
             }
             Err(Error::Stale(_)) => Ok(()),
-            // The status must not wait for a right that is missing.
-            Err(error @ Error::Forbidden { .. }) => {
+            Err(error) if is_refused(&error) => {
                 tracing::warn!(election = %Key::of(election), reason = %event.reason, %error, "event is lost");
                 Ok(())
             }
@@ -392,6 +391,16 @@ impl Applier {
     }
 }
 
+/// Whether the API server has answered that it will not do it, for whatever reason: a right, a rule, a quota, somebody's webhook.
+/// The status must not wait until that changes.
+fn is_refused(error: &Error) -> bool {
+    match error {
+        Error::Forbidden { .. } | Error::Conflict(_) | Error::Terminating(_) => true,
+        Error::Api { source, .. } => matches!(**source, kube::Error::Api(_)),
+        Error::NotLeading | Error::Stale(_) | Error::Timeout { .. } => false,
+    }
+}
+
 fn is_changed(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 422)
 }
@@ -428,6 +437,17 @@ mod tests {
             assert!(matches!(answered(reason, code), Error::Stale(_)), "{reason}");
         }
         assert!(matches!(answered("Forbidden", 403), Error::Forbidden { .. }));
+    }
+
+    #[test]
+    fn only_what_was_not_answered_is_asked_again_before_the_status_is_written() {
+        for (reason, code) in [("Forbidden", 403), ("Invalid", 422), ("InternalError", 500), ("TooManyRequests", 429)] {
+            assert!(is_refused(&answered(reason, code)), "{reason}");
+        }
+        let unanswered = kube::Error::LinesCodecMaxLineLengthExceeded;
+        assert!(!is_refused(&Error::of("create an event", unanswered)));
+        assert!(!is_refused(&Error::Timeout { what: "create an event", timeout: Duration::from_secs(1) }));
+        assert!(!is_refused(&Error::NotLeading));
     }
 
     #[test]

@@ -3,10 +3,11 @@
 use std::fmt::Debug;
 
 use elector_crds::untrusted::{FromUntrusted, Untrusted};
-use elector_crds::{LeaderElection, ROLE_LABEL};
+use elector_crds::{LeaderElection, ROLE_LABEL, selector_query};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1::Service;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, Preconditions};
+use kube::core::{Expression, Selector, SelectorExt as _};
 use kube::{Resource, ResourceExt};
 use serde_json::json;
 
@@ -16,8 +17,11 @@ use crate::observe::{Answer, StoredPod};
 use crate::plan::traffic::service::amend;
 use crate::plan::{Label, PodRole, Write, rbac};
 
-/// How many pods that are labelled as leaders are looked at: there should be one.
-const MAX_LISTED: u32 = 10;
+/// How many pods that are labelled as leaders are listed at a time: there should be one.
+const PAGE: u32 = 10;
+
+/// How many pages are looked at: a selector that no request can express may hide leaders behind other pods.
+const MAX_PAGES: u32 = 10;
 
 impl Applier {
     pub(super) async fn apply_traffic(
@@ -94,13 +98,21 @@ impl Applier {
         label: &Label,
         answers: &mut Vec<Answer>,
     ) -> Result<(), Error> {
-        let selector = election.spec.selector(&election.name_any());
-        let leaders = format!("{selector},{ROLE_LABEL}={}", PodRole::Leader.as_str());
+        let mut selector =
+            Selector::from(Expression::Equal(ROLE_LABEL.to_owned(), PodRole::Leader.as_str().to_owned()));
+        selector.extend(election.spec.selector(&election.name_any()));
         let pods = self.api::<Untrusted<StoredPod>>(election);
-        // One that is found is enough to look again.
-        let some = ListParams::default().labels(&leaders).limit(MAX_LISTED);
-        let listed = self.call("list pods", pods.list(&some)).await?;
-        let others: Vec<_> = listed.into_iter().filter(|pod| pod.uid().as_ref() != Some(&label.uid)).collect();
+        let mut page = ListParams::default().labels(&selector_query(&selector)).limit(PAGE);
+        let is_other =
+            |pod: &Untrusted<StoredPod>| selector.matches(pod.labels()) && pod.uid().as_ref() != Some(&label.uid);
+        let mut others = Vec::new();
+        for _ in 0..MAX_PAGES {
+            let listed = self.call("list pods", pods.list(&page)).await?;
+            let next = listed.metadata.continue_.clone().filter(|token| !token.is_empty());
+            others.extend(listed.into_iter().filter(is_other));
+            let Some(token) = next.filter(|_| others.is_empty()) else { break };
+            page = page.continue_token(&token);
+        }
         if others.is_empty() {
             return Ok(());
         }

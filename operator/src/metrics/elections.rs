@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use elector_crds::LeaderElectionStatus;
 use elector_crds::conditions::{ConditionType, Status, find};
+use elector_crds::display_text::{MAX_NAME, shown};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use crate::key::Key;
@@ -162,7 +163,7 @@ impl Samples<'_> {
         // A String takes whatever it is given.
         let _ = write!(text, "{name}{suffix}{{namespace=\"{namespace}\",name=\"{election}\"");
         for (label, value) in labels {
-            let _ = write!(text, ",{label}=\"{}\"", escaped(value));
+            let _ = write!(text, ",{label}=\"{}\"", escaped(&shown(value, MAX_NAME)));
         }
         let _ = writeln!(text, "}} {value}");
     }
@@ -181,9 +182,9 @@ impl Samples<'_> {
     }
 }
 
-/// As a label's value: a Lease may name anybody, in any words.
+/// As a label's value; what has no shape, line breaks among it, is named by then.
 fn escaped(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+    text.replace('\\', "\\\\").replace('"', "\\\"")
 }
 
 #[cfg(test)]
@@ -277,10 +278,10 @@ leader_elector_election_paused{namespace="shop",name="billing"} 1
     #[test]
     fn a_lease_may_name_anybody() {
         let mut index = Index::default();
-        let holder = "a\"b\\c\nd";
+        let holder = "a\"b\\c\nd\u{202e}";
         index.handle_seen(Seen::Election(Event::Apply(election("billing", false, led_by(holder)).into())), at(0));
         index.handle_seen(Seen::Lease(Event::Apply(lease("billing", 1))), at(0));
-        assert!(text(&index, at(1)).contains(r#"holder="a\"b\\c\nd","#));
+        assert!(text(&index, at(1)).contains(r#"holder="a\"b\\c\\nd\\u{202e}","#));
     }
 
     #[test]

@@ -31,7 +31,7 @@ pub(super) fn advice_followed(view: &View<'_>, stored: &[Condition]) -> Option<C
         return Some(condition(ConditionType::AdviceFollowed, Status::True, Reason::Followed, message));
     }
     let seen = view.observed.lease.as_ref()?;
-    let holder = identity::display_name(&seen.lease.record.holder);
+    let holder = identity::shown_name(&seen.lease.record.holder);
     let what = if seen.lease.hints.paused { "is paused" } else { "is to have another leader" };
     let message = format!(
         "{holder} leads on, though the election {what}; candidates that are not agents of leader-elector know nothing of \

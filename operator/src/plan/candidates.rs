@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use elector_crds::conditions::{ConditionType, Reason, Status, condition};
+use elector_crds::display_text::{MAX_NAME, shown};
+use elector_crds::selector_text;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::lease::Standing;
@@ -31,7 +33,8 @@ pub(super) fn candidates_ready(view: &View<'_>, candidates: &[&Pod]) -> Conditio
         return condition(ConditionType::CandidatesReady, Status::Unknown, Reason::NamespaceTooLarge, message);
     }
     if candidates.is_empty() {
-        let selector = view.election.spec.selector(&name(view.election));
+        let selector = selector_text(&view.election.spec.selector(&name(view.election)));
+        let selector = shown(&selector, MAX_NAME);
         return not(
             Reason::NoPodsMatch,
             format!("no pod matches {selector}; label the candidates so, or set spec.candidates.selector"),

@@ -5,6 +5,7 @@
 //! API server has it already.
 
 use elector_crds::conditions::{ConditionType, Reason, Status, find};
+use elector_crds::display_text::{MAX_MESSAGE, MAX_NAME, shown};
 use elector_crds::{Holder, LeaderElectionStatus, identity, names};
 use elector_election::UNKNOWN_HOLDER;
 use kube::ResourceExt;
@@ -21,7 +22,7 @@ pub struct Event {
     pub name: String,
     /// What happened.
     pub reason: EventReason,
-    /// For people.
+    /// For people, as long as the API takes it.
     pub note: String,
     /// The holder's pod, by name and uid, if there is one.
     pub related_pod: Option<(String, String)>,
@@ -71,6 +72,10 @@ impl EventReason {
         }
     }
 }
+
+/// The longest part of an event's name, in bytes: the longest name of an election. Three of them, a reason and what joins them
+/// are a name.
+const MAX_PART: usize = 63;
 
 /// Of one tenure: the uid of the Lease and its number.
 type Tenure<'a> = (&'a str, i64);
@@ -125,7 +130,7 @@ fn lease_appeared(view: &View<'_>, old: &LeaderElectionStatus) -> Option<Event> 
         let note = format!("made Lease {lease}; candidates that may be older than it wait {seconds} s once");
         return Some(event(view, uid, EventReason::LeaseCreated, note, None));
     }
-    let holder = identity::display_name(&seen.lease.record.holder);
+    let holder = identity::shown_name(&seen.lease.record.holder);
     let note = format!("made Lease {lease} anew; candidates wait {seconds} s in case {holder} still leads");
     Some(event(view, uid, EventReason::LeaseRestored, note, None))
 }
@@ -142,7 +147,7 @@ fn tenure_ended(view: &View<'_>, old: &LeaderElectionStatus, new: &LeaderElectio
     if same_lease && elected.reason == Reason::LeaseExpired.as_str() {
         return Some(of_tenure(view, tenure, EventReason::LeaseExpired, elected.message.clone(), pod));
     }
-    let note = format!("{} no longer leads", holder.name);
+    let note = format!("{} no longer leads", shown(&holder.name, MAX_NAME));
     Some(of_tenure(view, tenure, EventReason::LeaderLost, note, pod))
 }
 
@@ -159,7 +164,7 @@ fn tenure_began(view: &View<'_>, old: &LeaderElectionStatus, new: &LeaderElectio
 
 /// What became of a request for another leader.
 pub(super) fn transferred(view: &View<'_>, verdict: &Verdict) -> Event {
-    let target = request(view.election).unwrap_or_default();
+    let target = shown(request(view.election).unwrap_or_default(), MAX_NAME);
     let (reason, note) = match verdict {
         Verdict::Completed(who) => (EventReason::TransferCompleted, format!("asked for {target}: {who}")),
         Verdict::Refused(why) => (EventReason::TransferRefused, format!("asked for {target}: {why}")),
@@ -206,6 +211,18 @@ fn event(
 ) -> Event {
     let election = name(view.election);
     let uid = view.election.uid().unwrap_or_default();
-    let name = format!("{election}.{uid}.{what}.{}", reason.as_str().to_lowercase());
+    let name =
+        [election, uid, what.to_owned(), reason.as_str().to_lowercase()].map(|part| object_name(&part)).join(".");
+    let note = shown(&note, MAX_MESSAGE).into_owned();
     Event { name, reason, note, related_pod }
+}
+
+/// A part of an object's name. Names, uids and versions are such parts everywhere but in a store that somebody has written to by
+/// hand.
+fn object_name(part: &str) -> String {
+    let is_allowed = |letter: &char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || "-.".contains(*letter);
+    let allowed: String = part.chars().filter(is_allowed).take(MAX_PART).collect();
+    let pieces = allowed.split('.').map(|piece| piece.trim_matches('-')).filter(|piece| !piece.is_empty());
+    let name = pieces.collect::<Vec<_>>().join(".");
+    if name.is_empty() { "unknown".to_owned() } else { name }
 }

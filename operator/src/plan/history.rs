@@ -1,6 +1,6 @@
 //! The last tenures, as far as this operator and those before it have seen them.
 
-use elector_crds::{Holder, LeaderElectionStatus, PastTenure, TenureEnd, format_timestamp};
+use elector_crds::{Holder, LeaderElectionStatus, PastTenure, TenureEnd, format_timestamp, identity};
 use elector_election::Timestamp;
 
 use super::View;
@@ -26,7 +26,9 @@ pub(super) fn history(view: &View<'_>, stored: &LeaderElectionStatus, leader: Op
     }
     if let (Some(leader), Some(seen)) = (leader, seen) {
         let transitions = i64::from(seen.lease.record.transitions);
-        let same = |last: &&mut PastTenure| last.identity == leader.identity && last.lease_transitions == transitions;
+        let same = |last: &&mut PastTenure| {
+            identity::is_same(&last.identity, &leader.identity) && last.lease_transitions == transitions
+        };
         match history.first_mut().filter(same) {
             // It was silent for too long, and nobody took over.
             Some(last) => (last.until, last.reason) = (None, None),
@@ -58,12 +60,11 @@ fn end_of(
         return Some(TenureEnd::LeaseDeleted);
     };
     let record = &seen.lease.record;
-    let same = record.holder == last.identity && i64::from(record.transitions) == last.lease_transitions;
-    let ended = seen
-        .ended
-        .as_ref()
-        .filter(|ended| ended.identity == last.identity && i64::from(ended.transitions) == last.lease_transitions);
-    match (same, view.phase(seen)) {
+    let same = |identity: &str, transitions: u32| {
+        identity::is_same(&last.identity, identity) && i64::from(transitions) == last.lease_transitions
+    };
+    let ended = seen.ended.as_ref().filter(|ended| same(&ended.identity, ended.transitions));
+    match (same(&record.holder, record.transitions), view.phase(seen)) {
         (true, Phase::Expired) => Some(TenureEnd::Expired),
         (true, _) => None,
         (false, _) => Some(match ended.map_or(TenureEnd::Replaced, |ended| ended.how) {

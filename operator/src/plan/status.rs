@@ -1,13 +1,19 @@
 //! The status: what is in place, who leads, who may.
 
+use std::borrow::Cow;
+
 use elector_crds::conditions::{self, ConditionType, Reason, Status, condition};
-use elector_crds::{Holder, LeaderElectionStatus, PodLabels, format_timestamp, identity};
+use elector_crds::display_text::{MAX_IDENTITY, MAX_MESSAGE, MAX_NAME, shown};
+use elector_crds::{Holder, LeaderElectionStatus, PastTenure, PodLabels, format_timestamp, identity, selector_text};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::history::history;
 use super::lease::{Standing, is_adoptable_in};
 use super::{View, advice, candidates, name, rbac, traffic};
 use crate::observe::{LeaseSeen, Phase, Unreadable};
+
+/// The longest reason for the end of a tenure, in bytes; the operator's own are shorter.
+const MAX_REASON: usize = 64;
 
 pub(super) fn status(view: &View<'_>) -> LeaderElectionStatus {
     let stored = view.election.status.clone().unwrap_or_default();
@@ -26,9 +32,9 @@ pub(super) fn status(view: &View<'_>) -> LeaderElectionStatus {
         Standing::Own(seen) | Standing::Adopted(seen) => Some(&seen.lease.record),
         Standing::Absent | Standing::Foreign => None,
     };
-    LeaderElectionStatus {
+    as_shown(LeaderElectionStatus {
         observed_generation: view.election.metadata.generation,
-        selector: Some(view.election.spec.selector(&name(view.election)).to_string()),
+        selector: Some(selector_text(&view.election.spec.selector(&name(view.election)))),
         lease_uid: lease.map(|record| record.uid.clone()),
         holder,
         lease_transitions: lease.map(|record| record.transitions.into()).or(stored.lease_transitions),
@@ -36,7 +42,31 @@ pub(super) fn status(view: &View<'_>) -> LeaderElectionStatus {
         ready_candidates: i64::try_from(candidates::ready_count(&candidates)).ok(),
         history,
         conditions,
+    })
+}
+
+/// With every text as it can be stored: one that cannot would keep the whole status from being written, and leave the last
+/// leader's name in it. What an earlier version or somebody else has stored comes back here, too.
+fn as_shown(mut status: LeaderElectionStatus) -> LeaderElectionStatus {
+    let fit = |text: &mut String, most| {
+        if let Cow::Owned(shown) = shown(text, most) {
+            *text = shown;
+        }
+    };
+    if let Some(Holder { name, identity, node_name, acquire_time: _ }) = &mut status.holder {
+        fit(name, MAX_NAME);
+        fit(identity, MAX_IDENTITY);
+        node_name.iter_mut().for_each(|node| fit(node, MAX_NAME));
     }
+    for PastTenure { holder, identity, reason, lease_transitions: _, from: _, until: _ } in &mut status.history {
+        fit(holder, MAX_NAME);
+        fit(identity, MAX_IDENTITY);
+        reason.iter_mut().for_each(|reason| fit(reason, MAX_REASON));
+    }
+    for condition in &mut status.conditions {
+        fit(&mut condition.message, MAX_MESSAGE);
+    }
+    status
 }
 
 /// Of an election for which there is no room: that it is so, and nothing else.
@@ -178,7 +208,8 @@ fn not_observed(view: &View<'_>, seen: &LeaseSeen, stored: &LeaderElectionStatus
         stored.lease_uid.as_ref() == Some(&record.uid) && stored.lease_transitions == Some(record.transitions.into());
     let said = conditions::find(&stored.conditions, ConditionType::LeaderElected);
     if same_tenure && let Some(said) = said {
-        let same_holder = stored.holder.as_ref().is_some_and(|holder| holder.identity == record.holder);
+        let same_holder =
+            stored.holder.as_ref().is_some_and(|holder| identity::is_same(&holder.identity, &record.holder));
         if same_holder && said.reason == Reason::LeaseHeld.as_str() {
             return held(view, seen);
         }
@@ -196,17 +227,17 @@ fn not_observed(view: &View<'_>, seen: &LeaseSeen, stored: &LeaderElectionStatus
 fn holder(view: &View<'_>, seen: &LeaseSeen) -> Holder {
     let record = &seen.lease.record;
     Holder {
-        name: identity::display_name(&record.holder).to_owned(),
-        identity: record.holder.clone(),
+        name: identity::shown_name(&record.holder).into_owned(),
+        identity: identity::shown(&record.holder).into_owned(),
         node_name: view.observed.holder_pod.as_ref().and_then(|pod| pod.node.clone()),
         acquire_time: record.acquire_time.map(format_timestamp),
     }
 }
 
 /// The holder's name for messages.
-fn display_name(seen: &LeaseSeen) -> &str {
+fn display_name(seen: &LeaseSeen) -> Cow<'_, str> {
     match seen.lease.record.holder.as_str() {
-        "" => "an unknown holder",
-        holder => identity::display_name(holder),
+        "" => "an unknown holder".into(),
+        holder => identity::shown_name(holder),
     }
 }

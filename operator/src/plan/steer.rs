@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use elector_crds::display_text::{MAX_NAME, shown};
 use elector_crds::{LeaderElection, TRANSFER_ANNOTATION, identity};
 use elector_election::Hints;
 use kube::ResourceExt;
@@ -129,15 +130,15 @@ fn passed_on(observed: &Observed, seen: &LeaseSeen, target: &str) -> Option<u32>
 /// Of one that was passed on, now that somebody leads another tenure than the one that was to end.
 fn outcome(election: &LeaderElection, seen: &LeaseSeen, tenure: u32) -> Verdict {
     let holder = &seen.lease.record.holder;
-    let name = identity::display_name(holder);
+    let name = identity::shown_name(holder);
     let history = election.status.iter().flat_map(|status| &status.history);
     let mut led = history.filter(|led| led.lease_transitions == i64::from(tenure));
     match &seen.lease.hints.successor {
         // By their pods: what else they may call themselves is up to them.
-        Some(successor) if identity::display_name(successor) != name => {
-            Verdict::Refused(format!("{name} was faster than {}", identity::display_name(successor)))
+        Some(successor) if identity::display_name(successor) != identity::display_name(holder) => {
+            Verdict::Refused(format!("{name} was faster than {}", identity::shown_name(successor)))
         }
-        None if led.any(|led| led.identity == *holder) => {
+        None if led.any(|led| identity::is_same(&led.identity, holder)) => {
             Verdict::Refused(format!("nobody else has taken over, so that {name} leads again"))
         }
         Some(_) | None => Verdict::Completed(format!("{name} leads")),
@@ -169,6 +170,7 @@ fn successor(
         return if others > most { Ok(None) } else { Err("no other candidate is ready".to_owned()) };
     }
     let Some(pod) = observed.pods.iter().find(|pod| pod.name == target && pod.is_candidate()) else {
+        let target = shown(target, MAX_NAME);
         return Err(format!("{target} is no pod that may lead; name one, or * for any other"));
     };
     if identity(pod) == *holder || pod.name == *holder {

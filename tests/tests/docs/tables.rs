@@ -222,6 +222,39 @@ fn fields_are_those_of_the_definition() {
     assert_same(heading, documented.collect(), real);
 }
 
+/// How long texts, lists and maps may be, down to the last of a schema.
+fn limits(path: &str, schema: &Value, found: &mut Vec<(String, String)>) {
+    for (limit, unit) in [("maxProperties", "entries"), ("maxItems", "entries"), ("maxLength", "characters")] {
+        found.extend(schema[limit].as_u64().map(|most| (path.to_owned(), format!("{most} {unit}"))));
+    }
+    for (name, schema) in schema["properties"].as_object().into_iter().flatten() {
+        limits(&format!("{path}.{name}"), schema, found);
+    }
+    for (inner, suffix) in [("items", "[]"), ("additionalProperties", ".*")] {
+        if schema[inner].is_object() {
+            limits(&format!("{path}{suffix}"), &schema[inner], found);
+        }
+    }
+}
+
+#[test]
+fn limits_are_those_of_the_definition() {
+    let heading = "Limits of a LeaderElection";
+    let documented =
+        Page::read(REFERENCE).unwrap().table(heading).unwrap().into_iter().map(|row| (plain(&row[0]), row[1].clone()));
+    let definition = serde_json::to_value(LeaderElection::crd()).unwrap();
+    let schema = &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+    let mut real = Vec::new();
+    for part in ["spec", "status"] {
+        limits(part, &schema["properties"][part], &mut real);
+    }
+    // Each is a selector.
+    let (preferred, real): (Vec<_>, Vec<_>) = real.into_iter().partition(|(path, _)| path.contains(".preferred[]."));
+    let as_selector = preferred.into_iter().map(|(path, most)| (path.replace("preferred[]", "selector"), most));
+    assert!(as_selector.into_iter().all(|limit| real.contains(&limit)), "{real:?}");
+    assert_same(heading, documented.collect(), real);
+}
+
 #[test]
 fn conditions_events_and_ends_are_those_of_the_api() {
     let page = Page::read(REFERENCE).unwrap();

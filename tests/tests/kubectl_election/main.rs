@@ -1,6 +1,7 @@
 //! `kubectl election` on a real API server, as people on call use it.
 
 mod doctor;
+mod texts;
 
 use std::path::Path;
 use std::process::{Command, Output};

@@ -14,6 +14,8 @@ mod failures;
 mod garbage;
 mod hostile;
 mod process;
+mod ratcheting;
 mod restored;
 mod steered;
+mod texts;
 mod traffic;

@@ -1,11 +1,15 @@
 //! The cluster, reached as kubectl reaches it. Every request has a timeout, and a failure says what to do.
 
+use std::fmt::Debug;
 use std::time::Duration;
 
-use elector_crds::LeaderElection;
+use elector_crds::{LeaderElection, selector_query};
 use k8s_openapi::NamespaceResourceScope;
+use kube::api::ListParams;
 use kube::config::{Config, KubeConfigOptions, Kubeconfig, KubeconfigError};
-use kube::{Api, Client, Error, Resource};
+use kube::core::{Selector, SelectorExt as _};
+use kube::{Api, Client, Error, Resource, ResourceExt as _};
+use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use crate::cli::Reach;
@@ -64,6 +68,20 @@ impl Cluster {
         Api::all(self.client.clone())
     }
 
+    /// The objects of the namespace that a selector matches. A query cannot say everything that may stand in one.
+    ///
+    /// # Errors
+    /// As those of a list.
+    pub(crate) async fn matching<K>(&self, selector: &Selector) -> Result<Vec<K>, Error>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned,
+    {
+        let query = ListParams::default().labels(&selector_query(selector));
+        let mut found = self.api::<K>().list(&query).await?.items;
+        found.retain(|object| selector.matches(object.labels()));
+        Ok(found)
+    }
+
     /// What an election asks for, and what the operator says of it.
     ///
     /// # Errors
@@ -84,7 +102,7 @@ impl Cluster {
     }
 
     async fn definition_is_there(&self) -> Result<(), Failure> {
-        let one = kube::api::ListParams::default().limit(1);
+        let one = ListParams::default().limit(1);
         match timeout(PATIENCE, self.api::<LeaderElection>().list(&one)).await {
             Ok(Err(error)) if is_without_definition(&error) => Err(self.failure("list LeaderElections", &error)),
             Ok(Ok(_) | Err(_)) | Err(_) => Ok(()),

@@ -44,18 +44,18 @@ async fn ways(word: &str, before: &[&str]) -> Vec<String> {
     let command = matches.subcommand();
     let named = command.and_then(|(_, matches)| matches.try_get_one::<String>("name").ok().flatten());
     match (before.last().copied(), command) {
-        (Some("-n" | "--namespace"), _) => names(&matches, None, Cluster::api_of_all::<Namespace>).await,
+        (Some("-n" | "--namespace"), _) => names(&matches, Cluster::api_of_all::<Namespace>).await,
         (Some("--context"), _) => contexts(&matches),
         (Some("--kubeconfig" | "--timeout"), _) => Vec::new(),
         (Some("-o" | "--output"), Some((name, _))) => formats(name),
         (Some("--to"), _) => match named {
-            Some(name) => names(&matches, candidates(&matches, name).await, Cluster::api::<Pod>).await,
+            Some(name) => candidates(&matches, name).await.unwrap_or_default(),
             None => Vec::new(),
         },
         (_, command) if word.starts_with('-') => flags(command.map(|(name, _)| name)),
         (_, None) => commands(),
         (_, Some(_)) if named.is_some() => Vec::new(),
-        (_, Some((name, _))) if takes_a_name(name) => names(&matches, None, Cluster::api::<LeaderElection>).await,
+        (_, Some((name, _))) if takes_a_name(name) => names(&matches, Cluster::api::<LeaderElection>).await,
         (_, Some(_)) => Vec::new(),
     }
 }
@@ -113,19 +113,20 @@ fn contexts(matches: &ArgMatches) -> Vec<String> {
     read.map(|read| read.contexts.into_iter().map(|context| context.name).collect()).unwrap_or_default()
 }
 
-/// The label selector of an election's candidates.
-async fn candidates(matches: &ArgMatches, name: &str) -> Option<String> {
+/// The names of an election's candidates.
+async fn candidates(matches: &ArgMatches, name: &str) -> Option<Vec<String>> {
     let cluster = Cluster::reach(&reach(matches)).await.ok()?;
     let election = cluster.election(name).await.ok()?;
-    Some(election.spec.selector(name).to_string())
+    let pods = cluster.ask("list pods", cluster.matching::<Pod>(&election.spec.selector(name))).await.ok()?;
+    Some(pods.iter().map(ResourceExt::name_any).collect())
 }
 
-async fn names<K>(matches: &ArgMatches, labels: Option<String>, api: impl Fn(&Cluster) -> Api<K>) -> Vec<String>
+async fn names<K>(matches: &ArgMatches, api: impl Fn(&Cluster) -> Api<K>) -> Vec<String>
 where
     K: Resource + Clone + Debug + DeserializeOwned,
 {
     let Ok(cluster) = Cluster::reach(&reach(matches)).await else { return Vec::new() };
-    let list = ListParams { label_selector: labels, ..ListParams::default() };
+    let list = ListParams::default();
     let listed = cluster.ask("list names", api(&cluster).list(&list)).await;
     listed.map(|listed| listed.items.iter().map(ResourceExt::name_any).collect()).unwrap_or_default()
 }

@@ -1,7 +1,10 @@
 //! Colours on a terminal, and nothing but text elsewhere.
 
+use std::borrow::Cow;
 use std::env;
 use std::io::{IsTerminal as _, stdout};
+
+use elector_crds::display_text::{MAX_LINE, shown};
 
 /// How a text is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,15 +42,15 @@ impl Paint {
             Tone::Good => 32,
             Tone::Doubtful => 33,
             Tone::Bad => 31,
-            Tone::Plain => return text,
+            Tone::Plain => return text.into_owned(),
         };
-        if self.colours { format!("\x1b[{code}m{text}\x1b[0m") } else { text }
+        if self.colours { format!("\x1b[{code}m{text}\x1b[0m") } else { text.into_owned() }
     }
 }
 
-/// On one line, and without what a terminal would follow: whoever holds a Lease may call itself anything.
-pub(crate) fn printable(text: &str) -> String {
-    text.chars().map(|letter| if letter.is_control() { '\u{fffd}' } else { letter }).collect()
+/// On one line, without what is hidden or a terminal would follow, and cut: any holder of a Lease may call itself anything.
+pub(crate) fn printable(text: &str) -> Cow<'_, str> {
+    shown(text, MAX_LINE)
 }
 
 #[cfg(test)]
@@ -58,6 +61,6 @@ mod tests {
     fn colours_are_for_terminals_and_a_name_brings_none_of_its_own() {
         assert_eq!(Paint::new(true).paint("True", Tone::Good), "\x1b[32mTrue\x1b[0m");
         assert_eq!(Paint::new(false).paint("True", Tone::Good), "True");
-        assert_eq!(Paint::new(false).paint("a\x1b[2Jb\nc", Tone::Plain), "a\u{fffd}[2Jb\u{fffd}c");
+        assert_eq!(Paint::new(false).paint("a\x1b[2Jb\nc\u{202e}", Tone::Plain), r"a\u{1b}[2Jb\nc\u{202e}");
     }
 }

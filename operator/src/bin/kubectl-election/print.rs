@@ -2,6 +2,7 @@
 
 use std::io::{self, Write as _};
 
+use elector_crds::display_text::{is_hidden, json_shown, quoted_yaml_shown};
 use serde::Serialize;
 
 use crate::cli::Output;
@@ -32,8 +33,10 @@ pub(crate) fn note(line: &str) {
 /// As [`print`].
 pub(crate) fn document(document: &impl Serialize, output: Output) -> Result<(), Failure> {
     let text = match output {
-        Output::Json => serde_json::to_string_pretty(document).map(|text| text + "\n").map_err(Failure::failed)?,
-        Output::Yaml => serde_yaml_ng::to_string(document).map_err(Failure::failed)?,
+        Output::Json => {
+            json_shown(&serde_json::to_string_pretty(document).map_err(Failure::failed)?).into_owned() + "\n"
+        }
+        Output::Yaml => yaml(document)?,
     };
     print(&text)
 }
@@ -44,8 +47,38 @@ pub(crate) fn document(document: &impl Serialize, output: Output) -> Result<(), 
 /// As [`print`].
 pub(crate) fn item(item: &impl Serialize, output: Output) -> Result<(), Failure> {
     let text = match output {
-        Output::Json => serde_json::to_string(item).map(|text| text + "\n").map_err(Failure::failed)?,
-        Output::Yaml => format!("---\n{}", serde_yaml_ng::to_string(item).map_err(Failure::failed)?),
+        Output::Json => json_shown(&serde_json::to_string(item).map_err(Failure::failed)?).into_owned() + "\n",
+        Output::Yaml => format!("---\n{}", yaml(item)?),
     };
     print(&text)
+}
+
+/// In blocks; with something hidden in it, which only strings in double quotes can name, in the form of JSON.
+fn yaml(document: &impl Serialize) -> Result<String, Failure> {
+    let blocks = serde_yaml_ng::to_string(document).map_err(Failure::failed)?;
+    if blocks.chars().all(|character| character == '\n' || !is_hidden(character)) {
+        return Ok(blocks);
+    }
+    let quoted = serde_json::to_string_pretty(document).map_err(Failure::failed)?;
+    Ok(quoted_yaml_shown(&quoted).into_owned() + "\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn yaml_names_what_is_hidden() {
+        let plain = json!({"holder": "billing-0", "lines": "a\nb"});
+        assert_eq!(yaml(&plain).unwrap(), "holder: billing-0\nlines: |-\n  a\n  b\n");
+        for hidden in ["\u{7f}", "\u{9b}", "\u{202e}", "\u{200b}", "\u{e0041}", "\u{feff}", "\u{ffff}", "\0", "\u{85}"]
+        {
+            let document = json!({"holder": format!("a{hidden}b"), hidden: [1, null]});
+            let text = yaml(&document).unwrap();
+            assert!(text.chars().all(|character| character == '\n' || !is_hidden(character)), "{text:?}");
+            assert_eq!(serde_yaml_ng::from_str::<Value>(&text).unwrap(), document);
+        }
+    }
 }

@@ -42,7 +42,7 @@ pub(crate) enum Leads {
     Somebody {
         /// To show.
         name: String,
-        /// As the Lease has it.
+        /// As the Lease has it, and as it can be shown.
         identity: String,
         /// Its number.
         tenure: Option<i64>,
@@ -81,8 +81,8 @@ impl Sight {
             return Leads::Nobody("nobody knows who held the Lease last, and candidates wait".to_owned());
         }
         Leads::Somebody {
-            name: identity::display_name(holder).to_owned(),
-            identity: holder.clone(),
+            name: identity::shown_name(holder).into_owned(),
+            identity: identity::shown(holder).into_owned(),
             tenure: Some(lease.record.transitions.into()),
         }
     }
@@ -92,8 +92,8 @@ impl Sight {
         let elected = self.elected();
         match status.and_then(|status| status.holder.as_ref()) {
             Some(holder) => Leads::Somebody {
-                name: holder.name.clone(),
-                identity: holder.identity.clone(),
+                name: identity::shown_name(&holder.name).into_owned(),
+                identity: identity::shown(&holder.identity).into_owned(),
                 tenure: status.and_then(|status| status.lease_transitions),
             },
             None => Leads::Nobody(elected.map_or_else(

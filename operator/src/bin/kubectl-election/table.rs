@@ -1,5 +1,7 @@
 //! A table as kubectl prints it.
 
+use elector_crds::display_text::{MAX_MESSAGE, shown};
+
 use crate::paint::{Paint, Tone};
 
 /// Where there is nothing to say: a cell that is not there would shift the others.
@@ -21,11 +23,12 @@ pub(crate) struct Table {
 
 impl Cell {
     pub(crate) fn plain(text: impl ToString) -> Cell {
-        Cell { text: text.to_string(), tone: Tone::Plain }
+        Cell::toned(text, Tone::Plain)
     }
 
+    /// With its text as it is printed: that is what the columns are as wide as.
     pub(crate) fn toned(text: impl ToString, tone: Tone) -> Cell {
-        Cell { text: text.to_string(), tone }
+        Cell { text: shown(&text.to_string(), MAX_MESSAGE).into_owned(), tone }
     }
 
     pub(crate) fn maybe(text: Option<impl ToString>) -> Cell {
@@ -88,6 +91,15 @@ mod tests {
     fn columns_are_three_spaces_apart_and_the_last_has_none_behind() {
         let lines = table().render(Paint::new(false), "  ");
         assert_eq!(lines, "  NAME      N        READY\n  billing   3        True\n  b         <none>   <none>\n");
+    }
+
+    #[test]
+    fn what_is_hidden_takes_the_room_of_its_name() {
+        let mut table = Table::new(&["HOLDER", "N"]);
+        table.row(vec![Cell::plain("a\u{202e}\n"), Cell::plain(1)]);
+        table.row(vec![Cell::plain("billing-7d9-x"), Cell::plain(2)]);
+        let lines = table.render(Paint::new(false), "");
+        assert_eq!(lines, "HOLDER          N\na\\u{202e}\\n     1\nbilling-7d9-x   2\n");
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod objects;
 mod prefer;
 mod status;
 mod steer;
+mod texts;
 mod traffic;
 
 use std::sync::Arc;

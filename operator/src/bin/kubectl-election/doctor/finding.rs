@@ -1,10 +1,12 @@
 //! What a check says.
 
+use elector_crds::display_text::{MAX_MESSAGE, shown};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use serde::Serialize;
 
 use crate::cluster::Unseen;
+use crate::paint::printable;
 
 /// How many pods a finding names.
 const NAMED: usize = 3;
@@ -28,7 +30,7 @@ pub(super) enum Outcome {
 pub(super) struct Finding {
     pub(super) check: &'static str,
     pub(super) result: Outcome,
-    /// One line.
+    /// One line, as it can be shown.
     pub(super) message: String,
     /// A command, or a field and what it should be.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -56,21 +58,26 @@ impl Outcome {
 }
 
 impl Finding {
+    fn new(check: &'static str, result: Outcome, message: String, mend: Option<String>) -> Finding {
+        let message = shown(&message, MAX_MESSAGE).into_owned();
+        Finding { check, result, message, mend: mend.map(|mend| printable(&mend).into_owned()) }
+    }
+
     pub(super) fn ok(check: &'static str, message: impl Into<String>) -> Finding {
-        Finding { check, result: Outcome::Ok, message: message.into(), mend: None }
+        Finding::new(check, Outcome::Ok, message.into(), None)
     }
 
     pub(super) fn warning(check: &'static str, message: impl Into<String>, mend: impl Into<String>) -> Finding {
-        Finding { check, result: Outcome::Warning, message: message.into(), mend: Some(mend.into()) }
+        Finding::new(check, Outcome::Warning, message.into(), Some(mend.into()))
     }
 
     pub(super) fn error(check: &'static str, message: impl Into<String>, mend: impl Into<String>) -> Finding {
-        Finding { check, result: Outcome::Error, message: message.into(), mend: Some(mend.into()) }
+        Finding::new(check, Outcome::Error, message.into(), Some(mend.into()))
     }
 
     /// With why not.
     pub(super) fn unknown(check: &'static str, message: impl Into<String>) -> Finding {
-        Finding { check, result: Outcome::Unknown, message: message.into(), mend: None }
+        Finding::new(check, Outcome::Unknown, message.into(), None)
     }
 
     pub(super) fn unseen(check: &'static str, why: &Unseen) -> Finding {
@@ -113,7 +120,7 @@ pub(super) fn of_pods(
     }
     let finding = |(Flaw { result, said, mend }, names): (Flaw, Vec<String>)| {
         let message = format!("{}: {said}", named(&names));
-        Finding { check, result, message, mend }
+        Finding::new(check, result, message, mend)
     };
     groups.into_iter().map(finding).collect()
 }

@@ -29,9 +29,9 @@ const POLICY_GROUP: &str = "admissionregistration.k8s.io";
 pub(super) async fn gather(cluster: &Cluster, election: LeaderElection) -> Facts {
     let name = election.name_any();
     let rbac = rbac_name(&name);
-    let matching = ListParams::default().labels_from(&election.spec.selector(&name));
+    let selector = election.spec.selector(&name);
     let (role, role_binding) = (cluster.api::<Role>(), cluster.api::<RoleBinding>());
-    let (leases, pods) = (cluster.api::<StoredLease>(), cluster.api::<Pod>());
+    let leases = cluster.api::<StoredLease>();
     let definitions = cluster.api_of_all::<CustomResourceDefinition>();
     let here = |what: &str| format!("{what} in namespace {}", cluster.namespace);
     let rights = ["get leases", "list pods", "get roles", "get rolebindings"].map(here);
@@ -45,13 +45,12 @@ pub(super) async fn gather(cluster: &Cluster, election: LeaderElection) -> Facts
         cluster.look(get_role_bindings, role_binding.get_opt(&rbac)),
         accounts(cluster, &election),
         reviews(cluster, &election),
-        cluster.look(list_pods, pods.list(&matching)),
+        cluster.look(list_pods, cluster.matching::<Pod>(&selector)),
         cluster.look(get_leases, leases.get_opt(&name)),
     );
     let (definition, operators, injection, strict_identity, role, role_binding, accounts, reviews, pods, lease) = looks;
     // After the Lease: what it says was written before.
     let clock = clock(cluster, &name).await;
-    let pods = pods.map(|pods| pods.items);
     Facts {
         election,
         definition,

@@ -3,11 +3,11 @@
 mod text;
 mod wrong;
 
+use elector_crds::display_text::{MAX_NAME, shown};
 use elector_crds::{LeaderElection, PastTenure, StoredLease, TRANSFER_ANNOTATION, format_timestamp, identity};
 use elector_election::{Lease, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
-use kube::api::ListParams;
 use serde::Serialize;
 
 use crate::cli::Output;
@@ -30,9 +30,7 @@ pub(crate) async fn status(cluster: &Cluster, name: &str, output: Option<Output>
     };
     // Of the same moment as the Lease.
     let now = jiff::Timestamp::now();
-    let matching = ListParams::default().labels_from(&election.spec.selector(name));
-    let pods = cluster.ask("list pods", cluster.api::<Pod>().list(&matching)).await;
-    let pods = pods.map(|pods| pods.items).map_err(said);
+    let pods = cluster.ask("list pods", cluster.matching::<Pod>(&election.spec.selector(name))).await.map_err(said);
     let report = Report::new(&Sight { election, lease }, pods, Timestamp::from_microseconds(now.as_microsecond()));
     match output {
         Some(output) => document(&report, output),
@@ -166,7 +164,7 @@ fn leader(
     tenure: Option<i64>,
 ) -> LeaderReport {
     let told = election.status.as_ref().and_then(|status| status.holder.as_ref());
-    let told = told.filter(|told| told.identity == identity);
+    let told = told.filter(|told| identity::is_same(&told.identity, &identity));
     let acquired = match lease {
         Some(lease) => lease.record.acquire_time.map(format_timestamp),
         None => told.and_then(|told| told.acquire_time.clone()),
@@ -187,11 +185,12 @@ fn lease_report(lease: &Lease, now: Timestamp) -> LeaseReport {
 
 fn hints(election: &LeaderElection, lease: Option<&Lease>) -> HintsReport {
     let passed_on = lease.map(|lease| lease.hints.clone()).unwrap_or_default();
+    let target = election.annotations().get(TRANSFER_ANNOTATION);
     HintsReport {
         paused: election.spec.paused,
-        transfer_to: election.annotations().get(TRANSFER_ANNOTATION).cloned(),
+        transfer_to: target.map(|target| shown(target, MAX_NAME).into_owned()),
         end_tenure: passed_on.end_tenure,
-        successor: passed_on.successor.map(|successor| identity::display_name(&successor).to_owned()),
+        successor: passed_on.successor.map(|successor| identity::shown_name(&successor).into_owned()),
     }
 }
 

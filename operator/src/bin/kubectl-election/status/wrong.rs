@@ -1,6 +1,7 @@
 //! What is not as it should be.
 
 use elector_crds::conditions::{ConditionType, Reason, Status};
+use elector_crds::identity;
 
 use super::Report;
 use crate::sight::{LeaseSight, Sight};
@@ -62,7 +63,8 @@ fn lag(sight: &Sight, report: &Report) -> Option<String> {
         return Some("the operator has not looked at the latest change of the spec; see whether it runs".to_owned());
     }
     let (told, leader) = (status.holder.as_ref(), report.leader.as_ref());
-    let leader = leader.filter(|leader| told.is_none_or(|told| told.identity != leader.identity))?;
+    let leader =
+        leader.filter(|leader| told.is_none_or(|told| !identity::is_same(&told.identity, &leader.identity)))?;
     let told = told.map_or("nobody", |told| &told.name);
     Some(format!(
         "the Lease names {}, and the operator {told}; if that does not change, see whether it runs",

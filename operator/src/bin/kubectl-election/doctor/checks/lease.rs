@@ -1,6 +1,9 @@
 //! The Lease: whose it is, what it tells candidates, who holds it, and by which clocks.
 
-use elector_crds::{ADOPT_ANNOTATION, AGENT_CONTAINER, CandidateIdentity, TRANSFER_ANNOTATION, identity};
+use elector_crds::display_text::{self, MAX_NAME};
+use elector_crds::{
+    ADOPT_ANNOTATION, AGENT_CONTAINER, CandidateIdentity, TRANSFER_ANNOTATION, identity, selector_query,
+};
 use elector_election::Timings;
 use elector_operator::plan::lease::is_adoptable_in;
 use elector_operator::plan::rbac::is_made_for;
@@ -90,6 +93,7 @@ pub(super) fn transfer(facts: &Facts) -> Finding {
     let Some(target) = facts.election.annotations().get(TRANSFER_ANNOTATION) else {
         return Finding::ok(check, "no other leader is asked for");
     };
+    let target = display_text::shown(target, MAX_NAME);
     let asked_at = written_at(&facts.election.metadata, &["metadata", "annotations", TRANSFER_ANNOTATION]);
     let (Some(asked_at), Ok(clock)) = (asked_at, &facts.clock) else {
         return Finding::unknown(check, format!("{target} is asked for, and not answered; since when is not known"));
@@ -125,6 +129,7 @@ pub(super) fn holder(facts: &Facts) -> Finding {
         Ok(pods) => pods.iter().any(|pod| identity_of(pod) == holder),
         Err(why) => return Finding::unseen(check, why),
     };
+    let (who, holder) = (identity::shown_name(holder), identity::shown(holder));
     let judge = |message: String, mend: &str| match facts.election.spec.candidates.identity {
         CandidateIdentity::Pod => Finding::error(check, message, mend),
         CandidateIdentity::Any => Finding::warning(check, format!("{message}; spec.candidates.identity lets it"), mend),
@@ -132,7 +137,7 @@ pub(super) fn holder(facts: &Facts) -> Finding {
     let only_agents =
         "only agents on a Lease keep the promise: give other candidates, as client-go's, a Lease of their own";
     match (is_candidate, read.is_written_by_agent()) {
-        (true, true) => Finding::ok(check, format!("{} leads, and is an agent", identity::display_name(holder))),
+        (true, true) => Finding::ok(check, format!("{who} leads, and is an agent")),
         (true, false) => judge(format!("{holder} holds the Lease, and is no agent of leader-elector"), only_agents),
         (false, false) => {
             let message =
@@ -152,6 +157,16 @@ pub(super) fn holder(facts: &Facts) -> Finding {
     }
 }
 
+/// Prints what the candidates' agents say. With labels that no pod can have, a command would be another one for a shell.
+fn logs(facts: &Facts) -> String {
+    let selector = facts.election.spec.selector(&facts.name());
+    let query = selector_query(&selector);
+    if query != selector.to_string() {
+        return "see the log of its agent".to_owned();
+    }
+    kubectl(facts, &format!("logs -l '{query}' -c {AGENT_CONTAINER} --prefix"))
+}
+
 fn is_silent(facts: &Facts, read: &LeaseRead<'_>) -> bool {
     let clock = facts.clock.as_ref().ok();
     let retry = i64::from(facts.election.spec.timings().unwrap_or_default().retry_period_seconds());
@@ -169,7 +184,7 @@ pub(super) fn renewal(facts: &Facts) -> Finding {
     if !read.is_held() {
         return Finding::ok(check, "there is nobody to renew it");
     }
-    let who = identity::display_name(read.holder());
+    let who = identity::shown_name(read.holder());
     match read.silent_for(clock) {
         None => Finding::unknown(check, "the Lease does not say when it was written"),
         Some(seconds) if seconds <= read.lasts() => {
@@ -182,7 +197,7 @@ pub(super) fn renewal(facts: &Facts) -> Finding {
                 read.lease.lease_duration_seconds
             ),
             // Not by the holder's name: whoever holds a Lease may call itself anything, and this is for a shell.
-            kubectl(facts, &format!("logs -l '{}' -c {AGENT_CONTAINER} --prefix", selector(facts))),
+            logs(facts),
         ),
     }
 }
@@ -200,7 +215,7 @@ pub(super) fn clocks(facts: &Facts) -> Vec<Finding> {
     if let Some((read, ahead)) = holder
         && ahead.abs() > CLOCKS_DIFFER
     {
-        let who = identity::display_name(read.holder());
+        let who = identity::shown_name(read.holder());
         let node = node(facts, read).map_or_else(|| "its node".to_owned(), |node| format!("node {node}"));
         findings.push(differs(check, &format!("the clock of {who}"), ahead, &format!("the clock of {node}")));
     }

@@ -7,6 +7,9 @@ mod policies;
 mod rights;
 mod volume;
 
+use elector_crds::display_text::{MAX_NAME, shown};
+use elector_crds::selector_text;
+
 use super::facts::Facts;
 use super::finding::Finding;
 
@@ -41,9 +44,9 @@ fn kubectl(facts: &Facts, command: &str) -> String {
     format!("kubectl -n {} {command}", facts.namespace())
 }
 
-/// What candidates are recognised by, as `kubectl -l` takes it.
+/// What candidates are recognised by, for people.
 fn selector(facts: &Facts) -> String {
-    facts.election.spec.selector(&facts.name()).to_string()
+    shown(&selector_text(&facts.election.spec.selector(&facts.name())), MAX_NAME).into_owned()
 }
 
 /// Where to look when it is the operator that should mend something.

@@ -58,7 +58,7 @@ pub(super) fn operator(facts: &Facts) -> Finding {
         Some(lease) => {
             let holder = lease.spec.get("holderIdentity").and_then(Value::as_str).unwrap_or_default();
             let namespace = lease.namespace().unwrap_or_default();
-            Finding::ok(check, format!("{} is active, in namespace {namespace}", identity::display_name(holder)))
+            Finding::ok(check, format!("{} is active, in namespace {namespace}", identity::shown_name(holder)))
         }
         None => Finding::error(check, silences.join("; "), SEE_OPERATOR),
     }
