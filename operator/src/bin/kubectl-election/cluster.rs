@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use crate::cli::Reach;
 use crate::failure::{Failure, chain};
+use crate::lenient::{Lenient, readable};
 
 /// How long a request may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -77,7 +78,7 @@ impl Cluster {
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned,
     {
         let query = ListParams::default().labels(&selector_query(selector));
-        let mut found = self.api::<K>().list(&query).await?.items;
+        let mut found = readable(self.api::<Lenient<K>>().list(&query).await?);
         found.retain(|object| selector.matches(object.labels()));
         Ok(found)
     }
@@ -93,9 +94,12 @@ impl Cluster {
                 self.namespace
             ))
         };
-        let found = self.ask("read the LeaderElection", self.api::<LeaderElection>().get_opt(name)).await;
+        let found = self.ask("read the LeaderElection", self.api::<Lenient<LeaderElection>>().get_opt(name)).await;
         match found? {
-            Some(election) => Ok(election),
+            Some(election) => {
+                let unreadable = || Failure::failed(format!("the spec of LeaderElection {name} cannot be read"));
+                election.into_readable().ok_or_else(unreadable)
+            }
             // Without its definition none can be found either, which a list tells apart.
             None => self.definition_is_there().await.and_then(|()| Err(missing())),
         }
@@ -103,7 +107,7 @@ impl Cluster {
 
     async fn definition_is_there(&self) -> Result<(), Failure> {
         let one = ListParams::default().limit(1);
-        match timeout(PATIENCE, self.api::<LeaderElection>().list(&one)).await {
+        match timeout(PATIENCE, self.api::<Lenient<LeaderElection>>().list(&one)).await {
             Ok(Err(error)) if is_without_definition(&error) => Err(self.failure("list LeaderElections", &error)),
             Ok(Ok(_) | Err(_)) | Err(_) => Ok(()),
         }

@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 
 use crate::cli::{Cli, Reach};
 use crate::cluster::Cluster;
+use crate::lenient::Lenient;
 use crate::failure::Failure;
 use crate::print::print;
 
@@ -44,7 +45,7 @@ async fn ways(word: &str, before: &[&str]) -> Vec<String> {
     let command = matches.subcommand();
     let named = command.and_then(|(_, matches)| matches.try_get_one::<String>("name").ok().flatten());
     match (before.last().copied(), command) {
-        (Some("-n" | "--namespace"), _) => names(&matches, Cluster::api_of_all::<Namespace>).await,
+        (Some("-n" | "--namespace"), _) => names(&matches, Cluster::api_of_all::<Lenient<Namespace>>).await,
         (Some("--context"), _) => contexts(&matches),
         (Some("--kubeconfig" | "--timeout"), _) => Vec::new(),
         (Some("-o" | "--output"), Some((name, _))) => formats(name),
@@ -55,7 +56,7 @@ async fn ways(word: &str, before: &[&str]) -> Vec<String> {
         (_, command) if word.starts_with('-') => flags(command.map(|(name, _)| name)),
         (_, None) => commands(),
         (_, Some(_)) if named.is_some() => Vec::new(),
-        (_, Some((name, _))) if takes_a_name(name) => names(&matches, Cluster::api::<LeaderElection>).await,
+        (_, Some((name, _))) if takes_a_name(name) => names(&matches, Cluster::api::<Lenient<LeaderElection>>).await,
         (_, Some(_)) => Vec::new(),
     }
 }

@@ -12,6 +12,7 @@ use crate::age::{age, time};
 use crate::cli::{ListOutput, Output};
 use crate::cluster::Cluster;
 use crate::failure::Failure;
+use crate::lenient::{Lenient, readable};
 use crate::paint::Paint;
 use crate::print::{document, note, print};
 use crate::table::{Cell, Table};
@@ -21,8 +22,8 @@ use crate::table::{Cell, Table};
 /// # Errors
 /// When they cannot be read.
 pub(crate) async fn list(cluster: &Cluster, all_namespaces: bool, output: Option<ListOutput>) -> Result<(), Failure> {
-    let api: Api<LeaderElection> = if all_namespaces { cluster.api_of_all() } else { cluster.api() };
-    let mut elections = cluster.ask("list LeaderElections", api.list(&ListParams::default())).await?.items;
+    let api: Api<Lenient<LeaderElection>> = if all_namespaces { cluster.api_of_all() } else { cluster.api() };
+    let mut elections = readable(cluster.ask("list LeaderElections", api.list(&ListParams::default())).await?);
     elections.iter_mut().for_each(|election| election.metadata.managed_fields = None);
     let wide = match output {
         None => false,

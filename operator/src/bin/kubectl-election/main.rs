@@ -6,6 +6,7 @@ mod cluster;
 mod complete;
 mod doctor;
 mod failure;
+mod lenient;
 mod list;
 mod paint;
 mod print;

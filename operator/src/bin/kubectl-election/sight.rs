@@ -16,6 +16,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::cluster::Cluster;
 use crate::failure::chain;
+use crate::lenient::Lenient;
 
 /// How long one watch request lasts: a peer that died silently is noticed a little later.
 const TIMEOUT_SECONDS: u32 = 60;
@@ -244,7 +245,7 @@ where
 {
     let only = watcher::Config::default().fields(&format!("metadata.name={name}")).timeout(TIMEOUT_SECONDS);
     let mut listed = false;
-    let seen = watcher(cluster.api::<K>(), only).default_backoff().filter_map(move |event| {
+    let seen = watcher(cluster.api::<Lenient<K>>(), only).default_backoff().filter_map(move |event| {
         let seen = match event {
             Ok(Event::Init) => {
                 listed = false;
@@ -252,10 +253,10 @@ where
             }
             Ok(Event::InitApply(object)) => {
                 listed = true;
-                Some(Ok(Some(object)))
+                object.into_readable().map(|object| Ok(Some(object)))
             }
             Ok(Event::InitDone) => (!listed).then_some(Ok(None)),
-            Ok(Event::Apply(object)) => Some(Ok(Some(object))),
+            Ok(Event::Apply(object)) => object.into_readable().map(|object| Ok(Some(object))),
             Ok(Event::Delete(_)) => Some(Ok(None)),
             Err(error) => Some(Err(error)),
         };

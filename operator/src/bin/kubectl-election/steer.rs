@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
 use crate::failure::Failure;
+use crate::lenient::{Lenient, readable};
 use crate::print::print;
 use crate::sight::{Leads, Sight, Sights, Until};
 
@@ -70,7 +71,7 @@ pub(crate) async fn transfer(
 /// What the operator has answered to requests for another leader.
 async fn answers(cluster: &Cluster, uid: &str) -> Result<Vec<Event>, Failure> {
     let about = ListParams::default().fields(&format!("regarding.uid={uid}"));
-    let mut events = cluster.ask("list events", cluster.api::<Event>().list(&about)).await?.items;
+    let mut events = readable(cluster.ask("list events", cluster.api::<Lenient<Event>>().list(&about)).await?);
     events.retain(|event| matches!(event.reason.as_deref(), Some(COMPLETED | REFUSED)));
     Ok(events)
 }
@@ -137,8 +138,9 @@ pub(crate) async fn resume(cluster: &Cluster, name: &str, timeout: Duration) -> 
 
 async fn patch(cluster: &Cluster, name: &str, change: &Value) -> Result<LeaderElection, Failure> {
     let parameters = PatchParams { field_manager: Some("kubectl-election".to_owned()), ..PatchParams::default() };
-    let api = cluster.api::<LeaderElection>();
-    cluster.ask("change the LeaderElection", api.patch(name, &parameters, &Patch::Merge(change))).await
+    let api = cluster.api::<Lenient<LeaderElection>>();
+    let patched = cluster.ask("change the LeaderElection", api.patch(name, &parameters, &Patch::Merge(change))).await?;
+    patched.into_readable().ok_or_else(|| Failure::failed(format!("LeaderElection {name} cannot be read")))
 }
 
 fn gone(name: &str) -> Failure {

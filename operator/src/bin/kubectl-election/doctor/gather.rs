@@ -19,6 +19,7 @@ use serde_json::json;
 
 use super::facts::{Clock, Facts, Look, Policy, Review};
 use crate::cluster::{Cluster, Unseen, is_without_definition};
+use crate::lenient::{Lenient, readable};
 
 /// Of all that the chart makes.
 const CHART_LABEL: &str = "app.kubernetes.io/name=leader-elector";
@@ -30,9 +31,9 @@ pub(super) async fn gather(cluster: &Cluster, election: LeaderElection) -> Facts
     let name = election.name_any();
     let rbac = rbac_name(&name);
     let selector = election.spec.selector(&name);
-    let (role, role_binding) = (cluster.api::<Role>(), cluster.api::<RoleBinding>());
-    let leases = cluster.api::<StoredLease>();
-    let definitions = cluster.api_of_all::<CustomResourceDefinition>();
+    let (role, role_binding) = (cluster.api::<Lenient<Role>>(), cluster.api::<Lenient<RoleBinding>>());
+    let leases = cluster.api::<Lenient<StoredLease>>();
+    let definitions = cluster.api_of_all::<Lenient<CustomResourceDefinition>>();
     let here = |what: &str| format!("{what} in namespace {}", cluster.namespace);
     let rights = ["get leases", "list pods", "get roles", "get rolebindings"].map(here);
     let [get_leases, list_pods, get_roles, get_role_bindings] = &rights;
@@ -49,6 +50,8 @@ pub(super) async fn gather(cluster: &Cluster, election: LeaderElection) -> Facts
         cluster.look(get_leases, leases.get_opt(&name)),
     );
     let (definition, operators, injection, strict_identity, role, role_binding, accounts, reviews, pods, lease) = looks;
+    let (definition, role, role_binding, lease) =
+        (definition.map(one), role.map(one), role_binding.map(one), lease.map(one));
     // After the Lease: what it says was written before.
     let clock = clock(cluster, &name).await;
     Facts {
@@ -67,18 +70,23 @@ pub(super) async fn gather(cluster: &Cluster, election: LeaderElection) -> Facts
     }
 }
 
+/// What there is and can be read.
+fn one<K: kube::Resource<DynamicType = ()>>(object: Option<Lenient<K>>) -> Option<K> {
+    object.and_then(Lenient::into_readable)
+}
+
 /// By the name that the chart gives them in a release called leader-elector.
 async fn operators(cluster: &Cluster) -> Look<Vec<StoredLease>> {
     let named = ListParams::default().fields(&format!("metadata.name={}", elector_operator::NAME));
-    let leases: Api<StoredLease> = cluster.api_of_all();
-    cluster.look("list leases in all namespaces", leases.list(&named)).await.map(|leases| leases.items)
+    let leases: Api<Lenient<StoredLease>> = cluster.api_of_all();
+    cluster.look("list leases in all namespaces", leases.list(&named)).await.map(readable)
 }
 
 async fn accounts(cluster: &Cluster, election: &LeaderElection) -> Vec<(String, Look<Option<ServiceAccount>>)> {
     let right = format!("get serviceaccounts in namespace {}", cluster.namespace);
-    let api = cluster.api::<ServiceAccount>();
+    let api = cluster.api::<Lenient<ServiceAccount>>();
     let looks = election.spec.candidates.service_account_names.iter().map(async |account| {
-        let look = cluster.look(&right, api.get_opt(account)).await;
+        let look = cluster.look(&right, api.get_opt(account)).await.map(one);
         (account.clone(), look)
     });
     join_all(looks).await

@@ -13,6 +13,7 @@ use serde::Serialize;
 use crate::cli::Output;
 use crate::cluster::Cluster;
 use crate::failure::Failure;
+use crate::lenient::Lenient;
 use crate::paint::Paint;
 use crate::print::{document, print};
 use crate::sight::{Leads, LeaseSight, Sight};
@@ -24,8 +25,8 @@ use crate::sight::{Leads, LeaseSight, Sight};
 pub(crate) async fn status(cluster: &Cluster, name: &str, output: Option<Output>) -> Result<(), Failure> {
     let election = cluster.election(name).await?;
     let said = |failure: Failure| failure.said.trim_start_matches("error: ").to_owned();
-    let lease = match cluster.ask("read the Lease", cluster.api::<StoredLease>().get_opt(name)).await {
-        Ok(lease) => LeaseSight::of(lease),
+    let lease = match cluster.ask("read the Lease", cluster.api::<Lenient<StoredLease>>().get_opt(name)).await {
+        Ok(lease) => LeaseSight::of(lease.and_then(Lenient::into_readable)),
         Err(failure) => LeaseSight::Unreadable(said(failure)),
     };
     // Of the same moment as the Lease.

@@ -1,0 +1,187 @@
+//! Objects that others may have written, whole: what cannot be read in one is left out of it, and it alone.
+
+use std::borrow::Cow;
+
+use elector_crds::untrusted::read_metadata;
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
+use kube::Resource;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use crate::print::note;
+
+/// An object of an answer. Reading it does not fail; `Err` has the metadata of one of which the rest cannot be read.
+#[derive(Debug, Clone)]
+pub(crate) struct Lenient<K>(Result<K, Box<ObjectMeta>>);
+
+impl<K: Resource<DynamicType = ()>> Lenient<K> {
+    /// `None` if it cannot be read, which is noted.
+    pub(crate) fn into_readable(self) -> Option<K> {
+        match self.0 {
+            Ok(object) => Some(object),
+            Err(metadata) => {
+                note(&format!("{} {} cannot be read", K::kind(&()), metadata.name.unwrap_or_default()));
+                None
+            }
+        }
+    }
+}
+
+impl<'de, K: Resource + DeserializeOwned> Deserialize<'de> for Lenient<K> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let json = Box::<RawValue>::deserialize(deserializer)?;
+        Ok(Lenient(read(json.get())))
+    }
+}
+
+impl<K: Resource> Resource for Lenient<K> {
+    type DynamicType = K::DynamicType;
+    type Scope = K::Scope;
+
+    fn kind(dynamic: &Self::DynamicType) -> Cow<'_, str> {
+        K::kind(dynamic)
+    }
+
+    fn group(dynamic: &Self::DynamicType) -> Cow<'_, str> {
+        K::group(dynamic)
+    }
+
+    fn version(dynamic: &Self::DynamicType) -> Cow<'_, str> {
+        K::version(dynamic)
+    }
+
+    fn plural(dynamic: &Self::DynamicType) -> Cow<'_, str> {
+        K::plural(dynamic)
+    }
+
+    fn meta(&self) -> &ObjectMeta {
+        self.0.as_ref().map_or_else(|metadata| &**metadata, K::meta)
+    }
+
+    fn meta_mut(&mut self) -> &mut ObjectMeta {
+        self.0.as_mut().map_or_else(|metadata| &mut **metadata, K::meta_mut)
+    }
+}
+
+/// Those of a list that can be read.
+pub(crate) fn readable<K: Resource<DynamicType = ()>>(list: impl IntoIterator<Item = Lenient<K>>) -> Vec<K> {
+    list.into_iter().filter_map(Lenient::into_readable).collect()
+}
+
+fn read<K: Resource + DeserializeOwned>(json: &str) -> Result<K, Box<ObjectMeta>> {
+    let mut object = values(json);
+    let metadata = parts(json).get("metadata").map(|metadata| metadata.get()).unwrap_or_default();
+    let fields = managed_fields(metadata);
+    object.insert("metadata".to_owned(), serde_json::to_value(read_metadata(metadata)).unwrap_or_default());
+    let whole = serde_json::from_value::<K>(Value::Object(object.clone()));
+    let read = whole.or_else(|_| {
+        object.remove("status");
+        serde_json::from_value::<K>(Value::Object(object))
+    });
+    let mut read = read.map_err(|_| Box::new(read_metadata(metadata)))?;
+    read.meta_mut().managed_fields = (!fields.is_empty()).then_some(fields);
+    Ok(read)
+}
+
+/// The top level of an object, as far as it can be read, with times that are within the range of a [`Timestamp`].
+fn values(json: &str) -> Map<String, Value> {
+    let values = parts(json).into_iter().filter(|(name, _)| *name != "metadata");
+    let values = values.filter_map(|(name, json)| {
+        let mut value = serde_json::from_str(json.get()).ok()?;
+        clamp_times(&mut value);
+        Some((name.to_owned(), value))
+    });
+    values.collect()
+}
+
+fn parts(json: &str) -> std::collections::BTreeMap<&str, &RawValue> {
+    serde_json::from_str(json).unwrap_or_default()
+}
+
+/// Of the entries those that can be read: one may be nested more deeply than a parser goes.
+fn managed_fields(metadata: &str) -> Vec<ManagedFieldsEntry> {
+    let entries = parts(metadata).get("managedFields").map(|entries| entries.get()).unwrap_or_default();
+    let entries: Vec<&RawValue> = serde_json::from_str(entries).unwrap_or_default();
+    let entries = entries.into_iter().filter_map(|entry| {
+        let mut entry: Value = serde_json::from_str(entry.get()).ok()?;
+        clamp_times(&mut entry);
+        serde_json::from_value(entry).ok()
+    });
+    entries.collect()
+}
+
+/// The API server stores years that a [`Timestamp`] cannot hold.
+fn clamp_times(value: &mut Value) {
+    match value {
+        Value::Object(fields) => fields.values_mut().for_each(clamp_times),
+        Value::Array(items) => items.iter_mut().for_each(clamp_times),
+        Value::String(text) if is_far(text) => {
+            let nearest = if text.starts_with('9') { Timestamp::MAX } else { Timestamp::MIN };
+            *text = nearest.to_string();
+        }
+        Value::String(_) | Value::Number(_) | Value::Bool(_) | Value::Null => {}
+    }
+}
+
+/// Whether `text` has the form of a time, and its year is the first or last that a time can have.
+fn is_far(text: &str) -> bool {
+    let has_form = text.len() >= 20 && text.as_bytes()[4] == b'-' && text.as_bytes()[10] == b'T' && text.ends_with('Z');
+    has_form && (text.starts_with("9999-") || text.starts_with("000")) && text.parse::<Timestamp>().is_err()
+}
+
+#[cfg(test)]
+mod tests {
+    use elector_crds::LeaderElection;
+    use k8s_openapi::api::core::v1::Pod;
+    use kube::ResourceExt as _;
+    use serde_json::json;
+
+    use super::*;
+
+    fn lenient<K: Resource + DeserializeOwned>(object: &Value) -> Lenient<K> {
+        serde_json::from_str(&object.to_string()).unwrap()
+    }
+
+    #[test]
+    fn a_time_beyond_the_range_is_the_last_that_there_is() {
+        let far = "9999-12-31T23:59:59Z";
+        let pod: Lenient<Pod> = lenient(&json!({
+            "metadata": {"name": "billing-0", "managedFields": [{"manager": "m", "time": far}, {"manager": 7}]},
+            "status": {"phase": "Running", "startTime": far, "conditions": [
+                {"type": "Ready", "status": "True", "lastTransitionTime": "0000-01-01T00:00:00Z"},
+            ]},
+        }));
+        let pod = pod.into_readable().unwrap();
+        assert_eq!(pod.managed_fields().len(), 1);
+        let status = pod.status.unwrap();
+        assert_eq!(status.start_time.unwrap().0, "9999-12-30T22:00:00Z".parse().unwrap());
+        assert_eq!(status.conditions.unwrap()[0].status, "True");
+    }
+
+    #[test]
+    fn fields_that_are_nested_too_deeply_are_left_out() {
+        let mut fields = json!({});
+        for _ in 0..120 {
+            fields = json!({"f:a": fields});
+        }
+        let text = format!(
+            r#"{{"metadata": {{"name": "billing", "managedFields": [{{"fieldsV1": {fields}}}, {{"manager": "m"}}]}}, "spec": {{}}}}"#
+        );
+        let election: Lenient<LeaderElection> = serde_json::from_str(&text).unwrap();
+        let election = election.into_readable().unwrap();
+        assert_eq!((election.name_any().as_str(), election.managed_fields().len()), ("billing", 1));
+    }
+
+    #[test]
+    fn a_status_that_cannot_be_read_is_left_out_and_without_a_spec_nothing_is_left() {
+        let election: Lenient<LeaderElection> =
+            lenient(&json!({"metadata": {"name": "billing"}, "spec": {}, "status": {"history": "none"}}));
+        assert_eq!(election.into_readable().unwrap().status, None);
+        let election: Lenient<LeaderElection> = lenient(&json!({"metadata": {"name": "billing"}, "spec": {"paused": 7}}));
+        assert_eq!(election.name_any(), "billing");
+        assert_eq!(election.into_readable(), None);
+    }
+}
