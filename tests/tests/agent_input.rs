@@ -255,6 +255,19 @@ async fn two_agents_on_one_status_path() {
     assert_eq!(first.exited().unwrap(), None);
 }
 
+/// The volume may be one that apps wrote to before.
+#[tokio::test]
+async fn a_program_is_installed_through_no_link() {
+    let setup = Setup::new().await.unwrap();
+    fs::write(setup.path("elsewhere"), "untouched").unwrap();
+    symlink(setup.path("elsewhere"), setup.path("elector-agent.tmp")).unwrap();
+    let status = setup.command(&[], &["install".to_owned(), setup.path("")]).status().await.unwrap();
+    assert!(status.success());
+    assert_eq!(fs::read_to_string(setup.path("elsewhere")).unwrap(), "untouched");
+    let installed = std::process::Command::new(setup.path("elector-agent")).arg("--version").output().unwrap();
+    assert!(installed.status.success());
+}
+
 #[tokio::test]
 async fn the_exit_code_is_the_same_if_nobody_can_read_why() {
     let setup = Setup::new().await.unwrap();

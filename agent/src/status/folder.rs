@@ -8,13 +8,19 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use nix::fcntl::{OFlag, RenameFlags, renameat2};
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg, OFlag, RenameFlags, renameat2};
 
 use crate::nonce;
 
 /// How often a file is made that somebody else takes away again, or takes for himself, in the moment in which it is made.
 pub(super) const ATTEMPTS: u32 = 100;
+
+/// For a turn, which takes less than a millisecond on a machine that has nothing else to do.
+const LONGEST_WAIT: Duration = Duration::from_millis(100);
 
 /// A folder that stays the same one when somebody renames it, or puts another one or a link at its path.
 #[derive(Debug, Clone)]
@@ -93,6 +99,21 @@ impl Folder {
         match removed {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             result => result,
+        }
+    }
+
+    /// Keeps others from having their turn until it is dropped. `flock` takes no more than the right to look into the folder, so
+    /// anybody could keep a turn for ever: after some time it goes on without.
+    pub(super) fn wait_for_turn(&self) -> Option<Flock<File>> {
+        let begun = Instant::now();
+        let mut folder = File::open(self.at(OsStr::new("."))).ok()?;
+        loop {
+            match Flock::lock(folder, FlockArg::LockExclusiveNonblock) {
+                Ok(turn) => return Some(turn),
+                Err((refused, Errno::EAGAIN)) if begun.elapsed() < LONGEST_WAIT => folder = refused,
+                Err(_) => return None,
+            }
+            thread::sleep(Duration::from_millis(1));
         }
     }
 

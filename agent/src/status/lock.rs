@@ -9,7 +9,8 @@
 //! taken, and a lease (`F_SETLEASE`), which would keep the file from being opened. So a process never takes a lock on a file
 //! that others may have opened. It makes a file that nobody knows yet, locks it, and lets it change places with the one that
 //! is there. Then it looks at that one: whoever holds a lock there had it before his file came to this path, and has it for
-//! as long as he lives. His file is put back.
+//! as long as he lives. His file is put back. That tells two who start at once apart; so that there are never more, they
+//! take turns, as far as nobody keeps them from it ([`Folder::wait_for_turn`]).
 //!
 //! What is written in it is a [`Pulse`]: a process that holds its locks may hang all the same.
 
@@ -53,25 +54,25 @@ impl Lock {
     /// Signs for the process of the nonce `start`. Beside the lock, what became of whoever had it before.
     pub(super) fn take(folder: &Folder, name: &OsStr, start: &str) -> Result<(Lock, Former), Error> {
         let failed = |doing| move |source| Error::Io { doing, path: folder.named(name), source, advice: ELSEWHERE };
+        // Of those who start at once, one after the other.
+        let _turn = folder.wait_for_turn();
         let former = former(&folder.at(name)).map_err(failed("look at"))?;
         if former == Former::Lives {
             return Err(Error::Locked { path: folder.named(name) });
         }
         let (lock, temporary) = Lock::make(folder, name, start).map_err(failed("create"))?;
-        let replaced = folder.exchange(&temporary, name).and_then(|()| self::former(&folder.at(&temporary)));
-        let lock = match replaced {
-            Ok(Former::Dead | Former::Unknown) => Ok((lock, former)),
-            Ok(Former::Lives) => {
-                // Before, so that whoever else puts a file back takes neither of them for the other.
-                drop(lock);
-                put_back(folder, &temporary, name).map_err(failed("put back"))?;
-                Err(Error::Locked { path: folder.named(name) })
-            }
-            Err(error) => Err(failed("replace")(error)),
-        };
         // What cannot be removed lies there by a name that nobody asks for.
-        let _ = folder.remove(&temporary);
-        lock
+        let remove = || _ = folder.remove(&temporary);
+        folder.exchange(&temporary, name).inspect_err(|_| remove()).map_err(failed("replace"))?;
+        let replaced = self::former(&folder.at(&temporary));
+        if !matches!(replaced, Ok(Former::Dead | Former::Unknown)) {
+            folder.exchange(&temporary, name).map_err(failed("put back"))?;
+        }
+        remove();
+        match replaced.map_err(failed("look at"))? {
+            Former::Lives => Err(Error::Locked { path: folder.named(name) }),
+            Former::Dead | Former::Unknown => Ok((lock, former)),
+        }
     }
 
     /// A lock file at a path of its own.
@@ -114,17 +115,6 @@ impl Lock {
     pub(super) fn write(&self, pulse: &Pulse) -> io::Result<()> {
         self.file.write_all_at(pulse.to_line().as_bytes(), 0)
     }
-}
-
-/// Lets the file of somebody who lives change places again with what is there, until it is no longer at `temporary`.
-fn put_back(folder: &Folder, temporary: &OsStr, name: &OsStr) -> io::Result<()> {
-    for _ in 0..ATTEMPTS {
-        folder.exchange(temporary, name)?;
-        if former(&folder.at(temporary))? != Former::Lives {
-            return Ok(());
-        }
-    }
-    Err(io::ErrorKind::ResourceBusy.into())
 }
 
 /// What the lock file at `path` says of its owner.

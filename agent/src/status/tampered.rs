@@ -262,33 +262,44 @@ fn whoever_may_write_can_lock_others_out_and_keeps_no_file_beyond_its_time() {
 
 #[test]
 fn of_those_who_start_at_once_one_has_the_path() {
-    const AGENTS: usize = 8;
     for round in 0..100 {
         let folder = tempfile::tempdir().unwrap();
         if round % 2 == 0 {
             drop(leading(folder.path(), MINUTE));
         }
-        let barrier = Barrier::new(AGENTS);
-        let claims: Vec<_> = thread::scope(|scope| {
-            let agents: Vec<_> = (0..AGENTS)
-                .map(|_| {
-                    scope.spawn(|| {
-                        barrier.wait();
-                        claim(folder.path())
-                    })
-                })
-                .collect();
-            agents.into_iter().map(|agent| agent.join().unwrap()).collect()
-        });
-        let taken: Vec<_> = claims.iter().filter(|claim| claim.is_ok()).collect();
-        assert_eq!(taken.len(), 1, "{claims:?}");
-        for refused in claims.iter().filter_map(|claim| claim.as_ref().err()) {
-            assert!(matches!(refused, Error::Locked { .. }), "{refused}");
-        }
-        // It still stands at the path.
-        assert!(matches!(claim(folder.path()), Err(Error::Locked { .. })));
-        assert_eq!(names(folder.path()), ["leader_status.lock"]);
+        start_at_once(folder.path(), 8);
     }
+}
+
+/// Whoever can look into the folder can keep them from taking turns.
+#[test]
+fn of_two_who_start_at_once_one_has_the_path_whatever_others_lock() {
+    for round in 0..6 {
+        let folder = tempfile::tempdir().unwrap();
+        if round % 2 == 0 {
+            drop(leading(folder.path(), MINUTE));
+        }
+        let _turn = Flock::lock(File::open(folder.path()).unwrap(), FlockArg::LockExclusiveNonblock).unwrap();
+        start_at_once(folder.path(), 2);
+    }
+}
+
+fn start_at_once(folder: &Path, agents: usize) {
+    let barrier = Barrier::new(agents);
+    let start = || {
+        barrier.wait();
+        claim(folder)
+    };
+    let claims: Vec<_> = thread::scope(|scope| {
+        let agents: Vec<_> = (0..agents).map(|_| scope.spawn(start)).collect();
+        agents.into_iter().map(|agent| agent.join().unwrap()).collect()
+    });
+    let refusals: Vec<&Error> = claims.iter().filter_map(|claim| claim.as_ref().err()).collect();
+    assert_eq!(refusals.len(), agents - 1, "{claims:?}");
+    assert!(refusals.iter().all(|refusal| matches!(refusal, Error::Locked { .. })), "{refusals:?}");
+    // It still stands at the path.
+    assert!(matches!(claim(folder), Err(Error::Locked { .. })));
+    assert_eq!(names(folder), ["leader_status.lock"]);
 }
 
 #[test]
