@@ -165,6 +165,28 @@ impl Scene {
         Ok(tried)
     }
 
+    /// Reads what is somebody else's; `false` if `right` is none to read.
+    pub(super) async fn reads(&self, right: &Right) -> Result<bool> {
+        let (plural, group) = right.resource.split_once('.').unwrap_or((&right.resource, ""));
+        let (path, name) = match group {
+            "" => ("/api/v1", "theirs"),
+            "leader-elector.io" => (ELECTIONS, "billing"),
+            "coordination.k8s.io" => (COORDINATION, "foreign"),
+            "rbac.authorization.k8s.io" => (RBAC, "leader-elector-theirs"),
+            "discovery.k8s.io" => (DISCOVERY, "theirs-1"),
+            _ => return Ok(false),
+        };
+        let path = match &*right.verb {
+            "get" => self.at(path, plural, name),
+            "list" => self.at(path, plural, ""),
+            "watch" => format!("{}?watch=true&timeoutSeconds=1", self.at(path, plural, "")),
+            _ => return Ok(false),
+        };
+        let read = self.operator.request_text(Request::get(path).body(vec![])?).await?;
+        ensure!(read.contains(&format!(r#""name":"{name}""#)), "{right:?}: {read}");
+        Ok(true)
+    }
+
     async fn make(&self, attempt: &Attempt, deadline: Instant) -> Result<()> {
         let Attempt { verb, path, body, fate, .. } = attempt;
         let (method, kind) = match *verb {
