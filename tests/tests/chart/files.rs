@@ -147,6 +147,14 @@ async fn the_operator_is_told_whether_to_speak_of_elections() {
 }
 
 #[tokio::test]
+async fn the_operator_is_told_how_much_of_a_namespace_to_keep() {
+    let objects = rendered(&["operator.namespaceMebibytes=7"]).await.unwrap();
+    let told = &find(&objects, "Deployment")[0]["spec"]["template"]["spec"]["containers"][0]["env"];
+    let told = told.as_array().unwrap().iter().find(|variable| variable["name"] == "NAMESPACE_MEBIBYTES");
+    assert_eq!(told.unwrap()["value"], "7");
+}
+
+#[tokio::test]
 async fn policies_refuse_what_they_cannot_judge_and_hold_where_the_release_looks() {
     let policies = ["MutatingAdmissionPolicy", "ValidatingAdmissionPolicy"];
     let bindings = policies.map(|kind| format!("{kind}Binding"));
