@@ -9,7 +9,7 @@ use elector_crds::{AGENT_ANNOTATION, StoredLease, TIMINGS_ANNOTATION};
 use elector_election::Timings;
 use elector_tests::candidate::{AgentOptions, Candidate};
 use elector_tests::controlplane::{ControlPlane, Entry, Namespace};
-use elector_tests::hostile::Target;
+use elector_tests::odd_objects::Target;
 use elector_tests::leases::short_timings;
 use elector_tests::scratch::Scratch;
 use elector_tests::witness::Witness;

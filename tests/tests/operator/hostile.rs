@@ -8,7 +8,7 @@ use elector_crds::untrusted::{StoredElection, Untrusted};
 use elector_crds::{LeaderElection, StoredLease};
 use elector_tests::candidate::{AgentOptions, Candidate};
 use elector_tests::controlplane::{ControlPlane, Namespace, Options};
-use elector_tests::hostile::{FAR, Tally, Target};
+use elector_tests::odd_objects::{FAR, Tally, Target};
 use elector_tests::operators::{Election, Operators, short_timings};
 use k8s_openapi::api::core::v1::{Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
