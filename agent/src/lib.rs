@@ -16,9 +16,14 @@ mod lease_api;
 pub mod logging;
 mod pace;
 pub mod publication;
+#[cfg(feature = "server")]
+pub mod server;
 mod stage;
 pub mod status;
 mod trouble;
+pub mod url;
+#[cfg(feature = "logging")]
+pub mod usage;
 mod watch;
 
 pub use identity::nonce;

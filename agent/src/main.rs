@@ -17,6 +17,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 use std::{env, thread};
 
+use elector_agent::usage;
 use elector_crds::display_text::{MAX_LINE, shown};
 use tracing_appender::non_blocking::WorkerGuard;
 
@@ -71,7 +72,7 @@ fn assist(cli: &Cli) -> Result<u8, Failure> {
 fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, Failure> {
     Cli::read(arguments).map_err(|asked| {
         if asked.use_stderr() {
-            return Failure { code: CONFIGURATION, said: first_paragraph(&asked.to_string()) };
+            return Failure { code: CONFIGURATION, said: usage::refusal(&asked) };
         }
         print!("{asked}");
         Failure { code: 0, said: String::new() }
@@ -91,12 +92,6 @@ fn fail(code: u8, said: String) -> ExitCode {
         let _ = is_written.recv_timeout(LAST_WORD);
     }
     ExitCode::from(code)
-}
-
-/// What is wrong and what would do; the rest of what clap says is its usage.
-fn first_paragraph(said: &str) -> String {
-    let lines: Vec<&str> = said.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
-    format!("{}; see --help", lines.join(" "))
 }
 
 /// Ends the process with this code and, unless it is empty, this line.

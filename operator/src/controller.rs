@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use crate::apply::{Applier, Error as ApplyError, Outcome, Stage};
+use crate::heartbeat::{self, Heartbeat};
 use crate::key::Key;
 use crate::metrics::{Counts, Subject, View};
 use crate::observe::{Index, Now, Trouble, Troubles};
@@ -59,7 +60,8 @@ pub enum Error {
     ElectionEnded,
 }
 
-/// Watches and, while `leading` is true, reconciles, until `stop` completes. `ready` is told once everything has been seen.
+/// Watches and, while `leading` is true, reconciles, until `stop` completes. `ready` is told once everything has been seen,
+/// `heartbeat` at each turn of the loop.
 ///
 /// # Errors
 /// Only what no waiting can mend.
@@ -69,6 +71,7 @@ pub async fn run(
     mut leading: watch::Receiver<bool>,
     ready: watch::Sender<bool>,
     mut subject: Subject,
+    heartbeat: Heartbeat,
     stop: impl Future<Output = ()>,
 ) -> Result<(), Error> {
     let mut watches = watches::all(&client, settings.namespace.as_deref(), settings.features);
@@ -76,6 +79,7 @@ pub async fn run(
     let mut running: FuturesUnordered<BoxFuture<'static, Done>> = FuturesUnordered::new();
     let mut stop = pin!(stop);
     loop {
+        heartbeat.beat();
         let mut rest = Rest::Over;
         while running.len() < controller.settings.concurrency + RESERVED {
             match controller.next_job() {
@@ -116,6 +120,7 @@ pub async fn run(
             Some(question) = subject.questions.recv() => question(controller.view()),
             () = sleep_until(wake) => {}
             () = tokio::task::yield_now(), if rest == Rest::Later => {}
+            () = tokio::time::sleep(heartbeat::TURN) => {}
         }
     }
 }

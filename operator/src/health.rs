@@ -1,7 +1,5 @@
 //! `/healthz`, `/readyz` and `/metrics`.
 
-use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -10,22 +8,25 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::heartbeat::Heartbeat;
 use crate::metrics::{self, Metrics};
 
-/// Answers for ever. Everything runs in one thread, so that an answer at all shows that the controller is not stuck.
-///
-/// # Errors
-/// If the address cannot be listened on.
-pub async fn serve(address: SocketAddr, ready: Vec<watch::Receiver<bool>>, metrics: Metrics) -> io::Result<()> {
-    let listener = TcpListener::bind(address).await?;
-    tracing::info!(address = %listener.local_addr()?, "serving /metrics, /healthz and /readyz");
-    let probes =
-        Router::new().route("/healthz", get(|| async { "ok" })).route("/readyz", get(readyz)).with_state(ready);
-    let router = probes.merge(Router::new().route("/metrics", get(show)).with_state(Arc::new(metrics)));
-    axum::serve(listener, router).await
+/// What can be asked of this replica. `loops`: all that must turn, by name; `ready`: whether each controller has seen everything.
+pub fn router(loops: Vec<(&'static str, Heartbeat)>, ready: Vec<watch::Receiver<bool>>, metrics: Metrics) -> Router {
+    Router::new()
+        .merge(Router::new().route("/healthz", get(healthz)).with_state(Arc::new(loops)))
+        .merge(Router::new().route("/readyz", get(readyz)).with_state(ready))
+        .merge(Router::new().route("/metrics", get(show)).with_state(Arc::new(metrics)))
+}
+
+/// Fails only where a restart would help: a loop has not turned for long.
+async fn healthz(State(loops): State<Arc<Vec<(&'static str, Heartbeat)>>>) -> (StatusCode, String) {
+    match loops.iter().find(|(_, heartbeat)| heartbeat.is_late()) {
+        Some((name, _)) => (StatusCode::SERVICE_UNAVAILABLE, format!("the {name} hangs")),
+        None => (StatusCode::OK, "ok".to_owned()),
+    }
 }
 
 /// Ready is a replica that has seen everything once, whether it writes or stands by.
@@ -39,4 +40,33 @@ async fn readyz(State(ready): State<Vec<watch::Receiver<bool>>>) -> (StatusCode,
 
 async fn show(State(metrics): State<Arc<Metrics>>) -> Response {
     ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], Body::from_stream(metrics.read())).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::advance;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_loop_that_does_not_turn_is_named_after_half_a_minute() {
+        let (election, controller) = (Heartbeat::new(), Heartbeat::new());
+        let loops = Arc::new(vec![("election", election.clone()), ("controller", controller.clone())]);
+        let ok = (StatusCode::OK, "ok".to_owned());
+        let asked = async || healthz(State(Arc::clone(&loops))).await;
+        for _ in 0..2 {
+            advance(Duration::from_secs(30)).await;
+            assert_eq!(asked().await, ok);
+            election.beat();
+            controller.beat();
+        }
+        advance(Duration::from_secs(20)).await;
+        election.beat();
+        advance(Duration::from_secs(11)).await;
+        assert_eq!(asked().await, (StatusCode::SERVICE_UNAVAILABLE, "the controller hangs".to_owned()));
+        controller.beat();
+        assert_eq!(asked().await, ok);
+    }
 }

@@ -14,6 +14,7 @@ pub mod apply;
 pub mod controller;
 pub mod events;
 pub mod health;
+pub mod heartbeat;
 pub mod key;
 pub mod leadership;
 pub mod metrics;

@@ -1,22 +1,27 @@
 //! The operator: see the README.
 
+use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
+use std::thread;
 
 use clap::Parser as _;
 use elector_agent::company::Company;
 use elector_agent::driver::{self, Campaign};
 use elector_agent::identity::{self, Sources};
-use elector_agent::{connect, nonce};
+use elector_agent::{connect, nonce, server, usage};
 use elector_crds::display_text::{MAX_LINE, shown};
+use elector_operator::heartbeat::Heartbeat;
 use elector_operator::key::Key;
 use elector_operator::leadership::Leadership;
 use elector_operator::metrics::{Counts, Metrics, Observer};
 use elector_operator::settings::{Cli, OwnElection, Settings};
 use elector_operator::{controller, health, watches};
-use futures::future::try_join_all;
-use kube::Client;
+use futures::FutureExt as _;
+use futures::future::{BoxFuture, try_join_all};
+use kube::{Client, Config};
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 /// Something inside went wrong; a restart may help.
 const INTERNAL: u8 = 1;
@@ -24,11 +29,18 @@ const INTERNAL: u8 = 1;
 const CONFIGURATION: u8 = 2;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match run(&cli) {
+    let ended = match Cli::try_parse() {
+        Ok(cli) => run(&cli),
+        Err(asked) if asked.use_stderr() => Err(Failure { code: CONFIGURATION, said: usage::refusal(&asked) }),
+        Err(asked) => {
+            print!("{asked}");
+            Ok(())
+        }
+    };
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure { code, said }) => {
-            eprintln!("error: {}", shown(&said, MAX_LINE));
+            eprintln!("{}", shown(&said, MAX_LINE));
             ExitCode::from(code)
         }
     }
@@ -40,65 +52,148 @@ struct Failure {
 }
 
 fn configuration(error: impl std::fmt::Display) -> Failure {
-    Failure { code: CONFIGURATION, said: error.to_string() }
+    Failure { code: CONFIGURATION, said: format!("error: {error}") }
 }
 
 fn internal(error: impl std::fmt::Display) -> Failure {
-    Failure { code: INTERNAL, said: error.to_string() }
+    Failure { code: INTERNAL, said: format!("error: {error}") }
 }
 
 fn run(cli: &Cli) -> Result<(), Failure> {
     let _log = cli.log.start().map_err(configuration)?;
     let own = cli.own_election().map_err(configuration)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(internal)?;
-    runtime.block_on(operate(cli, own))
+    let threads = Threads::prepare(cli.health_address)?;
+    let runtime = runtime()?;
+    let config = runtime.block_on(connect::config()).map_err(configuration)?;
+    let running = {
+        let _in_runtime = runtime.enter();
+        operate(cli, own, config, threads)?
+    };
+    let result = runtime.block_on(running);
+    // A lookup of the API server's name may still be under way, and takes its time.
+    runtime.shutdown_background();
+    result
 }
 
-async fn operate(cli: &Cli, own: OwnElection) -> Result<(), Failure> {
-    let stop = stop().map_err(internal)?;
-    let mut config = connect::config().await.map_err(configuration)?;
+fn runtime() -> Result<Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(internal)
+}
+
+/// What runs beside the controllers, on a thread each: neither a long turn of theirs nor a flood of requests may cost the
+/// operator its own Lease, nor keep kubelet from an answer.
+struct Threads {
+    election: Runtime,
+    stop: BoxFuture<'static, ()>,
+    http: Runtime,
+    listener: TcpListener,
+}
+
+impl Threads {
+    /// From now on a signal is answered by an orderly end, and an address that is taken is known.
+    fn prepare(address: SocketAddr) -> Result<Threads, Failure> {
+        let (election, http) = (runtime()?, runtime()?);
+        let stop = {
+            let _in_runtime = election.enter();
+            stop().map_err(internal)?.boxed()
+        };
+        let listener = {
+            let _in_runtime = http.enter();
+            server::listen(address).map_err(|error| configuration(format!("failed to serve {address}: {error}")))?
+        };
+        let address = listener.local_addr().map_err(internal)?;
+        tracing::info!(%address, "serving /metrics, /healthz and /readyz");
+        Ok(Threads { election, stop, http, listener })
+    }
+}
+
+/// Runs on a thread called `name`. The receiver gets what comes out of it, or an error if the thread panicked.
+fn start<T, W>(
+    name: &str,
+    runtime: Runtime,
+    work: impl FnOnce() -> W + Send + 'static,
+) -> Result<oneshot::Receiver<T>, Failure>
+where
+    T: Send + 'static,
+    W: Future<Output = T>,
+{
+    let (ended, end) = oneshot::channel();
+    let run = move || {
+        let _ = ended.send(runtime.block_on(work()));
+        runtime.shutdown_background();
+    };
+    thread::Builder::new().name(name.to_owned()).spawn(run).map_err(internal)?;
+    Ok(end)
+}
+
+/// Starts the other threads. What is returned are the controllers, and completes when any of all that has ended.
+fn operate(
+    cli: &Cli,
+    own: OwnElection,
+    mut config: Config,
+    threads: Threads,
+) -> Result<impl Future<Output = Result<(), Failure>>, Failure> {
     config.read_timeout = Some(watches::READ_TIMEOUT);
     config.reset_reader_on_write = true;
     let identity = identity(cli, identity::token(&config));
     let client = Client::try_from(config).map_err(configuration)?;
 
-    let (mut leadership, leading) = Leadership::new();
+    let election_turns = Heartbeat::new();
+    let (mut leadership, leading) = Leadership::new(election_turns.clone());
     let watched = cli.watched();
     let (ready, are_ready): (Vec<_>, Vec<_>) = watched.iter().map(|_| watch::channel(false)).unzip();
+    let turns: Vec<_> = watched.iter().map(|_| Heartbeat::new()).collect();
     let counts = Counts::default();
     let (observers, subjects): (Vec<_>, Vec<_>) = watched.iter().map(|_| Observer::new(&counts)).unzip();
     let metrics = Metrics::new(&counts, leading.clone(), observers, cli.metrics_per_election);
+
+    let Threads { election, stop, http, listener } = threads;
+    let controller_turns = turns.iter().map(|turns| ("controller", turns.clone()));
+    let loops = std::iter::once(("election", election_turns)).chain(controller_turns).collect();
+    let router = health::router(loops, are_ready, metrics);
+    let served = start("http", http, || server::serve(listener, router))?;
+
     let own_lease = Key::new(&own.namespace, &own.lease);
     let OwnElection { lease, namespace, timings } = own;
-    let start = nonce().map_err(internal)?;
+    let nonce = nonce().map_err(internal)?;
     let campaign = Campaign {
         namespace,
         lease,
         identity: identity.clone(),
-        start,
+        start: nonce,
         timings,
         predecessor: None,
         obeys_hints: false,
     };
+    // What the controllers look at is returned, too: they must not take its end for one that nobody asked for.
+    let elected = start("election", election, async move || {
+        let result = driver::run(campaign, &mut leadership, Company::none(), stop).await;
+        (result, leadership)
+    })?;
 
     // Elections of different namespaces have nothing to do with each other.
-    let controllers = watched.into_iter().zip(ready).zip(subjects).map(|((namespace, ready), subject)| {
-        let settings = Settings {
-            namespace_bytes: cli.namespace_bytes(),
-            ..Settings::new(identity.clone(), namespace, cli.features(), own_lease.clone())
-        };
-        controller::run(client.clone(), settings, leading.clone(), ready, subject, std::future::pending())
-    });
+    let each = watched.into_iter().zip(ready).zip(subjects).zip(turns);
+    let controllers: Vec<_> = each
+        .map(|(((namespace, ready), subject), turns)| {
+            let settings = Settings {
+                namespace_bytes: cli.namespace_bytes(),
+                ..Settings::new(identity.clone(), namespace, cli.features(), own_lease.clone())
+            };
+            controller::run(client.clone(), settings, leading.clone(), ready, subject, turns, std::future::pending())
+        })
+        .collect();
 
     // The controllers go on until the election has retracted and released. Whatever else ends first ends the process.
-    tokio::select! {
-        elected = driver::run(campaign, &mut leadership, Company::none(), stop) => elected.map_err(internal),
-        served = health::serve(cli.health_address, are_ready, metrics) => {
-            let why = served.err().map_or_else(|| "ended".to_owned(), |error| error.to_string());
-            Err(configuration(format!("failed to serve {}: {why}", cli.health_address)))
+    let address = cli.health_address;
+    Ok(async move {
+        tokio::select! {
+            elected = elected => match elected {
+                Ok((result, _)) => result.map_err(internal),
+                Err(_) => Err(internal("the thread of the operator's own election panicked")),
+            },
+            _ = served => Err(internal(format!("failed to serve {address}: the server ended"))),
+            controlled = try_join_all(controllers) => controlled.map(drop).map_err(internal),
         }
-        controlled = try_join_all(controllers) => controlled.map(drop).map_err(internal),
-    }
+    })
 }
 
 fn identity(cli: &Cli, token: Option<String>) -> String {

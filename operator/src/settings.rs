@@ -24,7 +24,7 @@ const IN_CLUSTER_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccoun
 #[command(name = "elector-operator", version, about)]
 pub struct Cli {
     /// Where /metrics, /healthz and /readyz are served
-    #[arg(long, env = "HEALTH_ADDRESS", value_name = "ADDRESS:PORT", default_value = "0.0.0.0:8080")]
+    #[arg(long, env = "HEALTH_ADDRESS", value_name = "ADDRESS:PORT", default_value = "[::]:8080")]
     pub health_address: SocketAddr,
     /// Whether the active replica's /metrics tell of each election
     #[arg(

@@ -11,6 +11,7 @@ pub mod controlplane;
 pub mod figures;
 pub mod gobuild;
 pub mod helm;
+pub mod hostile;
 pub mod http;
 pub mod images;
 pub mod kubectl;

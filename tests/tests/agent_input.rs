@@ -167,7 +167,9 @@ async fn what_the_app_cannot_be_told_or_asked() {
         .refuses(&[("HEALTH_FILE", "/a"), ("HEALTH_URL", "http://127.0.0.1/")], &["both HEALTH_FILE and HEALTH_URL"])
         .await
         .unwrap();
-    setup.refuses(&[("HEALTH_URL", "https://127.0.0.1/")], &["is no URL such as http://", "https"]).await.unwrap();
+    for url in ["https://127.0.0.1/", "http://x:99999/", "http://x:/", "http://x:0/", "http://[::1/", "http://a..b/"] {
+        setup.refuses(&[("HEALTH_URL", url)], &["is no URL such as http://", "https", url]).await.unwrap();
+    }
     for number in ["0", "-1", "1.5", "two"] {
         setup.refuses(&[("HEALTH_PERIOD_SECONDS", number)], &["--health-period-seconds"]).await.unwrap();
         setup.refuses(&[("HOOK_TIMEOUT_SECONDS", number)], &["--hook-timeout-seconds"]).await.unwrap();
@@ -217,6 +219,16 @@ async fn no_way_to_the_api_server_and_what_was_left_behind_is_removed_all_the_sa
             .unwrap();
         assert!(!Path::new(&setup.path("leader_status")).exists());
         assert!(!Path::new(&setup.path("leader_status.json")).exists());
+    }
+}
+
+#[tokio::test]
+async fn an_api_server_on_a_port_that_there_cannot_be() {
+    let setup = Setup::new().await.unwrap();
+    let kubeconfig = fs::read_to_string(setup.path("kubeconfig")).unwrap();
+    for port in ["99999", "0", ""] {
+        fs::write(setup.path("other"), kubeconfig.replace("127.0.0.1:9", &format!("127.0.0.1:{port}"))).unwrap();
+        setup.refuses(&[("KUBECONFIG", &setup.path("other"))], &["API server", "1 to 65535"]).await.unwrap();
     }
 }
 

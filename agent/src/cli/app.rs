@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use elector_agent::url;
 use hyper::Uri;
 
 use crate::beside::{Addresses, Health, Hooks, Sign, Wanted};
@@ -110,7 +111,11 @@ fn words(setting: &'static str, command: Option<&str>) -> Result<Vec<String>, Er
 
 fn parsed(url: &str) -> Option<Uri> {
     let uri: Uri = url.parse().ok()?;
-    (uri.scheme_str() == Some("http") && !uri.host()?.is_empty()).then_some(uri)
+    let (authority, host) = (uri.authority()?, uri.host()?);
+    // Nobody is told a name and a password that are in it.
+    let is_plain = uri.scheme_str() == Some("http") && !authority.as_str().contains('@');
+    let can_be_asked = url::is_possible_host(host) && url::has_possible_port(authority.as_str(), host);
+    (is_plain && can_be_asked).then_some(uri)
 }
 
 #[cfg(test)]
@@ -155,11 +160,23 @@ mod tests {
 
     #[test]
     fn the_app_is_asked_by_plain_http_alone() {
-        for url in ["https://127.0.0.1/", "127.0.0.1:80", "/healthz", "http://", "http:///x", "ftp://a/b", "ü"] {
+        let schemes = ["https://127.0.0.1/", "127.0.0.1:80", "/healthz", "http://", "http:///x", "ftp://a/b", "ü"];
+        let ports =
+            ["http://a:99999/", "http://a:/", "http://a:0", "http://a:+80", "http://a:8o/", "http://[::1]:65536/"];
+        let hosts = [
+            "http://u:p@a/",
+            "http://a..b/",
+            "http://1.2.3.256/",
+            "http://[::1/",
+            "http://[a]/",
+            "http://a b/",
+            "http://a/\n",
+        ];
+        for url in [&schemes[..], &ports, &hosts].concat() {
             let refused = wanted(&["--health-url", url]).unwrap_err().to_string();
             assert!(refused.contains("no URL such as http://127.0.0.1:8080/healthz"), "{url}: {refused}");
         }
-        for url in ["http://127.0.0.1:8080/healthz", "http://localhost", "http://[::1]:80/a?b"] {
+        for url in ["http://127.0.0.1:8080/healthz", "http://localhost", "http://[::1]:80/a?b", "http://a:65535"] {
             assert!(matches!(wanted(&["--health-url", url]).unwrap().health.unwrap().sign, Sign::Url(_)), "{url}");
         }
         assert!(matches!(wanted(&["--health-url=http://a", "--health-file=/a"]), Err(Error::TwoSigns)));

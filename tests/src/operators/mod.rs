@@ -3,6 +3,7 @@
 mod election;
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -250,15 +251,22 @@ impl Operator {
         fs::read_to_string(self.folder.path().join("operator.log")).unwrap_or_default()
     }
 
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// When it does not yet.
+    pub fn address(&self) -> Result<SocketAddr> {
+        let log = self.log();
+        let (_, address) = log.rsplit_once("/readyz address=").context("it does not listen yet")?;
+        Ok(address.split_whitespace().next().unwrap_or_default().parse()?)
+    }
+
     /// Status and body of what it answers to GET `path`.
     ///
     /// # Errors
     /// When it does not listen yet, or does not answer.
     pub async fn answer(&self, path: &str) -> Result<(u16, String)> {
-        let log = self.log();
-        let (_, address) = log.rsplit_once("/readyz address=").context("it does not listen yet")?;
-        let address = address.split_whitespace().next().unwrap_or_default().parse()?;
-        let Answer { status, body, .. } = http::get(address, path).await?;
+        let Answer { status, body, .. } = http::get(self.address()?, path).await?;
         Ok((status, body))
     }
 

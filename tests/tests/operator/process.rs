@@ -4,6 +4,7 @@ use std::process::{Command, Output};
 
 use anyhow::Result;
 use elector_tests::controlplane::ControlPlane;
+use elector_tests::hostile::{flood, most_resident};
 use elector_tests::operators::{Operators, arguments};
 use elector_tests::programs::Programs;
 
@@ -44,6 +45,13 @@ async fn refused() -> Result<()> {
     assert_eq!(code, Some(2));
     assert!(error.starts_with(&format!("error: failed to serve {port}: ")), "{error}");
 
+    for wrong in ["127.0.0.1:99999", "127.0.0.1", ":8080", "localhost:8080", "http://127.0.0.1:8080", "[::1:8080", ""] {
+        let output = run(&kubeconfig, vec!["--lease-namespace=default".to_owned(), address(wrong)]).await?;
+        let error = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!((output.status.code(), error.lines().count()), (Some(2), 1), "{error}");
+        assert!(error.starts_with("error: ") && error.contains("--health-address"), "{error}");
+    }
+
     let slow = vec!["--lease-namespace=default".to_owned(), "--renew-deadline-seconds=15".to_owned()];
     let (code, error) = said(&run(&kubeconfig, slow).await?);
     assert_eq!(code, Some(2));
@@ -83,5 +91,33 @@ async fn healthy() -> Result<()> {
     }
     assert_eq!(blind.answer("/healthz").await?.0, 200);
     assert_eq!(blind.answer("/readyz").await?, (503, "still listing".to_owned()));
+    Ok(())
+}
+
+/// How much more memory hostile clients may make it use, in KiB.
+const MORE: u64 = 16 * 1024;
+
+#[tokio::test]
+async fn hostile_clients_cost_it_neither_its_health_nor_its_lease_nor_memory() {
+    flooded().await.unwrap();
+}
+
+async fn flooded() -> Result<()> {
+    let plane = ControlPlane::start(Default::default()).await?;
+    let operators = Operators::install(&plane).await?;
+    let operator = operators.leader("flooded").await?;
+    let id = operator.process().id().and_then(|id| rustix::process::Pid::from_raw(id.try_into().ok()?));
+    let id = id.expect("it was started");
+    operator.answer("/metrics").await?;
+    let before = most_resident(id)?;
+
+    let answers = flood(operator.address()?, "/metrics").await?;
+    let after = most_resident(id)?;
+    println!("memory: {before} KiB, then {after} KiB");
+    answers.are_quick();
+    assert!(after <= before + MORE, "{before} KiB, then {after} KiB");
+    assert!(operator.leads().await?, "{}", operator.log());
+    assert!(!operator.log().contains("lost leadership"), "{}", operator.log());
+    assert!(operator.answer("/metrics").await?.1.ends_with("# EOF\n"), "a scrape is answered in full");
     Ok(())
 }
