@@ -11,7 +11,6 @@ use k8s_openapi::api::coordination;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use serde::{Deserialize, Deserializer, Serialize};
-use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 use crate::annotations::{
@@ -19,7 +18,7 @@ use crate::annotations::{
 };
 use crate::oddity::Oddity;
 use crate::timestamp::{format_timestamp, parse_timestamp};
-use crate::untrusted::{FromUntrusted, Untrusted, part, read_metadata, shorten};
+use crate::untrusted::{FromUntrusted, JsonFields, Untrusted, shorten};
 
 const HOLDER_IDENTITY: &str = "holderIdentity";
 const LEASE_DURATION_SECONDS: &str = "leaseDurationSeconds";
@@ -40,20 +39,10 @@ pub struct StoredLease {
     pub spec: Map<String, Value>,
 }
 
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Parts<'a> {
-    #[serde(borrow)]
-    metadata: Option<&'a RawValue>,
-    #[serde(borrow)]
-    spec: Option<&'a RawValue>,
-}
-
 impl FromUntrusted for StoredLease {
     fn from_untrusted(json: &str) -> StoredLease {
-        let parts: Parts<'_> = serde_json::from_str(json).unwrap_or_default();
-        let metadata = parts.metadata.map(|json| read_metadata(json.get())).unwrap_or_default();
-        StoredLease { spec: part(parts.spec).unwrap_or_default(), ..StoredLease::new(metadata) }
+        let fields = JsonFields::of(json);
+        StoredLease { spec: fields.read("spec").unwrap_or_default(), ..StoredLease::new(fields.metadata()) }
     }
 }
 

@@ -4,10 +4,8 @@ use std::borrow::Cow;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
 use kube::Resource;
-use serde::Deserialize;
-use serde_json::value::RawValue;
 
-use super::{FromUntrusted, items, part, read_metadata};
+use super::{FromUntrusted, JsonFields};
 use crate::conditions::ConditionType;
 use crate::{LeaderElection, LeaderElectionSpec, LeaderElectionStatus, PastTenure};
 
@@ -26,49 +24,15 @@ pub struct StoredElection {
     pub unreadable: Option<String>,
 }
 
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Parts<'a> {
-    #[serde(borrow)]
-    metadata: Option<&'a RawValue>,
-    #[serde(borrow)]
-    spec: Option<&'a RawValue>,
-    #[serde(borrow)]
-    status: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct StatusParts<'a> {
-    #[serde(borrow)]
-    observed_generation: Option<&'a RawValue>,
-    #[serde(borrow)]
-    selector: Option<&'a RawValue>,
-    #[serde(borrow, rename = "leaseUID")]
-    lease_uid: Option<&'a RawValue>,
-    #[serde(borrow)]
-    holder: Option<&'a RawValue>,
-    #[serde(borrow)]
-    lease_transitions: Option<&'a RawValue>,
-    #[serde(borrow)]
-    candidates: Option<&'a RawValue>,
-    #[serde(borrow)]
-    ready_candidates: Option<&'a RawValue>,
-    #[serde(borrow)]
-    history: Option<&'a RawValue>,
-    #[serde(borrow)]
-    conditions: Option<&'a RawValue>,
-}
-
 impl FromUntrusted for StoredElection {
     fn from_untrusted(json: &str) -> StoredElection {
-        let parts: Parts<'_> = serde_json::from_str(json).unwrap_or_default();
-        let metadata = parts.metadata.map(|json| read_metadata(json.get())).unwrap_or_default();
-        let (spec, unreadable) = match spec(parts.spec) {
+        let fields = JsonFields::of(json);
+        let metadata = fields.metadata();
+        let (spec, unreadable) = match spec(fields.json("spec")) {
             Ok(spec) => (spec, None),
             Err(why) => (LeaderElectionSpec::default(), Some(why)),
         };
-        let status = parts.status.filter(|json| json.get() != "null").map(|json| status(json.get()));
+        let status = fields.json("status").map(status);
         StoredElection { election: LeaderElection { metadata, spec, status }, unreadable }
     }
 }
@@ -115,30 +79,30 @@ impl Resource for StoredElection {
     }
 }
 
-fn spec(json: Option<&RawValue>) -> Result<LeaderElectionSpec, String> {
+fn spec(json: Option<&str>) -> Result<LeaderElectionSpec, String> {
     let Some(json) = json else { return Ok(LeaderElectionSpec::default()) };
-    let length = json.get().len();
+    let length = json.len();
     if length > MAX_SPEC_BYTES {
         return Err(format!("it has {length} bytes of JSON; {MAX_SPEC_BYTES} are read at most"));
     }
-    serde_json::from_str(json.get()).map_err(|error| format!("it cannot be read: {error}"))
+    serde_json::from_str(json).map_err(|error| format!("it cannot be read: {error}"))
 }
 
 /// What of a status the operator goes by: its own conditions, and as many past tenures as it keeps.
 fn status(json: &str) -> LeaderElectionStatus {
-    let parts: StatusParts<'_> = serde_json::from_str(json).unwrap_or_default();
-    let mut conditions: Vec<Condition> = items(parts.conditions);
+    let fields = JsonFields::of(json);
+    let mut conditions: Vec<Condition> = fields.items("conditions");
     conditions.retain(|condition| ConditionType::ALL.iter().any(|known| known.as_str() == condition.type_));
-    let mut history: Vec<PastTenure> = items(parts.history);
+    let mut history: Vec<PastTenure> = fields.items("history");
     history.truncate(MAX_PAST_TENURES);
     LeaderElectionStatus {
-        observed_generation: part(parts.observed_generation),
-        selector: part(parts.selector),
-        lease_uid: part(parts.lease_uid),
-        holder: part(parts.holder),
-        lease_transitions: part(parts.lease_transitions),
-        candidates: part(parts.candidates),
-        ready_candidates: part(parts.ready_candidates),
+        observed_generation: fields.read("observedGeneration"),
+        selector: fields.read("selector"),
+        lease_uid: fields.read("leaseUID"),
+        holder: fields.read("holder"),
+        lease_transitions: fields.read("leaseTransitions"),
+        candidates: fields.read("candidates"),
+        ready_candidates: fields.read("readyCandidates"),
         history,
         conditions,
     }

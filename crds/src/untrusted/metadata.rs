@@ -3,77 +3,44 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
-use serde::Deserialize;
-use serde_json::value::RawValue;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 
-use super::{items, part};
+use super::JsonFields;
 
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct Parts<'a> {
-    #[serde(borrow)]
-    annotations: Option<&'a RawValue>,
-    #[serde(borrow)]
-    creation_timestamp: Option<&'a RawValue>,
-    #[serde(borrow)]
-    deletion_grace_period_seconds: Option<&'a RawValue>,
-    #[serde(borrow)]
-    deletion_timestamp: Option<&'a RawValue>,
-    #[serde(borrow)]
-    finalizers: Option<&'a RawValue>,
-    #[serde(borrow)]
-    generate_name: Option<&'a RawValue>,
-    #[serde(borrow)]
-    generation: Option<&'a RawValue>,
-    #[serde(borrow)]
-    labels: Option<&'a RawValue>,
-    #[serde(borrow)]
-    name: Option<&'a RawValue>,
-    #[serde(borrow)]
-    namespace: Option<&'a RawValue>,
-    #[serde(borrow)]
-    owner_references: Option<&'a RawValue>,
-    #[serde(borrow)]
-    resource_version: Option<&'a RawValue>,
-    #[serde(borrow)]
-    uid: Option<&'a RawValue>,
-}
-
-/// Reads `metadata`, whatever stands in it. Of `managedFields` nothing is read: an update without them leaves them as they are, and
-/// the API server stores times in them that end the range of a [`Timestamp`].
-#[must_use]
-pub fn read_metadata(json: &str) -> ObjectMeta {
-    let parts: Parts<'_> = serde_json::from_str(json).unwrap_or_default();
+/// Reads `metadata`. Of `managedFields` nothing is read: an update without them leaves them as they are, and the API server stores
+/// times in them that end the range of a [`Timestamp`].
+pub(super) fn read_metadata(json: &str) -> ObjectMeta {
+    let fields = JsonFields::of(json);
     ObjectMeta {
-        annotations: texts(parts.annotations),
-        creation_timestamp: time(parts.creation_timestamp),
-        deletion_grace_period_seconds: part(parts.deletion_grace_period_seconds),
-        deletion_timestamp: time(parts.deletion_timestamp),
-        finalizers: some(items(parts.finalizers)),
-        generate_name: part(parts.generate_name),
-        generation: part(parts.generation),
-        labels: texts(parts.labels),
+        annotations: texts(&fields, "annotations"),
+        creation_timestamp: time(&fields, "creationTimestamp"),
+        deletion_grace_period_seconds: fields.read("deletionGracePeriodSeconds"),
+        deletion_timestamp: time(&fields, "deletionTimestamp"),
+        finalizers: some(fields.items("finalizers")),
+        generate_name: fields.read("generateName"),
+        generation: fields.read("generation"),
+        labels: texts(&fields, "labels"),
         managed_fields: None,
-        name: part(parts.name),
-        namespace: part(parts.namespace),
-        owner_references: some(items::<OwnerReference>(parts.owner_references)),
-        resource_version: part(parts.resource_version),
+        name: fields.read("name"),
+        namespace: fields.read("namespace"),
+        owner_references: some(fields.items("ownerReferences")),
+        resource_version: fields.read("resourceVersion"),
         self_link: None,
-        uid: part(parts.uid),
+        uid: fields.read("uid"),
     }
 }
 
 /// Of a map those entries that are texts.
-fn texts(json: Option<&RawValue>) -> Option<BTreeMap<String, String>> {
-    let entries: BTreeMap<String, &RawValue> = serde_json::from_str(json?.get()).ok()?;
-    Some(entries.into_iter().filter_map(|(key, value)| Some((key, part(Some(value))?))).collect())
+fn texts(fields: &JsonFields<'_>, name: &str) -> Option<BTreeMap<String, String>> {
+    let entries = JsonFields::of(fields.json(name)?);
+    let texts = entries.all().filter_map(|(key, json)| Some((key.to_owned(), serde_json::from_str(json).ok()?)));
+    Some(texts.collect())
 }
 
 /// A time that is set but cannot be read is set all the same: whether there is one at all is what most readers ask.
-fn time(json: Option<&RawValue>) -> Option<Time> {
-    let json = json.filter(|json| json.get() != "null")?;
-    Some(part(Some(json)).unwrap_or(Time(Timestamp::MAX)))
+fn time(fields: &JsonFields<'_>, name: &str) -> Option<Time> {
+    fields.json(name)?;
+    Some(fields.read(name).unwrap_or(Time(Timestamp::MAX)))
 }
 
 fn some<T>(list: Vec<T>) -> Option<Vec<T>> {

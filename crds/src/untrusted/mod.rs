@@ -9,6 +9,7 @@ mod metadata;
 mod owned;
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -18,7 +19,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 
 pub use self::election::{MAX_SPEC_BYTES, StoredElection};
-pub use self::metadata::read_metadata;
+use self::metadata::read_metadata;
 
 /// The longest text of others that is kept as it is, in bytes. Names, uids and identities of pods are a quarter of it.
 pub const MAX_TEXT_BYTES: usize = 1024;
@@ -87,15 +88,47 @@ pub fn shorten(text: &str) -> Cow<'_, str> {
     Cow::Owned(format!("{kept}…({} bytes, {:016x})", text.len(), hasher.finish()))
 }
 
-/// A part of an object: `None` if it is absent, null or cannot be read.
-pub(crate) fn part<T: DeserializeOwned>(json: Option<&RawValue>) -> Option<T> {
-    serde_json::from_str(json?.get()).ok()
-}
+/// The fields of an object, each as the JSON that it is.
+#[derive(Debug, Default)]
+pub struct JsonFields<'a>(BTreeMap<String, &'a RawValue>);
 
-/// The items of a list that can be read.
-fn items<T: DeserializeOwned>(json: Option<&RawValue>) -> Vec<T> {
-    let items: Vec<&RawValue> = json.and_then(|json| serde_json::from_str(json.get()).ok()).unwrap_or_default();
-    items.into_iter().filter_map(|item| part(Some(item))).collect()
+impl<'a> JsonFields<'a> {
+    /// None, if `json` is no object.
+    #[must_use]
+    pub fn of(json: &'a str) -> JsonFields<'a> {
+        JsonFields(serde_json::from_str(json).unwrap_or_default())
+    }
+
+    /// Each of them, by its name.
+    pub fn all(&self) -> impl Iterator<Item = (&str, &'a str)> {
+        self.0.iter().map(|(name, json)| (name.as_str(), json.get()))
+    }
+
+    /// The JSON of a field, unless it is absent or null.
+    #[must_use]
+    pub fn json(&self, name: &str) -> Option<&'a str> {
+        self.0.get(name).map(|json| json.get()).filter(|json| *json != "null")
+    }
+
+    /// A field: `None` if it is absent, null or cannot be read.
+    #[must_use]
+    pub fn read<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
+        serde_json::from_str(self.json(name)?).ok()
+    }
+
+    /// The items of a list that can be read.
+    #[must_use]
+    pub fn items<T: DeserializeOwned>(&self, name: &str) -> Vec<T> {
+        let items: Vec<&RawValue> =
+            self.json(name).and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
+        items.into_iter().filter_map(|item| serde_json::from_str(item.get()).ok()).collect()
+    }
+
+    /// The field `metadata`, whatever stands in it.
+    #[must_use]
+    pub fn metadata(&self) -> ObjectMeta {
+        read_metadata(self.json("metadata").unwrap_or_default())
+    }
 }
 
 #[cfg(test)]

@@ -3,78 +3,44 @@
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding, RoleRef};
-use serde::Deserialize;
-use serde_json::value::RawValue;
 
-use super::{FromUntrusted, part, read_metadata};
-
-/// The top level of all of these kinds.
-#[derive(Deserialize, Default)]
-#[serde(rename_all = "camelCase", default)]
-struct Parts<'a> {
-    #[serde(borrow)]
-    metadata: Option<&'a RawValue>,
-    #[serde(borrow)]
-    spec: Option<&'a RawValue>,
-    #[serde(borrow)]
-    rules: Option<&'a RawValue>,
-    #[serde(borrow)]
-    role_ref: Option<&'a RawValue>,
-    #[serde(borrow)]
-    subjects: Option<&'a RawValue>,
-    #[serde(borrow)]
-    address_type: Option<&'a RawValue>,
-    #[serde(borrow)]
-    endpoints: Option<&'a RawValue>,
-    #[serde(borrow)]
-    ports: Option<&'a RawValue>,
-}
-
-impl Parts<'_> {
-    fn of(json: &str) -> Parts<'_> {
-        serde_json::from_str(json).unwrap_or_default()
-    }
-
-    fn metadata(&self) -> k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta {
-        self.metadata.map(|json| read_metadata(json.get())).unwrap_or_default()
-    }
-}
+use super::{FromUntrusted, JsonFields};
 
 impl FromUntrusted for Role {
     fn from_untrusted(json: &str) -> Role {
-        let parts = Parts::of(json);
-        Role { metadata: parts.metadata(), rules: part(parts.rules) }
+        let fields = JsonFields::of(json);
+        Role { metadata: fields.metadata(), rules: fields.read("rules") }
     }
 }
 
 impl FromUntrusted for RoleBinding {
     fn from_untrusted(json: &str) -> RoleBinding {
-        let parts = Parts::of(json);
-        let role_ref = part(parts.role_ref).unwrap_or_else(|| RoleRef {
+        let fields = JsonFields::of(json);
+        let role_ref = fields.read("roleRef").unwrap_or_else(|| RoleRef {
             api_group: String::new(),
             kind: String::new(),
             name: String::new(),
         });
-        RoleBinding { metadata: parts.metadata(), role_ref, subjects: part(parts.subjects) }
+        RoleBinding { metadata: fields.metadata(), role_ref, subjects: fields.read("subjects") }
     }
 }
 
 impl FromUntrusted for Service {
     fn from_untrusted(json: &str) -> Service {
-        let parts = Parts::of(json);
+        let fields = JsonFields::of(json);
         // Its status is nobody's business here, and has times in it.
-        Service { metadata: parts.metadata(), spec: part(parts.spec), status: None }
+        Service { metadata: fields.metadata(), spec: fields.read("spec"), status: None }
     }
 }
 
 impl FromUntrusted for EndpointSlice {
     fn from_untrusted(json: &str) -> EndpointSlice {
-        let parts = Parts::of(json);
+        let fields = JsonFields::of(json);
         EndpointSlice {
-            metadata: parts.metadata(),
-            address_type: part(parts.address_type).unwrap_or_default(),
-            endpoints: part(parts.endpoints).unwrap_or_default(),
-            ports: part(parts.ports),
+            metadata: fields.metadata(),
+            address_type: fields.read("addressType").unwrap_or_default(),
+            endpoints: fields.read("endpoints").unwrap_or_default(),
+            ports: fields.read("ports"),
         }
     }
 }

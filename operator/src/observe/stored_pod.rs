@@ -2,14 +2,13 @@
 
 use std::borrow::Cow;
 
-use elector_crds::untrusted::{FromUntrusted, read_metadata};
+use elector_crds::untrusted::{FromUntrusted, JsonFields};
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Resource;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde_json::value::RawValue;
 
 /// A `v1` Pod. Reading it does not fail; what cannot be read is absent.
 #[derive(Debug, Clone, Default)]
@@ -93,25 +92,10 @@ pub(super) struct Terminated {
     pub(super) finished_at: Option<IgnoredAny>,
 }
 
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Parts<'a> {
-    #[serde(borrow)]
-    metadata: Option<&'a RawValue>,
-    #[serde(borrow)]
-    spec: Option<&'a RawValue>,
-    #[serde(borrow)]
-    status: Option<&'a RawValue>,
-}
-
 impl FromUntrusted for StoredPod {
     fn from_untrusted(json: &str) -> StoredPod {
-        let parts: Parts<'_> = serde_json::from_str(json).unwrap_or_default();
-        StoredPod {
-            metadata: parts.metadata.map(|json| read_metadata(json.get())).unwrap_or_default(),
-            spec: parts.spec.and_then(|json| serde_json::from_str(json.get()).ok()),
-            status: parts.status.and_then(|json| serde_json::from_str(json.get()).ok()),
-        }
+        let fields = JsonFields::of(json);
+        StoredPod { metadata: fields.metadata(), spec: fields.read("spec"), status: fields.read("status") }
     }
 }
 

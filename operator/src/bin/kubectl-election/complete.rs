@@ -13,8 +13,8 @@ use serde::de::DeserializeOwned;
 
 use crate::cli::{Cli, Reach};
 use crate::cluster::Cluster;
-use crate::lenient::Lenient;
 use crate::failure::Failure;
+use crate::lenient::Lenient;
 use crate::print::print;
 
 /// As the first argument.

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use elector_crds::untrusted::read_metadata;
+use elector_crds::untrusted::JsonFields;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ManagedFieldsEntry, ObjectMeta};
 use kube::Resource;
@@ -72,45 +72,38 @@ pub(crate) fn readable<K: Resource<DynamicType = ()>>(list: impl IntoIterator<It
 }
 
 fn read<K: Resource + DeserializeOwned>(json: &str) -> Result<K, Box<ObjectMeta>> {
-    let mut object = values(json);
-    let metadata = parts(json).get("metadata").map(|metadata| metadata.get()).unwrap_or_default();
-    let fields = managed_fields(metadata);
-    object.insert("metadata".to_owned(), serde_json::to_value(read_metadata(metadata)).unwrap_or_default());
+    let fields = JsonFields::of(json);
+    let metadata = fields.metadata();
+    let managed_fields = managed_fields(fields.json("metadata").unwrap_or_default());
+    let mut object = values(&fields);
+    object.insert("metadata".to_owned(), serde_json::to_value(&metadata).unwrap_or_default());
     let whole = serde_json::from_value::<K>(Value::Object(object.clone()));
     let read = whole.or_else(|_| {
         object.remove("status");
         serde_json::from_value::<K>(Value::Object(object))
     });
-    let mut read = read.map_err(|_| Box::new(read_metadata(metadata)))?;
-    read.meta_mut().managed_fields = (!fields.is_empty()).then_some(fields);
+    let mut read = read.map_err(|_| Box::new(metadata))?;
+    read.meta_mut().managed_fields = (!managed_fields.is_empty()).then_some(managed_fields);
     Ok(read)
 }
 
-/// The top level of an object, as far as it can be read, with times that are within the range of a [`Timestamp`].
-fn values(json: &str) -> Map<String, Value> {
-    let values = parts(json).into_iter().filter(|(name, _)| *name != "metadata");
-    let values = values.filter_map(|(name, json)| {
-        let mut value = serde_json::from_str(json.get()).ok()?;
-        clamp_times(&mut value);
-        Some((name.to_owned(), value))
-    });
+/// Those that can be read, with times that are within the range of a [`Timestamp`].
+fn values(fields: &JsonFields<'_>) -> Map<String, Value> {
+    let values = fields.all().filter_map(|(name, json)| Some((name.to_owned(), clamped(json)?)));
     values.collect()
-}
-
-fn parts(json: &str) -> std::collections::BTreeMap<&str, &RawValue> {
-    serde_json::from_str(json).unwrap_or_default()
 }
 
 /// Of the entries those that can be read: one may be nested more deeply than a parser goes.
 fn managed_fields(metadata: &str) -> Vec<ManagedFieldsEntry> {
-    let entries = parts(metadata).get("managedFields").map(|entries| entries.get()).unwrap_or_default();
-    let entries: Vec<&RawValue> = serde_json::from_str(entries).unwrap_or_default();
-    let entries = entries.into_iter().filter_map(|entry| {
-        let mut entry: Value = serde_json::from_str(entry.get()).ok()?;
-        clamp_times(&mut entry);
-        serde_json::from_value(entry).ok()
-    });
+    let entries: Vec<Box<RawValue>> = JsonFields::of(metadata).items("managedFields");
+    let entries = entries.iter().filter_map(|entry| serde_json::from_value(clamped(entry.get())?).ok());
     entries.collect()
+}
+
+fn clamped(json: &str) -> Option<Value> {
+    let mut value = serde_json::from_str(json).ok()?;
+    clamp_times(&mut value);
+    Some(value)
 }
 
 /// The API server stores years that a [`Timestamp`] cannot hold.
@@ -180,7 +173,8 @@ mod tests {
         let election: Lenient<LeaderElection> =
             lenient(&json!({"metadata": {"name": "billing"}, "spec": {}, "status": {"history": "none"}}));
         assert_eq!(election.into_readable().unwrap().status, None);
-        let election: Lenient<LeaderElection> = lenient(&json!({"metadata": {"name": "billing"}, "spec": {"paused": 7}}));
+        let election: Lenient<LeaderElection> =
+            lenient(&json!({"metadata": {"name": "billing"}, "spec": {"paused": 7}}));
         assert_eq!(election.name_any(), "billing");
         assert_eq!(election.into_readable(), None);
     }
