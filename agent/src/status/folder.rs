@@ -20,7 +20,7 @@ use crate::nonce;
 pub(super) const ATTEMPTS: u32 = 100;
 
 /// For a turn, which takes less than a millisecond on a machine that has nothing else to do.
-const LONGEST_WAIT: Duration = Duration::from_millis(100);
+pub(super) const LONGEST_WAIT: Duration = Duration::from_millis(100);
 
 /// A folder that stays the same one when somebody renames it, or puts another one or a link at its path.
 #[derive(Debug, Clone)]

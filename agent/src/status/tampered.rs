@@ -5,6 +5,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::os::unix::net::UnixListener;
 use std::sync::Barrier;
 use std::thread;
+use std::time::Instant;
 
 use elector_election::Validity;
 use nix::errno::Errno;
@@ -280,7 +281,9 @@ fn of_two_who_start_at_once_one_has_the_path_whatever_others_lock() {
             drop(leading(folder.path(), MINUTE));
         }
         let _turn = Flock::lock(File::open(folder.path()).unwrap(), FlockArg::LockExclusiveNonblock).unwrap();
+        let begun = Instant::now();
         start_at_once(folder.path(), 2);
+        assert!(begun.elapsed() >= folder::LONGEST_WAIT, "they take no turns");
     }
 }
 
