@@ -21,6 +21,7 @@ use tracing::{debug, info, warn};
 use crate::apply::{Applier, Error as ApplyError, Outcome, Stage};
 use crate::heartbeat::{self, Heartbeat};
 use crate::key::Key;
+use crate::leadership::Leading;
 use crate::metrics::{Counts, Subject, View};
 use crate::observe::{Index, Now, Trouble, Troubles};
 use crate::plan::{Plan, plan};
@@ -68,7 +69,7 @@ pub enum Error {
 pub async fn run(
     client: Client,
     settings: Settings,
-    mut leading: watch::Receiver<bool>,
+    mut leading: Leading,
     ready: watch::Sender<bool>,
     mut subject: Subject,
     heartbeat: Heartbeat,
@@ -184,7 +185,7 @@ struct Done {
 }
 
 impl Controller {
-    fn new(client: Client, settings: Settings, leading: watch::Receiver<bool>, counts: Counts) -> Controller {
+    fn new(client: Client, settings: Settings, leading: Leading, counts: Counts) -> Controller {
         let Settings { identity, request_timeout, namespace_bytes, .. } = settings.clone();
         Controller {
             applier: Applier { client, leading, timeout: request_timeout, identity },
@@ -208,7 +209,7 @@ impl Controller {
     }
 
     fn may_write(&self) -> bool {
-        self.index.is_complete() && *self.applier.leading.borrow()
+        self.index.is_complete() && self.applier.leading.holds()
     }
 
     fn wake_at(&self) -> Option<Instant> {
@@ -225,7 +226,7 @@ impl Controller {
 
     /// A new leader looks at everything once: what the last one left undone, it finishes.
     fn handle_leading(&mut self) {
-        let leads = *self.applier.leading.borrow();
+        let leads = self.applier.leading.holds();
         info!(leads, "own election");
         if leads {
             let now = self.now();

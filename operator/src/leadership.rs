@@ -2,8 +2,9 @@
 
 use std::io;
 
+use elector_agent::clock;
 use elector_agent::publication::Publication;
-use elector_election::{Now, Tenure};
+use elector_election::{Now, Tenure, Validity};
 use tokio::sync::watch;
 
 use crate::heartbeat::Heartbeat;
@@ -15,35 +16,110 @@ use crate::heartbeat::Heartbeat;
 /// the same election.
 #[derive(Debug)]
 pub struct Leadership {
-    leads: watch::Sender<bool>,
+    validity: watch::Sender<Option<Validity>>,
     heartbeat: Heartbeat,
 }
+
+/// Whether this replica leads. It says so for no longer than the last renewal is good for: the election has a thread of its own,
+/// which may hang while others write.
+#[derive(Debug, Clone)]
+pub struct Leading(watch::Receiver<Option<Validity>>);
 
 impl Leadership {
     /// And what to look at. `heartbeat`: of the election's loop.
     #[must_use]
-    pub fn new(heartbeat: Heartbeat) -> (Leadership, watch::Receiver<bool>) {
-        let (leads, receiver) = watch::channel(false);
-        (Leadership { leads, heartbeat }, receiver)
+    pub fn new(heartbeat: Heartbeat) -> (Leadership, Leading) {
+        let (validity, receiver) = watch::channel(None);
+        (Leadership { validity, heartbeat }, Leading(receiver))
+    }
+}
+
+impl Leading {
+    /// Whether it does by now.
+    #[must_use]
+    pub fn holds(&self) -> bool {
+        let validity = *self.0.borrow();
+        validity.is_some_and(|validity| clock::now().is_ok_and(|now| !validity.has_expired(now.moment)))
+    }
+
+    /// Completes when a tenure has begun or ended, and not at each renewal.
+    ///
+    /// # Errors
+    /// When nobody tells any more.
+    pub async fn changed(&mut self) -> Result<(), watch::error::RecvError> {
+        self.0.changed().await
     }
 }
 
 impl Publication for Leadership {
-    fn publish(&mut self, _: &Tenure, _: Now) -> io::Result<()> {
-        self.leads.send_replace(true);
+    fn publish(&mut self, tenure: &Tenure, _: Now) -> io::Result<()> {
+        self.validity.send_replace(Some(tenure.validity));
         Ok(())
     }
 
-    fn extend(&mut self, _: &Tenure, _: Now) -> io::Result<()> {
+    fn extend(&mut self, tenure: &Tenure, _: Now) -> io::Result<()> {
+        self.validity.send_if_modified(|validity| {
+            *validity = Some(tenure.validity);
+            false
+        });
         Ok(())
     }
 
     fn retract(&mut self) -> io::Result<()> {
-        self.leads.send_replace(false);
+        self.validity.send_replace(None);
         Ok(())
     }
 
     fn turned(&mut self, _: Now) {
         self.heartbeat.beat();
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::time::Duration;
+
+    use elector_election::{ResourceVersion, Timestamp};
+    use futures::FutureExt as _;
+
+    use super::*;
+
+    fn tenure(since: Now, lasting: Duration) -> Tenure {
+        Tenure {
+            uid: "u".to_owned(),
+            fencing_token: ResourceVersion(1),
+            acquire_time: Timestamp::from_microseconds(0),
+            transitions: 1,
+            validity: Validity { since: since.moment, lasting },
+        }
+    }
+
+    /// What a replica sees that leads for an hour, or does not.
+    pub(crate) fn leading(leads: bool) -> (Leadership, Leading) {
+        let (mut leadership, leading) = Leadership::new(Heartbeat::new());
+        let now = clock::now().unwrap();
+        if leads {
+            leadership.publish(&tenure(now, Duration::from_secs(3600)), now).unwrap();
+        }
+        (leadership, leading)
+    }
+
+    #[tokio::test]
+    async fn it_is_told_until_it_is_taken_back() {
+        let (mut leadership, mut leading) = leading(true);
+        assert!(leading.holds() && leading.changed().now_or_never().is_some());
+        let now = clock::now().unwrap();
+        leadership.extend(&tenure(now, Duration::from_secs(7200)), now).unwrap();
+        assert!(leading.holds() && leading.changed().now_or_never().is_none(), "a renewal wakes nobody");
+        leadership.retract().unwrap();
+        assert!(!leading.holds() && leading.changed().now_or_never().is_some());
+    }
+
+    #[test]
+    fn it_ends_by_itself_if_nobody_renews_it() {
+        let (mut leadership, leading) = leading(true);
+        let now = clock::now().unwrap();
+        leadership.extend(&tenure(now, Duration::ZERO), now).unwrap();
+        assert!(!leading.holds());
     }
 }

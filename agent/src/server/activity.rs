@@ -132,12 +132,13 @@ mod tests {
         IpAddr::V4(Ipv4Addr::new(10, 0, 0, last))
     }
 
-    /// Which is spared of connections from these addresses, in these states for so many milliseconds.
-    fn spares(connections: &[(u8, fn(Instant) -> Usage, u64)]) -> Option<usize> {
+    /// A connection: the end of its address, what it does, and for how many milliseconds.
+    type Case = (u8, fn(Instant) -> Usage, u64);
+
+    /// Which of the connections is spared.
+    fn spares(connections: &[Case]) -> Option<usize> {
         let now = Instant::now() + Duration::from_secs(60);
-        let usage = |(last, usage, age): &(u8, fn(Instant) -> Usage, u64)| {
-            (address(*last), usage(now - Duration::from_millis(*age)))
-        };
+        let usage = |(last, usage, age): &Case| (address(*last), usage(now - Duration::from_millis(*age)));
         spared(&connections.iter().map(usage).collect::<Vec<_>>(), now)
     }
 

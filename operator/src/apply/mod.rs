@@ -21,8 +21,8 @@ use kube::core::Status;
 use kube::{Api, Client, Resource, ResourceExt};
 use serde::Serialize;
 use serde_json::json;
-use tokio::sync::watch;
 
+use crate::leadership::Leading;
 use crate::observe::{Answer, Now};
 use crate::plan::lease::{Amendment, Release};
 use crate::plan::{Event, LeaseAction, Plan, rbac};
@@ -95,7 +95,7 @@ pub struct Applier {
     /// How the API server is reached.
     pub client: Client,
     /// Looked at before every write.
-    pub leading: watch::Receiver<bool>,
+    pub leading: Leading,
     /// The longest that a request may take.
     pub timeout: Duration,
     /// Reporter of events.
@@ -373,7 +373,7 @@ impl Applier {
         what: &'static str,
         request: impl Future<Output = Result<T, kube::Error>>,
     ) -> Result<T, Error> {
-        if !*self.leading.borrow() {
+        if !self.leading.holds() {
             return Err(Error::NotLeading);
         }
         self.call(what, request).await

@@ -18,10 +18,11 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 
 use self::elections::FAMILIES;
 use crate::key::Key;
+use crate::leadership::Leading;
 use crate::observe::{Index, Now};
 use crate::queue::Queue;
 use crate::watches;
@@ -138,7 +139,7 @@ pub struct Metrics {
     queue_length: Gauge,
     namespaces_too_large: Gauge,
     unreadable_elections: Gauge,
-    leading: watch::Receiver<bool>,
+    leading: Leading,
     controllers: Vec<Observer>,
     per_election: bool,
 }
@@ -156,12 +157,7 @@ struct Sums {
 impl Metrics {
     /// `per_election`: whether there is anything to be read of single elections.
     #[must_use]
-    pub fn new(
-        counts: &Counts,
-        leading: watch::Receiver<bool>,
-        controllers: Vec<Observer>,
-        per_election: bool,
-    ) -> Metrics {
+    pub fn new(counts: &Counts, leading: Leading, controllers: Vec<Observer>, per_election: bool) -> Metrics {
         let [active, elections, queue_length, namespaces_too_large, unreadable_elections] =
             std::array::from_fn(|_| Gauge::default());
         let mut registry = Registry::with_prefix("leader_elector_operator");
@@ -210,7 +206,7 @@ impl Metrics {
 
     /// What there is to say of this replica, and whether it is to speak of elections.
     async fn own(&self) -> Option<(String, bool)> {
-        let mut is_active = *self.leading.borrow();
+        let mut is_active = self.leading.holds();
         let mut all = Sums::default();
         for controller in &self.controllers {
             let sums = controller.ask(|View { index, queue, now }| Sums {
@@ -308,6 +304,7 @@ mod tests {
     use kube::runtime::watcher::Event;
 
     use super::*;
+    use crate::leadership;
     use crate::observe::{Seen, StoredPod};
     use crate::queue::Why;
 
@@ -348,7 +345,7 @@ mod tests {
     }
 
     async fn read(counts: &Counts, controllers: Vec<Observer>, leads: bool, per_election: bool) -> String {
-        let (_leading, receiver) = watch::channel(leads);
+        let (_leadership, receiver) = leadership::tests::leading(leads);
         let metrics = Arc::new(Metrics::new(counts, receiver, controllers, per_election));
         metrics.read().map(|piece| piece.unwrap()).collect().await
     }

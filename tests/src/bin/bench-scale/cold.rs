@@ -145,6 +145,9 @@ impl Originals {
             metadata.name = Some(rbac_name(name));
         }
         role_binding.role_ref.name = rbac_name(name);
+        for subject in role_binding.subjects.iter_mut().flatten() {
+            subject.namespace = Some(namespace.to_owned());
+        }
         let leases = Api::<StoredLease>::namespaced(client.clone(), namespace);
         let post = PostParams { field_manager: Some(NAME.to_owned()), ..PostParams::default() };
         let mut created = leases.create(&post, &lease).await?;

@@ -5,6 +5,7 @@ mod operator;
 mod pods;
 mod rights;
 
+use elector_crds::StoredLease;
 use elector_operator::plan::rbac;
 use kube::CustomResourceExt as _;
 use serde::de::DeserializeOwned;
@@ -13,6 +14,7 @@ use serde_json::{Value, json};
 use super::facts::{Clock, Facts, Look, Policy, Review};
 use super::*;
 use crate::cluster::Unseen;
+use crate::lenient::{Lenient, readable};
 
 /// As it is printed for pasting.
 const SIDECAR: &str = include_str!("../../../../../../agent/src/sidecar.yaml");
@@ -145,7 +147,7 @@ fn facts(world: &Value) -> Facts {
     let reviews = || accounts.iter().flat_map(|account| rbac::VERBS.map(|verb| review(account, verb))).collect();
     Facts {
         definition: look(world, "definition", from),
-        operators: look(world, "operators", from),
+        operators: look(world, "operators", |leases| readable(from::<Vec<Lenient<StoredLease>>>(leases))),
         injection: look(world, "injection", policies),
         strict_identity: look(world, "strict", policies),
         role: look(world, "role", from),
@@ -153,7 +155,9 @@ fn facts(world: &Value) -> Facts {
         accounts: accounts.iter().map(|account| (account.clone(), look(world, "account", from))).collect(),
         reviews: look(world, "refused", |_| reviews()),
         pods: look(world, "pods", from),
-        lease: look(world, "lease", from),
+        lease: look(world, "lease", |lease| {
+            from::<Option<Lenient<StoredLease>>>(lease).and_then(Lenient::into_readable)
+        }),
         clock: look(world, "clock", |clock| Clock {
             asked: time(&clock["asked"]),
             server: time(&clock["server"]),
