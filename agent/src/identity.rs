@@ -5,6 +5,7 @@ use std::io;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use elector_crds::untrusted::MAX_TEXT_BYTES;
 use kube::config::Config;
 use secrecy::ExposeSecret as _;
 use serde::Deserialize;
@@ -41,6 +42,17 @@ impl Sources {
             .or_else(|| self.pod.map(|(name, uid)| format!("{name}_{uid}")))
             .unwrap_or(self.hostname)
     }
+}
+
+/// An identity that the user sets. In a Lease a longer one is known by a short form, in which its own process would not know itself.
+///
+/// # Errors
+/// If it is longer than [`MAX_TEXT_BYTES`].
+pub fn parse(identity: &str) -> Result<String, String> {
+    if identity.len() > MAX_TEXT_BYTES {
+        return Err(format!("it has {} bytes; it can have {MAX_TEXT_BYTES} at most", identity.len()));
+    }
+    Ok(identity.to_owned())
 }
 
 /// The token that `config` sends, as it is now.

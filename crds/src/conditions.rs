@@ -74,7 +74,7 @@ names! {
         Forbidden,
         /// Not ready: something failed, and is tried again.
         ReconcileFailed,
-        /// Not ready, and candidates unknown: the namespace has more objects than the operator has room for.
+        /// Not ready: the namespace has more objects than the operator has room for.
         NamespaceTooLarge,
 
         /// Elected: the Lease is held and renewed.
@@ -102,6 +102,8 @@ names! {
         SomeNotReady,
         /// Candidates are ready, the Lease is free, and nobody takes it.
         NoneContends,
+        /// Unknown: the namespace has more objects than the operator has room for, and it does not know all pods.
+        PodsLeftOut,
 
         /// The leader has done what it was asked for.
         Followed,

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
+use elector_agent::identity;
 use elector_agent::logging::LogOptions;
 use elector_election::{InvalidTimings, Timings};
 
@@ -57,7 +58,7 @@ pub struct Cli {
     #[arg(long, env = "LEASE_NAMESPACE", value_name = "NAMESPACE")]
     lease_namespace: Option<String>,
     /// As whom to contend for it [default: <pod>_<pod uid>, else the hostname]
-    #[arg(long, env = "IDENTITY", value_name = "TEXT")]
+    #[arg(long, env = "IDENTITY", value_name = "TEXT", value_parser = identity::parse)]
     pub identity: Option<String>,
     /// How long the other replicas wait for one that is silent
     #[arg(

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use clap::Args;
+use elector_agent::identity;
 use elector_agent::logging::LogOptions;
 use elector_election::{InvalidTimings, Timings};
 
@@ -23,7 +24,7 @@ pub(crate) struct Options {
     #[arg(long, env = "NAMESPACE", value_name = "NAMESPACE")]
     namespace: Option<String>,
     /// As whom to contend [default: <pod>_<pod uid>, else the hostname]
-    #[arg(long, env = "IDENTITY", value_name = "TEXT")]
+    #[arg(long, env = "IDENTITY", value_name = "TEXT", value_parser = identity::parse)]
     identity: Option<String>,
     /// Pod name, for the identity where there is no pod-bound token
     #[arg(long, env = "POD_NAME", value_name = "NAME")]

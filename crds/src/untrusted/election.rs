@@ -9,8 +9,8 @@ use super::{FromUntrusted, JsonFields};
 use crate::conditions::ConditionType;
 use crate::{LeaderElection, LeaderElectionSpec, LeaderElectionStatus, PastTenure};
 
-/// The longest spec that is read, in bytes of JSON: room for some 200 selectors.
-pub const MAX_SPEC_BYTES: usize = 32 * 1024;
+/// The longest spec that is read, in bytes of JSON: room for some 2,000 selectors.
+pub const MAX_SPEC_BYTES: usize = 256 * 1024;
 
 /// How many past tenures are read.
 const MAX_PAST_TENURES: usize = 10;
@@ -168,7 +168,7 @@ mod tests {
         for (spec, why) in [
             (json!({"paused": "yes"}), "invalid type: string \"yes\", expected a boolean"),
             (json!(7), "invalid type: integer"),
-            (json!({"candidates": {"serviceAccountNames": ["x".repeat(MAX_SPEC_BYTES)]}}), "32768 are read at most"),
+            (json!({"candidates": {"serviceAccountNames": ["x".repeat(MAX_SPEC_BYTES)]}}), "262144 are read at most"),
         ] {
             let stored = read(&json!({"metadata": {"name": "billing"}, "spec": spec, "status": {"candidates": 3}}));
             assert!(stored.unreadable.as_ref().is_some_and(|said| said.contains(why)), "{:?}", stored.unreadable);

@@ -30,7 +30,7 @@ pub(super) fn candidates_ready(view: &View<'_>, candidates: &[&Pod]) -> Conditio
     let not = |reason, message: String| condition(ConditionType::CandidatesReady, Status::False, reason, message);
     if view.observed.is_partial {
         let message = "the namespace has more objects than the operator has room for: of some pods it knows nothing";
-        return condition(ConditionType::CandidatesReady, Status::Unknown, Reason::NamespaceTooLarge, message);
+        return condition(ConditionType::CandidatesReady, Status::Unknown, Reason::PodsLeftOut, message);
     }
     if candidates.is_empty() {
         let selector = selector_text(&view.election.spec.selector(&name(view.election)));

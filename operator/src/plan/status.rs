@@ -74,7 +74,7 @@ pub(super) fn unattended(view: &View<'_>) -> LeaderElectionStatus {
     let mut conditions = view.election.status.clone().unwrap_or_default().conditions;
     let unknown = |type_, reason| condition(type_, Status::Unknown, reason, "this LeaderElection is not looked after");
     let elected = unknown(ConditionType::LeaderElected, Reason::LeaseNotObserved);
-    let candidates = unknown(ConditionType::CandidatesReady, Reason::NamespaceTooLarge);
+    let candidates = unknown(ConditionType::CandidatesReady, Reason::PodsLeftOut);
     for mut condition in [ready(view), elected, candidates] {
         condition.observed_generation = view.election.metadata.generation;
         conditions::set(&mut conditions, condition, view.now.wall);

@@ -60,7 +60,12 @@ pub(crate) fn options(program: &Path, command: &[&str]) -> Result<Vec<HelpOption
     let option = |text: String| HelpOption {
         flag: format!("--{}", between(&text, "--", ' ').unwrap_or_default().trim()),
         variable: between(&text, "[env: ", '='),
-        default: between(&text, "[default: ", ']').unwrap_or_default(),
+        // An address may have such brackets itself.
+        default: text
+            .split_once("[default: ")
+            .and_then(|(_, rest)| rest.lines().next()?.split("] [").next())
+            .map(|default| default.strip_suffix(']').unwrap_or(default).to_owned())
+            .unwrap_or_default(),
     };
     let options = texts.into_iter().map(option);
     Ok(options.filter(|option| !["--help", "--version"].contains(&&*option.flag)).collect())

@@ -316,7 +316,8 @@ async fn timings() -> Result<()> {
     assert_eq!(election.event_reasons().await?, ["LeaderElected"]);
 
     // Fields belong to whoever last gave them their value.
-    let fields = lease.managed_fields().iter().filter(|entry| entry.manager.as_deref() == Some(OPERATOR));
+    let written = namespace.api::<Lease>().get("billing").await?;
+    let fields = written.managed_fields().iter().filter(|entry| entry.manager.as_deref() == Some(OPERATOR));
     let of_operator: Vec<Value> = fields.map(|entry| json!(entry.fields_v1)).collect();
     assert!(!of_operator.is_empty());
     assert!(of_operator.iter().all(|fields| fields.get("f:spec").is_none()), "{of_operator:?}");

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use elector_crds::conditions::{ConditionType, Reason, find};
 use elector_crds::display_text::{MAX_MESSAGE, is_hidden};
+use elector_crds::untrusted::shorten;
 use elector_crds::{LeaderElection, TRANSFER_ANNOTATION, identity};
 use elector_tests::controlplane::Namespace;
 use elector_tests::kubectl::kubectl;
@@ -45,7 +46,7 @@ async fn hold(namespace: &Namespace<'_>, name: &str, holder: &str, tenure: i64) 
 }
 
 async fn until_led_by(election: &Election<'_>, holder: &str, tenure: i64) -> Result<LeaderElection> {
-    let shown = identity::shown(holder);
+    let shown = identity::shown(&shorten(holder)).into_owned();
     let led = |election: &LeaderElection| {
         let status = election.status.clone().unwrap_or_default();
         let elected = find(&status.conditions, ConditionType::LeaderElected);
