@@ -150,8 +150,9 @@ async fn the_lease_of_the_operators_own_election_is_steered_by_nobody() {
 }
 
 async fn own_lease() -> Result<()> {
-    let operators = shared().await?;
-    let leases: Api<StoredLease> = operators.namespace().api();
+    // By a client of this test's own runtime.
+    let home = ControlPlane::shared().await?.existing_namespace(shared().await?.namespace().name()).await?;
+    let leases: Api<StoredLease> = home.api();
     // Even of a person who may write it.
     let hints = r#"{"paused":true}"#;
     let marks =
@@ -159,7 +160,7 @@ async fn own_lease() -> Result<()> {
     leases.patch(OPERATOR, &PatchParams::default(), &Patch::Merge(marks)).await?;
     let mut spec = short_timings();
     spec["paused"] = json!(true);
-    let election = Election::create(operators.namespace(), OPERATOR, spec).await?;
+    let election = Election::create(&home, OPERATOR, spec).await?;
     let stored = election.until_reason(ConditionType::Ready, Reason::ObjectConflict).await?;
     let status = stored.status.unwrap_or_default();
     let ready = find(&status.conditions, ConditionType::Ready).expect("it was waited for");

@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use elector_crds::{LeaderElection, StoredLease};
+use elector_crds::{LeaderElection, STRICT_IDENTITY_LABEL, StoredLease};
 use elector_operator::NAME;
 use elector_operator::key::{Key, rbac_name};
 use elector_tests::controlplane::{ControlPlane, Entry};
@@ -153,7 +153,7 @@ impl Originals {
         let mut created = leases.create(&post, &lease).await?;
         apply(&client, namespace, &role).await?;
         apply(&client, namespace, &role_binding).await?;
-        created.labels_mut().insert("leader-elector.io/written".to_owned(), "twice".to_owned());
+        created.labels_mut().insert(STRICT_IDENTITY_LABEL.to_owned(), "false".to_owned());
         leases.replace(name, &post, &created).await?;
         event.regarding.get_or_insert_default().namespace = Some(namespace.to_owned());
         Api::<Event>::namespaced(client.clone(), namespace).create(&post, &event).await?;
