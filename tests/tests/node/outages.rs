@@ -60,7 +60,7 @@ async fn changes_while_away(
     start_takes: Duration,
 ) -> Result<Vec<usize>> {
     /// It may start sooner than last time.
-    const SPARE: Duration = Duration::from_secs(1);
+    const SPARE: Duration = Duration::from_secs(2);
     acting(elections).await?;
     let (begun, gone) = (Instant::now(), acts::now()?);
     stage.plane.api_server().kill();
