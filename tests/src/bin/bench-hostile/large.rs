@@ -63,7 +63,9 @@ pub(crate) async fn attack(program: &Path, share: usize) -> Result<Vec<Figure>> 
     until_ready(&operator).await?;
     let took = begun.elapsed().as_secs_f64();
     figures.push(Figure::new("large objects: ready again after a restart", took, "s").at_most(10.0));
-    operator.until_leading().await?;
+    // It waits for its predecessor, of which it knows nothing, before it writes.
+    let again = Election::create(&home, "again", json!({})).await?;
+    again.until_reason(ConditionType::Ready, Reason::Reconciled).await?;
     figures.extend(neighbour::watch(&operators, &operator, &home, ELECTIONS / 2, "after a restart").await?);
     figures.push(peak("after a restart: the operator's memory, peak", &operator)?);
     Ok(figures)
