@@ -1,4 +1,4 @@
-//! The lock file: whoever has a lock file of its own at that path knows that no other electing process uses the same status files.
+//! The lock file: a process that has a lock file of its own at that path knows that no other electing process uses the same status files.
 //!
 //! | bytes | locked by | says |
 //! |---|---|---|

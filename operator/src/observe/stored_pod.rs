@@ -74,11 +74,11 @@ pub(super) struct Condition {
 #[derive(Deserialize, Debug, Clone)]
 pub(super) struct ContainerStatus {
     pub(super) name: String,
-    pub(super) state: Option<State>,
+    pub(super) state: Option<ContainerState>,
 }
 
 #[derive(Deserialize, Debug, Clone)]
-pub(super) struct State {
+pub(super) struct ContainerState {
     pub(super) terminated: Option<Terminated>,
 }
 
