@@ -24,8 +24,9 @@ use crate::key::Key;
 use crate::leadership::Leading;
 use crate::metrics::{Counts, Subject, View};
 use crate::observe::{Index, Now, Trouble, Troubles};
+use crate::places::Places;
 use crate::plan::{Plan, plan};
-use crate::queue::{Queue, Why};
+use crate::queue::{Flow, Queue, Why};
 use crate::settings::Settings;
 use crate::watches;
 
@@ -38,10 +39,6 @@ const PATIENCE: u32 = 8;
 /// How long plans are made before watches, answers and questions are looked at again: a namespace with thousands of elections to
 /// plan must not hold them up.
 const MAX_TURN: Duration = Duration::from_millis(10);
-
-/// How many elections may be written at the same time beyond the settings' concurrency, one of a namespace that has none
-/// under way: no namespace takes all the places.
-const RESERVED: usize = 8;
 
 /// How long after the watches began anew they may do so again for what was left out.
 const MIN_LIST_PERIOD: Duration = Duration::from_secs(300);
@@ -82,7 +79,7 @@ pub async fn run(
     loop {
         heartbeat.beat();
         let mut rest = Rest::Over;
-        while running.len() < controller.settings.concurrency + RESERVED {
+        while !controller.places.are_full() {
             match controller.next_job() {
                 Ok(job) => running.push(job),
                 Err(why) => {
@@ -148,8 +145,8 @@ struct Controller {
     index: Index,
     queue: Queue,
     work: HashMap<Key, Work>,
-    /// How many plans are being carried out, by namespace.
-    running: HashMap<String, usize>,
+    /// Those whose plans are being carried out.
+    places: Places,
     /// When the watches last began anew for what was left out.
     listed_at: Duration,
     counts: Counts,
@@ -177,6 +174,8 @@ struct Work {
 
 struct Done {
     key: Key,
+    flow: Flow,
+    began_at: Duration,
     /// When the plan was made.
     deletions: Option<u64>,
     /// It was about traffic.
@@ -187,13 +186,14 @@ struct Done {
 impl Controller {
     fn new(client: Client, settings: Settings, leading: Leading, counts: Counts) -> Controller {
         let Settings { identity, request_timeout, namespace_bytes, .. } = settings.clone();
+        let places = Places::new(settings.concurrency);
         Controller {
             applier: Applier { client, leading, timeout: request_timeout, identity },
             settings,
             index: Index::new(namespace_bytes),
             queue: Queue::default(),
+            places,
             work: HashMap::new(),
-            running: HashMap::new(),
             listed_at: Duration::ZERO,
             counts,
             started: Instant::now(),
@@ -213,8 +213,8 @@ impl Controller {
     }
 
     fn wake_at(&self) -> Option<Instant> {
-        let at = self.queue.next_at().filter(|_| self.may_write())?;
-        Some(self.started + at)
+        let at = self.queue.next_at().into_iter().chain(self.places.pause_ends_at(self.now().at)).min();
+        at.filter(|_| self.may_write()).map(|at| self.started + at)
     }
 
     fn handle_seen(&mut self, seen: crate::observe::Seen) {
@@ -258,11 +258,10 @@ impl Controller {
             if now.at > began_at + MAX_TURN {
                 return Err(Rest::Later);
             }
-            let total: usize = self.running.values().sum();
-            let has_places = total < self.settings.concurrency;
-            let running = &self.running;
-            let may_begin = |namespace: &str| has_places || !running.contains_key(namespace);
-            let (key, why) = self.queue.pop(now.at, may_begin).ok_or(Rest::Over)?;
+            let (index, places) = (&self.index, &self.places);
+            let flow = |key: &Key| Flow::of(&key.namespace, index.json_bytes(key).unwrap_or_default());
+            let popped = self.queue.pop(now.at, flow, |flow| places.has_room(flow, now.at));
+            let (key, why, flow) = popped.ok_or(Rest::Over)?;
             if self.is_early(&key, why, now) {
                 continue;
             }
@@ -281,14 +280,14 @@ impl Controller {
             }
             self.work_on(&key).attempts += 1;
             self.queue.begin(key.clone());
-            *self.running.entry(key.namespace.clone()).or_default() += 1;
+            self.places.begin(flow.clone());
             self.counts.reconciled();
             let applier = self.applier.clone();
             let deletions = self.index.deletions(&key);
             let traffic = !plan.traffic.is_empty();
             return Ok(Box::pin(async move {
                 let outcome = applier.apply(&election, plan, now).await;
-                Done { key, deletions, traffic, outcome }
+                Done { key, flow, began_at: now.at, deletions, traffic, outcome }
             }));
         }
     }
@@ -339,14 +338,12 @@ impl Controller {
         }
     }
 
-    fn handle_done(&mut self, Done { key, deletions, traffic, outcome: Outcome { answers, result } }: Done) {
+    fn handle_done(&mut self, done: Done) {
         let now = self.now();
+        let Done { key, flow, began_at, deletions, traffic, outcome: Outcome { answers, result } } = done;
         self.index.handle_answers(&key, answers, deletions, now);
         self.queue.end(&key);
-        if let Some(running) = self.running.get_mut(&key.namespace) {
-            *running -= 1;
-        }
-        self.running.retain(|_, running| *running > 0);
+        self.places.end(&flow, now.at.saturating_sub(began_at), now.at);
         let work = self.work_on(&key);
         work.awaits_expiry = None;
         let at = match result {

@@ -19,6 +19,7 @@ pub mod key;
 pub mod leadership;
 pub mod metrics;
 pub mod observe;
+pub mod places;
 pub mod plan;
 pub mod queue;
 pub mod settings;

@@ -14,17 +14,25 @@ pub enum Why {
     Change,
 }
 
-/// A queue by time, without duplicates. Of those that are due the namespaces take turns: one with many elections must not keep
-/// the others waiting.
+/// Elections that take turns with the others: one with many must not keep the others waiting.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Flow {
+    /// Those of one namespace.
+    Namespace(String),
+    /// Those of any namespace that are large.
+    Large,
+}
+
+/// A queue by time, without duplicates. Of those that are due the flows take turns.
 #[derive(Debug, Default)]
 pub struct Queue {
     entries: HashMap<Key, Entry>,
     /// Those that were not due when it was last looked.
     later: BTreeSet<(Duration, Key)>,
     /// Those that were.
-    due: HashMap<String, VecDeque<Key>>,
-    /// The namespaces that have one that is due, the next one first.
-    turns: VecDeque<String>,
+    due: HashMap<Flow, VecDeque<Key>>,
+    /// The flows that have one that is due, the next one first.
+    turns: VecDeque<Flow>,
     /// Those being worked on: they wait until it is done.
     busy: HashSet<Key>,
     waiting: HashMap<Key, (Duration, Why)>,
@@ -55,37 +63,43 @@ impl Queue {
         self.later.insert((entry.at, key));
     }
 
-    /// Takes the next one that is due, of those in namespaces that `may_begin`.
-    pub fn pop(&mut self, now: Duration, may_begin: impl Fn(&str) -> bool) -> Option<(Key, Why)> {
-        self.find_due(now);
+    /// Takes the next one that is due, of a flow that `has_room`. `flow` tells of which an election is.
+    pub fn pop(
+        &mut self,
+        now: Duration,
+        flow: impl Fn(&Key) -> Flow,
+        has_room: impl Fn(&Flow) -> bool,
+    ) -> Option<(Key, Why, Flow)> {
+        self.find_due(now, flow);
         for _ in 0..self.turns.len() {
-            let namespace = self.turns.pop_front()?;
-            if !may_begin(&namespace) {
-                self.turns.push_back(namespace);
+            let flow = self.turns.pop_front()?;
+            if !has_room(&flow) {
+                self.turns.push_back(flow);
                 continue;
             }
-            let due = self.due.get_mut(&namespace)?;
+            let due = self.due.get_mut(&flow)?;
             let key = due.pop_front()?;
             if due.is_empty() {
-                self.due.remove(&namespace);
+                self.due.remove(&flow);
             } else {
-                self.turns.push_back(namespace);
+                self.turns.push_back(flow.clone());
             }
             let why = self.entries.remove(&key)?.why;
-            return Some((key, why));
+            return Some((key, why, flow));
         }
         None
     }
 
-    fn find_due(&mut self, now: Duration) {
+    fn find_due(&mut self, now: Duration, flow: impl Fn(&Key) -> Flow) {
         while self.later.first().is_some_and(|(at, _)| *at <= now) {
             let Some((_, key)) = self.later.pop_first() else { return };
             if let Some(entry) = self.entries.get_mut(&key) {
                 entry.is_due = true;
             }
-            let due = self.due.entry(key.namespace.clone()).or_default();
+            let flow = flow(&key);
+            let due = self.due.entry(flow.clone()).or_default();
             if due.is_empty() {
-                self.turns.push_back(key.namespace.clone());
+                self.turns.push_back(flow);
             }
             due.push_back(key);
         }
@@ -126,8 +140,13 @@ mod tests {
         Key::new("shop", name)
     }
 
-    fn anywhere(_: &str) -> bool {
-        true
+    /// Takes one of any flow.
+    fn pop(queue: &mut Queue, now: Duration) -> Option<(Key, Why)> {
+        queue.pop(now, by_namespace, |_| true).map(|(key, why, _)| (key, why))
+    }
+
+    fn by_namespace(key: &Key) -> Flow {
+        if key.name == "large" { Flow::Large } else { Flow::Namespace(key.namespace.clone()) }
     }
 
     fn second(second: u64) -> Duration {
@@ -141,11 +160,11 @@ mod tests {
         queue.push(key("a"), Why::Change, second(9));
         queue.push(key("b"), Why::Time, second(3));
         assert_eq!(queue.next_at(), Some(second(3)));
-        assert_eq!(queue.pop(second(2), anywhere), None);
+        assert_eq!(pop(&mut queue, second(2)), None);
         assert_eq!((queue.due(second(2)), queue.due(second(3)), queue.due(second(5))), (0, 1, 2));
-        assert_eq!(queue.pop(second(9), anywhere), Some((key("b"), Why::Time)));
-        assert_eq!(queue.pop(second(9), anywhere), Some((key("a"), Why::Change)));
-        assert_eq!(queue.pop(second(9), anywhere), None);
+        assert_eq!(pop(&mut queue, second(9)), Some((key("b"), Why::Time)));
+        assert_eq!(pop(&mut queue, second(9)), Some((key("a"), Why::Change)));
+        assert_eq!(pop(&mut queue, second(9)), None);
         assert_eq!(queue.next_at(), None);
     }
 
@@ -155,26 +174,32 @@ mod tests {
         queue.begin(key("a"));
         queue.push(key("a"), Why::Change, second(1));
         queue.push(key("a"), Why::Time, second(2));
-        assert_eq!(queue.pop(second(3), anywhere), None);
+        assert_eq!(pop(&mut queue, second(3)), None);
         queue.end(&key("a"));
-        assert_eq!(queue.pop(second(3), anywhere), Some((key("a"), Why::Change)));
-        assert_eq!(queue.pop(second(3), anywhere), None);
+        assert_eq!(pop(&mut queue, second(3)), Some((key("a"), Why::Change)));
+        assert_eq!(pop(&mut queue, second(3)), None);
     }
 
     #[test]
-    fn namespaces_take_turns() {
+    fn flows_take_turns() {
         let mut queue = Queue::default();
-        for name in ["a", "b", "c"] {
+        for name in ["a", "b", "large", "c"] {
             queue.push(Key::new("crowded", name), Why::Change, second(1));
         }
         queue.push(Key::new("quiet", "a"), Why::Change, second(2));
         queue.push(Key::new("later", "a"), Why::Change, second(7));
-        let mut pop = |may_begin: fn(&str) -> bool| queue.pop(second(3), may_begin).map(|(key, _)| key.to_string());
-        assert_eq!(pop(anywhere).as_deref(), Some("crowded/a"));
-        assert_eq!(pop(anywhere).as_deref(), Some("quiet/a"));
-        assert_eq!(pop(|namespace| namespace != "crowded"), None);
+        let crowded = Flow::Namespace("crowded".to_owned());
+        let mut pop = |full: &[&Flow]| {
+            let popped = queue.pop(second(3), by_namespace, |flow| !full.contains(&flow));
+            popped.map(|(key, _, flow)| (key.to_string(), flow))
+        };
+        assert_eq!(pop(&[]), Some(("crowded/a".to_owned(), crowded.clone())));
+        assert_eq!(pop(&[]), Some(("crowded/large".to_owned(), Flow::Large)));
+        assert_eq!(pop(&[]), Some(("quiet/a".to_owned(), Flow::Namespace("quiet".to_owned()))));
+        assert_eq!(pop(&[&crowded]), None);
+        let rest = [pop(&[]), pop(&[]), pop(&[])];
         assert_eq!(
-            [pop(anywhere), pop(anywhere), pop(anywhere)],
+            rest.map(|popped| popped.map(|(name, _)| name)),
             [Some("crowded/b".into()), Some("crowded/c".into()), None]
         );
         assert_eq!((queue.due(second(3)), queue.due(second(7)), queue.next_at()), (0, 1, Some(second(7))));
@@ -185,9 +210,9 @@ mod tests {
         let mut queue = Queue::default();
         queue.push(key("a"), Why::Time, second(1));
         queue.push(key("b"), Why::Time, second(1));
-        assert_eq!(queue.pop(second(2), anywhere), Some((key("a"), Why::Time)));
+        assert_eq!(pop(&mut queue, second(2)), Some((key("a"), Why::Time)));
         queue.push(key("b"), Why::Change, second(9));
-        assert_eq!(queue.pop(second(2), anywhere), Some((key("b"), Why::Change)));
-        assert_eq!((queue.pop(second(9), anywhere), queue.due(second(9))), (None, 0));
+        assert_eq!(pop(&mut queue, second(2)), Some((key("b"), Why::Change)));
+        assert_eq!((pop(&mut queue, second(9)), queue.due(second(9))), (None, 0));
     }
 }

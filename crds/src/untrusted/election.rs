@@ -22,6 +22,8 @@ pub struct StoredElection {
     pub election: LeaderElection,
     /// Why the spec cannot be read, for people; `None` if it can.
     pub unreadable: Option<String>,
+    /// How long it is as JSON, with all that was not read.
+    pub json_bytes: usize,
 }
 
 impl FromUntrusted for StoredElection {
@@ -33,7 +35,7 @@ impl FromUntrusted for StoredElection {
             Err(why) => (LeaderElectionSpec::default(), Some(why)),
         };
         let status = fields.json("status").map(status);
-        StoredElection { election: LeaderElection { metadata, spec, status }, unreadable }
+        StoredElection { election: LeaderElection { metadata, spec, status }, unreadable, json_bytes: json.len() }
     }
 }
 
@@ -46,7 +48,8 @@ impl FromUntrusted for LeaderElection {
 
 impl From<LeaderElection> for StoredElection {
     fn from(election: LeaderElection) -> StoredElection {
-        StoredElection { election, unreadable: None }
+        let json_bytes = serde_json::to_string(&election).map_or(0, |json| json.len());
+        StoredElection { election, unreadable: None, json_bytes }
     }
 }
 
@@ -126,8 +129,8 @@ mod tests {
         election.metadata.namespace = Some("shop".to_owned());
         election.metadata.resource_version = Some("7".to_owned());
         election.status = Some(LeaderElectionStatus { lease_transitions: Some(4), ..LeaderElectionStatus::default() });
-        let stored = read(&serde_json::to_value(&election).unwrap());
-        assert_eq!(stored, StoredElection { election, unreadable: None });
+        let json = serde_json::to_value(&election).unwrap();
+        assert_eq!(read(&json), StoredElection { election, unreadable: None, json_bytes: json.to_string().len() });
     }
 
     #[test]

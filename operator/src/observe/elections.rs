@@ -74,7 +74,7 @@ impl Index {
     }
 
     fn remember_election(&mut self, stored: StoredElection, creation_watched: bool, now: Now) -> Option<Key> {
-        let StoredElection { election: mut object, unreadable } = stored;
+        let StoredElection { election: mut object, unreadable, json_bytes } = stored;
         let key = Key::of(&object);
         object.metadata = kept_metadata(object.metadata);
         let known = self.elections.get(&key);
@@ -114,8 +114,8 @@ impl Index {
             },
         });
         self.budget.charge(&key.namespace, object.cost());
-        let election =
-            Election { object: Arc::new(object), unreadable, selector, creation_watched, deletions, transfer };
+        let object = Arc::new(object);
+        let election = Election { object, unreadable, json_bytes, selector, creation_watched, deletions, transfer };
         if let Some(last) = self.elections.insert(key.clone(), election) {
             self.budget.refund(&key.namespace, last.object.cost());
         }

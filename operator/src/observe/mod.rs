@@ -84,6 +84,8 @@ struct Election {
     object: Arc<LeaderElection>,
     /// Why `spec` is not what is stored.
     unreadable: Option<Unreadable>,
+    /// As it is stored.
+    json_bytes: usize,
     selector: Selector,
     /// This process watched it being created (rule O2).
     creation_watched: bool,
@@ -284,6 +286,12 @@ impl Index {
     #[must_use]
     pub fn uid(&self, key: &Key) -> Option<&str> {
         self.elections.get(key)?.object.metadata.uid.as_deref()
+    }
+
+    /// How long the election called so is as JSON.
+    #[must_use]
+    pub fn json_bytes(&self, key: &Key) -> Option<usize> {
+        self.elections.get(key).map(|election| election.json_bytes)
     }
 
     /// Takes in what the requests of one plan were answered with; `deletions` is what there were when it was made.
