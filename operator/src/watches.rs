@@ -102,26 +102,32 @@ struct Watch<K> {
     config: watcher::Config,
     /// Those before 1.32 cannot, nor can all later ones.
     streams_lists: bool,
+    /// What there was has been shown: the next request resumes from there.
+    resumes: bool,
     events: BoxStream<'static, watcher::Result<Event<Untrusted<K>>>>,
 }
 
 impl<K: Watched> Watch<K> {
     fn begin(api: Api<Untrusted<K>>, config: watcher::Config) -> Watch<K> {
         let events = events(&api, &config, true);
-        Watch { api, config, streams_lists: true, events }
+        Watch { api, config, streams_lists: true, resumes: false, events }
     }
 
     async fn next(&mut self) -> watcher::Result<Event<K>> {
         loop {
             match self.events.next().await {
-                Some(Ok(event)) => return Ok(trusted(event)),
+                Some(Ok(event)) => {
+                    self.resumes |= matches!(event, Event::InitDone);
+                    return Ok(trusted(event));
+                }
                 Some(Err(error)) => match code(&error) {
                     Some(422) if self.streams_lists => {
                         self.streams_lists = false;
                         self.begin_again();
                     }
-                    // Too old to resume from, said before the watch began: to ask again for the same would never end.
-                    Some(410) => {
+                    // Too old to resume from, said before the watch began: to ask again for the same would never end. Without
+                    // anything to resume from it is a failure as others, and waits for its turn.
+                    Some(410) if self.resumes => {
                         self.begin_again();
                         return Err(error);
                     }
@@ -133,6 +139,7 @@ impl<K: Watched> Watch<K> {
     }
 
     fn begin_again(&mut self) {
+        self.resumes = false;
         self.events = events(&self.api, &self.config, self.streams_lists);
     }
 }
@@ -167,5 +174,99 @@ fn code(error: &watcher::Error) -> Option<u16> {
         | watcher::Error::WatchStartFailed(_)
         | watcher::Error::WatchFailed(_)
         | watcher::Error::NoResourceVersion => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use axum::http::{Request, Response};
+    use elector_crds::StoredLease;
+    use kube::client::Body;
+    use serde_json::{Value, json};
+    use tower::service_fn;
+
+    use super::*;
+
+    /// What a watch makes of `answers`, one a request and for ever the last one, and with which queries it asked.
+    async fn watched(answers: Vec<(u16, Vec<String>)>, events: usize) -> (Vec<String>, Vec<String>) {
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let queries = Arc::clone(&asked);
+        let service = service_fn(move |request: Request<Body>| {
+            let mut queries = queries.lock().unwrap();
+            let (status, lines) = answers.get(queries.len()).or(answers.last()).unwrap();
+            queries.push(request.uri().query().unwrap_or_default().to_owned());
+            let body: String = lines.iter().map(|line| format!("{line}\n")).collect();
+            let response = Response::builder().status(*status).body(Body::from(body.into_bytes()));
+            async move { response }
+        });
+        let api = Api::all(Client::new(service, "default"));
+        let mut watch = Watch::<StoredLease>::begin(api, watcher::Config::default().page_size(PAGE));
+        let mut seen = Vec::new();
+        for _ in 0..events {
+            seen.push(match watch.next().await {
+                Ok(Event::Init) => "init".to_owned(),
+                Ok(Event::InitDone) => "done".to_owned(),
+                Ok(Event::InitApply(lease)) => format!("found {}", lease.metadata.name.unwrap()),
+                Ok(Event::Apply(lease)) => format!("changed {}", lease.metadata.name.unwrap()),
+                Ok(Event::Delete(lease)) => format!("deleted {}", lease.metadata.name.unwrap()),
+                Err(error) => format!("failed {}", code(&error).unwrap_or_default()),
+            });
+        }
+        let asked = asked.lock().unwrap().clone();
+        (seen, asked)
+    }
+
+    fn refusal(code: u16) -> (u16, Vec<String>) {
+        let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "", "message": "", "code": code});
+        (code, vec![status.to_string()])
+    }
+
+    fn lease(name: &str, annotations: &Value) -> Value {
+        let metadata = json!({"name": name, "resourceVersion": "7", "annotations": annotations});
+        json!({"kind": "Lease", "apiVersion": "coordination.k8s.io/v1", "metadata": metadata})
+    }
+
+    /// Its fields are in the API server's order.
+    fn event(kind: &str, lease: &Value) -> String {
+        format!(r#"{{"type":"{kind}","object":{lease}}}"#)
+    }
+
+    fn streamed() -> (u16, Vec<String>) {
+        let end = lease("", &json!({"k8s.io/initial-events-end": "true"}));
+        (200, vec![event("ADDED", &lease("a", &json!({}))), event("BOOKMARK", &end)])
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_lists_cannot_be_streamed_they_come_in_pages() {
+        let lease = lease("a", &json!({}));
+        let list =
+            json!({"kind": "LeaseList", "apiVersion": "v1", "metadata": {"resourceVersion": "7"}, "items": [lease]});
+        let (list, watch) = ((200, vec![list.to_string()]), (200, vec![event("MODIFIED", &lease)]));
+        let (seen, asked) = watched(vec![refusal(422), list, watch], 4).await;
+        assert_eq!(seen, ["init", "found a", "done", "changed a"]);
+        let asks =
+            |what: &[&str]| asked.iter().map(|query| what.iter().all(|it| query.contains(it))).collect::<Vec<_>>();
+        assert_eq!(asks(&["sendInitialEvents=true"]), [true, false, false]);
+        assert_eq!(asks(&["limit=50"]), [false, true, false]);
+        assert_eq!(asks(&["watch=true", "resourceVersion=7"]), [false, false, true]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_too_old_to_resume_from_is_listed_anew() {
+        let (seen, asked) = watched(vec![streamed(), refusal(410), streamed()], 7).await;
+        assert_eq!(seen, ["init", "found a", "done", "failed 410", "init", "found a", "done"]);
+        assert_eq!(asked.len(), 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_only_refuses_is_not_asked_without_a_pause() {
+        for code in [403, 410, 422, 429, 500] {
+            let begun = tokio::time::Instant::now();
+            let (_, asked) = watched(vec![refusal(code)], 20).await;
+            let requests = u32::try_from(asked.len()).unwrap();
+            assert!(requests < 25 && begun.elapsed() > Duration::from_millis(500) * requests, "{code}: {requests}");
+        }
     }
 }

@@ -72,6 +72,8 @@ pub struct Options {
     pub nodes: bool,
     /// More arguments for kube-apiserver.
     pub api_server_arguments: Vec<String>,
+    /// More environment for kube-apiserver.
+    pub api_server_environment: Vec<(String, String)>,
     /// More arguments for etcd.
     pub etcd_arguments: Vec<String>,
 }
@@ -218,7 +220,8 @@ impl ControlPlane {
         let etcd = Process::new(etcd.to_owned(), etcd_arguments, file("etcd.log"));
         let mut arguments = flags::api_server(scratch.path(), port);
         arguments.extend_from_slice(&options.api_server_arguments);
-        let api_server = Process::new(api_server.to_owned(), arguments, file("kube-apiserver.log"));
+        let api_server = Process::new(api_server.to_owned(), arguments, file("kube-apiserver.log"))
+            .with_environment(options.api_server_environment.clone());
         etcd.start()?;
         api_server.start()?;
         Ok(Self {

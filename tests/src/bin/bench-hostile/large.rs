@@ -23,12 +23,16 @@ const AT_ONCE: usize = 4;
 /// What the chart gives the operator, in MiB.
 const MEMORY_LIMIT: f64 = 256.0;
 
+/// What the API server's collector of garbage aims at, that all of it and etcd fit into 24 GiB.
+const API_SERVER_MEMORY: &str = "9GiB";
+
 /// How many elections neighbours make.
 const ELECTIONS: usize = 100;
 
 pub(crate) async fn attack(program: &Path, share: usize) -> Result<Vec<Figure>> {
     let etcd_arguments = vec!["--quota-backend-bytes=8589934592".to_owned()];
-    let plane = ControlPlane::start(Options { etcd_arguments, ..Options::default() }).await?;
+    let api_server_environment = vec![("GOMEMLIMIT".to_owned(), API_SERVER_MEMORY.to_owned())];
+    let plane = ControlPlane::start(Options { etcd_arguments, api_server_environment, ..Options::default() }).await?;
     let operators = Operators::install(&plane).await?;
     let operator = operators.replica_of("attacked", program.to_owned(), arguments(operators.namespace().name()))?;
     operator.process().start()?;
