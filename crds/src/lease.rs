@@ -84,6 +84,16 @@ impl StoredLease {
         text.map(|text| TimingsAnnotation::parse(text, &mut Vec::new())).unwrap_or_default()
     }
 
+    /// Leaves out the times that the API server stores but does not take back, as of the year 10000: it would refuse the Lease.
+    pub fn drop_unstorable_times(&mut self) {
+        let has_year = |time: &str| matches!(time.as_bytes(), [a, b, c, d, b'-', ..] if [a, b, c, d].into_iter().all(u8::is_ascii_digit));
+        for field in [ACQUIRE_TIME, RENEW_TIME] {
+            if self.spec.get(field).and_then(Value::as_str).is_some_and(|time| !has_year(time)) {
+                self.spec.remove(field);
+            }
+        }
+    }
+
     /// Sets an annotation; the others are kept.
     pub fn set_annotation(&mut self, key: &str, value: String) {
         self.metadata.annotations.get_or_insert_default().insert(key.to_owned(), value);

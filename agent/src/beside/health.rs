@@ -47,7 +47,8 @@ impl Health {
         loop {
             match eye.look().await {
                 Ok(()) => {
-                    if gate.send_replace(None).is_some() {
+                    // Who waits at the gate is not woken for nothing.
+                    if gate.send_if_modified(|gate| gate.take().is_some()) {
                         info!("the app is well");
                     }
                     failures = 0;

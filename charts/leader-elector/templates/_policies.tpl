@@ -7,14 +7,25 @@
 
 {{/* Whether `owner` makes a LeaderElection the controller of an object. */}}
 {{- define "leader-elector.cel.isElection" -}}
-owner.?controller.orValue(false) && owner.kind == "LeaderElection" && owner.apiVersion.startsWith("leader-elector.io/")
+owner.?controller.orValue(false) && owner.kind == "LeaderElection" && owner.apiVersion == "leader-elector.io/v1alpha1"
 {{- end -}}
 
-{{/* Whether the spec of a Lease stays as it is. A time of the year 1 is stored as such and read as null: to send null back changes nothing. */}}
+{{/* Whether the time is one that the API server reads again from what it has written. */}}
+{{- define "leader-elector.cel.isTime" -}}
+{{- printf "dyn(%s).?%s.orValue(null) == null || dyn(%s).%s.getFullYear() >= 0 && dyn(%s).%s.getFullYear() <= 9999" .spec .field .spec .field .spec .field -}}
+{{- end -}}
+
+{{/* Whether the spec of a Lease stays as it is. A time of the year 1 is stored as such and read as null: to send null back changes nothing.
+A time that the API server stores but does not take back, as of the year 10000, can only be left out. */}}
 {{- define "leader-elector.cel.keepsSpec" -}}
 {{- $same := list -}}
 {{- range $field := list "holderIdentity" "leaseDurationSeconds" "acquireTime" "renewTime" "leaseTransitions" "strategy" "preferredHolder" -}}
-{{- $same = append $same (printf "dyn(object.spec).?%s.orValue(null) == dyn(oldObject.spec).?%s.orValue(null)" $field $field) -}}
+{{- $keeps := printf "dyn(object.spec).?%s.orValue(null) == dyn(oldObject.spec).?%s.orValue(null)" $field $field -}}
+{{- if hasSuffix "Time" $field -}}
+{{- $isTime := include "leader-elector.cel.isTime" (dict "spec" "oldObject.spec" "field" $field) -}}
+{{- $keeps = printf "(%s || dyn(object.spec).?%s.orValue(null) == null && !(%s))" $keeps $field $isTime -}}
+{{- end -}}
+{{- $same = append $same $keeps -}}
 {{- end -}}
 {{- join " &&\n" $same -}}
 {{- end -}}

@@ -239,6 +239,27 @@ async fn what_no_agent_writes_is_refused() {
             mark,
         ),
         ("another label", &first, Box::new(|_, lease| lease["metadata"]["labels"]["a"] = json!("b")), mark),
+        (
+            "a year that the API server takes no second time",
+            &first,
+            Box::new(|_, lease| lease["spec"]["renewTime"] = json!("9999-12-31T23:59:59.000000-23:00")),
+            "years of four digits",
+        ),
+        (
+            "a year before all",
+            &first,
+            Box::new(|_, lease| lease["spec"]["renewTime"] = json!("0000-01-01T00:00:00.000000+23:00")),
+            "years of four digits",
+        ),
+        (
+            "an annotation that leaves no room for the operator's",
+            &first,
+            Box::new(|_, lease| {
+                lease["metadata"]["annotations"]["leader-elector.io/agent"] = json!("x".repeat(4097));
+            }),
+            "at most 4096 characters",
+        ),
+        ("the beginning of a name", &first, Box::new(|_, lease| lease["metadata"]["generateName"] = json!("a")), mark),
         ("no owner", &first, Box::new(|_, lease| lease["metadata"]["ownerReferences"] = json!([])), mark),
         ("a finalizer", &first, Box::new(|_, lease| lease["metadata"]["finalizers"] = json!(["a.example/b"])), mark),
         ("another annotation", &first, Box::new(|_, lease| lease["metadata"]["annotations"]["a"] = json!("b")), mark),

@@ -34,6 +34,11 @@ impl Scene {
             move |lease: &mut Value| lease["metadata"]["ownerReferences"] = json!([owner(name, &json!("gone"))])
         };
         let keep = |lease: &mut Value| lease["metadata"]["finalizers"] = json!(["theirs.example/keep"]);
+        let begin = |lease: &mut Value| lease["metadata"]["generateName"] = json!("theirs-");
+        // The garbage collector knows no such kind, and would never take it.
+        let of_version = |version: &'static str| {
+            move |lease: &mut Value| lease["metadata"]["ownerReferences"][0]["apiVersion"] = json!(version)
+        };
         let (labels, owners) = ("changes no label of a Lease", "gives a Lease no owner");
         let annotations = "changes no annotation of a Lease";
         let its_own = || json!({"labels": {MANAGED_BY: OPERATOR, ELECTION: "new", MARK: "true"}, "ownerReferences": [owner("new", &json!("u"))]});
@@ -49,6 +54,14 @@ impl Scene {
             create(with(&lease("new", its_own()), give("other")), Fate::Refused(owners)),
             create(with(&lease("new", its_own()), keep), Fate::Refused(owners)),
             create(with(&lease("new", its_own()), label("app", json!("theirs"))), Fate::Refused(labels)),
+            create(with(&lease("new", its_own()), begin), Fate::Refused(owners)),
+            create(with(&lease("new", its_own()), of_version("leader-elector.io/v99")), Fate::Refused(owners)),
+            attempt(
+                "create",
+                format!("{COORDINATION}/namespaces/kube-node-lease/leases"),
+                with(&lease("new", its_own()), |lease| lease["metadata"]["namespace"] = json!("kube-node-lease")),
+                Fate::Refused("makes no Lease among those of nodes"),
+            ),
             create(lease("new", its_own()), Fate::Allowed),
             foreign(&hold),
             foreign(&release),
@@ -76,6 +89,8 @@ impl Scene {
             made(Fate::Refused(labels), &label("app", json!("theirs"))),
             made(Fate::Refused(owners), &give("other")),
             made(Fate::Refused(owners), &keep),
+            made(Fate::Refused(owners), &begin),
+            made(Fate::Refused(owners), &of_version("leader-elector.io/v99")),
             made(Fate::Refused(owners), &disown),
             made(Fate::Refused(annotations), &annotate("leader-elector.io/agent")),
             made(Fate::Refused(annotations), &annotate("leader-elector.io/adopt")),

@@ -31,6 +31,10 @@ impl Scene {
             body,
             fate,
         };
+        let strange = |change: &dyn Fn(&mut Value)| {
+            let event = with(&event(&self.election), |event| change(event));
+            events(event, Fate::Refused("makes events of LeaderElections and their pods"))
+        };
         let pod = json!({"kind": "Pod", "apiVersion": "v1", "metadata": {"name": "theirs"}});
         vec![
             refused(json!({"spec": {"paused": true}})),
@@ -40,6 +44,7 @@ impl Scene {
             refused(annotations(json!({"another": "thief's"}))),
             refused(annotations(json!({"leader-elector.io/transfer-to": "thief"}))),
             refused(json!({"metadata": {"labels": {"app": "thief"}}})),
+            refused(json!({"metadata": {"generateName": "theirs-"}})),
             refused(json!({"metadata": {"finalizers": ["theirs.example/keep"]}})),
             refused(json!({"metadata": {"ownerReferences": [owner("theirs", &json!("gone"))]}})),
             patch(annotations(json!({"leader-elector.io/transfer-to": null})), Fate::Allowed),
@@ -51,6 +56,12 @@ impl Scene {
                 fate: Fate::Allowed,
             },
             events(event(&pod), Fate::Refused("makes events of LeaderElections")),
+            strange(&|event| event["metadata"]["finalizers"] = json!(["theirs.example/keep"])),
+            strange(&|event| event["metadata"]["ownerReferences"] = json!([owner("theirs", &json!("gone"))])),
+            strange(&|event| event["metadata"]["labels"] = json!({"app": "thief"})),
+            strange(&|event| event["metadata"]["annotations"] = json!({"a": "b"})),
+            strange(&|event| event["related"] = json!({"kind": "Node", "name": "theirs"})),
+            strange(&|event| event["related"] = json!({"kind": "Pod", "name": "theirs", "namespace": "kube-system"})),
             events(event(&self.election), Fate::Allowed),
         ]
     }
