@@ -4,7 +4,7 @@
 //! every renewal or, with predicates, not see expiry; here a renewal only moves a time in the index, and the queue wakes
 //! the election when that time is over.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::pin::pin;
 use std::time::Duration;
 
@@ -18,20 +18,32 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-use crate::apply::{Applier, Error as ApplyError, Outcome, Stage};
+use crate::apply::{Applier, Error as ApplyError, Outcome};
 use crate::heartbeat::{self, Heartbeat};
 use crate::key::Key;
 use crate::leadership::Leading;
 use crate::metrics::{Counts, Subject, View};
-use crate::observe::{Index, Now, Trouble, Troubles};
+use crate::observe::{Index, Now, Part, Trouble, Troubles};
 use crate::places::Places;
-use crate::plan::{Plan, plan};
+use crate::plan::{Event, Plan, plan};
 use crate::queue::{Flow, Queue, Why};
 use crate::settings::Settings;
 use crate::watches;
 
 /// The longest wait after a failure.
 const MAX_BACKOFF: Duration = Duration::from_secs(60);
+
+/// The longest wait as long as few elections have troubles: whoever grants a right that was missing sees it used within seconds.
+const MIN_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How many elections with troubles may try again in a second.
+const RETRIES_PER_SECOND: u32 = 20;
+
+/// How many refused events of an election are kept to be created later.
+const MAX_REFUSED_EVENTS: usize = 8;
+
+/// How many names of created events are kept while the status cannot be stored.
+const MAX_CREATED_EVENTS: usize = 64;
 
 /// How many plans in a row may write something for one election before it has to wait as after failures.
 const PATIENCE: u32 = 8;
@@ -142,9 +154,13 @@ async fn sleep_until(wake: Option<Instant>) {
 struct Controller {
     settings: Settings,
     applier: Applier,
+    /// As it was last told.
+    leads: bool,
     index: Index,
     queue: Queue,
     work: HashMap<Key, Work>,
+    /// Those that have troubles.
+    troubled: HashSet<Key>,
     /// Those whose plans are being carried out.
     places: Places,
     /// When the watches last began anew for what was left out.
@@ -160,12 +176,14 @@ struct Work {
     uid: Option<String>,
     /// How many plans in a row were not idle.
     attempts: u32,
-    /// How many attempts in a row failed.
+    /// How many attempts in a row came to nothing for the sake of others.
     failures: u32,
-    /// What keeps its objects from being written.
+    /// What could not be written.
     troubles: Troubles,
-    /// What was last logged.
-    logged: Option<String>,
+    /// Events that the API server has refused.
+    refused_events: Vec<Event>,
+    /// The names of events that were created for a status that could not be stored.
+    created_events: Vec<String>,
     /// Nothing is done before.
     not_before: Duration,
     /// The next look is for the Lease's expiry, unless that was put off; then it is at this time, if at all.
@@ -178,8 +196,6 @@ struct Done {
     began_at: Duration,
     /// When the plan was made.
     deletions: Option<u64>,
-    /// It was about traffic.
-    traffic: bool,
     outcome: Outcome,
 }
 
@@ -190,10 +206,12 @@ impl Controller {
         Controller {
             applier: Applier { client, leading, timeout: request_timeout, identity },
             settings,
+            leads: false,
             index: Index::new(namespace_bytes),
             queue: Queue::default(),
             places,
             work: HashMap::new(),
+            troubled: HashSet::new(),
             listed_at: Duration::ZERO,
             counts,
             started: Instant::now(),
@@ -219,8 +237,12 @@ impl Controller {
 
     fn handle_seen(&mut self, seen: crate::observe::Seen) {
         let now = self.now();
-        for key in self.index.handle_seen(seen, now) {
-            self.queue.push(key, Why::Change, now.at);
+        let changed = self.index.handle_seen(seen, now);
+        // Whoever begins to lead looks at everything.
+        if self.leads {
+            for key in changed {
+                self.queue.push(key, Why::Change, now.at);
+            }
         }
     }
 
@@ -228,6 +250,8 @@ impl Controller {
     fn handle_leading(&mut self) {
         let leads = self.applier.leading.holds();
         info!(leads, "own election");
+        self.leads = leads;
+        self.queue.clear();
         if leads {
             let now = self.now();
             for key in self.index.elections() {
@@ -241,7 +265,7 @@ impl Controller {
         let now = self.now();
         let wants = self.index.wants_list() && now.at >= self.listed_at + MIN_LIST_PERIOD;
         if wants {
-            self.index.forget_left_out();
+            self.index.expect_lists();
             self.listed_at = now.at;
         }
         wants
@@ -267,9 +291,14 @@ impl Controller {
             }
             let Some((election, mut observed)) = self.index.observed(&key) else {
                 self.work.remove(&key);
+                self.troubled.remove(&key);
                 continue;
             };
-            observed.troubles = self.work.get(&key).map(|work| work.troubles.clone()).unwrap_or_default();
+            if let Some(work) = self.work.get(&key) {
+                observed.troubles = work.troubles.clone();
+                observed.refused_events.clone_from(&work.refused_events);
+                observed.created_events.clone_from(&work.created_events);
+            }
             observed.features = self.settings.features;
             observed.is_operators_own = key == self.settings.own_lease;
             let plan = plan(&election, &observed, now);
@@ -284,10 +313,9 @@ impl Controller {
             self.counts.reconciled();
             let applier = self.applier.clone();
             let deletions = self.index.deletions(&key);
-            let traffic = !plan.traffic.is_empty();
             return Ok(Box::pin(async move {
                 let outcome = applier.apply(&election, plan, now).await;
-                Done { key, flow, began_at: now.at, deletions, traffic, outcome }
+                Done { key, flow, began_at: now.at, deletions, outcome }
             }));
         }
     }
@@ -324,92 +352,136 @@ impl Controller {
         work.attempts = 0;
         let awaits_expiry = plan.next_look.is_some() && plan.next_look == expires_at;
         work.awaits_expiry = awaits_expiry.then_some(plan.next_look_if_renewed);
-        // Once the time to try again has come and there is nothing left to do, the trouble is over.
-        let Troubles { objects, traffic } = &mut work.troubles;
-        for trouble in [objects, traffic] {
-            *trouble = trouble.take().filter(|trouble| now.at < trouble.retry_at);
-        }
-        if work.troubles == Troubles::default() {
+        let is_news = work.troubles.forget_over(now.at);
+        if work.troubles.is_empty() {
             work.failures = 0;
-            work.logged = None;
+            self.troubled.remove(&key);
         }
-        if let Some(at) = plan.next_look {
+        if is_news {
+            self.queue.push(key, Why::Change, now.at);
+        } else if let Some(at) = plan.next_look {
             self.queue.push(key, Why::Time, at);
         }
     }
 
     fn handle_done(&mut self, done: Done) {
         let now = self.now();
-        let Done { key, flow, began_at, deletions, traffic, outcome: Outcome { answers, result } } = done;
+        let Done { key, flow, began_at, deletions, outcome } = done;
+        let Outcome { answers, written, failures, created_events, refused_events } = outcome;
         self.index.handle_answers(&key, answers, deletions, now);
         self.queue.end(&key);
         self.places.end(&flow, now.at.saturating_sub(began_at), now.at);
+        // Whoever leads next looks at everything.
+        if failures.iter().any(|(_, error)| matches!(error, ApplyError::NotLeading)) {
+            return;
+        }
+        let patience = self.patience();
         let work = self.work_on(&key);
         work.awaits_expiry = None;
-        let at = match result {
-            Ok(()) if traffic && work.attempts > PATIENCE => work.give_way(now),
-            Ok(()) => work.pause(now),
-            Err((_, error @ ApplyError::Stale(_))) => {
-                debug!(election = %key, %error, "planning again");
-                work.pause(now)
+        work.note_events(created_events, refused_events, written.contains(&Part::Status));
+        let mended: Vec<Part> = written.iter().copied().filter(|part| work.troubles.of(*part).is_some()).collect();
+        for part in &mended {
+            work.troubles.remove(*part);
+        }
+        let is_about_traffic = written.iter().any(|part| matches!(part, Part::Service | Part::Slice | Part::Label));
+        if failures.is_empty() && is_about_traffic && work.attempts > PATIENCE {
+            work.give_way(&written, now);
+        } else {
+            work.pause(now);
+        }
+        for (part, error) in &failures {
+            match error {
+                ApplyError::Stale(_) => debug!(election = %key, %error, "planning again"),
+                ApplyError::Terminating(_) => work.wait_for_end(&key, error, now),
+                error => work.fail(&key, *part, error, patience, now),
             }
-            // Whoever leads next looks at everything.
-            Err((_, ApplyError::NotLeading)) => return,
-            Err((stage, error)) => {
-                let at = work.fail(&key, &stage, &error, now);
-                if !matches!(error, ApplyError::Terminating(_)) {
-                    self.counts.failed(error.reason());
-                }
-                at
+        }
+        let (at, is_troubled) = (work.not_before, !work.troubles.is_empty());
+        for (_, error) in &failures {
+            if !matches!(error, ApplyError::Stale(_) | ApplyError::Terminating(_)) {
+                self.counts.failed(error.reason());
             }
-        };
+        }
+        if is_troubled {
+            self.troubled.insert(key.clone());
+        }
         self.queue.push(key, Why::Change, at);
+        if !mended.is_empty() {
+            self.retry_others(&mended, now);
+        }
+    }
+
+    /// The longest wait before an election with troubles tries again.
+    fn patience(&self) -> Duration {
+        let troubled = u32::try_from(self.troubled.len()).unwrap_or(u32::MAX);
+        Duration::from_secs((troubled / RETRIES_PER_SECOND).into()).clamp(MIN_PATIENCE, MAX_BACKOFF)
+    }
+
+    /// What could be written for one election after it could not may be written for others, too.
+    fn retry_others(&mut self, parts: &[Part], now: Now) {
+        for key in &self.troubled {
+            let Some(work) = self.work.get_mut(key) else { continue };
+            if parts.iter().any(|part| work.troubles.of(*part).is_some()) {
+                work.troubles.retry(now.at);
+                self.queue.push(key.clone(), Why::Change, now.at);
+            }
+        }
     }
 }
 
 impl Work {
-    /// When to plan again after a plan that wrote something: at once, but two writers that undo each other's work must not do
+    /// After a plan that wrote something the next one is made at once, but two writers that undo each other's work must not do
     /// so as fast as they can.
-    fn pause(&mut self, now: Now) -> Duration {
+    fn pause(&mut self, now: Now) {
         self.not_before = now.at + backoff(self.attempts.saturating_sub(PATIENCE));
-        self.not_before
     }
 
-    /// What leads traffic to the leader does not stay as it is written. All else must not wait for whoever changes it. Returns
-    /// when to plan again.
-    fn give_way(&mut self, now: Now) -> Duration {
+    /// What leads traffic to the leader does not stay as it is written. All else must not wait for whoever changes it.
+    fn give_way(&mut self, parts: &[Part], now: Now) {
         self.failures += 1;
         self.attempts = 0;
-        let message = TAKEN_BACK.to_owned();
+        self.not_before = now.at;
         let retry_at = now.at + backoff(self.failures);
-        self.troubles.traffic = Some(Trouble { reason: Reason::ReconcileFailed, message, retry_at });
-        now.at
+        for part in parts {
+            let message = TAKEN_BACK.to_owned();
+            let trouble = Trouble { reason: Reason::ReconcileFailed, message, retry_at, failures: self.failures };
+            self.troubles.insert(*part, trouble);
+        }
     }
 
-    /// Returns when to plan again: at once if the status can say what is wrong.
-    fn fail(&mut self, key: &Key, stage: &Stage, error: &ApplyError, now: Now) -> Duration {
+    /// The namespace is going.
+    fn wait_for_end(&mut self, key: &Key, error: &ApplyError, now: Now) {
         self.failures += 1;
-        let retry_at = now.at + backoff(self.failures);
-        let message = error.to_string();
-        if matches!(error, ApplyError::Terminating(_)) {
-            debug!(election = %key, error = message, "waiting for its end");
-        } else if self.logged.as_ref() != Some(&message) {
+        self.not_before = now.at + backoff(self.failures);
+        debug!(election = %key, %error, "waiting for its end");
+    }
+
+    /// The status can say what is wrong, and everything else can be written.
+    fn fail(&mut self, key: &Key, part: Part, error: &ApplyError, patience: Duration, now: Now) {
+        let (message, last) = (error.to_string(), self.troubles.of(part));
+        if last.is_none_or(|last| last.message != message) {
             warn!(election = %key, reason = %error.reason(), error = message, "failed to reconcile");
-            self.logged = Some(message.clone());
         }
-        match (stage, error) {
-            (Stage::Status, _) | (Stage::Objects | Stage::Traffic, ApplyError::Terminating(_)) => {
-                self.not_before = retry_at;
-                return retry_at;
-            }
-            (Stage::Objects, _) => {
-                self.troubles.objects = Some(Trouble { reason: error.reason(), message, retry_at });
-            }
-            (Stage::Traffic, _) => {
-                self.troubles.traffic = Some(Trouble { reason: error.reason(), message, retry_at });
-            }
+        let failures = last.map_or(0, |last| last.failures) + 1;
+        let retry_at = now.at + backoff(failures).min(patience);
+        self.troubles.insert(part, Trouble { reason: error.reason(), message, retry_at, failures });
+    }
+
+    fn note_events(&mut self, created: Vec<String>, refused: Vec<Event>, is_stored: bool) {
+        self.refused_events.retain(|event| !created.contains(&event.name));
+        for event in refused {
+            self.refused_events.retain(|known| known.name != event.name);
+            self.refused_events.push(event);
         }
-        now.at
+        let excess = self.refused_events.len().saturating_sub(MAX_REFUSED_EVENTS);
+        self.refused_events.drain(..excess);
+        if is_stored {
+            self.created_events.clear();
+        } else {
+            self.created_events.extend(created);
+            let excess = self.created_events.len().saturating_sub(MAX_CREATED_EVENTS);
+            self.created_events.drain(..excess);
+        }
     }
 }
 

@@ -105,6 +105,11 @@ impl Queue {
         }
     }
 
+    /// Forgets all but those being worked on.
+    pub fn clear(&mut self) {
+        *self = Queue { busy: std::mem::take(&mut self.busy), ..Queue::default() };
+    }
+
     /// From now on `key`, which was just taken, is worked on.
     pub fn begin(&mut self, key: Key) {
         self.busy.insert(key);

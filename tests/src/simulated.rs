@@ -161,7 +161,8 @@ impl Operator for Shipped {
                         never_held: said.never_held,
                         least_wait_seconds: said.least_wait_seconds(),
                     };
-                    let (upon, word) = (word(amendment.upon), word(amendment.timings));
+                    let said = amendment.timings.unwrap_or(amendment.upon);
+                    let (upon, word) = (word(amendment.upon), word(said));
                     Some(Step::Amend { uid: amendment.uid, upon, word, hints: amendment.hints })
                 }
                 LeaseAction::Release(release) => Some(Step::Release { of: release.of, write: release.write }),

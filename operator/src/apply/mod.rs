@@ -25,7 +25,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::leadership::Leading;
-use crate::observe::{Answer, Now};
+use crate::observe::{Answer, Now, Part};
 use crate::plan::lease::{Amendment, Release};
 use crate::plan::{Event, LeaseAction, Plan, rbac};
 use crate::{NAME, events, key::Key};
@@ -71,24 +71,43 @@ pub enum Error {
     },
 }
 
-/// How far a plan came.
-#[derive(Debug)]
-pub enum Stage {
-    /// What leads traffic to the leader.
-    Traffic,
-    /// The objects.
-    Objects,
-    /// Events and status.
-    Status,
-}
-
 /// What became of a plan.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Outcome {
     /// What the API server said meanwhile.
     pub answers: Vec<Answer>,
-    /// Where and why it ended early.
-    pub result: Result<(), (Stage, Error)>,
+    /// What was written.
+    pub written: Vec<Part>,
+    /// What was not, and why. One that the API server has refused holds up no other; after any other failure nothing is tried.
+    pub failures: Vec<(Part, Error)>,
+    /// Events that were created.
+    pub created_events: Vec<String>,
+    /// Events that were refused.
+    pub refused_events: Vec<Event>,
+}
+
+/// Nothing more of the plan is to be tried.
+struct Ended;
+
+impl Outcome {
+    /// Takes in what became of `part`.
+    fn note(&mut self, part: Part, result: Result<(), Error>) -> Result<(), Ended> {
+        match result {
+            Ok(()) => self.written.push(part),
+            Err(error) => {
+                let ends = !is_refused(&error);
+                self.failures.push((part, error));
+                if ends {
+                    return Err(Ended);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn has_failed(&self, part: Part) -> bool {
+        self.failures.iter().any(|(failed, _)| *failed == part)
+    }
 }
 
 /// Carries out plans.
@@ -135,30 +154,29 @@ impl Error {
 impl Applier {
     /// Carries out `plan` for `election`.
     pub async fn apply(&self, election: &LeaderElection, plan: Plan, now: Now) -> Outcome {
-        let mut answers = Vec::new();
-        let result = if !plan.traffic.is_empty() {
-            self.apply_traffic(election, &plan.traffic, &mut answers).await.map_err(|error| (Stage::Traffic, error))
+        let mut outcome = Outcome::default();
+        // Where it ended is among the failures.
+        let _ = if !plan.traffic.is_empty() {
+            self.apply_traffic(election, &plan.traffic, &mut outcome).await
         } else if plan.has_objects() {
-            self.apply_objects(election, &plan, &mut answers).await.map_err(|error| (Stage::Objects, error))
+            self.apply_objects(election, &plan, &mut outcome).await
         } else {
-            self.report(election, &plan, now, &mut answers).await.map_err(|error| (Stage::Status, error))
+            self.report(election, &plan, now, &mut outcome).await
         };
-        Outcome { answers, result }
+        outcome
     }
 
-    async fn apply_objects(
-        &self,
-        election: &LeaderElection,
-        plan: &Plan,
-        answers: &mut Vec<Answer>,
-    ) -> Result<(), Error> {
-        self.apply_lease(election, &plan.lease, answers).await?;
+    async fn apply_objects(&self, election: &LeaderElection, plan: &Plan, outcome: &mut Outcome) -> Result<(), Ended> {
+        self.apply_lease(election, &plan.lease, outcome).await?;
         if let Some(role) = &plan.role {
-            answers.push(Answer::Role(Box::new(self.apply_owned("Role", role, election).await?)));
+            let applied = self.apply_owned("Role", role, election).await;
+            let applied = applied.map(|role| outcome.answers.push(Answer::Role(Box::new(role))));
+            outcome.note(Part::Role, applied)?;
         }
         if let Some(role_binding) = &plan.role_binding {
-            let applied = self.apply_owned("RoleBinding", role_binding, election).await?;
-            answers.push(Answer::RoleBinding(Box::new(applied)));
+            let applied = self.apply_owned("RoleBinding", role_binding, election).await;
+            let applied = applied.map(|binding| outcome.answers.push(Answer::RoleBinding(Box::new(binding))));
+            outcome.note(Part::RoleBinding, applied)?;
         }
         Ok(())
     }
@@ -167,15 +185,17 @@ impl Applier {
         &self,
         election: &LeaderElection,
         action: &LeaseAction,
-        answers: &mut Vec<Answer>,
-    ) -> Result<(), Error> {
-        match action {
-            LeaseAction::None => Ok(()),
-            LeaseAction::Create(lease) => self.create_lease(election, lease, answers).await,
-            LeaseAction::Amend(amendment) => self.amend_lease(election, amendment, answers).await,
-            LeaseAction::Release(release) => self.release_lease(election, release, answers).await,
-            LeaseAction::Look => self.read_lease(election, answers).await.map(|_| ()),
-        }
+        outcome: &mut Outcome,
+    ) -> Result<(), Ended> {
+        let answers = &mut outcome.answers;
+        let (part, result) = match action {
+            LeaseAction::None => return Ok(()),
+            LeaseAction::Create(lease) => (Part::Lease, self.create_lease(election, lease, answers).await),
+            LeaseAction::Amend(amendment) => return self.amend_lease(election, amendment, outcome).await,
+            LeaseAction::Release(release) => (Part::Release, self.release_lease(election, release, answers).await),
+            LeaseAction::Look => (Part::Look, self.read_lease(election, answers).await.map(|_| ())),
+        };
+        outcome.note(part, result)
     }
 
     async fn create_lease(
@@ -198,16 +218,53 @@ impl Applier {
         }
     }
 
-    /// By uid, annotation and the version that was read: a renewal in between is a conflict, and it is looked at again.
+    /// All at once, or if that is refused each part of it alone.
     async fn amend_lease(
         &self,
         election: &LeaderElection,
         amendment: &Amendment,
-        answers: &mut Vec<Answer>,
+        outcome: &mut Outcome,
+    ) -> Result<(), Ended> {
+        let parts = amendment.parts();
+        if let [_, _, ..] = parts[..] {
+            match self.amend(election, amendment, "replace the Lease's metadata", outcome).await {
+                Ok(()) => {
+                    outcome.written.extend(parts);
+                    return Ok(());
+                }
+                Err(error) if is_refused(&error) => {}
+                Err(error) => return outcome.note(parts[0], Err(error)),
+            }
+        }
+        let mut upon = amendment.upon;
+        for part in parts {
+            let alone = Amendment { upon, ..amendment.only(part) };
+            let what = match part {
+                Part::Timings => "put the timings on the Lease",
+                Part::Hints => "pass on to candidates, on the Lease, what they are asked for",
+                Part::Owner => "put the reference to the LeaderElection on the Lease",
+                _ => "put the mark for the check of identities on the Lease",
+            };
+            let amended = self.amend(election, &alone, what, outcome).await;
+            if amended.is_ok() {
+                upon = alone.timings.unwrap_or(upon);
+            }
+            outcome.note(part, amended)?;
+        }
+        Ok(())
+    }
+
+    /// By uid, annotation and the version that was read: a renewal in between is a conflict, and it is looked at again.
+    async fn amend(
+        &self,
+        election: &LeaderElection,
+        amendment: &Amendment,
+        what: &'static str,
+        outcome: &mut Outcome,
     ) -> Result<(), Error> {
         let is_meant = |lease: &StoredLease| amendment.is_meant_for(lease);
         let apply = |lease: &mut StoredLease| amendment.apply(lease);
-        self.replace_lease("replace the Lease's metadata", election, answers, is_meant, apply).await
+        self.replace_lease(what, election, &mut outcome.answers, is_meant, apply).await
     }
 
     /// Exactly the version that has just been read to be the dead holder's.
@@ -285,21 +342,32 @@ impl Applier {
         election: &LeaderElection,
         plan: &Plan,
         now: Now,
-        answers: &mut Vec<Answer>,
-    ) -> Result<(), Error> {
+        outcome: &mut Outcome,
+    ) -> Result<(), Ended> {
         for event in &plan.events {
-            self.create_event(election, event, now).await?;
+            let created = self.create_event(election, event, now).await;
+            match &created {
+                Ok(()) => outcome.created_events.push(event.name.clone()),
+                Err(error) if is_refused(error) => outcome.refused_events.push(event.clone()),
+                Err(_) => {}
+            }
+            outcome.note(Part::Event, created)?;
         }
         if let Some(status) = &plan.status {
-            answers.push(Answer::Election(Box::new(self.apply_status(election, status).await?)));
+            let applied = self.apply_status(election, status).await;
+            let applied = applied.map(|applied| outcome.answers.push(Answer::Election(Box::new(applied))));
+            outcome.note(Part::Status, applied)?;
         }
         // Last: if it cannot be removed, all else has been said.
         if let Some(target) = &plan.request_done {
-            answers.push(Answer::Election(Box::new(self.remove_request(election, target).await?)));
+            let removed = self.remove_request(election, target).await;
+            let removed = removed.map(|removed| outcome.answers.push(Answer::Election(Box::new(removed))));
+            outcome.note(Part::Request, removed)?;
         }
         Ok(())
     }
 
+    /// One that is there already was created earlier.
     async fn create_event(&self, election: &LeaderElection, event: &Event, now: Now) -> Result<(), Error> {
         let object = events::object(election, event, &self.identity, now);
         let events = self.api::<events_api::Event>(election);
@@ -309,10 +377,6 @@ impl Applier {
                 Ok(())
             }
             Err(Error::Stale(_)) => Ok(()),
-            Err(error) if is_refused(&error) => {
-                tracing::warn!(election = %Key::of(election), reason = %event.reason, %error, "event is lost");
-                Ok(())
-            }
             Err(error) => Err(error),
         }
     }
@@ -394,7 +458,7 @@ impl Applier {
 }
 
 /// Whether the API server has answered that it will not do it, for whatever reason: a right, a rule, a quota, somebody's webhook.
-/// The status must not wait until that changes.
+/// Nothing else must wait until that changes.
 fn is_refused(error: &Error) -> bool {
     match error {
         Error::Forbidden { .. } | Error::Conflict(_) | Error::Terminating(_) => true,

@@ -11,7 +11,7 @@ use kube::core::{Expression, Selector, SelectorExt as _};
 use kube::{Resource, ResourceExt};
 use serde_json::json;
 
-use super::{Applier, Error, post};
+use super::{Applier, Ended, Error, Outcome, post};
 use crate::key::Key;
 use crate::observe::{Answer, StoredPod};
 use crate::plan::traffic::service::amend;
@@ -28,30 +28,44 @@ impl Applier {
         &self,
         election: &LeaderElection,
         writes: &[Write],
-        answers: &mut Vec<Answer>,
-    ) -> Result<(), Error> {
+        outcome: &mut Outcome,
+    ) -> Result<(), Ended> {
         for write in writes {
-            let answer = match write {
-                Write::Service(service) => Answer::Service(Box::new(self.put_service(election, service).await?)),
-                Write::Slice(slice) => {
-                    Answer::Slice(Box::new(self.apply_owned("EndpointSlice", &**slice, election).await?))
-                }
-                Write::Label(label) => {
-                    let label = self.label(election, label, answers).await?;
-                    Answer::Label(Key::new(&election.namespace().unwrap_or_default(), &label.pod), label)
-                }
-                Write::DeleteService(service) => {
-                    self.delete("delete the Service", &**service, election).await?;
-                    Answer::NoService(service.clone())
-                }
-                Write::DeleteSlice(slice) => {
-                    self.delete("delete the EndpointSlice", &**slice, election).await?;
-                    Answer::NoSlice(slice.clone())
-                }
-            };
-            answers.push(answer);
+            // Those of one part go one after the other: no pod is labelled as the leader before the last one is not any more.
+            if outcome.has_failed(write.part()) {
+                continue;
+            }
+            let written = self.write_traffic(election, write, &mut outcome.answers).await;
+            let written = written.map(|answer| outcome.answers.push(answer));
+            outcome.note(write.part(), written)?;
         }
         Ok(())
+    }
+
+    async fn write_traffic(
+        &self,
+        election: &LeaderElection,
+        write: &Write,
+        answers: &mut Vec<Answer>,
+    ) -> Result<Answer, Error> {
+        Ok(match write {
+            Write::Service(service) => Answer::Service(Box::new(self.put_service(election, service).await?)),
+            Write::Slice(slice) => {
+                Answer::Slice(Box::new(self.apply_owned("EndpointSlice", &**slice, election).await?))
+            }
+            Write::Label(label) => {
+                let label = self.label(election, label, answers).await?;
+                Answer::Label(Key::new(&election.namespace().unwrap_or_default(), &label.pod), label)
+            }
+            Write::DeleteService(service) => {
+                self.delete("delete the Service", &**service, election).await?;
+                Answer::NoService(service.clone())
+            }
+            Write::DeleteSlice(slice) => {
+                self.delete("delete the EndpointSlice", &**slice, election).await?;
+                Answer::NoSlice(slice.clone())
+            }
+        })
     }
 
     /// By create and replace: what is applied leaves in a list what others have put there.

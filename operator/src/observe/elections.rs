@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use elector_crds::untrusted::{StoredElection, shorten};
-use elector_crds::{LeaderElection, LeaderElectionSpec, LeaderElectionStatus, TRANSFER_ANNOTATION};
+use elector_crds::{
+    CandidateSelector, Holder, LeaderElection, LeaderElectionSpec, LeaderElectionStatus, TRANSFER_ANNOTATION,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 
@@ -16,12 +18,30 @@ use crate::key::Key;
 /// What an election takes beside the texts in it, in bytes.
 const ELECTION_BYTES: usize = 1536;
 
+/// What a text takes beside its letters, in bytes: once in the spec, and once in what is made of its selector.
+const TEXT_BYTES: usize = 128;
+
+/// What each requirement of a selector counts as, in bytes. It takes less of the memory, but of the time as well: each change of
+/// a pod is held against every selector of its namespace, which are some 50,000 requirements at most.
+const REQUIREMENT_BYTES: usize = 1024;
+
 impl Cost for LeaderElection {
     fn cost(&self) -> usize {
-        // A spec is small beside its limit, or as large as its JSON.
-        let spec = serde_json::to_string(&self.spec).map_or(0, |json| json.len());
-        ELECTION_BYTES + spec + self.status.as_ref().map_or(0, status_cost)
+        let spec = serde_json::to_string(&self.spec).unwrap_or_default();
+        let texts = spec.bytes().filter(|byte| *byte == b'"').count() / 2;
+        let candidates = &self.spec.candidates;
+        let selectors = candidates.selector.iter().chain(&candidates.preferred);
+        let requirements: usize = selectors.map(requirements).sum();
+        ELECTION_BYTES
+            + spec.len()
+            + texts * TEXT_BYTES
+            + requirements * REQUIREMENT_BYTES
+            + self.status.as_ref().map_or(0, status_cost)
     }
+}
+
+fn requirements(selector: &CandidateSelector) -> usize {
+    selector.match_labels.len() + selector.match_expressions.len()
 }
 
 fn status_cost(status: &LeaderElectionStatus) -> usize {
@@ -102,6 +122,7 @@ impl Index {
             self.remember(&key);
         }
         let selector = object.spec.selector(&key.name);
+        let requirements = object.spec.candidates.selector.as_ref().map_or(1, requirements);
         let target = object.annotations().get(TRANSFER_ANNOTATION);
         let transfer = target.map(|target| match transfer {
             Some(known) if known.target == *target => known,
@@ -115,7 +136,8 @@ impl Index {
         });
         self.budget.charge(&key.namespace, object.cost());
         let object = Arc::new(object);
-        let election = Election { object, unreadable, json_bytes, selector, creation_watched, deletions, transfer };
+        let election =
+            Election { object, unreadable, json_bytes, selector, requirements, creation_watched, deletions, transfer };
         if let Some(last) = self.elections.insert(key.clone(), election) {
             self.budget.refund(&key.namespace, last.object.cost());
         }
@@ -141,11 +163,23 @@ impl Index {
             *status = LeaderElectionStatus {
                 observed_generation: status.observed_generation,
                 conditions: conditions.collect(),
+                // What a Lease that is gone would be made again from.
+                lease_uid: status.lease_uid.as_deref().map(|uid| shorten(uid).into_owned()),
+                lease_transitions: status.lease_transitions,
+                holder: status.holder.as_ref().map(|holder| Holder {
+                    name: shorten(&holder.name).into_owned(),
+                    identity: shorten(&holder.identity).into_owned(),
+                    ..Holder::default()
+                }),
                 ..LeaderElectionStatus::default()
             };
         }
         if !self.budget.has_room_for_needed(&key.namespace, object.cost()) {
-            self.elections.contains_key(key).then(|| self.forget_election(key.clone()));
+            if self.elections.contains_key(key) {
+                self.forget_election(key.clone());
+            }
+            // It is not new when there is room for it again.
+            self.remember(key);
             return None;
         }
         let limit_bytes = self.budget.limit();
@@ -157,6 +191,8 @@ impl Index {
             self.budget.refund(&key.namespace, last.object.cost());
         }
         self.remember(&key);
+        self.trim_histories(&key.namespace);
+        self.left_out_leases.remove(&key);
         self.forget_dead();
         key
     }

@@ -54,6 +54,15 @@ impl Histories {
         self.histories.entry(key.clone()).or_default()
     }
 
+    /// Applies the limit of `namespace` to names that were those of elections when they came.
+    fn trim(&mut self, namespace: &str, elections: &BTreeMap<Key, Election>, of_elections: usize) {
+        let count = self.counts.get(namespace).copied().unwrap_or_default();
+        if count > MAX_NAMES_OF_NAMESPACE + of_elections {
+            self.forgetful.insert(namespace.to_owned());
+            self.forget(|other| other.namespace == namespace, elections);
+        }
+    }
+
     /// Those of today's elections are wanted when a Lease must be restored; the rest may go.
     fn forget(&mut self, which: impl Fn(&Key) -> bool, elections: &BTreeMap<Key, Election>) {
         let counts = &mut self.counts;
@@ -72,6 +81,12 @@ impl Index {
     /// Remembers that this name has had a past.
     pub(super) fn remember(&mut self, key: &Key) -> &mut History {
         self.histories.entry(key, &self.elections)
+    }
+
+    /// Once an election of `namespace` is gone.
+    pub(super) fn trim_histories(&mut self, namespace: &str) {
+        let of_elections = self.elections_in(namespace).count();
+        self.histories.trim(namespace, &self.elections, of_elections);
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the index makes of Leases: their latest versions, and what is remembered of all that were before (rule O2).
 
 use elector_crds::StoredLease;
+use kube::runtime::watcher::Event;
 
 use super::budget::Cost;
 use super::listing::Change;
@@ -36,6 +37,9 @@ impl Index {
             Change::Deleted(stored) => {
                 let key = Key::of(&stored);
                 self.learn(&key, &stored, now);
+                if self.left_out_leases.remove(&key).is_some() {
+                    return self.forget_lease(key);
+                }
                 let known = self.leases.get(&key)?;
                 let same = stored.metadata.uid.as_ref() == Some(&known.lease.record.uid);
                 return if same { self.forget_lease(key) } else { None };
@@ -76,7 +80,7 @@ impl Index {
             self.remember(&key).take_in(&seen, begun);
         }
         if !self.keep_lease(&key, seen) {
-            return changed.then_some(key);
+            return own_duration.is_some().then_some(key);
         }
         if replaced {
             self.forget_dead();
@@ -97,8 +101,12 @@ impl Index {
         if !has_room {
             self.remove_lease(key);
             self.leave_out("Lease", key);
+            if self.elections.contains_key(key) {
+                self.left_out_leases.insert(key.clone(), true);
+            }
             return false;
         }
+        self.left_out_leases.remove(key);
         self.budget.charge(&key.namespace, cost);
         self.holders.insert(key, &seen.lease.record.holder);
         if let Some(last) = self.leases.insert(key.clone(), seen) {
@@ -109,6 +117,22 @@ impl Index {
             }
         }
         true
+    }
+
+    /// Elections whose Lease was left out, and is no longer there by what a whole list has shown.
+    pub(super) fn left_out_leases_gone(&mut self, event: &Event<StoredLease>) -> Vec<Key> {
+        match event {
+            Event::Init => self.left_out_leases.values_mut().for_each(|listed| *listed = false),
+            Event::InitDone => {
+                let gone = self.left_out_leases.iter().filter(|(_, listed)| !**listed);
+                let gone: Vec<Key> = gone.map(|(key, _)| key.clone()).collect();
+                gone.iter().for_each(|key| self.count_deletion(key));
+                self.left_out_leases.retain(|_, listed| *listed);
+                return gone;
+            }
+            Event::InitApply(_) | Event::Apply(_) | Event::Delete(_) => {}
+        }
+        Vec::new()
     }
 
     pub(super) fn remove_lease(&mut self, key: &Key) {

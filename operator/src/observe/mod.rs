@@ -27,7 +27,7 @@ mod tenure;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,6 +36,7 @@ use elector_crds::{LeaderElection, PodLabels, ROLE_LABEL, StoredLease};
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use kube::ResourceExt;
 use kube::core::{Selector, SelectorExt};
 use kube::runtime::watcher::Event;
 
@@ -45,7 +46,7 @@ use self::histories::Histories;
 use self::holders::Holders;
 pub use self::lease::{Ended, History, LeaseSeen};
 use self::listing::{Change, Listing};
-pub use self::observed::{Now, Observed, Transfer, Trouble, Troubles, Unreadable};
+pub use self::observed::{Now, Observed, Part, Transfer, Trouble, Troubles, Unreadable};
 use self::owned::{Owned, OwnedByName};
 pub use self::pod::{NamedPort, Pod};
 pub use self::sight::Sight;
@@ -53,8 +54,12 @@ pub use self::stored_pod::StoredPod;
 pub use self::tenure::{Phase, own_duration, phase};
 pub(crate) use self::tenure::{was_released, was_restored};
 use crate::key::{self, Key};
-use crate::plan::Label;
+use crate::plan::{Label, traffic};
 use crate::settings::Features;
+
+/// How many Services and how many slices of one election are looked at at a time. Anybody who may edit in a namespace can make
+/// more that look like an operator's.
+const MAX_OWNED: usize = 16;
 
 /// Everything that has been seen.
 #[derive(Debug)]
@@ -75,8 +80,12 @@ pub struct Index {
     slices: Owned<EndpointSlice>,
     listings: Listings,
     budget: Budget,
-    /// Namespaces of which something is left out.
-    left_out: HashSet<String>,
+    /// Namespaces of which something is left out, and whether anything was since the lists began anew.
+    left_out: HashMap<String, bool>,
+    /// How many lists are still to end before that counts.
+    lists_to_end: usize,
+    /// Elections whose Lease is, and whether the list under way, if there is one, has shown that Lease.
+    left_out_leases: HashMap<Key, bool>,
 }
 
 #[derive(Debug)]
@@ -87,6 +96,8 @@ struct Election {
     /// As it is stored.
     json_bytes: usize,
     selector: Selector,
+    /// How many conditions that has.
+    requirements: usize,
     /// This process watched it being created (rule O2).
     creation_watched: bool,
     /// How often something of this name was deleted.
@@ -123,6 +134,26 @@ pub enum Seen {
     Service(Event<core::Service>),
     /// Of EndpointSlices that operators made.
     Slice(Event<EndpointSlice>),
+}
+
+impl Seen {
+    /// Whether with it a list has shown everything.
+    fn ends_list(&self) -> bool {
+        match self {
+            Seen::Election(event) => matches!(event, Event::InitDone),
+            Seen::Lease(event) => matches!(event, Event::InitDone),
+            Seen::Pod(event) => matches!(event, Event::InitDone),
+            Seen::Role(event) => matches!(event, Event::InitDone),
+            Seen::RoleBinding(event) => matches!(event, Event::InitDone),
+            Seen::Service(event) => matches!(event, Event::InitDone),
+            Seen::Slice(event) => matches!(event, Event::InitDone),
+        }
+    }
+}
+
+impl Listings {
+    /// How many kinds there are.
+    const COUNT: usize = 7;
 }
 
 /// What the API server said of one object.
@@ -182,7 +213,9 @@ impl Index {
             slices: Owned::default(),
             listings: Listings::default(),
             budget: Budget::new(namespace_bytes),
-            left_out: HashSet::new(),
+            left_out: HashMap::new(),
+            lists_to_end: 0,
+            left_out_leases: HashMap::new(),
         }
     }
 
@@ -204,6 +237,11 @@ impl Index {
     pub fn observed(&self, key: &Key) -> Option<(Arc<LeaderElection>, Observed)> {
         let election = self.elections.get(key)?;
         let Election { object, unreadable, selector, creation_watched, transfer, .. } = election;
+        // That there is one is known, and nothing else: it must not be taken for absent.
+        let limit_bytes = self.budget.limit();
+        let lacks_lease =
+            self.left_out_leases.contains_key(key).then_some(Unreadable::NamespaceTooLarge { limit_bytes });
+        let unreadable = &lacks_lease.or_else(|| unreadable.clone());
         let lease = self.leases.get(key).cloned();
         let holder_pod = lease.as_ref().and_then(|seen| self.holder_pod(&key.namespace, &seen.lease.record.holder));
         let pods: Vec<Arc<Pod>> = match unreadable {
@@ -221,18 +259,22 @@ impl Index {
             name_is_new: self.histories.is_new(key),
             history: self.histories.of(key),
             unreadable: unreadable.clone(),
-            is_partial: self.left_out.contains(&key.namespace),
+            is_partial: self.left_out.contains_key(&key.namespace),
             lease,
             role: self.roles.of(&rbac_key).cloned(),
             role_binding: self.role_bindings.of(&rbac_key).cloned(),
             pods,
             holder_pod: holder_pod.cloned(),
-            services: self.services.of(key).cloned().collect(),
-            slices: self.slices.of(key).cloned().collect(),
+            services: some(self.services.of(key), |name| {
+                object.spec.leader_service.as_ref().is_some_and(|asked| asked.name == name)
+            }),
+            slices: some(self.slices.of(key), |name| traffic::is_slice_of(name, &key.name)),
             labelled_by,
             strays: self.strays_of(key),
             transfer: transfer.clone(),
             troubles: Troubles::default(),
+            refused_events: Vec::new(),
+            created_events: Vec::new(),
             features: Features::default(),
             is_operators_own: false,
         };
@@ -241,6 +283,15 @@ impl Index {
 
     /// Takes in what a watch says.
     pub fn handle_seen(&mut self, seen: Seen, now: Now) -> Vec<Key> {
+        let ends = seen.ends_list();
+        let mut changed = self.take_in(seen, now);
+        if ends {
+            changed.extend(self.end_list());
+        }
+        changed
+    }
+
+    fn take_in(&mut self, seen: Seen, now: Now) -> Vec<Key> {
         match seen {
             Seen::Election(event) => {
                 let changes = self.listings.elections.handle(event, &self.elections);
@@ -250,8 +301,9 @@ impl Index {
                 if matches!(event, Event::Init) && self.listings.leases.is_complete() {
                     self.forget_novelty();
                 }
+                let gone = self.left_out_leases_gone(&event);
                 let changes = self.listings.leases.handle(event, &self.leases);
-                changes.into_iter().flat_map(|change| self.watch_lease(change, now)).collect()
+                changes.into_iter().flat_map(|change| self.watch_lease(change, now)).chain(gone).collect()
             }
             Seen::Pod(event) => {
                 let changes = self.listings.pods.handle(event, &self.pods);
@@ -366,17 +418,30 @@ impl Index {
     /// Whether a namespace of which something was left out has room again: only a list shows what that was.
     #[must_use]
     pub fn wants_list(&self) -> bool {
-        self.left_out.iter().any(|namespace| self.budget.used(namespace) < self.budget.limit() / 2)
+        self.left_out.keys().any(|namespace| self.budget.used(namespace) < self.budget.limit() / 2)
     }
 
-    /// All watches begin anew: what they show is kept again if there is room.
-    pub fn forget_left_out(&mut self) {
-        self.left_out.clear();
+    /// All watches begin anew: what they show is kept again if there is room. Until they have shown everything, a namespace of
+    /// which something was left out stays one.
+    pub fn expect_lists(&mut self) {
+        self.left_out.values_mut().for_each(|again| *again = false);
+        self.lists_to_end = Listings::COUNT;
+    }
+
+    /// One more list has ended. Returns the elections of which everything is known from now on.
+    fn end_list(&mut self) -> Vec<Key> {
+        if self.lists_to_end != 1 {
+            self.lists_to_end = self.lists_to_end.saturating_sub(1);
+            return Vec::new();
+        }
+        self.lists_to_end = 0;
+        let whole: Vec<String> = self.left_out.extract_if(|_, again| !*again).map(|(namespace, _)| namespace).collect();
+        whole.iter().flat_map(|namespace| self.elections_in(namespace)).map(|(key, _)| key.clone()).collect()
     }
 
     /// Notes that something of `namespace` is not kept.
     fn leave_out(&mut self, what: &'static str, key: &Key) {
-        if self.left_out.insert(key.namespace.clone()) {
+        if self.left_out.insert(key.namespace.clone(), true).is_none() {
             tracing::warn!(
                 namespace = key.namespace,
                 kind = what,
@@ -394,4 +459,20 @@ impl Index {
     fn elections_in<'a>(&'a self, namespace: &'a str) -> impl Iterator<Item = (&'a Key, &'a Election)> {
         self.elections.range(Key::new(namespace, "")..).take_while(move |(key, _)| key.namespace == namespace)
     }
+}
+
+/// Those of `owned` whose names are asked for, and some of the others, which are to go.
+fn some<'a, K: ResourceExt + Clone + 'a>(
+    owned: impl Iterator<Item = &'a K>,
+    is_asked: impl Fn(&str) -> bool,
+) -> Vec<K> {
+    let (mut asked, mut others) = (Vec::new(), Vec::new());
+    for object in owned {
+        if is_asked(object.meta().name.as_deref().unwrap_or_default()) {
+            asked.push(object);
+        } else if others.len() < MAX_OWNED {
+            others.push(object);
+        }
+    }
+    asked.into_iter().chain(others).cloned().collect()
 }

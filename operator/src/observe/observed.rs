@@ -1,5 +1,6 @@
 //! What a plan needs to know of one election, at one time.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +11,7 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 
 use super::{History, LeaseSeen, Pod};
+use crate::plan::Event;
 use crate::settings::Features;
 
 /// One look at the clocks.
@@ -54,8 +56,12 @@ pub struct Observed {
     pub holder_pod: Option<Arc<Pod>>,
     /// Another leader that the election asks for.
     pub transfer: Option<Transfer>,
-    /// What keeps the operator from writing.
+    /// What the operator could not write.
     pub troubles: Troubles,
+    /// Events that the API server has refused.
+    pub refused_events: Vec<Event>,
+    /// The names of events that were created for a status that could not be stored.
+    pub created_events: Vec<String>,
     /// What the operator does beside elections.
     pub features: Features,
     /// Its Lease is that of the operator's own election.
@@ -74,13 +80,93 @@ pub enum Unreadable {
     },
 }
 
-/// What keeps the operator from writing, apart for what does not wait for each other.
+/// What the operator writes for an election, apart for what has a fate of its own: one part that is refused holds up no other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Part {
+    /// The Lease, where there is none.
+    Lease,
+    /// The timings of candidates, on the Lease.
+    Timings,
+    /// What candidates are asked for, on the Lease: a pause, or another leader.
+    Hints,
+    /// The mark that says whether holders are checked, on the Lease.
+    Mark,
+    /// The reference to the election, on the Lease.
+    Owner,
+    /// The release of a Lease whose holder is dead.
+    Release,
+    /// A look at a Lease that has fallen silent.
+    Look,
+    /// The Role of candidates.
+    Role,
+    /// Its RoleBinding.
+    RoleBinding,
+    /// The Service.
+    Service,
+    /// Its EndpointSlices.
+    Slice,
+    /// The labels of pods.
+    Label,
+    /// The events.
+    Event,
+    /// The status.
+    Status,
+    /// The request for another leader, which is taken back once it is done with.
+    Request,
+}
+
+/// What could not be written.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Troubles {
-    /// Lease, Role and RoleBinding.
-    pub objects: Option<Trouble>,
-    /// What leads traffic to the leader.
-    pub traffic: Option<Trouble>,
+pub struct Troubles(BTreeMap<Part, Trouble>);
+
+impl Troubles {
+    /// Notes that the last attempt at `part` has failed.
+    pub fn insert(&mut self, part: Part, trouble: Trouble) {
+        self.0.insert(part, trouble);
+    }
+
+    /// It was written.
+    pub fn remove(&mut self, part: Part) {
+        self.0.remove(&part);
+    }
+
+    /// It can all be tried again at `now`.
+    pub fn retry(&mut self, now: Duration) {
+        for trouble in self.0.values_mut() {
+            trouble.retry_at = trouble.retry_at.min(now);
+        }
+    }
+
+    /// Forgets what could have been tried again by `now`, and was not, because nothing asks for it any more. Returns whether
+    /// there was any.
+    pub fn forget_over(&mut self, now: Duration) -> bool {
+        let before = self.0.len();
+        self.0.retain(|_, trouble| now < trouble.retry_at);
+        self.0.len() < before
+    }
+
+    /// Why `part` could not be written.
+    #[must_use]
+    pub fn of(&self, part: Part) -> Option<&Trouble> {
+        self.0.get(&part)
+    }
+
+    /// Whether `part` may be written at `now`.
+    #[must_use]
+    pub fn allow(&self, part: Part, now: Duration) -> bool {
+        self.of(part).is_none_or(|trouble| now >= trouble.retry_at)
+    }
+
+    /// All of them, in the order of parts.
+    pub fn all(&self) -> impl Iterator<Item = &Trouble> {
+        self.0.values()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
 /// A request for another leader, as it was first seen.
@@ -103,6 +189,8 @@ pub struct Trouble {
     pub reason: Reason,
     /// For people.
     pub message: String,
-    /// Nothing is tried before.
+    /// It is not tried before.
     pub retry_at: Duration,
+    /// How often in a row it has failed.
+    pub failures: u32,
 }

@@ -16,7 +16,7 @@ use crate::plan::Label;
 const POD_BYTES: usize = 512;
 const LABEL_BYTES: usize = 96;
 
-/// How many times a pod may be held against a selector in search of another election that labels it. Where there is more to
+/// How many times a pod may be held against a requirement of a selector in search of another election that labels it. Where there is more to
 /// search, none is found, and two that label the same pods are told by what they undo of each other.
 const MAX_COMPARISONS: usize = 20_000;
 
@@ -156,7 +156,7 @@ impl Index {
         let mut others = others.filter(|(other, election)| *other != key && election.has_pods_labelled());
         let mut comparisons = 0;
         let labels = |election: &Election| {
-            comparisons += pods.len();
+            comparisons += pods.len() * election.requirements;
             comparisons <= MAX_COMPARISONS && pods.iter().any(|pod| election.selector.matches(&pod.labels))
         };
         let mut labels = labels;

@@ -12,7 +12,7 @@ use elector_election::{AgentMark, Hints, Lease, Record, ReleaseMark, Timestamp, 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::{Resource, ResourceExt};
 
-use crate::observe::{LeaseSeen, Now, Observed, Phase, Pod, phase};
+use crate::observe::{LeaseSeen, Now, Observed, Part, Phase, Pod, phase};
 use crate::{MANAGED_BY_LABEL, NAME};
 
 /// In namespaces of this kind Leases belong to the control plane.
@@ -42,14 +42,14 @@ pub struct Amendment {
     pub uid: String,
     /// What its timings annotation says: another replica may know better meanwhile.
     pub upon: TimingsAnnotation,
-    /// What it is to say.
-    pub timings: TimingsAnnotation,
-    /// The election that owns it; `None` if it was adopted.
+    /// What that is to say.
+    pub timings: Option<TimingsAnnotation>,
+    /// The election that is to own it.
     pub owner: Option<OwnerReference>,
-    /// What the policy is told that checks who writes it; `None` if it was adopted, and bears no mark of ours.
+    /// What the policy is to be told that checks who writes it.
     pub strict: Option<bool>,
     /// What candidates are to know of what would suit people (rule F4).
-    pub hints: Hints,
+    pub hints: Option<Hints>,
 }
 
 /// What a holder that is dead would have written in the end.
@@ -81,16 +81,47 @@ impl Amendment {
         stored.metadata.uid.as_ref() == Some(&self.uid) && stored.timings_annotation() == self.upon
     }
 
+    /// What of it has fates of its own.
+    #[must_use]
+    pub fn parts(&self) -> Vec<Part> {
+        let parts = [
+            (Part::Timings, self.timings.is_some()),
+            (Part::Hints, self.hints.is_some()),
+            (Part::Mark, self.strict.is_some()),
+            (Part::Owner, self.owner.is_some()),
+        ];
+        parts.into_iter().filter(|(_, asked)| *asked).map(|(part, _)| part).collect()
+    }
+
+    /// That part of it alone.
+    #[must_use]
+    pub fn only(&self, part: Part) -> Amendment {
+        let Amendment { uid, upon, timings, owner, strict, hints } = self.clone();
+        Amendment {
+            uid,
+            upon,
+            timings: timings.filter(|_| part == Part::Timings),
+            owner: owner.filter(|_| part == Part::Owner),
+            strict: strict.filter(|_| part == Part::Mark),
+            hints: hints.filter(|_| part == Part::Hints),
+        }
+    }
+
     /// Carries it out on what was read.
     pub fn apply(&self, stored: &mut StoredLease) {
-        stored.set_annotation(TIMINGS_ANNOTATION, self.timings.to_json());
+        stored.drop_unstorable_times();
+        if let Some(timings) = &self.timings {
+            stored.set_annotation(TIMINGS_ANNOTATION, timings.to_json());
+        }
         if let Some(strict) = self.strict {
             mark(stored, strict);
         }
-        if self.hints == Hints::default() {
-            stored.annotations_mut().remove(HINTS_ANNOTATION);
-        } else {
-            stored.set_annotation(HINTS_ANNOTATION, hints_to_json(&self.hints));
+        match &self.hints {
+            None => {}
+            Some(hints) if *hints == Hints::default() => {
+                stored.annotations_mut().remove(HINTS_ANNOTATION);
+            }
+            Some(hints) => stored.set_annotation(HINTS_ANNOTATION, hints_to_json(hints)),
         }
         if let Some(owner) = &self.owner {
             let owners = stored.metadata.owner_references.get_or_insert_default();
@@ -117,7 +148,7 @@ pub(super) fn releases_at(observed: &Observed, standing: Standing<'_>) -> Option
 
 /// Rule O1: the pod of the holder's uid has no process left that could act, and will have none.
 pub(super) fn release(observed: &Observed, standing: Standing<'_>, now: Now) -> Option<Release> {
-    releases_at(observed, standing).filter(|at| now.at >= *at)?;
+    releases_at(observed, standing).filter(|at| now.at >= *at && observed.troubles.allow(Part::Release, now.at))?;
     let Lease { record, agent, .. } = &observed.lease.as_ref()?.lease;
     let agent = agent.as_ref()?;
     let (wall, transitions) = (Timestamp::from_microseconds(now.wall.as_microsecond()), record.transitions);
@@ -182,15 +213,24 @@ pub(super) fn maintain(
     hints: &Hints,
     now: Now,
 ) -> LeaseAction {
+    let may = |part| observed.troubles.allow(part, now.at);
     let (seen, owner) = match standing {
+        Standing::Absent if !may(Part::Lease) => return LeaseAction::None,
         Standing::Absent => return LeaseAction::Create(Box::new(create(election, observed, timings, now))),
         Standing::Own(seen) => (seen, election.controller_owner_ref(&())),
         Standing::Adopted(seen) => (seen, None),
         Standing::Foreign => return LeaseAction::None,
     };
-    let owned = owner.as_ref().is_none_or(|owner| seen.owners.iter().any(|known| known.uid == owner.uid));
     // One that was adopted has candidates that may have named themselves.
-    let strict = owner.is_some().then(|| is_strict(election));
+    let strict = owner.is_some().then(|| is_strict(election)).filter(|strict| seen.strict != Some(*strict));
+    let strict = strict.filter(|_| may(Part::Mark));
+    let owner = owner.filter(|owner| seen.owners.iter().all(|known| known.uid != owner.uid));
+    let owner = owner.filter(|_| may(Part::Owner));
+    let hints = Some(hints).filter(|hints| seen.lease.hints != **hints && may(Part::Hints)).cloned();
+    let is_current = seen.annotation.timings == Some(timings) && !seen.is_to_be_confirmed();
+    if (is_current || !may(Part::Timings)) && owner.is_none() && strict.is_none() && hints.is_none() {
+        return LeaseAction::None;
+    }
     let timings = if seen.is_to_be_confirmed() {
         confirmed(election, observed, seen, timings)
     } else {
@@ -204,13 +244,9 @@ pub(super) fn maintain(
             wait_seconds: if of_agents { 0 } else { wait_seconds },
         }
     };
-    let marked = strict.is_none() || seen.strict == strict;
-    let current = seen.annotation.timings == timings.timings && marked && seen.lease.hints == *hints;
-    if owned && current && !seen.is_to_be_confirmed() {
-        return LeaseAction::None;
-    }
     let (uid, upon) = (seen.lease.record.uid.clone(), seen.annotation);
-    LeaseAction::Amend(Amendment { uid, upon, timings, owner, strict, hints: hints.clone() })
+    let timings = Some(timings).filter(|timings| *timings != upon && may(Part::Timings));
+    LeaseAction::Amend(Amendment { uid, upon, timings, owner, strict, hints })
 }
 
 /// What is known of the past once the watch has shown a Lease that an operator made, and all that was before (rule O2).
@@ -300,7 +336,9 @@ fn is_new(election: &LeaderElection, observed: &Observed) -> bool {
     let status_names_none =
         status.holder.is_none() && status.lease_uid.is_none() && status.lease_transitions.unwrap_or(0) == 0;
     let has_older_pod = observed.pods.iter().any(|pod| is_older(pod, election));
-    observed.creation_watched && observed.name_is_new && status_names_none && !has_older_pod
+    // One that is left out may be older.
+    let knows_all = !observed.is_partial;
+    observed.creation_watched && observed.name_is_new && status_names_none && !has_older_pod && knows_all
 }
 
 /// Both times are the API server's, in whole seconds: of the same second is not older, or hardly any first installation

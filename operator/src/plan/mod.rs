@@ -28,7 +28,7 @@ pub use self::lease::LeaseAction;
 use self::lease::Standing;
 pub(crate) use self::lease::owner;
 pub use self::traffic::{Label, Role as PodRole, Write};
-use crate::observe::{LeaseSeen, Now, Observed, Phase, Trouble, Unreadable, own_duration, phase};
+use crate::observe::{LeaseSeen, Now, Observed, Part, Phase, Unreadable, own_duration, phase};
 
 /// What to do.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -80,46 +80,47 @@ pub fn plan(election: &LeaderElection, observed: &Observed, now: Now) -> Plan {
     }
     let standing = lease::standing(election, observed);
     if let Some(Unreadable::NamespaceTooLarge { .. }) = observed.unreadable {
-        let view = View { election, observed, standing, trouble: None, traffic_trouble: None, now };
+        let view = View { election, observed, standing, now };
         let status = status::unattended(&view);
         let status = (election.status.as_ref() != Some(&status)).then_some(status);
         return Plan { status, ..Plan::default() };
     }
     // A Lease is read once more before its holder is taken for gone.
     let is_looked_at = lease::look(standing, own_duration(&election.spec), now) == LeaseAction::None;
-    let [trouble, traffic_trouble] = [&observed.troubles.objects, &observed.troubles.traffic]
-        .map(|trouble| trouble.as_ref().filter(|trouble| now.at < trouble.retry_at));
-    if traffic_trouble.is_none() && is_looked_at && observed.unreadable.is_none() {
-        let traffic = traffic::writes(election, observed, standing, now);
+    let may = |part| observed.troubles.allow(part, now.at);
+    if is_looked_at && observed.unreadable.is_none() {
+        let mut traffic = traffic::writes(election, observed, standing, now);
+        traffic.retain(|write| may(write.part()));
         if !traffic.is_empty() {
             return Plan { traffic, ..Plan::default() };
         }
     }
     let steering = steer::steer(election, observed, standing, now);
-    if trouble.is_none() {
-        let objects = plan_objects(election, observed, standing, &steering.hints, now);
-        if objects.has_objects() {
-            return objects;
-        }
-        if let Some(release) = lease::release(observed, standing, now) {
-            return Plan { lease: LeaseAction::Release(Box::new(release)), ..Plan::default() };
-        }
+    let objects = plan_objects(election, observed, standing, &steering.hints, now);
+    if objects.has_objects() {
+        return objects;
     }
-    let view = View { election, observed, standing, trouble, traffic_trouble, now };
+    if let Some(release) = lease::release(observed, standing, now) {
+        return Plan { lease: LeaseAction::Release(Box::new(release)), ..Plan::default() };
+    }
+    let view = View { election, observed, standing, now };
     // Nothing to be said of a Lease that is about to be confirmed.
     if let Standing::Own(seen) | Standing::Adopted(seen) = standing
         && seen.is_unconfirmed()
-        && trouble.is_none()
+        && may(Part::Timings)
     {
         return plan_look(&view, Plan::default());
     }
     let status = status::status(&view);
     let stored = election.status.clone().unwrap_or_default();
-    let verdict = steering.verdict.filter(|_| trouble.is_none());
-    let mut events = events::events(&view, &stored, &status);
+    let verdict = steering.verdict.filter(|_| may(Part::Request));
+    let mut events = if may(Part::Event) { observed.refused_events.clone() } else { Vec::new() };
+    events.extend(events::events(&view, &stored, &status));
+    // Of a status that cannot be stored they are planned again and again.
+    events.retain(|event| !observed.created_events.contains(&event.name));
+    let status = (stored != status && may(Part::Status)).then_some(status);
     events.extend(verdict.as_ref().map(|verdict| events::transferred(&view, verdict)));
     let request_done = verdict.and_then(|_| steer::request(election)).map(str::to_owned);
-    let status = (stored != status).then_some(status);
     plan_look(&view, Plan { events, request_done, status, ..Plan::default() })
 }
 
@@ -128,8 +129,6 @@ struct View<'a> {
     election: &'a LeaderElection,
     observed: &'a Observed,
     standing: Standing<'a>,
-    trouble: Option<&'a Trouble>,
-    traffic_trouble: Option<&'a Trouble>,
     now: Now,
 }
 
@@ -150,16 +149,19 @@ fn plan_objects(
     hints: &Hints,
     now: Now,
 ) -> Plan {
+    let may = |part| observed.troubles.allow(part, now.at);
     if let Standing::Foreign = standing {
         // Nobody has rights by the operator on somebody else's Lease, nor keeps them on one that has become so.
-        return Plan { role: rbac::role_to_empty(election, observed.role.as_ref()), ..Plan::default() };
+        let role = rbac::role_to_empty(election, observed.role.as_ref()).filter(|_| may(Part::Role));
+        return Plan { role, ..Plan::default() };
     }
+    let look = |own| if may(Part::Look) { lease::look(standing, own, now) } else { LeaseAction::None };
     // An invalid spec says nothing that could be put in place: what there is stays.
     let Some(timings) = election.spec.timings().ok().filter(|_| observed.unreadable.is_none()) else {
-        return Plan { lease: lease::look(standing, own_duration(&election.spec), now), ..Plan::default() };
+        return Plan { lease: look(own_duration(&election.spec)), ..Plan::default() };
     };
     let lease = match lease::maintain(election, observed, standing, timings, hints, now) {
-        LeaseAction::None => lease::look(standing, timings.lease_duration(), now),
+        LeaseAction::None => look(timings.lease_duration()),
         action => action,
     };
     if rbac::conflict(election, observed).is_some() {
@@ -167,8 +169,9 @@ fn plan_objects(
     }
     Plan {
         lease,
-        role: rbac::role_to_apply(election, observed.role.as_ref()),
-        role_binding: rbac::role_binding_to_apply(election, observed.role_binding.as_ref()),
+        role: rbac::role_to_apply(election, observed.role.as_ref()).filter(|_| may(Part::Role)),
+        role_binding: rbac::role_binding_to_apply(election, observed.role_binding.as_ref())
+            .filter(|_| may(Part::RoleBinding)),
         ..Plan::default()
     }
 }
@@ -183,13 +186,13 @@ fn plan_look(view: &View<'_>, plan: Plan) -> Plan {
         },
         Standing::Absent | Standing::Foreign => None,
     };
-    let [retry, retry_traffic] = [view.trouble, view.traffic_trouble].map(|trouble| Some(trouble?.retry_at));
+    let retry = view.observed.troubles.all().map(|trouble| trouble.retry_at).filter(|at| *at > view.now.at).min();
     let gives_up = steer::gives_up_at(view.election, view.observed);
     let prefers = steer::prefers_at(view);
     let releases = lease::releases_at(view.observed, view.standing);
     let overdue = [candidates::overdue_at(view), advice::overdue_at(view)];
     let held_back = traffic::held_back_until(view.observed, view.standing);
-    let others = [retry, retry_traffic, gives_up, prefers, releases, held_back].into_iter().chain(overdue);
+    let others = [retry, gives_up, prefers, releases, held_back].into_iter().chain(overdue);
     let later = |at: &Duration| *at > view.now.at;
     let next_look_if_renewed = others.flatten().filter(later).min();
     let next_look = expiry.filter(later).into_iter().chain(next_look_if_renewed).min();

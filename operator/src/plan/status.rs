@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use super::history::history;
 use super::lease::{Standing, is_adoptable_in};
 use super::{View, advice, candidates, name, rbac, traffic};
-use crate::observe::{LeaseSeen, Phase, Unreadable};
+use crate::observe::{LeaseSeen, Part, Phase, Trouble, Unreadable};
 
 /// The longest reason for the end of a tenure, in bytes; the operator's own are shorter.
 const MAX_REASON: usize = 64;
@@ -79,8 +79,16 @@ pub(super) fn unattended(view: &View<'_>) -> LeaderElectionStatus {
         condition.observed_generation = view.election.metadata.generation;
         conditions::set(&mut conditions, condition, view.now.wall);
     }
-    let observed_generation = view.election.metadata.generation;
-    LeaderElectionStatus { observed_generation, conditions, ..LeaderElectionStatus::default() }
+    // What is known of the past stays: a Lease that is gone is made again from it.
+    let stored = view.election.status.clone().unwrap_or_default();
+    as_shown(LeaderElectionStatus {
+        observed_generation: view.election.metadata.generation,
+        conditions,
+        holder: stored.holder,
+        lease_uid: stored.lease_uid,
+        lease_transitions: stored.lease_transitions,
+        ..LeaderElectionStatus::default()
+    })
 }
 
 /// Whether what was asked for is in place, whoever leads.
@@ -107,8 +115,11 @@ fn ready(view: &View<'_>) -> Condition {
     if let Some(message) = rbac::conflict(view.election, view.observed) {
         return not(Reason::ObjectConflict, message);
     }
-    if let Some(trouble) = view.trouble.or(view.traffic_trouble) {
-        return not(trouble.reason, trouble.message.clone());
+    let troubles: Vec<&Trouble> = view.observed.troubles.all().collect();
+    if let Some(first) = troubles.first() {
+        let mut messages: Vec<&str> = troubles.iter().map(|trouble| trouble.message.as_str()).collect();
+        messages.dedup();
+        return not(first.reason, messages.join("; "));
     }
     let features = view.observed.features;
     let service = match &view.election.spec.leader_service {
@@ -173,11 +184,14 @@ fn leader_elected(view: &View<'_>, stored: &LeaderElectionStatus) -> (Condition,
     let seconds = seen.effective_duration(view.own_duration()).as_secs();
     let phase = view.phase(seen);
     // Whoever leads in spite of it, or may, is told of.
-    if view.election.spec.paused && !matches!(phase, Phase::Held | Phase::NotObserved) {
-        let message = "paused: nobody is to lead until spec.paused is false".to_owned();
+    if seen.lease.hints.paused && !matches!(phase, Phase::Held | Phase::NotObserved) {
+        let message = match unheard(view, seen) {
+            Some(unheard) => format!("paused: candidates are told so; {unheard}"),
+            None => "paused: nobody is to lead until spec.paused is false".to_owned(),
+        };
         return (is(Status::False, Reason::Paused, message), None);
     }
-    match phase {
+    let (mut condition, holder) = match phase {
         Phase::NeverHeld => (is(Status::False, Reason::NeverHeld, "no candidate has led yet".to_owned()), None),
         Phase::Released => (is(Status::False, Reason::Released, "the last leader gave the Lease up".to_owned()), None),
         Phase::Held => held(view, seen),
@@ -190,7 +204,24 @@ fn leader_elected(view: &View<'_>, stored: &LeaderElectionStatus) -> (Condition,
             let message = format!("{who} has not renewed the Lease for {seconds} s");
             (is(Status::False, Reason::LeaseExpired, message), None)
         }
+    };
+    if let Some(unheard) = unheard(view, seen) {
+        condition.message = format!("{}; {unheard}", condition.message);
     }
+    (condition, holder)
+}
+
+/// What people ask of candidates, by `spec.paused`, and the Lease does not tell them.
+fn unheard(view: &View<'_>, seen: &LeaseSeen) -> Option<String> {
+    let asked = view.election.spec.paused;
+    if asked == seen.lease.hints.paused {
+        return None;
+    }
+    let why = match view.observed.troubles.of(Part::Hints) {
+        Some(trouble) => trouble.message.clone(),
+        None => "the operator has not written it yet".to_owned(),
+    };
+    Some(format!("spec.paused is {asked}, which candidates do not know: {why}"))
 }
 
 fn held(view: &View<'_>, seen: &LeaseSeen) -> (Condition, Option<Holder>) {

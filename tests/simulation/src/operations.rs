@@ -127,7 +127,9 @@ impl World {
                     self.trace.note(self.now, || format!("operator says {word:?}"));
                     self.server.edit(|lease| {
                         word.put_on(lease);
-                        lease.hints = hints;
+                        if let Some(hints) = hints {
+                            lease.hints = hints;
+                        }
                     });
                 }
             }

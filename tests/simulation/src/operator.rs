@@ -46,8 +46,8 @@ pub enum Step {
         upon: Word,
         /// What it is to say.
         word: Word,
-        /// What would suit people.
-        hints: Hints,
+        /// What would suit people, if that is to change.
+        hints: Option<Hints>,
     },
     /// The Lease released for a holder that is dead, if it still has that record.
     Release {
@@ -176,7 +176,7 @@ impl Operator for Keeper {
                 } else {
                     Word { timings: Some(timings), ..Word::on(lease) }
                 },
-                hints,
+                hints: Some(hints),
             }),
             None => Some(Step::Create(Box::new(self.create(now)))),
         };

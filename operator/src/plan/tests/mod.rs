@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use elector_crds::annotations::TimingsAnnotation;
-use elector_crds::conditions::{self, ConditionType};
+use elector_crds::conditions::{self, ConditionType, Reason};
 use elector_crds::{LeaderElection, LeaderElectionSpec, LeaderElectionStatus, parse_timestamp};
 use elector_election::{AgentMark, Hints, Lease, Record, ReleaseMark, ResourceVersion, Timings};
 use jiff::Timestamp;
@@ -23,7 +23,12 @@ use kube::Resource;
 use serde_json::json;
 
 use super::{EventReason, Plan, plan};
-use crate::observe::{LeaseSeen, Now, Observed, Pod};
+use crate::observe::{LeaseSeen, Now, Observed, Pod, Trouble};
+
+/// What could not be written, until second 9.
+fn trouble(reason: Reason, message: &str) -> Trouble {
+    Trouble { reason, message: message.to_owned(), retry_at: Duration::from_secs(9), failures: 1 }
+}
 
 const CREATED: &str = "2026-11-23T18:00:00Z";
 const ACQUIRED: &str = "2026-11-23T18:00:05.000000Z";

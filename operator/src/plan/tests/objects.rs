@@ -1,7 +1,7 @@
 //! Role and RoleBinding, invalid specs, and trouble.
 
 use super::*;
-use crate::observe::{Trouble, Troubles};
+use crate::observe::Part;
 use crate::plan::LeaseAction;
 use elector_crds::conditions::Reason;
 
@@ -107,8 +107,11 @@ fn an_election_that_is_being_deleted_is_left_to_the_garbage_collector() {
 #[test]
 fn trouble_is_said_and_tried_again_when_its_time_has_come() {
     let message = "the operator may not create the Lease: forbidden".to_owned();
-    let trouble = Trouble { reason: Reason::Forbidden, message: message.clone(), retry_at: Duration::from_secs(9) };
-    let observed = Observed { troubles: Troubles { objects: Some(trouble), traffic: None }, ..Observed::default() };
+    let mut observed = Observed::default();
+    observed.troubles.insert(Part::Lease, trouble(Reason::Forbidden, &message));
+    let others = plan(&election(), &observed, at(8));
+    assert_eq!((others.lease, others.status), (LeaseAction::None, None));
+    (observed.role, observed.role_binding) = (others.role, others.role_binding);
     let first = plan(&election(), &observed, at(8));
     assert!(!first.has_objects());
     assert_eq!((first.events.as_slice(), first.next_look), ([].as_slice(), Some(Duration::from_secs(9))));

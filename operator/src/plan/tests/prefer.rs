@@ -41,8 +41,9 @@ fn successor(election: &LeaderElection, observed: &Observed, second: u64) -> Opt
     renewed(&mut observed, second);
     match plan(election, &observed, at(second)).lease {
         LeaseAction::Amend(amendment) => {
-            assert_eq!(amendment.hints.end_tenure, Some(4));
-            amendment.hints.successor
+            let hints = amendment.hints.unwrap();
+            assert_eq!(hints.end_tenure, Some(4));
+            hints.successor
         }
         LeaseAction::None => None,
         other => panic!("{other:?}"),
@@ -103,11 +104,11 @@ fn what_was_advised_stays_until_it_is_done_or_wrong() {
 
     let gone = advised(&led(&[("billing-1", "b", None)]), "billing-1");
     let LeaseAction::Amend(amendment) = plan(&election, &gone, at(12)).lease else { panic!("it stays") };
-    assert_eq!(amendment.hints, Hints::default());
+    assert_eq!(amendment.hints, Some(Hints::default()));
     let mut done = observed;
     done.lease.as_mut().unwrap().lease.record.transitions = 5;
     let LeaseAction::Amend(amendment) = plan(&election, &done, at(12)).lease else { panic!("it stays") };
-    assert_eq!(amendment.hints, Hints::default());
+    assert_eq!(amendment.hints, Some(Hints::default()));
 }
 
 #[test]
@@ -127,7 +128,7 @@ fn nobody_is_asked_who_is_not_ready_or_no_better() {
     paused.spec.paused = true;
     let observed = led(&[("billing-1", "a", Some(0))]);
     let LeaseAction::Amend(amendment) = plan(&paused, &observed, at(12)).lease else { panic!("no pause") };
-    assert_eq!(amendment.hints, Hints { paused: true, ..Hints::default() });
+    assert_eq!(amendment.hints, Some(Hints { paused: true, ..Hints::default() }));
     assert_eq!(successor(&self::election(), &observed, 1000), None, "nobody is preferred");
 }
 

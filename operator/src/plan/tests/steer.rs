@@ -43,7 +43,7 @@ fn for_successor(tenure: u32, name: &str) -> Hints {
 /// What the Lease is to say, if it says something else.
 fn hints(plan: &Plan) -> Option<Hints> {
     match &plan.lease {
-        LeaseAction::Amend(amendment) => Some(amendment.hints.clone()),
+        LeaseAction::Amend(amendment) => amendment.hints.clone(),
         LeaseAction::None => None,
         other => panic!("{other:?}"),
     }

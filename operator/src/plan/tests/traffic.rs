@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::*;
 use crate::NAME;
-use crate::observe::{NamedPort, Trouble};
+use crate::observe::{NamedPort, Part, Troubles};
 use crate::plan::Write;
 use crate::settings::Features;
 use elector_crds::conditions::Reason;
@@ -272,25 +272,23 @@ fn what_others_change_is_put_right_unless_it_is_theirs() {
 
 #[test]
 fn trouble_with_the_service_keeps_nothing_else_from_being_done_and_the_other_way_round() {
-    let trouble = |what: &str| Trouble {
-        reason: Reason::ObjectConflict,
-        message: what.to_owned(),
-        retry_at: Duration::from_secs(9),
-    };
     let election = asks_for("front");
     let mut observed = reachable(held_by("billing-0", 1, 0));
     observed.role = None;
-    observed.troubles.traffic = Some(trouble("Service front is somebody else's"));
+    observed.troubles.insert(Part::Service, trouble(Reason::ObjectConflict, "Service front is somebody else's"));
     let first = plan(&election, &observed, at(1));
-    assert_eq!(first.traffic, []);
-    observed.role = first.role;
+    assert!(first.traffic.iter().all(|write| write.part() != Part::Service), "{first:?}");
+    settle(&election, &mut observed, 1);
+    observed.role = plan(&election, &observed, at(1)).role;
     let second = plan(&election, &observed, at(1));
     assert_eq!(second.next_look, Some(Duration::from_secs(9)));
     let status = second.status.unwrap();
     assert_eq!(reason(&status, ConditionType::Ready), "False ObjectConflict");
     assert_eq!(message(&status, ConditionType::Ready), "Service front is somebody else's");
 
-    observed.troubles = crate::observe::Troubles { objects: Some(trouble("no Role")), traffic: None };
+    observed.role = None;
+    observed.troubles = Troubles::default();
+    observed.troubles.insert(Part::Role, trouble(Reason::Forbidden, "no Role"));
     assert_eq!(settle(&election, &mut observed, 1).len(), 3);
     let status = plan(&election, &observed, at(1)).status.unwrap();
     assert_eq!(message(&status, ConditionType::Ready), "no Role");

@@ -11,9 +11,9 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 
 pub(super) use self::labels::rival;
 pub use self::labels::{Label, Role};
-pub(crate) use self::service::{SERVICE_NAME_LABEL, SLICE_MANAGED_BY_LABEL};
+pub(crate) use self::service::{SERVICE_NAME_LABEL, SLICE_MANAGED_BY_LABEL, is_slice_of};
 use super::lease::Standing;
-use crate::observe::{Now, Observed, Phase, Pod, own_duration, phase, was_released};
+use crate::observe::{Now, Observed, Part, Phase, Pod, own_duration, phase, was_released};
 
 /// One change.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,6 +28,18 @@ pub enum Write {
     DeleteSlice(Box<EndpointSlice>),
     /// Label a pod.
     Label(Label),
+}
+
+impl Write {
+    /// What of the election it is.
+    #[must_use]
+    pub fn part(&self) -> Part {
+        match self {
+            Write::Service(_) | Write::DeleteService(_) => Part::Service,
+            Write::Slice(_) | Write::DeleteSlice(_) => Part::Slice,
+            Write::Label(_) => Part::Label,
+        }
+    }
 }
 
 /// Whom traffic is to reach.

@@ -73,7 +73,7 @@ fn slices(
     let mut unwanted: Vec<&EndpointSlice> = observed.slices.iter().collect();
     for family in [Family::IPv4, Family::IPv6] {
         let Some(asked) = asked else { break };
-        let name = slice_name(election, family);
+        let name = slice_name(&election.name_any(), family);
         let known = observed.slices.iter().find(|slice| slice.name_any() == name);
         unwanted.retain(|slice| slice.name_any() != name);
         let shown = |pod: &Pod| known.is_some_and(|slice| shows(slice, pod));
@@ -105,12 +105,17 @@ fn slices(
     deleted.chain(writes).collect()
 }
 
-fn slice_name(election: &LeaderElection, family: Family) -> String {
+/// Whether a slice that is called `name` is one that is made for `election`.
+pub(crate) fn is_slice_of(name: &str, election: &str) -> bool {
+    [Family::IPv4, Family::IPv6].into_iter().any(|family| slice_name(election, family) == name)
+}
+
+fn slice_name(election: &str, family: Family) -> String {
     let family = match family {
         Family::IPv4 => "ipv4",
         Family::IPv6 => "ipv6",
     };
-    format!("leader-elector-{}-{family}", election.name_any())
+    format!("leader-elector-{election}-{family}")
 }
 
 fn shows(slice: &EndpointSlice, pod: &Pod) -> bool {
@@ -120,7 +125,7 @@ fn shows(slice: &EndpointSlice, pod: &Pod) -> bool {
 }
 
 fn slice(election: &LeaderElection, asked: &LeaderService, family: Family, pod: Option<&Pod>) -> EndpointSlice {
-    let mut metadata = metadata(election, slice_name(election, family));
+    let mut metadata = metadata(election, slice_name(&election.name_any(), family));
     let labels = metadata.labels.get_or_insert_default();
     labels.insert(SERVICE_NAME_LABEL.to_owned(), asked.name.clone());
     labels.insert(SLICE_MANAGED_BY_LABEL.to_owned(), NAME.to_owned());

@@ -17,6 +17,9 @@ use serde_json::{Map, Value, json};
 use crate::Figure;
 use crate::neighbour;
 
+/// How often an object is sent until it is given up: all of them together are more than an etcd is made for.
+const ATTEMPTS: usize = 5;
+
 /// Requests at a time.
 const AT_ONCE: usize = 4;
 
@@ -111,7 +114,15 @@ pub(crate) async fn fill(
         object["apiVersion"] = json!(resource.api_version);
         object["kind"] = json!(kind);
         async move {
-            api.create(&PostParams::default(), &serde_json::from_value(object)?).await.map_err(anyhow::Error::from)
+            let object = serde_json::from_value(object)?;
+            for _ in 1..ATTEMPTS {
+                match api.create(&PostParams::default(), &object).await {
+                    Ok(_) => return Ok(()),
+                    Err(kube::Error::Api(status)) if status.is_already_exists() => return Ok(()),
+                    Err(error) => eprintln!("{kind} {number}: {error}"),
+                }
+            }
+            api.create(&PostParams::default(), &object).await.map(drop).map_err(anyhow::Error::from)
         }
     });
     made.buffer_unordered(AT_ONCE).try_for_each(async |_| Ok(())).await
