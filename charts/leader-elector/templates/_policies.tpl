@@ -12,7 +12,7 @@ owner.?controller.orValue(false) && owner.kind == "LeaderElection" && owner.apiV
 
 {{/* Whether the time is one that the API server reads again from what it has written. */}}
 {{- define "leader-elector.cel.isTime" -}}
-{{- printf "dyn(%s).?%s.orValue(null) == null || dyn(%s).%s.getFullYear() >= 0 && dyn(%s).%s.getFullYear() <= 9999" .spec .field .spec .field .spec .field -}}
+{{- printf "dyn(%s).?%s.orValue(null) == null || string(dyn(%s).%s).matches(\"^[0-9]{4}-\")" .spec .field .spec .field -}}
 {{- end -}}
 
 {{/* Whether the spec of a Lease stays as it is. A time of the year 1 is stored as such and read as null: to send null back changes nothing.

@@ -46,12 +46,14 @@ pub enum Error {
     #[error("{0}")]
     Conflict(String),
     /// The operator may not do it.
-    #[error("the operator may not {what}: {message}")]
+    #[error("the operator may not {what}: {message}; {}", refusal.mend())]
     Forbidden {
         /// What.
         what: &'static str,
         /// What the API server says.
         message: String,
+        /// What of it refuses.
+        refusal: Refusal,
     },
     /// No answer; whether it was done will be seen.
     #[error("failed to {what}: no answer within {} s", timeout.as_secs())]
@@ -69,6 +71,39 @@ pub enum Error {
         /// Why.
         source: Box<kube::Error>,
     },
+}
+
+/// What keeps a write from being made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// The rights of the operator's account.
+    Rights,
+    /// A policy or a webhook.
+    Admission,
+    /// A quota, or an admission plugin of the API server.
+    Other,
+}
+
+impl Refusal {
+    /// By the words of the API server: its answer has no field for that.
+    fn of(status: &Status) -> Option<Refusal> {
+        let says = |words: &str| status.message.contains(words);
+        if says("ValidatingAdmissionPolicy") || says("MutatingAdmissionPolicy") || says("admission webhook") {
+            return Some(Refusal::Admission);
+        }
+        if !status.is_forbidden() {
+            return None;
+        }
+        Some(if says("cannot ") && says("in API group") { Refusal::Rights } else { Refusal::Other })
+    }
+
+    fn mend(self) -> &'static str {
+        match self {
+            Refusal::Rights => "give its account the rights that its Helm chart gives it",
+            Refusal::Admission => "let that policy or webhook admit the operator's account",
+            Refusal::Other => "change what the API server names",
+        }
+    }
 }
 
 /// What became of a plan.
@@ -137,11 +172,14 @@ impl Error {
     }
 
     fn of(what: &'static str, error: kube::Error) -> Error {
+        if let kube::Error::Api(status) = &error
+            && !is_namespace_terminating(status)
+            && let Some(refusal) = Refusal::of(status)
+        {
+            return Error::Forbidden { what, message: status.message.clone(), refusal };
+        }
         match error {
             kube::Error::Api(status) if is_namespace_terminating(&status) => Error::Terminating(what),
-            kube::Error::Api(status) if status.is_forbidden() => {
-                Error::Forbidden { what, message: status.message.clone() }
-            }
             // Made in between, or gone, is changed as well.
             kube::Error::Api(status) if status.is_conflict() || status.is_already_exists() || status.is_not_found() => {
                 Error::Stale(what)
@@ -173,7 +211,7 @@ impl Applier {
             let applied = applied.map(|role| outcome.answers.push(Answer::Role(Box::new(role))));
             outcome.note(Part::Role, applied)?;
         }
-        if let Some(role_binding) = &plan.role_binding {
+        if let Some(role_binding) = plan.role_binding.as_ref().filter(|_| !outcome.has_failed(Part::Role)) {
             let applied = self.apply_owned("RoleBinding", role_binding, election).await;
             let applied = applied.map(|binding| outcome.answers.push(Answer::RoleBinding(Box::new(binding))));
             outcome.note(Part::RoleBinding, applied)?;

@@ -170,8 +170,9 @@ fn plan_objects(
     Plan {
         lease,
         role: rbac::role_to_apply(election, observed.role.as_ref()).filter(|_| may(Part::Role)),
+        // The API server binds nobody to a Role that there is not.
         role_binding: rbac::role_binding_to_apply(election, observed.role_binding.as_ref())
-            .filter(|_| may(Part::RoleBinding)),
+            .filter(|_| may(Part::RoleBinding) && (may(Part::Role) || observed.role.is_some())),
         ..Plan::default()
     }
 }

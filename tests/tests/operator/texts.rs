@@ -10,7 +10,7 @@ use elector_crds::untrusted::shorten;
 use elector_crds::{LeaderElection, TRANSFER_ANNOTATION, identity};
 use elector_tests::controlplane::Namespace;
 use elector_tests::kubectl::kubectl;
-use elector_tests::operators::{Election, active, place};
+use elector_tests::operators::{Election, place};
 use k8s_openapi::api::events::v1::Event;
 use kube::ResourceExt as _;
 use kube::api::{Patch, PatchParams, PostParams};
@@ -155,8 +155,10 @@ async fn an_event_that_is_refused_keeps_no_status_from_being_written() {
         until_led_by(&election, holder, tenure).await.unwrap();
     }
     assert_eq!(election.events().await.unwrap(), []);
-    let log = active().await.unwrap().log();
-    assert!(log.lines().any(|line| line.contains("event is lost") && line.contains("no events here")), "{log}");
+    let stored = election.until_reason(ConditionType::Ready, Reason::Forbidden).await.unwrap();
+    let ready = find(&stored.status.as_ref().unwrap().conditions, ConditionType::Ready).unwrap();
+    assert!(ready.message.starts_with("the operator may not create an event: "), "{}", ready.message);
+    assert!(ready.message.contains("no events here"), "{}", ready.message);
 }
 
 /// All characters that are shown, in texts of at most that many bytes.

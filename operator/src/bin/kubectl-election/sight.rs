@@ -68,7 +68,7 @@ impl Sight {
     fn by_lease(&self, lease: &Lease) -> Leads {
         let holder = &lease.record.holder;
         if holder.is_empty() {
-            if self.election.spec.paused {
+            if lease.hints.paused {
                 return Leads::Nobody("the election is paused".to_owned());
             }
             let told = self.elected().filter(|told| self.speaks_of(lease) && told.status != Status::True.as_str());
@@ -107,6 +107,12 @@ impl Sight {
     /// Whether the operator speaks of the spec as it was then, or later.
     pub(crate) fn is_answer_to(&self, generation: Option<i64>) -> bool {
         self.election.status.as_ref().is_some_and(|status| status.observed_generation >= generation)
+    }
+
+    /// Why what was asked for is not in place, by the operator.
+    pub(crate) fn obstacle(&self) -> Option<&str> {
+        let ready = self.condition(ConditionType::Ready)?;
+        (ready.status == Status::False.as_str()).then_some(ready.message.as_str())
     }
 
     pub(crate) fn condition(&self, type_: ConditionType) -> Option<&Condition> {

@@ -44,12 +44,14 @@ pub(crate) async fn transfer(
         Until::Holds(_) => {}
         Until::TimeIsOver(last) => {
             let last = last.filter(|last| asks(&last.election));
+            let why =
+                last.as_ref().and_then(|last| last.obstacle()).unwrap_or("see whether the operator runs").to_owned();
             let said = match last {
                 Some(last) if take_back(cluster, name, &last.election).await.is_ok() => "the request is taken back",
                 Some(_) | None => "the request stays",
             };
-            let (within, done) = (timeout.as_secs(), "; see whether the operator runs");
-            return Err(Failure::failed(format!("the operator has not answered within {within} s, and {said}{done}")));
+            let within = timeout.as_secs();
+            return Err(Failure::failed(format!("the operator has not answered within {within} s, and {said}: {why}")));
         }
         Until::Gone => return Err(gone(name)),
     }
@@ -155,7 +157,10 @@ fn unfinished(
     said: impl Fn(Leads) -> String,
 ) -> Failure {
     let why = match last {
-        Some(last) if last.is_answer_to(generation) => said(last.leads()),
+        Some(last) if last.is_answer_to(generation) => match last.obstacle() {
+            Some(obstacle) => obstacle.to_owned(),
+            None => said(last.leads()),
+        },
         Some(_) | None => "the operator has not looked at it; see whether it runs".to_owned(),
     };
     Failure::failed(format!("not within {} s: {why}", timeout.as_secs()))
