@@ -492,3 +492,62 @@ fn backoff(failures: u32) -> Duration {
         Some(further) => Duration::from_secs(1 << further.min(6)).min(MAX_BACKOFF),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::EventReason;
+
+    fn at(second: u64) -> Now {
+        Now { at: Duration::from_secs(second), wall: Timestamp::UNIX_EPOCH }
+    }
+
+    fn refused() -> ApplyError {
+        ApplyError::Conflict("no".to_owned())
+    }
+
+    fn event(name: &str) -> Event {
+        Event { name: name.to_owned(), reason: EventReason::LeaderElected, note: String::new(), related_pod: None }
+    }
+
+    #[test]
+    fn each_part_waits_for_itself_and_longer_each_time() {
+        let (key, mut work) = (Key::new("shop", "billing"), Work::default());
+        let patience = Duration::from_secs(5);
+        for (second, retry_at) in [(10, 11), (20, 22), (30, 34), (40, 45), (50, 55)] {
+            work.fail(&key, Part::Role, &refused(), patience, at(second));
+            assert_eq!(work.troubles.of(Part::Role).unwrap().retry_at, Duration::from_secs(retry_at));
+        }
+        work.fail(&key, Part::Service, &refused(), patience, at(50));
+        assert_eq!(work.troubles.of(Part::Service).unwrap().retry_at, Duration::from_secs(51));
+        assert!(work.troubles.allow(Part::Service, at(51).at) && !work.troubles.allow(Part::Role, at(51).at));
+        assert_eq!(work.not_before, Duration::ZERO, "nothing else waits");
+        // What is not asked for any more by then is forgotten.
+        assert!(work.troubles.forget_over(at(52).at) && !work.troubles.forget_over(at(52).at));
+        assert!(work.troubles.of(Part::Service).is_none() && work.troubles.of(Part::Role).is_some());
+    }
+
+    #[test]
+    fn refused_events_are_kept_until_they_are_created_and_not_without_end() {
+        let mut work = Work::default();
+        work.note_events(vec![], vec![event("a"), event("b"), event("a")], false);
+        let names = |work: &Work| work.refused_events.iter().map(|event| event.name.clone()).collect::<Vec<_>>();
+        assert_eq!(names(&work), ["b", "a"]);
+        work.note_events(vec!["b".to_owned()], vec![], false);
+        assert_eq!((names(&work), &work.created_events), (vec!["a".to_owned()], &vec!["b".to_owned()]));
+        work.note_events((0..100).map(|number| number.to_string()).collect(), vec![], false);
+        assert_eq!(work.created_events.len(), MAX_CREATED_EVENTS);
+        work.note_events(vec![], (0..100).map(|number| event(&number.to_string())).collect(), true);
+        assert_eq!((work.refused_events.len(), work.created_events.len()), (MAX_REFUSED_EVENTS, 0));
+        assert_eq!(names(&work).last().map(String::as_str), Some("99"));
+    }
+
+    #[test]
+    fn what_is_taken_back_waits_and_all_else_goes_on() {
+        let mut work = Work { attempts: 9, ..Work::default() };
+        work.give_way(&[Part::Service], at(10));
+        assert!(!work.troubles.allow(Part::Service, at(10).at) && work.troubles.allow(Part::Label, at(10).at));
+        assert_eq!((work.attempts, work.not_before), (0, at(10).at));
+        assert_eq!([0, 1, 2, 7, 99].map(|failures| backoff(failures).as_secs()), [0, 1, 2, 60, 60]);
+    }
+}

@@ -211,6 +211,22 @@ mod tests {
     }
 
     #[test]
+    fn it_is_cleared_of_all_but_what_is_being_worked_on() {
+        let mut queue = Queue::default();
+        queue.begin(key("a"));
+        for name in ["a", "b", "c"] {
+            queue.push(key(name), Why::Change, second(1));
+        }
+        assert!(pop(&mut queue, second(1)).is_some());
+        queue.clear();
+        assert_eq!((pop(&mut queue, second(9)), queue.due(second(9)), queue.next_at()), (None, 0, None));
+        queue.push(key("a"), Why::Change, second(1));
+        assert_eq!(pop(&mut queue, second(9)), None, "it is still under way");
+        queue.end(&key("a"));
+        assert_eq!(pop(&mut queue, second(9)), Some((key("a"), Why::Change)));
+    }
+
+    #[test]
     fn one_that_is_due_stays_once_in_the_queue() {
         let mut queue = Queue::default();
         queue.push(key("a"), Why::Time, second(1));

@@ -216,3 +216,24 @@ fn items_of_a_list_are_sent_back_with_their_kind() {
         json!({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "billing"}, "spec": {}})
     );
 }
+
+#[test]
+fn times_that_the_api_server_takes_no_second_time_are_left_out() {
+    for (time, stays) in [
+        ("2026-11-23T18:00:00.000000Z", true),
+        ("9999-12-31T00:00:00.000000Z", true),
+        ("10000-01-01T22:59:59.000000Z", false),
+        ("-0001-12-31T01:00:00.000000Z", false),
+        ("soon", false),
+        ("", false),
+    ] {
+        let mut lease = stored(json!({"renewTime": time, "acquireTime": time, "leaseTransitions": 4}), json!({}));
+        lease.drop_unstorable_times();
+        assert_eq!(
+            (lease.spec.contains_key("renewTime"), lease.spec.contains_key("acquireTime")),
+            (stays, stays),
+            "{time}"
+        );
+        assert_eq!(lease.spec["leaseTransitions"], 4);
+    }
+}

@@ -17,13 +17,24 @@ use crate::paint::Paint;
 use crate::print::{document, note, print};
 use crate::table::{Cell, Table};
 
+/// How many are asked for at a time: one can have 1.5 MB, and an answer may take no longer than any other.
+const PAGE: u32 = 100;
+
 /// Prints them.
 ///
 /// # Errors
 /// When they cannot be read.
 pub(crate) async fn list(cluster: &Cluster, all_namespaces: bool, output: Option<ListOutput>) -> Result<(), Failure> {
     let api: Api<Lenient<LeaderElection>> = if all_namespaces { cluster.api_of_all() } else { cluster.api() };
-    let mut elections = readable(cluster.ask("list LeaderElections", api.list(&ListParams::default())).await?);
+    let mut page = ListParams::default().limit(PAGE);
+    let mut elections = Vec::new();
+    loop {
+        let listed = cluster.ask("list LeaderElections", api.list(&page)).await?;
+        let next = listed.metadata.continue_.clone().filter(|token| !token.is_empty());
+        elections.extend(readable(listed));
+        let Some(token) = next else { break };
+        page = page.continue_token(&token);
+    }
     elections.iter_mut().for_each(|election| election.metadata.managed_fields = None);
     let wide = match output {
         None => false,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::observe::History;
+use crate::observe::{History, Part};
 use crate::plan::LeaseAction;
 use crate::plan::lease::Amendment;
 use elector_crds::{
@@ -434,4 +434,27 @@ fn nothing_is_released_for_a_name_that_its_holder_did_not_write() {
     ] {
         assert_eq!(lease, LeaseAction::None, "{what}");
     }
+}
+
+#[test]
+fn each_part_of_an_amendment_can_be_written_alone_or_left_out() {
+    let mut election = election();
+    election.spec.lease_duration_seconds = 60;
+    election.spec.paused = true;
+    let mut seen = LeaseSeen { owners: vec![], ..held_by("billing-0", 4, 0) };
+    seen.strict = None;
+    let parts = [Part::Timings, Part::Hints, Part::Mark, Part::Owner];
+    let planned = |troubled: &[Part]| {
+        let mut observed = in_place(seen.clone());
+        troubled.iter().for_each(|part| observed.troubles.insert(*part, trouble(Reason::Forbidden, "no")));
+        plan(&election, &observed, at(3)).lease
+    };
+    let LeaseAction::Amend(whole) = planned(&[]) else { panic!("{:?}", planned(&[])) };
+    assert_eq!(whole.parts(), parts);
+    for part in parts {
+        assert_eq!(whole.only(part).parts(), [part]);
+        let LeaseAction::Amend(rest) = planned(&[part]) else { panic!("{part:?}") };
+        assert_eq!(rest.parts(), parts.into_iter().filter(|other| *other != part).collect::<Vec<_>>());
+    }
+    assert_eq!(planned(&parts), LeaseAction::None);
 }

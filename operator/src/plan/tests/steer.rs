@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::observe::Transfer;
+use crate::observe::{Part, Transfer};
 use crate::plan::LeaseAction;
 use elector_crds::{HINTS_ANNOTATION, StoredLease, TRANSFER_ANNOTATION};
 use kube::core::ObjectMeta;
@@ -227,4 +227,37 @@ fn a_request_is_waited_for_as_long_as_a_release_may_take() {
     .unwrap();
     let waits = plan(&election, &with_hints(led(), for_successor(4, "billing-1")), at(100));
     assert_eq!(waits.request_done, None);
+}
+
+#[test]
+fn a_pause_is_said_once_the_lease_says_it() {
+    let mut led = in_place(held_by("billing-0", 4, 10));
+    led.troubles
+        .insert(Part::Hints, Trouble { retry_at: Duration::from_secs(99), ..trouble(Reason::Forbidden, "no right") });
+    let elected = |observed: &Observed, election: &LeaderElection| {
+        let status = plan(election, observed, at(12)).status.unwrap();
+        (reason(&status, ConditionType::LeaderElected), message(&status, ConditionType::LeaderElected).to_owned())
+    };
+    let unheard = "; spec.paused is true, which candidates do not know: no right";
+    assert_eq!(elected(&led, &paused()), ("True LeaseHeld".to_owned(), format!("billing-0 holds the Lease{unheard}")));
+    led.lease = Some(released(4, 11));
+    led.holder_pod = None;
+    let said = format!("the last leader gave the Lease up{unheard}");
+    assert_eq!(elected(&led, &paused()), ("False Released".to_owned(), said));
+    // And that it is over, likewise.
+    let hinted = with_hints(led, Hints { paused: true, ..Hints::default() });
+    let (reason, said) = elected(&hinted, &election());
+    assert_eq!(reason, "False Paused");
+    assert!(said.ends_with("; spec.paused is false, which candidates do not know: no right"), "{said}");
+}
+
+#[test]
+fn what_cannot_be_passed_on_is_refused_with_the_reason() {
+    let mut observed = in_place(held_by("billing-0", 4, 10));
+    observed
+        .troubles
+        .insert(Part::Hints, Trouble { retry_at: Duration::from_secs(99), ..trouble(Reason::Forbidden, "no right") });
+    let status = status_of(&observed, 12);
+    assert_eq!(reason(&status, ConditionType::Ready), "False Forbidden");
+    assert_eq!(message(&status, ConditionType::Ready), "no right");
 }

@@ -60,7 +60,8 @@ impl Scene {
                 "create",
                 format!("{COORDINATION}/namespaces/kube-node-lease/leases"),
                 with(&lease("new", its_own()), |lease| lease["metadata"]["namespace"] = json!("kube-node-lease")),
-                Fate::Refused("makes no Lease among those of nodes"),
+                // By the policy, or where it watches some namespaces by its rights.
+                Fate::Refused("forbidden"),
             ),
             create(lease("new", its_own()), Fate::Allowed),
             foreign(&hold),

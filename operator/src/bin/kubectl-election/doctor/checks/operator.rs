@@ -58,7 +58,16 @@ pub(super) fn operator(facts: &Facts) -> Finding {
         Some(lease) => {
             let holder = lease.spec.get("holderIdentity").and_then(Value::as_str).unwrap_or_default();
             let namespace = lease.namespace().unwrap_or_default();
-            Finding::ok(check, format!("{} is active, in namespace {namespace}", identity::shown_name(holder)))
+            let active = format!("{} is active, in namespace {namespace}", identity::shown_name(holder));
+            // Anybody can make a Lease of that name, and renew it.
+            match silences.is_empty() {
+                true => Finding::ok(check, active),
+                false => Finding::warning(
+                    check,
+                    format!("{active}; {}", silences.join("; ")),
+                    "see which of these namespaces has the operator that looks after this one",
+                ),
+            }
         }
         None => Finding::error(check, silences.join("; "), SEE_OPERATOR),
     }
