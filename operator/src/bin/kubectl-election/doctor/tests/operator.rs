@@ -99,7 +99,8 @@ fn any_operator_that_renews_is_one() {
         silent["metadata"]["namespace"] = json!("old");
         world["operators"].as_array_mut().unwrap().insert(0, silent);
     };
-    let said = "operator-a is active, in namespace leader-elector; no replica of the operator in namespace old has renewed";
+    let said =
+        "operator-a is active, in namespace leader-elector; no replica of the operator in namespace old has renewed";
     are_found(&[(&two, "operator", Outcome::Warning, said, "which of these namespaces")]);
 }
 
