@@ -8,7 +8,6 @@ use std::collections::{HashMap, HashSet};
 use std::pin::pin;
 use std::time::Duration;
 
-use elector_crds::conditions::Reason;
 use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
@@ -23,15 +22,13 @@ use crate::heartbeat::{self, Heartbeat};
 use crate::key::Key;
 use crate::leadership::Leading;
 use crate::metrics::{Counts, Subject, View};
-use crate::observe::{Index, Now, Part, Trouble, Troubles};
+use crate::observe::{Index, Now, Part};
 use crate::places::Places;
-use crate::plan::{Event, Plan, plan};
+use crate::plan::{Plan, plan};
 use crate::queue::{Flow, Queue, Why};
 use crate::settings::Settings;
 use crate::watches;
-
-/// The longest wait after a failure.
-const MAX_BACKOFF: Duration = Duration::from_secs(60);
+use crate::work::{MAX_BACKOFF, PATIENCE, Work};
 
 /// The longest wait as long as few elections have troubles: whoever grants a right that was missing sees it used within seconds.
 const MIN_PATIENCE: Duration = Duration::from_secs(5);
@@ -39,14 +36,8 @@ const MIN_PATIENCE: Duration = Duration::from_secs(5);
 /// How many elections with troubles may try again in a second.
 const RETRIES_PER_SECOND: u32 = 20;
 
-/// How many refused events of an election are kept to be created later.
-const MAX_REFUSED_EVENTS: usize = 8;
-
-/// How many names of created events are kept while the status cannot be stored.
-const MAX_CREATED_EVENTS: usize = 64;
-
-/// How many plans in a row may write something for one election before it has to wait as after failures.
-const PATIENCE: u32 = 8;
+/// How long after some of them were tried again others may be.
+const RETRY_PERIOD: Duration = Duration::from_secs(1);
 
 /// How long plans are made before watches, answers and questions are looked at again: a namespace with thousands of elections to
 /// plan must not hold them up.
@@ -54,10 +45,6 @@ const MAX_TURN: Duration = Duration::from_millis(10);
 
 /// How long after the watches began anew they may do so again for what was left out.
 const MIN_LIST_PERIOD: Duration = Duration::from_secs(300);
-
-/// Of traffic that had to be written again each time.
-const TAKEN_BACK: &str = "the Service, its EndpointSlices or the label on pods do not stay as they are written: somebody else changes \
-                          them; see their managedFields";
 
 /// Why the controller cannot go on.
 #[derive(Debug, thiserror::Error)]
@@ -161,33 +148,14 @@ struct Controller {
     work: HashMap<Key, Work>,
     /// Those that have troubles.
     troubled: HashSet<Key>,
+    /// When others were last tried again because one could be written.
+    retried_at: Duration,
     /// Those whose plans are being carried out.
     places: Places,
     /// When the watches last began anew for what was left out.
     listed_at: Duration,
     counts: Counts,
     started: Instant,
-}
-
-/// What is remembered of an election between two plans.
-#[derive(Debug, Default)]
-struct Work {
-    /// Of the election: another of its name begins with nothing.
-    uid: Option<String>,
-    /// How many plans in a row were not idle.
-    attempts: u32,
-    /// How many attempts in a row came to nothing for the sake of others.
-    failures: u32,
-    /// What could not be written.
-    troubles: Troubles,
-    /// Events that the API server has refused.
-    refused_events: Vec<Event>,
-    /// The names of events that were created for a status that could not be stored.
-    created_events: Vec<String>,
-    /// Nothing is done before.
-    not_before: Duration,
-    /// The next look is for the Lease's expiry, unless that was put off; then it is at this time, if at all.
-    awaits_expiry: Option<Option<Duration>>,
 }
 
 struct Done {
@@ -212,6 +180,7 @@ impl Controller {
             places,
             work: HashMap::new(),
             troubled: HashSet::new(),
+            retried_at: Duration::ZERO,
             listed_at: Duration::ZERO,
             counts,
             started: Instant::now(),
@@ -252,6 +221,9 @@ impl Controller {
         info!(leads, "own election");
         self.leads = leads;
         self.queue.clear();
+        // What another leader has found meanwhile is not known here.
+        self.work.clear();
+        self.troubled.clear();
         if leads {
             let now = self.now();
             for key in self.index.elections() {
@@ -371,18 +343,16 @@ impl Controller {
         self.index.handle_answers(&key, answers, deletions, now);
         self.queue.end(&key);
         self.places.end(&flow, now.at.saturating_sub(began_at), now.at);
-        // Whoever leads next looks at everything.
+        // Whoever leads next looks at everything; it may be this one.
         if failures.iter().any(|(_, error)| matches!(error, ApplyError::NotLeading)) {
+            self.queue.push(key, Why::Change, now.at);
             return;
         }
         let patience = self.patience();
         let work = self.work_on(&key);
         work.awaits_expiry = None;
         work.note_events(created_events, refused_events, written.contains(&Part::Status));
-        let mended: Vec<Part> = written.iter().copied().filter(|part| work.troubles.of(*part).is_some()).collect();
-        for part in &mended {
-            work.troubles.remove(*part);
-        }
+        let mended = work.mend(&written);
         let is_about_traffic = written.iter().any(|part| matches!(part, Part::Service | Part::Slice | Part::Label));
         if failures.is_empty() && is_about_traffic && work.attempts > PATIENCE {
             work.give_way(&written, now);
@@ -391,7 +361,7 @@ impl Controller {
         }
         for (part, error) in &failures {
             match error {
-                ApplyError::Stale(_) => debug!(election = %key, %error, "planning again"),
+                ApplyError::Stale(_) if work.attempts <= PATIENCE => debug!(election = %key, %error, "planning again"),
                 ApplyError::Terminating(_) => work.wait_for_end(&key, error, now),
                 error => work.fail(&key, *part, error, patience, now),
             }
@@ -417,137 +387,19 @@ impl Controller {
         Duration::from_secs((troubled / RETRIES_PER_SECOND).into()).clamp(MIN_PATIENCE, MAX_BACKOFF)
     }
 
-    /// What could be written for one election after it could not may be written for others, too.
+    /// What may be written for one election, after it might not, may be written for others, too: so many of them a second.
     fn retry_others(&mut self, parts: &[Part], now: Now) {
+        if now.at < self.retried_at + RETRY_PERIOD {
+            return;
+        }
+        self.retried_at = now.at;
+        let mut left = RETRIES_PER_SECOND;
         for key in &self.troubled {
-            let Some(work) = self.work.get_mut(key) else { continue };
-            if parts.iter().any(|part| work.troubles.of(*part).is_some()) {
-                work.troubles.retry(now.at);
+            let Some(work) = self.work.get_mut(key).filter(|_| left > 0) else { continue };
+            if work.troubles.retry(parts, now.at) {
+                left -= 1;
                 self.queue.push(key.clone(), Why::Change, now.at);
             }
         }
-    }
-}
-
-impl Work {
-    /// After a plan that wrote something the next one is made at once, but two writers that undo each other's work must not do
-    /// so as fast as they can.
-    fn pause(&mut self, now: Now) {
-        self.not_before = now.at + backoff(self.attempts.saturating_sub(PATIENCE));
-    }
-
-    /// What leads traffic to the leader does not stay as it is written. All else must not wait for whoever changes it.
-    fn give_way(&mut self, parts: &[Part], now: Now) {
-        self.failures += 1;
-        self.attempts = 0;
-        self.not_before = now.at;
-        let retry_at = now.at + backoff(self.failures);
-        for part in parts {
-            let message = TAKEN_BACK.to_owned();
-            let trouble = Trouble { reason: Reason::ReconcileFailed, message, retry_at, failures: self.failures };
-            self.troubles.insert(*part, trouble);
-        }
-    }
-
-    /// The namespace is going.
-    fn wait_for_end(&mut self, key: &Key, error: &ApplyError, now: Now) {
-        self.failures += 1;
-        self.not_before = now.at + backoff(self.failures);
-        debug!(election = %key, %error, "waiting for its end");
-    }
-
-    /// The status can say what is wrong, and everything else can be written.
-    fn fail(&mut self, key: &Key, part: Part, error: &ApplyError, patience: Duration, now: Now) {
-        let (message, last) = (error.to_string(), self.troubles.of(part));
-        if last.is_none_or(|last| last.message != message) {
-            warn!(election = %key, reason = %error.reason(), error = message, "failed to reconcile");
-        }
-        let failures = last.map_or(0, |last| last.failures) + 1;
-        let retry_at = now.at + backoff(failures).min(patience);
-        self.troubles.insert(part, Trouble { reason: error.reason(), message, retry_at, failures });
-    }
-
-    fn note_events(&mut self, created: Vec<String>, refused: Vec<Event>, is_stored: bool) {
-        self.refused_events.retain(|event| !created.contains(&event.name));
-        for event in refused {
-            self.refused_events.retain(|known| known.name != event.name);
-            self.refused_events.push(event);
-        }
-        let excess = self.refused_events.len().saturating_sub(MAX_REFUSED_EVENTS);
-        self.refused_events.drain(..excess);
-        if is_stored {
-            self.created_events.clear();
-        } else {
-            self.created_events.extend(created);
-            let excess = self.created_events.len().saturating_sub(MAX_CREATED_EVENTS);
-            self.created_events.drain(..excess);
-        }
-    }
-}
-
-/// 1 s after the first failure, twice as long after each further one; nothing without any.
-fn backoff(failures: u32) -> Duration {
-    match failures.checked_sub(1) {
-        None => Duration::ZERO,
-        Some(further) => Duration::from_secs(1 << further.min(6)).min(MAX_BACKOFF),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::plan::EventReason;
-
-    fn at(second: u64) -> Now {
-        Now { at: Duration::from_secs(second), wall: Timestamp::UNIX_EPOCH }
-    }
-
-    fn refused() -> ApplyError {
-        ApplyError::Conflict("no".to_owned())
-    }
-
-    fn event(name: &str) -> Event {
-        Event { name: name.to_owned(), reason: EventReason::LeaderElected, note: String::new(), related_pod: None }
-    }
-
-    #[test]
-    fn each_part_waits_for_itself_and_longer_each_time() {
-        let (key, mut work) = (Key::new("shop", "billing"), Work::default());
-        let patience = Duration::from_secs(5);
-        for (second, retry_at) in [(10, 11), (20, 22), (30, 34), (40, 45), (50, 55)] {
-            work.fail(&key, Part::Role, &refused(), patience, at(second));
-            assert_eq!(work.troubles.of(Part::Role).unwrap().retry_at, Duration::from_secs(retry_at));
-        }
-        work.fail(&key, Part::Service, &refused(), patience, at(50));
-        assert_eq!(work.troubles.of(Part::Service).unwrap().retry_at, Duration::from_secs(51));
-        assert!(work.troubles.allow(Part::Service, at(51).at) && !work.troubles.allow(Part::Role, at(51).at));
-        assert_eq!(work.not_before, Duration::ZERO, "nothing else waits");
-        // What is not asked for any more by then is forgotten.
-        assert!(work.troubles.forget_over(at(52).at) && !work.troubles.forget_over(at(52).at));
-        assert!(work.troubles.of(Part::Service).is_none() && work.troubles.of(Part::Role).is_some());
-    }
-
-    #[test]
-    fn refused_events_are_kept_until_they_are_created_and_not_without_end() {
-        let mut work = Work::default();
-        work.note_events(vec![], vec![event("a"), event("b"), event("a")], false);
-        let names = |work: &Work| work.refused_events.iter().map(|event| event.name.clone()).collect::<Vec<_>>();
-        assert_eq!(names(&work), ["b", "a"]);
-        work.note_events(vec!["b".to_owned()], vec![], false);
-        assert_eq!((names(&work), &work.created_events), (vec!["a".to_owned()], &vec!["b".to_owned()]));
-        work.note_events((0..100).map(|number| number.to_string()).collect(), vec![], false);
-        assert_eq!(work.created_events.len(), MAX_CREATED_EVENTS);
-        work.note_events(vec![], (0..100).map(|number| event(&number.to_string())).collect(), true);
-        assert_eq!((work.refused_events.len(), work.created_events.len()), (MAX_REFUSED_EVENTS, 0));
-        assert_eq!(names(&work).last().map(String::as_str), Some("99"));
-    }
-
-    #[test]
-    fn what_is_taken_back_waits_and_all_else_goes_on() {
-        let mut work = Work { attempts: 9, ..Work::default() };
-        work.give_way(&[Part::Service], at(10));
-        assert!(!work.troubles.allow(Part::Service, at(10).at) && work.troubles.allow(Part::Label, at(10).at));
-        assert_eq!((work.attempts, work.not_before), (0, at(10).at));
-        assert_eq!([0, 1, 2, 7, 99].map(|failures| backoff(failures).as_secs()), [0, 1, 2, 60, 60]);
     }
 }

@@ -24,6 +24,7 @@ pub mod plan;
 pub mod queue;
 pub mod settings;
 pub mod watches;
+mod work;
 
 /// Field manager of server-side apply, value of the label `app.kubernetes.io/managed-by`, and reporter of events.
 pub const NAME: &str = "leader-elector-operator";

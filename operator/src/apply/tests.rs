@@ -1,6 +1,7 @@
 //! What becomes of the API server's answers.
 
 use super::*;
+use elector_crds::conditions::Reason;
 use kube::core::Status;
 
 fn answered(reason: &str, code: u16) -> Error {
@@ -31,4 +32,27 @@ fn trouble_is_told_in_the_api_servers_words() {
     let error = answered("InternalError", 500);
     assert_eq!(error.reason(), Reason::ReconcileFailed);
     assert_eq!(error.to_string(), "failed to create an event: no");
+}
+
+#[test]
+fn who_refuses_is_told_from_the_words_and_what_mends_it() {
+    let rights = r#"roles is forbidden: User "a" cannot create resource "roles" in API group "" in the namespace "b""#;
+    let policy = "leases \"a\" is forbidden: ValidatingAdmissionPolicy 'b' with binding 'c' denied request: no";
+    let webhook = "admission webhook \"a\" denied the request: no";
+    for (message, code, refusal) in [
+        (rights, 403, Some(Refusal::Rights)),
+        (policy, 403, Some(Refusal::Admission)),
+        (policy, 422, Some(Refusal::Admission)),
+        (webhook, 400, Some(Refusal::Admission)),
+        ("exceeded quota: a", 403, Some(Refusal::Other)),
+        ("metadata.annotations: Too long", 422, None),
+    ] {
+        let reason = if code == 403 { "Forbidden" } else { "Invalid" };
+        let status = Status::failure(message, reason).with_code(code);
+        match (Error::of("apply the Role", kube::Error::Api(status.boxed())), refusal) {
+            (Error::Forbidden { refusal, .. }, Some(expected)) => assert_eq!(refusal, expected, "{message}"),
+            (Error::Api { .. }, None) => {}
+            (other, _) => panic!("{message}: {other:?}"),
+        }
+    }
 }

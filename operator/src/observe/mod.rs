@@ -27,7 +27,8 @@ mod tenure;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::mem::{Discriminant, discriminant};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -82,8 +83,8 @@ pub struct Index {
     budget: Budget,
     /// Namespaces of which something is left out, and whether anything was since the lists began anew.
     left_out: HashMap<String, bool>,
-    /// How many lists are still to end before that counts.
-    lists_to_end: usize,
+    /// Of which kinds a list has ended since: once it has of all, that counts. `None`: no lists are waited for.
+    ended_lists: Option<HashSet<Discriminant<Seen>>>,
     /// Elections whose Lease is, and whether the list under way, if there is one, has shown that Lease.
     left_out_leases: HashMap<Key, bool>,
 }
@@ -214,7 +215,7 @@ impl Index {
             listings: Listings::default(),
             budget: Budget::new(namespace_bytes),
             left_out: HashMap::new(),
-            lists_to_end: 0,
+            ended_lists: None,
             left_out_leases: HashMap::new(),
         }
     }
@@ -283,10 +284,10 @@ impl Index {
 
     /// Takes in what a watch says.
     pub fn handle_seen(&mut self, seen: Seen, now: Now) -> Vec<Key> {
-        let ends = seen.ends_list();
+        let ended = seen.ends_list().then(|| discriminant(&seen));
         let mut changed = self.take_in(seen, now);
-        if ends {
-            changed.extend(self.end_list());
+        if let Some(kind) = ended {
+            changed.extend(self.end_list(kind));
         }
         changed
     }
@@ -425,16 +426,17 @@ impl Index {
     /// which something was left out stays one.
     pub fn expect_lists(&mut self) {
         self.left_out.values_mut().for_each(|again| *again = false);
-        self.lists_to_end = Listings::COUNT;
+        self.ended_lists = Some(HashSet::new());
     }
 
-    /// One more list has ended. Returns the elections of which everything is known from now on.
-    fn end_list(&mut self) -> Vec<Key> {
-        if self.lists_to_end != 1 {
-            self.lists_to_end = self.lists_to_end.saturating_sub(1);
+    /// A list of that kind has ended. Returns the elections of which everything is known from now on.
+    fn end_list(&mut self, kind: Discriminant<Seen>) -> Vec<Key> {
+        let Some(ended) = &mut self.ended_lists else { return Vec::new() };
+        ended.insert(kind);
+        if ended.len() < Listings::COUNT {
             return Vec::new();
         }
-        self.lists_to_end = 0;
+        self.ended_lists = None;
         let whole: Vec<String> = self.left_out.extract_if(|_, again| !*again).map(|(namespace, _)| namespace).collect();
         whole.iter().flat_map(|namespace| self.elections_in(namespace)).map(|(key, _)| key.clone()).collect()
     }

@@ -130,11 +130,16 @@ impl Troubles {
         self.0.remove(&part);
     }
 
-    /// It can all be tried again at `now`.
-    pub fn retry(&mut self, now: Duration) {
-        for trouble in self.0.values_mut() {
-            trouble.retry_at = trouble.retry_at.min(now);
+    /// What of `parts` was forbidden can be tried again at `now`. Returns whether anything was.
+    pub fn retry(&mut self, parts: &[Part], now: Duration) -> bool {
+        let mut any = false;
+        for part in parts {
+            if let Some(trouble) = self.0.get_mut(part).filter(|trouble| trouble.reason == Reason::Forbidden) {
+                trouble.retry_at = trouble.retry_at.min(now);
+                any = true;
+            }
         }
+        any
     }
 
     /// Forgets what could have been tried again by `now`, and was not, because nothing asks for it any more. Returns whether

@@ -27,7 +27,8 @@ pub enum LeaseAction {
     None,
     /// Create it, unconfirmed (rule O2).
     Create(Box<StoredLease>),
-    /// Replace its metadata, at whatever version it is; `spec` is sent back as it is read (rule O1).
+    /// Replace its metadata, at whatever version it is; `spec` is sent back as it is read (rule O1), but for times that the API server
+    /// would not take.
     Amend(Amendment),
     /// Release it in the name of a holder that is dead (rule O1).
     Release(Box<Release>),

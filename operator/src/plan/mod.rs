@@ -82,8 +82,9 @@ pub fn plan(election: &LeaderElection, observed: &Observed, now: Now) -> Plan {
     if let Some(Unreadable::NamespaceTooLarge { .. }) = observed.unreadable {
         let view = View { election, observed, standing, now };
         let status = status::unattended(&view);
-        let status = (election.status.as_ref() != Some(&status)).then_some(status);
-        return Plan { status, ..Plan::default() };
+        let may = observed.troubles.allow(Part::Status, now.at);
+        let status = (election.status.as_ref() != Some(&status) && may).then_some(status);
+        return plan_look(&view, Plan { status, ..Plan::default() });
     }
     // A Lease is read once more before its holder is taken for gone.
     let is_looked_at = lease::look(standing, own_duration(&election.spec), now) == LeaseAction::None;
@@ -115,9 +116,12 @@ pub fn plan(election: &LeaderElection, observed: &Observed, now: Now) -> Plan {
     let stored = election.status.clone().unwrap_or_default();
     let verdict = steering.verdict.filter(|_| may(Part::Request));
     let mut events = if may(Part::Event) { observed.refused_events.clone() } else { Vec::new() };
-    events.extend(events::events(&view, &stored, &status));
     // Of a status that cannot be stored they are planned again and again.
-    events.retain(|event| !observed.created_events.contains(&event.name));
+    let is_known = |event: &Event| {
+        let refused = observed.refused_events.iter().any(|refused| refused.name == event.name);
+        refused || observed.created_events.contains(&event.name)
+    };
+    events.extend(events::events(&view, &stored, &status).into_iter().filter(|event| !is_known(event)));
     let status = (stored != status && may(Part::Status)).then_some(status);
     events.extend(verdict.as_ref().map(|verdict| events::transferred(&view, verdict)));
     let request_done = verdict.and_then(|_| steer::request(election)).map(str::to_owned);

@@ -12,6 +12,9 @@ use super::lease::{Standing, is_adoptable_in};
 use super::{View, advice, candidates, name, rbac, traffic};
 use crate::observe::{LeaseSeen, Part, Phase, Trouble, Unreadable};
 
+/// How it begins what is said of a pause that candidates do not know of.
+const UNHEARD: &str = "; spec.paused is ";
+
 /// The longest reason for the end of a tenure, in bytes; the operator's own are shorter.
 const MAX_REASON: usize = 64;
 
@@ -186,7 +189,7 @@ fn leader_elected(view: &View<'_>, stored: &LeaderElectionStatus) -> (Condition,
     // Whoever leads in spite of it, or may, is told of.
     if seen.lease.hints.paused && !matches!(phase, Phase::Held | Phase::NotObserved) {
         let message = match unheard(view, seen) {
-            Some(unheard) => format!("paused: candidates are told so; {unheard}"),
+            Some(unheard) => format!("paused: candidates are told so{unheard}"),
             None => "paused: nobody is to lead until spec.paused is false".to_owned(),
         };
         return (is(Status::False, Reason::Paused, message), None);
@@ -206,7 +209,7 @@ fn leader_elected(view: &View<'_>, stored: &LeaderElectionStatus) -> (Condition,
         }
     };
     if let Some(unheard) = unheard(view, seen) {
-        condition.message = format!("{}; {unheard}", condition.message);
+        condition.message = format!("{}{unheard}", condition.message);
     }
     (condition, holder)
 }
@@ -221,7 +224,7 @@ fn unheard(view: &View<'_>, seen: &LeaseSeen) -> Option<String> {
         Some(trouble) => trouble.message.clone(),
         None => "the operator has not written it yet".to_owned(),
     };
-    Some(format!("spec.paused is {asked}, which candidates do not know: {why}"))
+    Some(format!("{UNHEARD}{asked}, which candidates do not know: {why}"))
 }
 
 fn held(view: &View<'_>, seen: &LeaseSeen) -> (Condition, Option<Holder>) {
@@ -245,7 +248,9 @@ fn not_observed(view: &View<'_>, seen: &LeaseSeen, stored: &LeaderElectionStatus
             return held(view, seen);
         }
         if said.reason == Reason::LeaseExpired.as_str() {
-            return (said.clone(), None);
+            // What is said of a pause is said anew.
+            let message = said.message.split(UNHEARD).next().unwrap_or_default().to_owned();
+            return (Condition { message, ..said.clone() }, None);
         }
     }
     let message = format!("the Lease names {}, who has not been seen to renew it yet", display_name(seen));

@@ -158,7 +158,10 @@ fn unfinished(
 ) -> Failure {
     let why = match last {
         Some(last) if last.is_answer_to(generation) => match last.obstacle() {
-            Some(obstacle) => obstacle.to_owned(),
+            Some(obstacle) => match last.leads() {
+                Leads::Somebody { name, .. } => format!("{name} leads; {obstacle}"),
+                Leads::Nobody(_) => obstacle.to_owned(),
+            },
             None => said(last.leads()),
         },
         Some(_) | None => "the operator has not looked at it; see whether it runs".to_owned(),

@@ -126,3 +126,22 @@ fn trouble_is_said_and_tried_again_when_its_time_has_come() {
     assert!(matches!(again.lease, LeaseAction::Create(_)));
     assert_eq!(again.status, None);
 }
+
+#[test]
+fn events_of_a_status_that_cannot_be_stored_are_planned_once() {
+    let mut observed = in_place(held_by("billing-0", 4, 0));
+    let first = plan(&election(), &observed, at(3));
+    assert_eq!(event_reasons(&first), [EventReason::LeaderElected]);
+    observed.troubles.insert(Part::Status, trouble(Reason::Forbidden, "no"));
+    observed.created_events = first.events.iter().map(|event| event.name.clone()).collect();
+    assert!(plan(&election(), &observed, at(4)).is_idle());
+    // Nor while they are refused as well; and once that time is over they are tried again, and nothing else is.
+    observed.created_events.clear();
+    observed.refused_events.clone_from(&first.events);
+    observed.troubles.insert(Part::Event, trouble(Reason::Forbidden, "no"));
+    assert!(plan(&election(), &observed, at(5)).is_idle());
+    let again = plan(&election(), &observed, at(9));
+    assert_eq!(again.events, first.events);
+    let ready = super::message(&again.status.unwrap(), ConditionType::Ready).to_owned();
+    assert_eq!(ready, "no", "it is not in order before it has been tried");
+}

@@ -250,14 +250,3 @@ fn a_pause_is_said_once_the_lease_says_it() {
     assert_eq!(reason, "False Paused");
     assert!(said.ends_with("; spec.paused is false, which candidates do not know: no right"), "{said}");
 }
-
-#[test]
-fn what_cannot_be_passed_on_is_refused_with_the_reason() {
-    let mut observed = in_place(held_by("billing-0", 4, 10));
-    observed
-        .troubles
-        .insert(Part::Hints, Trouble { retry_at: Duration::from_secs(99), ..trouble(Reason::Forbidden, "no right") });
-    let status = status_of(&observed, 12);
-    assert_eq!(reason(&status, ConditionType::Ready), "False Forbidden");
-    assert_eq!(message(&status, ConditionType::Ready), "no right");
-}
