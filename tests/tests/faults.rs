@@ -17,7 +17,14 @@ fn sources(target: &str) -> io::Result<String> {
     if !folder.is_dir() {
         return fs::read_to_string(folder.with_extension("rs"));
     }
-    fs::read_dir(folder)?.map(|file| fs::read_to_string(file?.path())).collect()
+    let mut sources = String::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_file() {
+            sources.push_str(&fs::read_to_string(path)?);
+        }
+    }
+    Ok(sources)
 }
 
 #[test]
