@@ -29,6 +29,9 @@ const MEMORY_LIMIT: f64 = 256.0;
 /// What the API server's collector of garbage aims at, that all of it and etcd fit into 24 GiB.
 const API_SERVER_MEMORY: &str = "9GiB";
 
+/// How long a restarted operator may take to list everything: 0.2 s of a processor of the API server for each 1.2 MB.
+const READY_PATIENCE: Duration = Duration::from_secs(900);
+
 /// How many elections neighbours make.
 const ELECTIONS: usize = 100;
 
@@ -84,14 +87,14 @@ fn peak(what: &str, operator: &Operator) -> Result<Figure> {
 }
 
 async fn until_ready(operator: &Operator) -> Result<()> {
-    let deadline = Instant::now() + Duration::from_secs(120);
+    let deadline = Instant::now() + READY_PATIENCE;
     while Instant::now() < deadline {
         if operator.answer("/readyz").await.is_ok_and(|(status, _)| status == 200) {
             return Ok(());
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    anyhow::bail!("not ready after two minutes\n{}", operator.log())
+    anyhow::bail!("not ready after {READY_PATIENCE:?}\n{}", operator.log())
 }
 
 /// So many bytes of labels, as JSON.

@@ -41,7 +41,10 @@ struct Figure {
 
 impl Figure {
     fn new(what: impl Into<String>, value: f64, unit: &'static str) -> Figure {
-        Figure { what: what.into(), value, unit, most: None }
+        let what = what.into();
+        // At once: what comes later may not come to its end.
+        eprintln!("{what}: {value:.1} {unit}");
+        Figure { what, value, unit, most: None }
     }
 
     fn at_most(self, most: f64) -> Figure {
