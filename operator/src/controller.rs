@@ -30,7 +30,8 @@ use crate::settings::Settings;
 use crate::watches;
 use crate::work::{MAX_BACKOFF, PATIENCE, Work};
 
-/// The longest wait as long as few elections have troubles: whoever grants a right that was missing sees it used within seconds.
+/// How long the operator waits at most before it tries again what it could not write, as long as that concerns few elections. A
+/// right that is granted is so used within seconds.
 const MIN_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How many elections with troubles may try again in a second.
@@ -207,7 +208,7 @@ impl Controller {
     fn handle_seen(&mut self, seen: crate::observe::Seen) {
         let now = self.now();
         let changed = self.index.handle_seen(seen, now);
-        // Whoever begins to lead looks at everything.
+        // A replica that begins to lead plans every election anyway.
         if self.leads {
             for key in changed {
                 self.queue.push(key, Why::Change, now.at);
@@ -343,7 +344,7 @@ impl Controller {
         self.index.handle_answers(&key, answers, deletions, now);
         self.queue.end(&key);
         self.places.end(&flow, now.at.saturating_sub(began_at), now.at);
-        // Whoever leads next looks at everything; it may be this one.
+        // The next leader plans every election. It may be this replica, which is not told if its tenure was only renewed late.
         if failures.iter().any(|(_, error)| matches!(error, ApplyError::NotLeading)) {
             self.queue.push(key, Why::Change, now.at);
             return;

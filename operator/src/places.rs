@@ -8,7 +8,7 @@ use crate::queue::Flow;
 /// How many may be worked on beyond the others, one of each flow that has none under way: no flow takes all the places.
 const RESERVED: usize = 8;
 
-/// From this size on, in bytes of JSON, an election is large: that of a hundred times as many fields as people set.
+/// From this size on, in bytes of JSON, an election is large. What people write has some hundred bytes.
 ///
 /// A write to one of 1.2 MB, as each of its status is, takes the API server 0.8 s of a processor, and those of the namespaces
 /// beside it wait.

@@ -62,7 +62,8 @@ impl Work {
         mended
     }
 
-    /// What leads traffic to the leader does not stay as it is written. All else must not wait for whoever changes it.
+    /// Somebody changes a Service, slice or label as often as the operator writes it. The election's other parts do not wait for
+    /// that.
     pub(crate) fn give_way(&mut self, parts: &[Part], now: Now) {
         self.failures += 1;
         self.attempts = 0;

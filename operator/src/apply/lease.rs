@@ -4,7 +4,7 @@ use elector_crds::lease;
 use elector_crds::{LeaderElection, StoredLease};
 use kube::ResourceExt as _;
 
-use super::{Applier, Ended, Error, Outcome, is_refused, post};
+use super::{Aborted, Applier, Error, Outcome, is_refused, post};
 use crate::key::Key;
 use crate::observe::{Answer, Part};
 use crate::plan::LeaseAction;
@@ -16,7 +16,7 @@ impl Applier {
         election: &LeaderElection,
         action: &LeaseAction,
         outcome: &mut Outcome,
-    ) -> Result<(), Ended> {
+    ) -> Result<(), Aborted> {
         let answers = &mut outcome.answers;
         let (part, result) = match action {
             LeaseAction::None => return Ok(()),
@@ -54,7 +54,7 @@ impl Applier {
         election: &LeaderElection,
         amendment: &Amendment,
         outcome: &mut Outcome,
-    ) -> Result<(), Ended> {
+    ) -> Result<(), Aborted> {
         let parts = amendment.parts();
         if let [_, _, ..] = parts[..] {
             match self.amend(election, amendment, "replace the Lease's metadata", outcome).await {
@@ -73,6 +73,7 @@ impl Applier {
                 Part::Timings => "put the timings on the Lease",
                 Part::Hints => "pass on to candidates, on the Lease, what they are asked for",
                 Part::Owner => "put the reference to the LeaderElection on the Lease",
+                // Of the four the only one that is left.
                 _ => "put the mark for the check of identities on the Lease",
             };
             let amended = self.amend(election, &alone, what, outcome).await;

@@ -46,18 +46,18 @@ pub struct Outcome {
 }
 
 /// Nothing more of the plan is to be tried.
-struct Ended;
+struct Aborted;
 
 impl Outcome {
     /// Takes in what became of `part`.
-    fn note(&mut self, part: Part, result: Result<(), Error>) -> Result<(), Ended> {
+    fn note(&mut self, part: Part, result: Result<(), Error>) -> Result<(), Aborted> {
         match result {
             Ok(()) => self.written.push(part),
             Err(error) => {
                 let ends = !is_refused(&error);
                 self.failures.push((part, error));
                 if ends {
-                    return Err(Ended);
+                    return Err(Aborted);
                 }
             }
         }
@@ -97,7 +97,12 @@ impl Applier {
         outcome
     }
 
-    async fn apply_objects(&self, election: &LeaderElection, plan: &Plan, outcome: &mut Outcome) -> Result<(), Ended> {
+    async fn apply_objects(
+        &self,
+        election: &LeaderElection,
+        plan: &Plan,
+        outcome: &mut Outcome,
+    ) -> Result<(), Aborted> {
         self.apply_lease(election, &plan.lease, outcome).await?;
         if let Some(role) = &plan.role {
             let applied = self.apply_owned("Role", role, election).await;
@@ -145,7 +150,7 @@ impl Applier {
         plan: &Plan,
         now: Now,
         outcome: &mut Outcome,
-    ) -> Result<(), Ended> {
+    ) -> Result<(), Aborted> {
         for event in &plan.events {
             let created = self.create_event(election, event, now).await;
             match created {

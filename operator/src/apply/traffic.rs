@@ -11,7 +11,7 @@ use kube::core::{Expression, Selector, SelectorExt as _};
 use kube::{Resource, ResourceExt};
 use serde_json::json;
 
-use super::{Applier, Ended, Error, Outcome, post};
+use super::{Aborted, Applier, Error, Outcome, post};
 use crate::key::Key;
 use crate::observe::{Answer, StoredPod};
 use crate::plan::traffic::service::amend;
@@ -29,7 +29,7 @@ impl Applier {
         election: &LeaderElection,
         writes: &[Write],
         outcome: &mut Outcome,
-    ) -> Result<(), Ended> {
+    ) -> Result<(), Aborted> {
         for write in writes {
             // Those of one part go one after the other: no pod is labelled as the leader before the last one is not any more.
             if outcome.has_failed(write.part()) {

@@ -21,6 +21,7 @@ mod observed;
 mod owned;
 mod pod;
 mod pods;
+mod seen;
 mod sight;
 mod stored_pod;
 mod tenure;
@@ -32,8 +33,7 @@ use std::mem::{Discriminant, discriminant};
 use std::sync::Arc;
 use std::time::Duration;
 
-use elector_crds::untrusted::StoredElection;
-use elector_crds::{LeaderElection, PodLabels, ROLE_LABEL, StoredLease};
+use elector_crds::{LeaderElection, PodLabels, ROLE_LABEL};
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
@@ -50,12 +50,13 @@ use self::listing::{Change, Listing};
 pub use self::observed::{Now, Observed, Part, Transfer, Trouble, Troubles, Unreadable};
 use self::owned::{Owned, OwnedByName};
 pub use self::pod::{NamedPort, Pod};
+pub use self::seen::{Answer, Seen};
 pub use self::sight::Sight;
 pub use self::stored_pod::StoredPod;
 pub use self::tenure::{Phase, own_duration, phase};
 pub(crate) use self::tenure::{was_released, was_restored};
 use crate::key::{self, Key};
-use crate::plan::{Label, traffic};
+use crate::plan::traffic;
 use crate::settings::Features;
 
 /// How many Services and how many slices of one election are looked at at a time. Anybody who may edit in a namespace can make
@@ -118,70 +119,9 @@ struct Listings {
     slices: Listing,
 }
 
-/// An event of one of the watches.
-#[derive(Debug)]
-pub enum Seen {
-    /// Of elections.
-    Election(Event<StoredElection>),
-    /// Of Leases.
-    Lease(Event<StoredLease>),
-    /// Of pods.
-    Pod(Event<StoredPod>),
-    /// Of Roles that operators made.
-    Role(Event<Role>),
-    /// Of RoleBindings that operators made.
-    RoleBinding(Event<RoleBinding>),
-    /// Of Services that operators made.
-    Service(Event<core::Service>),
-    /// Of EndpointSlices that operators made.
-    Slice(Event<EndpointSlice>),
-}
-
-impl Seen {
-    /// Whether with it a list has shown everything.
-    fn ends_list(&self) -> bool {
-        match self {
-            Seen::Election(event) => matches!(event, Event::InitDone),
-            Seen::Lease(event) => matches!(event, Event::InitDone),
-            Seen::Pod(event) => matches!(event, Event::InitDone),
-            Seen::Role(event) => matches!(event, Event::InitDone),
-            Seen::RoleBinding(event) => matches!(event, Event::InitDone),
-            Seen::Service(event) => matches!(event, Event::InitDone),
-            Seen::Slice(event) => matches!(event, Event::InitDone),
-        }
-    }
-}
-
 impl Listings {
     /// How many kinds there are.
     const COUNT: usize = 7;
-}
-
-/// What the API server said of one object.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Answer {
-    /// It is so.
-    Election(Box<StoredElection>),
-    /// It is so.
-    Lease(Box<StoredLease>),
-    /// It was read from the store, not written.
-    LeaseRead(Box<StoredLease>),
-    /// There is no Lease of that name.
-    NoLease(Key),
-    /// It is so.
-    Role(Box<Role>),
-    /// It is so.
-    RoleBinding(Box<RoleBinding>),
-    /// It is so.
-    Service(Box<core::Service>),
-    /// It is so.
-    Slice(Box<EndpointSlice>),
-    /// A pod is labelled so.
-    Label(Key, Label),
-    /// It is gone.
-    NoService(Box<core::Service>),
-    /// It is gone.
-    NoSlice(Box<EndpointSlice>),
 }
 
 impl Election {

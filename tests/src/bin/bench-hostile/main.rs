@@ -11,7 +11,7 @@ use clap::Parser;
 use elector_tests::programs::Programs;
 
 /// Attacks an operator from one namespace, with objects that are too large and with changes that do not end, and prints what its
-/// neighbours see of that. A full run takes a quarter of an hour and 20 GiB of memory, nearly all of it the API server's.
+/// neighbours see of that. A full run takes half an hour, a machine of its own and 22 GiB of memory, nearly all of it the API server's.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// A twentieth of all, in two minutes
