@@ -387,7 +387,11 @@ async fn whatever_stands_in_fields_that_the_election_does_not_need_it_goes_on() 
     let (mut stored, mut refused) = (0, 0);
     for patch in target.patches(|path| !is_of_the_election(path)) {
         match api.patch("a", &PatchParams::default(), &Patch::Merge(&patch)).await {
-            Ok(_) => stored += 1,
+            Ok(_) => {
+                stored += 1;
+                // What counts is what is written, not how fast: each candidate has read it by the next.
+                sleep(Duration::from_millis(100)).await;
+            }
             Err(kube::Error::Api(_)) => refused += 1,
             Err(error) => panic!("{error}"),
         }

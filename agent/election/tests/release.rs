@@ -139,6 +139,28 @@ fn a_release_that_meets_a_label_edit_is_repeated() {
 }
 
 #[test]
+fn a_release_whose_lease_is_edited_all_the_time_tries_eight_times_a_retry_period() {
+    let (mut world, mut lease) = stopped();
+    world.expect_release(&lease);
+    world.freeze(milliseconds(5));
+    world.answer(Answer::Conflict);
+    world.expect_get();
+    lease = lease.labelled();
+    world.find(&lease);
+    for _ in 0..3 {
+        world.expect_release(&lease);
+        world.answer(Answer::Conflict);
+        world.expect_quiet_for(milliseconds(250));
+        world.expect_get();
+        lease = lease.labelled();
+        world.find(&lease);
+    }
+    let write = world.expect_release(&lease);
+    world.store(&lease.after(&write));
+    world.expect_finish();
+}
+
+#[test]
 fn a_release_without_an_answer_is_looked_up_and_done() {
     let (mut world, lease) = stopped();
     let write = world.expect_release(&lease);

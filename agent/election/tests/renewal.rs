@@ -113,7 +113,7 @@ fn a_conflict_is_looked_up_and_a_label_edit_is_no_loss() {
 }
 
 #[test]
-fn a_leader_whose_lease_is_edited_all_the_time_asks_twice_a_retry_period_at_most() {
+fn a_leader_whose_lease_is_edited_all_the_time_tries_eight_times_a_retry_period() {
     let (mut world, mut lease) = World::leading();
     world.expect_quiet_for(seconds(2));
     world.expect_renewal(&lease);
@@ -125,7 +125,7 @@ fn a_leader_whose_lease_is_edited_all_the_time_asks_twice_a_retry_period_at_most
     for _ in 0..3 {
         world.expect_renewal(&lease);
         world.answer(Answer::Conflict);
-        world.expect_quiet_for(seconds(2));
+        world.expect_quiet_for(milliseconds(250));
         world.expect_get();
         lease = lease.labelled();
         world.find(&lease);

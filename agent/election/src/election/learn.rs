@@ -9,6 +9,9 @@ use crate::time::{Moment, Now, Timestamp};
 
 use super::{Election, Phase};
 
+/// How many conflicts in a row a holder of the Lease meets within a retry period at most.
+const CONFLICTS_PER_RETRY_PERIOD: u32 = 8;
+
 impl Election {
     pub(super) fn handle_get(&mut self, answer: Answer, seen: Option<ResourceVersion>, sent_at: Moment, now: Now) {
         self.doubt_watch(&answer);
@@ -145,7 +148,7 @@ impl Election {
             Answer::NotFound | Answer::Conflict => {
                 self.look = true;
                 if conflicted {
-                    self.pause_after(sent_at, None);
+                    self.pause_after_conflict(sent_at);
                 }
             }
             Answer::Unknown => {
@@ -174,6 +177,15 @@ impl Election {
         let most =
             if leading { self.timings.request_timeout().max(retry_period) } else { self.timings.lease_duration() };
         self.pause = Some((sent_at, asked.unwrap_or(retry_period).clamp(retry_period, most)));
+    }
+
+    /// Somebody edits the Lease all the time. Whoever leads or releases must win that race once before its time is over, and
+    /// each attempt may lose it.
+    fn pause_after_conflict(&mut self, sent_at: Moment) {
+        self.pause_after(sent_at, None);
+        if matches!(self.phase, Phase::Leading { .. } | Phase::Releasing { .. }) {
+            self.pause = Some((sent_at, self.timings.retry_period() / CONFLICTS_PER_RETRY_PERIOD));
+        }
     }
 
     pub(super) fn observe(&mut self, lease: Lease, now: Now) {
