@@ -26,6 +26,7 @@ use elector_election::{
     Action, Candidate, Now, Predecessor, Recorder, Recording, Request, State, Tenure, Timings, Vacancy,
 };
 use futures::StreamExt as _;
+use http::Uri;
 use kube::Client;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
@@ -157,6 +158,8 @@ struct Driver<'a> {
     in_flight: Option<InFlight>,
     /// Of the last attempt to begin a tenure.
     vacancy: Vacancy,
+    /// The API server's address.
+    server: Uri,
     /// Credentials that are read again, and when that last began.
     connecting: Option<Connecting>,
     connecting_since: Instant,
@@ -182,7 +185,8 @@ impl<'a> Driver<'a> {
         election: fn(Candidate, Now) -> Recorder,
     ) -> Result<Driver<'a>, Error> {
         let Campaign { namespace, lease, identity, start, timings, predecessor, obeys_hints } = campaign;
-        let client = connect::client().await?;
+        let access = connect::access()?;
+        let client = access.client()?;
         info!(%namespace, %lease, %identity, "contending");
         let candidate = Candidate { identity, start, timings, predecessor };
         Ok(Driver {
@@ -195,6 +199,7 @@ impl<'a> Driver<'a> {
             api: LeaseApi::new(client, &namespace, &lease),
             in_flight: None,
             vacancy: Vacancy::Expired,
+            server: access.config.cluster_url,
             connecting: None,
             connecting_since: Instant::now(),
             unreadable: None,

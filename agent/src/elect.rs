@@ -4,13 +4,14 @@ use std::ffi::OsString;
 use std::rc::Rc;
 
 use elector_agent::driver::{self, Campaign};
-use elector_agent::identity::{self, Sources};
+use elector_agent::identity::Sources;
 use elector_agent::status::{self, Author, Claim, StatusFiles};
 use elector_agent::{clock, connect, nonce};
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::unistd::gethostname;
 use tokio::signal::unix::{SignalKind, signal};
+use tracing::info;
 
 use crate::app::{App, Signals, Work, tend};
 use crate::backstop::{self, Backstop};
@@ -18,6 +19,7 @@ use crate::beside::{Announced, Beside};
 use crate::cli::{Cli, Command, Exec, Settings};
 use crate::role::{Given, Parent};
 use crate::supervise::awaited;
+
 use crate::{CONFIGURATION, Failure, configuration, internal};
 
 /// The exit code.
@@ -110,13 +112,15 @@ async fn prepare(settings: Settings, claim: Claim) -> Result<Prepared, Failure> 
     let hostname = gethostname().map_err(internal)?.to_string_lossy().into_owned();
     let boot_id = status::boot_id().map_err(internal)?;
     let predecessor = claim.predecessor(&boot_id, &namespace, &lease);
-    let config = connect::config().await.map_err(configuration)?;
+    let access = connect::access().map_err(configuration)?;
+    let (server, credentials) = (&access.config.cluster_url, &access.source);
+    info!(%namespace, %lease, %server, credentials, "asking the API server");
     backstop::probe().map_err(|error| {
         configuration(format!(
             "nothing here can stop a leader that hangs: {error}; use a sandbox whose timers do as Linux's"
         ))
     })?;
-    let sources = Sources { set: identity, token: identity::token(&config), pod, hostname: hostname.clone() };
+    let sources = Sources { set: identity, token: access.token(), pod, hostname: hostname.clone() };
     let identity = sources.identity();
     let start = claim.start().to_owned();
     let author = Author {

@@ -1,13 +1,10 @@
 //! Who this process is: a name that no other candidate has.
 
-use std::fs;
 use std::io;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use elector_crds::untrusted::MAX_TEXT_BYTES;
-use kube::config::Config;
-use secrecy::ExposeSecret as _;
 use serde::Deserialize;
 
 /// A nonce that no other process has ever used: 128 random bits in hexadecimal.
@@ -53,13 +50,6 @@ pub fn parse(identity: &str) -> Result<String, String> {
         return Err(format!("it has {} bytes; it can have {MAX_TEXT_BYTES} at most", identity.len()));
     }
     Ok(identity.to_owned())
-}
-
-/// The token that `config` sends, as it is now.
-#[must_use]
-pub fn token(config: &Config) -> Option<String> {
-    let from_file = config.auth_info.token_file.as_ref().and_then(|path| fs::read_to_string(path).ok());
-    from_file.or_else(|| config.auth_info.token.as_ref().map(|token| token.expose_secret().to_owned()))
 }
 
 /// The pod that a service account token is bound to. Its signature is the API server's business.

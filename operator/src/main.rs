@@ -4,11 +4,11 @@ use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
 use std::thread;
 
-use clap::Parser as _;
 use elector_agent::company::Company;
+use elector_agent::connect::{self, Access};
 use elector_agent::driver::{self, Campaign};
-use elector_agent::identity::{self, Sources};
-use elector_agent::{connect, nonce, server, usage};
+use elector_agent::identity::Sources;
+use elector_agent::{nonce, server, usage};
 use elector_crds::display_text::{MAX_LINE, shown};
 use elector_operator::heartbeat::Heartbeat;
 use elector_operator::key::Key;
@@ -18,7 +18,6 @@ use elector_operator::settings::{Cli, OwnElection, Settings};
 use elector_operator::{controller, health, watches};
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, try_join_all};
-use kube::{Client, Config};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
@@ -29,7 +28,7 @@ const INTERNAL: u8 = 1;
 const CONFIGURATION: u8 = 2;
 
 fn main() -> ExitCode {
-    let ended = match Cli::try_parse() {
+    let ended = match Cli::read() {
         Ok(cli) => run(&cli),
         Err(asked) if asked.use_stderr() => Err(Failure { code: CONFIGURATION, said: usage::refusal(&asked) }),
         Err(asked) => {
@@ -64,10 +63,10 @@ fn run(cli: &Cli) -> Result<(), Failure> {
     let own = cli.own_election().map_err(configuration)?;
     let threads = Threads::prepare(cli.health_address)?;
     let runtime = runtime()?;
-    let config = runtime.block_on(connect::config()).map_err(configuration)?;
+    let access = connect::access().map_err(configuration)?;
     let running = {
         let _in_runtime = runtime.enter();
-        operate(cli, own, config, threads)?
+        operate(cli, own, access, threads)?
     };
     let result = runtime.block_on(running);
     // A lookup of the API server's name may still be under way, and takes its time.
@@ -129,13 +128,14 @@ where
 fn operate(
     cli: &Cli,
     own: OwnElection,
-    mut config: Config,
+    mut access: Access,
     threads: Threads,
 ) -> Result<impl Future<Output = Result<(), Failure>>, Failure> {
-    config.read_timeout = Some(watches::READ_TIMEOUT);
-    config.reset_reader_on_write = true;
-    let identity = identity(cli, identity::token(&config));
-    let client = Client::try_from(config).map_err(configuration)?;
+    access.config.read_timeout = Some(watches::READ_TIMEOUT);
+    access.config.reset_reader_on_write = true;
+    let identity = identity(cli, access.token());
+    let client = access.client().map_err(configuration)?;
+    tracing::info!(server = %access.config.cluster_url, credentials = access.source, "asking the API server");
 
     let election_turns = Heartbeat::new();
     let (mut leadership, leading) = Leadership::new(election_turns.clone());

@@ -13,7 +13,7 @@ use tracing::{info, warn};
 use super::{Driver, Error, Event, InFlight};
 use crate::clock;
 use crate::company::Sight;
-use crate::connect;
+use crate::connect::Access;
 use crate::lease_api::{self, LeaseApi, Reply};
 use crate::trouble::{Rights, Trouble};
 use crate::watch::Seen;
@@ -121,7 +121,7 @@ impl Driver<'_> {
     }
 
     /// Reads the credentials again where that may help: a token that is refused was rotated or has expired, and the client
-    /// would look only after a minute; behind a failure to connect there may be a new certificate authority.
+    /// would look only after some seconds; behind a failure to connect there may be a new certificate authority.
     /// Elsewhere, for a kubeconfig may run a program that takes its time. What the trouble is, as far as is known.
     fn reconnect_after(&mut self, trouble: Option<Trouble>) -> Option<Trouble> {
         let may_help = match &trouble {
@@ -133,7 +133,11 @@ impl Driver<'_> {
         };
         if may_help && self.connecting.is_none() {
             let runtime = Handle::current();
-            self.connecting = Some(tokio::task::spawn_blocking(move || runtime.block_on(connect::client())));
+            let server = self.server.clone();
+            self.connecting = Some(tokio::task::spawn_blocking(move || {
+                let _in_runtime = runtime.enter();
+                Access::renewed_client(&server)
+            }));
             self.connecting_since = Instant::now();
         }
         match &trouble {

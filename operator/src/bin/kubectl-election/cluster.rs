@@ -3,10 +3,10 @@
 use std::fmt::Debug;
 use std::time::Duration;
 
+use elector_agent::connect::{self, Access, Choice};
 use elector_crds::{LeaderElection, selector_query};
 use k8s_openapi::NamespaceResourceScope;
 use kube::api::ListParams;
-use kube::config::{Config, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::core::{Selector, SelectorExt as _};
 use kube::{Api, Client, Error, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
@@ -46,13 +46,16 @@ impl Cluster {
     /// # Errors
     /// When no kubeconfig says where it is, or who asks.
     pub(crate) async fn reach(reach: &Reach) -> Result<Cluster, Failure> {
-        let mut config = config(reach).await?;
-        config.default_retry = false;
-        config.connect_timeout = Some(Duration::from_secs(5));
-        config.read_timeout = Some(READ_TIMEOUT);
-        let namespace = reach.namespace.clone().unwrap_or_else(|| config.default_namespace.clone());
-        let server = config.cluster_url.to_string();
-        let client = Client::try_from(config).map_err(|error| Failure::usage(chain(&error)))?;
+        let Reach { kubeconfig, context, namespace } = reach.clone();
+        let choice = Choice { kubeconfig, context, home_before_pod: true };
+        let unusable = |error: connect::Error| {
+            Failure::usage(format!("{}; name another by --kubeconfig, KUBECONFIG or --context", chain(&error)))
+        };
+        let mut access = Access::find(&choice).map_err(unusable)?;
+        access.config.read_timeout = Some(READ_TIMEOUT);
+        let namespace = namespace.unwrap_or_else(|| access.config.default_namespace.clone());
+        let server = access.config.cluster_url.to_string();
+        let client = access.client().map_err(unusable)?;
         Ok(Cluster { client, server, namespace })
     }
 
@@ -167,23 +170,4 @@ impl Cluster {
 /// The answer to a path that is none is no Status, which one to a missing object is.
 pub(crate) fn is_without_definition(error: &Error) -> bool {
     matches!(error, Error::Api(status) if status.code == 404 && status.reason != "NotFound")
-}
-
-async fn config(reach: &Reach) -> Result<Config, Failure> {
-    let unusable = |error: KubeconfigError| {
-        Failure::usage(format!("{}; name another by --kubeconfig, KUBECONFIG or --context", chain(&error)))
-    };
-    let options = KubeConfigOptions { context: reach.context.clone(), ..KubeConfigOptions::default() };
-    let read = match &reach.kubeconfig {
-        Some(path) => Kubeconfig::read_from(path),
-        None => Kubeconfig::read(),
-    };
-    match read {
-        Ok(kubeconfig) => Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(unusable),
-        // As kubectl does in a pod.
-        Err(error) if reach.kubeconfig.is_none() && reach.context.is_none() => {
-            Config::incluster().map_err(|_| unusable(error))
-        }
-        Err(error) => Err(unusable(error)),
-    }
 }

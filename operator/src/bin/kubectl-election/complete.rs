@@ -4,10 +4,10 @@ use std::ffi::OsString;
 use std::fmt::Debug;
 
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
+use elector_agent::connect::{Choice, context_names};
 use elector_crds::LeaderElection;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::api::ListParams;
-use kube::config::Kubeconfig;
 use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
@@ -107,11 +107,8 @@ fn reach(matches: &ArgMatches) -> Reach {
 }
 
 fn contexts(matches: &ArgMatches) -> Vec<String> {
-    let read = match reach(matches).kubeconfig {
-        Some(path) => Kubeconfig::read_from(path),
-        None => Kubeconfig::read(),
-    };
-    read.map(|read| read.contexts.into_iter().map(|context| context.name).collect()).unwrap_or_default()
+    let choice = Choice { kubeconfig: reach(matches).kubeconfig, ..Choice::default() };
+    context_names(&choice).unwrap_or_default()
 }
 
 /// The names of an election's candidates.

@@ -1,0 +1,67 @@
+//! Programs that give credentials, as kubeconfigs name them.
+
+use std::process::{Command, Stdio};
+
+use kube::config::ExecConfig;
+use serde::Deserialize;
+use serde_json::json;
+
+/// What a program has given.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+pub(super) struct Credential {
+    pub(super) token: Option<String>,
+    pub(super) expiration_timestamp: Option<String>,
+    pub(super) client_certificate_data: Option<String>,
+    pub(super) client_key_data: Option<String>,
+}
+
+/// # Errors
+/// What kubectl would not run.
+pub(super) fn check(exec: &ExecConfig) -> Result<(), String> {
+    let is_set = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
+    if !is_set(&exec.command) {
+        return Err("exec has no command".to_owned());
+    }
+    if !is_set(&exec.api_version) {
+        return Err("exec has no apiVersion".to_owned());
+    }
+    let is_v1 = exec.api_version.as_deref() == Some("client.authentication.k8s.io/v1");
+    if is_v1 && exec.interactive_mode.is_none() {
+        return Err("exec has no interactiveMode".to_owned());
+    }
+    Ok(())
+}
+
+/// Runs it to its end, without a terminal.
+///
+/// # Errors
+/// If it cannot be run, fails, or gives nothing.
+pub(super) fn run(exec: &ExecConfig) -> Result<Credential, String> {
+    #[derive(Deserialize)]
+    struct Given {
+        status: Option<Credential>,
+    }
+    check(exec)?;
+    let program = exec.command.as_deref().unwrap_or_default();
+    let mut spec = json!({"interactive": false});
+    if let Some(cluster) = &exec.cluster {
+        spec["cluster"] = serde_json::to_value(cluster).map_err(|error| error.to_string())?;
+    }
+    let info = json!({"apiVersion": exec.api_version, "kind": "ExecCredential", "spec": spec});
+    let mut command = Command::new(program);
+    command.args(exec.args.iter().flatten()).env("KUBERNETES_EXEC_INFO", info.to_string());
+    for variable in exec.env.iter().flatten() {
+        if let (Some(name), Some(value)) = (variable.get("name"), variable.get("value")) {
+            command.env(name, value);
+        }
+    }
+    let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
+    let output = output.map_err(|error| format!("failed to run {program:?}: {error}"))?;
+    if !output.status.success() {
+        return Err(format!("{program:?} gave no credentials: {}", output.status));
+    }
+    let given: Given = serde_json::from_slice(&output.stdout)
+        .map_err(|error| format!("what {program:?} printed is no ExecCredential: {error}"))?;
+    given.status.ok_or_else(|| format!("what {program:?} printed has no status"))
+}
