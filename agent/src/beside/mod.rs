@@ -68,7 +68,7 @@ impl Beside {
     /// Listens, and starts the thread. `marker`: a file that is there from before `on-acquired` to after `on-lost`.
     ///
     /// # Errors
-    /// If an address cannot be listened on.
+    /// If an address can never be listened on.
     pub(crate) fn start(wanted: Wanted, author: &Author, marker: Marker, now: Now) -> Result<Beside, ListenError> {
         let Wanted { addresses, hooks, health } = wanted;
         let (standing, receiver) = watch::channel(Standing::new(author.clone(), now));

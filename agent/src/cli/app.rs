@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
+use elector_agent::server::address;
 use elector_agent::url;
 use hyper::Uri;
 
@@ -14,10 +15,10 @@ use crate::beside::{Addresses, Health, Hooks, Sign, Wanted};
 #[derive(Debug, Args)]
 pub(crate) struct AppOptions {
     /// Where the app can ask who leads, such as 127.0.0.1:4040 [default: nowhere]
-    #[arg(long, env = "HTTP_ADDRESS", value_name = "ADDRESS")]
+    #[arg(long, env = "HTTP_ADDRESS", value_name = "ADDRESS", value_parser = address::parse)]
     http_address: Option<SocketAddr>,
     /// Where to serve /metrics, /healthz and /readyz, such as [::]:4041 [default: nowhere]
-    #[arg(long, env = "OBSERVE_ADDRESS", value_name = "ADDRESS")]
+    #[arg(long, env = "OBSERVE_ADDRESS", value_name = "ADDRESS", value_parser = address::parse)]
     observe_address: Option<SocketAddr>,
     /// A program that is run when this pod begins to lead, with its arguments, separated by spaces; without a shell, and so without quotes
     #[arg(long, env = "ON_ACQUIRED", value_name = "COMMAND")]

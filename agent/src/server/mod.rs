@@ -12,6 +12,8 @@
 //! ```
 
 mod activity;
+pub mod address;
+pub mod exposition;
 mod stream;
 
 use std::convert::Infallible;

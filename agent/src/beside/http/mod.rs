@@ -3,16 +3,22 @@
 mod app;
 mod observe;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::Router;
 use elector_agent::server;
 use tokio::sync::watch;
+use tracing::{info, warn};
 
 use super::metrics::Metrics;
 use super::standing::Standing;
+
+/// Between two attempts to listen.
+const RETRY: Duration = Duration::from_secs(5);
 
 /// Where to listen.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -23,7 +29,7 @@ pub(crate) struct Addresses {
     pub(crate) observe: Option<SocketAddr>,
 }
 
-/// Why there is no server.
+/// Why there is no server, and never will be.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ListenError {
     #[error("failed to listen on {address}: {source}; name another by {setting}")]
@@ -32,23 +38,70 @@ pub(crate) enum ListenError {
     Thread(#[source] io::Error),
 }
 
-/// Those that listen already, and do not answer yet.
+/// What is served, or is to be: an address may be taken, or not be there yet.
 #[derive(Debug)]
-pub(super) struct Servers(Vec<(TcpListener, Router)>);
+pub(super) struct Servers(Vec<Server>);
+
+#[derive(Debug)]
+struct Server {
+    setting: &'static str,
+    address: SocketAddr,
+    /// One that listens already, and does not answer yet.
+    listener: Option<TcpListener>,
+    router: Router,
+    listening: Listening,
+}
+
+/// Whether an address of each setting is listened on.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Listening(Arc<Mutex<BTreeMap<&'static str, bool>>>);
+
+impl Listening {
+    fn set(&self, setting: &'static str, is: bool) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(setting, is);
+    }
+
+    /// By setting.
+    pub(super) fn each(&self) -> BTreeMap<&'static str, bool> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Whether all are.
+    pub(super) fn all(&self) -> bool {
+        self.each().values().all(|is| *is)
+    }
+}
 
 impl Servers {
+    /// # Errors
+    /// If an address can never be listened on, as without the right to.
     pub(super) fn listen(
         addresses: Addresses,
         standing: &watch::Receiver<Standing>,
         metrics: Option<&Arc<Metrics>>,
     ) -> Result<Servers, ListenError> {
+        let listening = Listening::default();
         let mut servers = Vec::new();
+        let mut add = |setting, address, router| {
+            let listener = match listener(address, setting) {
+                Ok(listener) => Some(listener),
+                Err(error) if may_pass(&error) => {
+                    let seconds = RETRY.as_secs();
+                    warn!(%address, setting, %error, "failed to listen: trying again each {seconds} s, and not ready before");
+                    None
+                }
+                Err(source) => return Err(ListenError::Address { address, setting, source }),
+            };
+            listening.set(setting, listener.is_some());
+            servers.push(Server { setting, address, listener, router, listening: listening.clone() });
+            Ok(())
+        };
         if let Some(address) = addresses.app {
-            servers.push((listener(address, "HTTP_ADDRESS")?, app::router(standing.clone())));
+            add("HTTP_ADDRESS", address, app::router(standing.clone()))?;
         }
         if let (Some(address), Some(metrics)) = (addresses.observe, metrics) {
-            let router = observe::router(standing.clone(), Arc::clone(metrics));
-            servers.push((listener(address, "OBSERVE_ADDRESS")?, router));
+            let router = observe::router(standing.clone(), Arc::clone(metrics), listening.clone());
+            add("OBSERVE_ADDRESS", address, router)?;
         }
         Ok(Servers(servers))
     }
@@ -59,17 +112,35 @@ impl Servers {
 
     /// Answers from now on, on the runtime that this is called in.
     pub(super) fn spawn(self) {
-        for (listener, router) in self.0 {
-            tokio::spawn(server::serve(listener, router));
+        for server in self.0 {
+            tokio::spawn(server.run());
         }
     }
 }
 
-fn listener(address: SocketAddr, setting: &'static str) -> Result<TcpListener, ListenError> {
-    let listen = || {
-        let listener = server::listen(address)?;
-        tracing::info!(address = %listener.local_addr()?, setting, "listening");
-        Ok(listener)
-    };
-    listen().map_err(|source| ListenError::Address { address, setting, source })
+impl Server {
+    /// An election does not end for what only tells of it.
+    async fn run(self) {
+        let Server { setting, address, mut listener, router, listening } = self;
+        loop {
+            if let Some(listener) = listener.take() {
+                server::serve(listener, router.clone()).await;
+                listening.set(setting, false);
+            }
+            tokio::time::sleep(RETRY).await;
+            listener = self::listener(address, setting).ok();
+            listening.set(setting, listener.is_some());
+        }
+    }
+}
+
+/// Somebody else has the address, or the network does not have it yet.
+fn may_pass(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable)
+}
+
+fn listener(address: SocketAddr, setting: &'static str) -> io::Result<TcpListener> {
+    let listener = server::listen(address)?;
+    info!(address = %listener.local_addr()?, setting, "listening");
+    Ok(listener)
 }
