@@ -5,13 +5,14 @@ use std::sync::Arc;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
+use elector_agent::server::exposition::Format;
 use tokio::sync::watch;
 
 use crate::heartbeat::Heartbeat;
-use crate::metrics::{self, Metrics};
+use crate::metrics::Metrics;
 
 /// What can be asked of this replica. `loops`: all that must turn, by name; `ready`: whether each controller has seen everything.
 pub fn router(loops: Vec<(&'static str, Heartbeat)>, ready: Vec<watch::Receiver<bool>>, metrics: Metrics) -> Router {
@@ -38,8 +39,9 @@ async fn readyz(State(ready): State<Vec<watch::Receiver<bool>>>) -> (StatusCode,
     }
 }
 
-async fn show(State(metrics): State<Arc<Metrics>>) -> Response {
-    ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], Body::from_stream(metrics.read())).into_response()
+async fn show(State(metrics): State<Arc<Metrics>>, headers: HeaderMap) -> Response {
+    let format = Format::accepted_by(&headers);
+    ([(header::CONTENT_TYPE, format.content_type())], Body::from_stream(metrics.read(format))).into_response()
 }
 
 #[cfg(test)]

@@ -37,13 +37,21 @@ impl Answer {
     }
 }
 
-/// GET.
+/// GET, of metrics in OpenMetrics.
 ///
 /// # Errors
 /// When there is no answer in time.
 pub async fn get(address: SocketAddr, path: &str) -> Result<Answer> {
+    get_as(address, path, "application/openmetrics-text").await
+}
+
+/// GET, with this as `Accept`.
+///
+/// # Errors
+/// When there is no answer in time.
+pub async fn get_as(address: SocketAddr, path: &str, accept: &str) -> Result<Answer> {
     timeout(PATIENCE, async {
-        let (response, _connection) = send(address, path).await?;
+        let (response, _connection) = send(address, path, accept).await?;
         let status = response.status().as_u16();
         let content_type = response.headers().get("content-type").and_then(|value| value.to_str().ok());
         let content_type = content_type.unwrap_or_default().to_owned();
@@ -68,7 +76,7 @@ impl Events {
     /// # Errors
     /// When there is nothing to listen to.
     pub async fn open(address: SocketAddr, path: &str) -> Result<Events> {
-        let (response, connection) = send(address, path).await?;
+        let (response, connection) = send(address, path, "text/event-stream").await?;
         ensure!(response.status() == 200, "{path}: {}", response.status());
         ensure!(response.headers()["content-type"] == "text/event-stream", "{:?}", response.headers());
         Ok(Events { body: response.into_body(), text: String::new(), _connection: connection })
@@ -112,10 +120,11 @@ impl Drop for Connection {
     }
 }
 
-async fn send(address: SocketAddr, path: &str) -> Result<(Response<Incoming>, Connection)> {
+async fn send(address: SocketAddr, path: &str, accept: &str) -> Result<(Response<Incoming>, Connection)> {
     let stream = TcpStream::connect(address).await?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
     let connection = Connection(tokio::spawn(connection));
-    let request = Request::get(path).header("host", address.to_string()).body(Empty::<Bytes>::new())?;
+    let request = Request::get(path).header("host", address.to_string()).header("accept", accept);
+    let request = request.body(Empty::<Bytes>::new())?;
     Ok((sender.send_request(request).await?, connection))
 }

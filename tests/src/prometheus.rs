@@ -29,10 +29,18 @@ const THEN: u64 = 1_700_000_000;
 /// # Errors
 /// With its own message when it finds a fault, or can't be built.
 pub async fn promtool(arguments: &[&str]) -> Result<String> {
+    promtool_on("", arguments).await
+}
+
+/// The same, with `input` as its standard input.
+///
+/// # Errors
+/// As [`promtool`].
+pub async fn promtool_on(input: &str, arguments: &[&str]) -> Result<String> {
     let program = program()?;
     let folder = program.module.clone();
     let mut promtool = Command::new(tokio::task::spawn_blocking(move || program.path()).await??);
-    command::run(promtool.args(arguments).current_dir(folder), "", PATIENCE).await
+    command::run(promtool.args(arguments).current_dir(folder), input, PATIENCE).await
 }
 
 /// The CustomResourceDefinitions of the Prometheus Operator, one file each.

@@ -1,5 +1,6 @@
 //! What Prometheus reads.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
@@ -35,6 +36,11 @@ struct ReasonLabels {
     reason: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SettingLabels {
+    setting: &'static str,
+}
+
 /// All of one election. Told by the election's thread, read by another.
 #[derive(Debug)]
 pub(crate) struct Metrics {
@@ -47,6 +53,7 @@ pub(crate) struct Metrics {
     renewals: Counter,
     watch_restarts: Counter,
     requests: Family<RequestLabels, Histogram>,
+    listening: Family<SettingLabels, Gauge>,
 }
 
 impl Metrics {
@@ -61,6 +68,7 @@ impl Metrics {
             losses: Family::default(),
             renewals: Counter::default(),
             watch_restarts: Counter::default(),
+            listening: Family::default(),
             requests,
             registry: Registry::default(),
         };
@@ -85,6 +93,11 @@ impl Metrics {
         ours.register("losses", "Tenures of this process that ended, by why", metrics.losses.clone());
         ours.register("renewals", "Renewals that were stored in time", metrics.renewals.clone());
         ours.register("watch_restarts", "How often the watch failed or fell silent", metrics.watch_restarts.clone());
+        ours.register(
+            "listening",
+            "Whether the address of a setting is served; 0 where it is taken, or not there",
+            metrics.listening.clone(),
+        );
         ours.register_with_unit(
             "request_duration",
             "Requests to the API server, by what became of them",
@@ -133,7 +146,10 @@ impl Metrics {
     }
 
     /// In the format of OpenMetrics, as they are now.
-    pub(super) fn encode(&self, standing: &Standing, now: Now) -> String {
+    pub(super) fn encode(&self, standing: &Standing, listening: &BTreeMap<&'static str, bool>, now: Now) -> String {
+        for (setting, is) in listening {
+            self.listening.get_or_create(&SettingLabels { setting }).set((*is).into());
+        }
         let remaining = standing.remaining(now);
         self.master_status.set(remaining.is_some().into());
         self.time_to_deadline.set(remaining.unwrap_or_default().as_secs_f64());

@@ -6,9 +6,9 @@
 
 mod elections;
 
-use std::convert::Infallible;
 use std::sync::Arc;
 
+use elector_agent::server::exposition::Format;
 use elector_crds::conditions::Reason;
 use futures::Stream;
 use futures::stream;
@@ -26,9 +26,6 @@ use crate::leadership::Leading;
 use crate::observe::{Index, Now};
 use crate::queue::Queue;
 use crate::watches;
-
-/// As Prometheus negotiates it.
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// So many questions wait for a controller; who has more waits to ask.
 const QUESTIONS: usize = 8;
@@ -194,13 +191,12 @@ impl Metrics {
         }
     }
 
-    /// In the format of OpenMetrics, as they are now, in pieces. It ends early, without its last line, where a controller has
-    /// ended.
-    pub fn read(self: Arc<Metrics>) -> impl Stream<Item = Result<String, Infallible>> + Send {
-        let reader = Reader { metrics: self, place: Place::Start };
+    /// As they are now, in pieces. It fails where a controller has ended: a part must not be taken for all.
+    pub fn read(self: Arc<Metrics>, format: Format) -> impl Stream<Item = Result<String, Ended>> + Send {
+        let reader = Reader { metrics: self, format, place: Place::Start };
         stream::unfold(reader, async |mut reader| {
-            let text = reader.next().await?;
-            Some((Ok(text), reader))
+            let piece = reader.next().await?;
+            Some((piece, reader))
         })
     }
 
@@ -237,9 +233,15 @@ impl Metrics {
     }
 }
 
+/// A controller has ended, and with it what it could have told.
+#[derive(Debug, thiserror::Error)]
+#[error("a controller has ended")]
+pub struct Ended;
+
 /// Somebody who reads all of it.
 struct Reader {
     metrics: Arc<Metrics>,
+    format: Format,
     place: Place,
 }
 
@@ -258,21 +260,22 @@ enum Place {
 
 impl Reader {
     /// The next piece, which is never empty: that would be the end.
-    async fn next(&mut self) -> Option<String> {
+    async fn next(&mut self) -> Option<Result<String, Ended>> {
         loop {
-            let (text, place) = match std::mem::replace(&mut self.place, Place::End) {
-                Place::Start => {
-                    let (text, tells_of_elections) = self.metrics.own().await?;
+            let piece = match std::mem::replace(&mut self.place, Place::End) {
+                Place::Start => self.metrics.own().await.map(|(text, tells_of_elections)| {
                     let first = Place::Elections { family: 0, controller: 0, last: None };
                     (text, if tells_of_elections { first } else { Place::LastLine })
-                }
-                Place::Elections { family, controller, last } => self.piece(family, controller, last).await?,
-                Place::LastLine => ("# EOF\n".to_owned(), Place::End),
+                }),
+                Place::Elections { family, controller, last } => self.piece(family, controller, last).await,
+                Place::LastLine => Some(("# EOF\n".to_owned(), Place::End)),
                 Place::End => return None,
             };
+            let Some((text, place)) = piece else { return Some(Err(Ended)) };
             self.place = place;
+            let text = self.format.of(text);
             if !text.is_empty() {
-                return Some(text);
+                return Some(Ok(text));
             }
         }
     }
@@ -344,10 +347,16 @@ mod tests {
         observer
     }
 
-    async fn read(counts: &Counts, controllers: Vec<Observer>, leads: bool, per_election: bool) -> String {
+    type Pieces = Vec<Result<String, Ended>>;
+
+    async fn pieces(counts: &Counts, controllers: Vec<Observer>, leads: bool, per_election: bool) -> Pieces {
         let (_leadership, receiver) = leadership::tests::leading(leads);
         let metrics = Arc::new(Metrics::new(counts, receiver, controllers, per_election));
-        metrics.read().map(|piece| piece.unwrap()).collect().await
+        metrics.read(Format::OpenMetrics).collect().await
+    }
+
+    async fn read(counts: &Counts, controllers: Vec<Observer>, leads: bool, per_election: bool) -> String {
+        pieces(counts, controllers, leads, per_election).await.into_iter().collect::<Result<_, _>>().unwrap()
     }
 
     #[tokio::test]
@@ -410,7 +419,9 @@ leader_elector_election_leader{namespace="shop",name="billing"} 0
     #[tokio::test]
     async fn what_is_cut_off_does_not_look_whole() {
         let counts = Counts::default();
-        let text = read(&counts, vec![controller(&counts, "shop", 3)], true, true).await;
+        let pieces = pieces(&counts, vec![controller(&counts, "shop", 3)], true, true).await;
+        let text: String = pieces.iter().flatten().map(String::as_str).collect();
         assert!(text.contains("leader_elector_election_leader{") && !text.contains("# EOF"), "{text}");
+        assert!(pieces.last().is_some_and(Result::is_err), "{pieces:?}");
     }
 }

@@ -8,10 +8,10 @@ use elector_crds::conditions::{ConditionType, Reason};
 use elector_crds::{LeaderElection, TRANSFER_ANNOTATION};
 use elector_tests::candidate::{AgentOptions, Candidate, leader};
 use elector_tests::controlplane::{ControlPlane, Namespace};
-use elector_tests::http::get;
+use elector_tests::http::{get, get_as};
 use elector_tests::kubectl::kubectl;
 use elector_tests::operators::{Election, Operator, Operators, short_timings};
-use elector_tests::prometheus::{Query, Recording};
+use elector_tests::prometheus::{Query, Recording, promtool_on};
 use kube::ResourceExt as _;
 use serde_json::Value;
 
@@ -160,6 +160,16 @@ async fn answered() -> Result<()> {
     standby.process().start()?;
     standby.until_ready().await?;
     let stage = Stage::set(plane).await?;
+
+    // What everything reads, for whoever does not ask for OpenMetrics.
+    for address in [active.address()?, stage.agents[0].address("OBSERVE_ADDRESS").await?] {
+        let text = get_as(address, "/metrics", "*/*").await?;
+        ensure!(text.content_type == "text/plain; version=0.0.4; charset=utf-8", "{text:?}");
+        promtool_on(&text.body, &["check", "metrics"]).await?;
+        let open = get(address, "/metrics").await?;
+        ensure!(open.content_type == "application/openmetrics-text; version=1.0.0; charset=utf-8", "{open:?}");
+        ensure!(open.body.lines().filter(|line| !line.starts_with('#')).count() > 10, "{open:?}");
+    }
 
     let (mut all, mut alone) = (Recording::default(), Recording::default());
     let rounds = 4;

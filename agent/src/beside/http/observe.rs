@@ -4,38 +4,39 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use elector_agent::clock;
+use elector_agent::server::exposition::Format;
 use elector_agent::status::PULSE;
 use tokio::sync::watch;
 
+use super::Listening;
 use crate::beside::metrics::Metrics;
 use crate::beside::standing::Standing;
-
-/// As Prometheus negotiates it.
-const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 #[derive(Clone)]
 struct Observed {
     standing: watch::Receiver<Standing>,
     metrics: Arc<Metrics>,
+    listening: Listening,
 }
 
-pub(super) fn router(standing: watch::Receiver<Standing>, metrics: Arc<Metrics>) -> Router {
+pub(super) fn router(standing: watch::Receiver<Standing>, metrics: Arc<Metrics>, listening: Listening) -> Router {
     Router::new()
         .route("/metrics", get(show))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
-        .with_state(Observed { standing, metrics })
+        .with_state(Observed { standing, metrics, listening })
 }
 
-async fn show(State(Observed { standing, metrics }): State<Observed>) -> Response {
+async fn show(State(Observed { standing, metrics, listening }): State<Observed>, headers: HeaderMap) -> Response {
+    let format = Format::accepted_by(&headers);
     match clock::now() {
         Ok(now) => {
-            let text = metrics.encode(&standing.borrow(), now);
-            ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response()
+            let text = metrics.encode(&standing.borrow(), &listening.each(), now);
+            ([(header::CONTENT_TYPE, format.content_type())], format.of(text)).into_response()
         }
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
@@ -49,12 +50,13 @@ async fn healthz(State(Observed { standing, .. }): State<Observed>) -> (StatusCo
     if late { (StatusCode::SERVICE_UNAVAILABLE, "hangs") } else { (StatusCode::OK, "ok") }
 }
 
-/// Whether this candidate could lead: it has seen the Lease, and nothing keeps it from contending.
-async fn readyz(State(Observed { standing, .. }): State<Observed>) -> (StatusCode, &'static str) {
+/// Whether this candidate could lead: it has seen the Lease, and nothing keeps it from contending, nor from telling of it.
+async fn readyz(State(Observed { standing, listening, .. }): State<Observed>) -> (StatusCode, &'static str) {
     let standing = standing.borrow();
     match standing.trouble {
         Some(trouble) => (StatusCode::SERVICE_UNAVAILABLE, trouble),
         None if !standing.has_seen => (StatusCode::SERVICE_UNAVAILABLE, "NoLeaseSeen"),
+        None if !listening.all() => (StatusCode::SERVICE_UNAVAILABLE, "NotListening"),
         None => (StatusCode::OK, "ok"),
     }
 }
@@ -89,7 +91,8 @@ mod tests {
             standing.see(&sight, ago(turned));
         }
         let (_sender, standing) = watch::channel(standing);
-        let observed = Observed { standing, metrics: Arc::new(Metrics::new("a")) };
+        let listening = Listening::default();
+        let observed = Observed { standing, metrics: Arc::new(Metrics::new("a")), listening };
         [healthz(State(observed.clone())).await, readyz(State(observed)).await]
     }
 
