@@ -84,8 +84,9 @@ fn start(hook: &'static str, command: &[String], variables: &[(&str, &str)]) -> 
     let event = hook.trim_start_matches("on-");
     let mut command = Command::new(program);
     command.args(arguments).env("LEADER_ELECTION_EVENT", event).envs(variables.iter().copied()).process_group(0);
+    let child = command.spawn().inspect_err(|error| warn!(hook, program, %error, "failed to start")).ok()?;
     info!(hook, "running");
-    command.spawn().inspect_err(|error| warn!(hook, program, %error, "failed to start")).ok()
+    Some(child)
 }
 
 /// A hook that runs; killed with all that it has started when it is dropped.

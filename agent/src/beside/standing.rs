@@ -68,15 +68,16 @@ impl Heard {
 pub(crate) struct Answer {
     /// The leader's pod, and its hostname where it is this one; empty where it is not known.
     pub(crate) name: String,
-    /// When it was last heard of, RFC 3339.
-    pub(crate) last_update: Option<String>,
+    /// When it was last heard of, RFC 3339; where it is not known, when that was looked at. Clients have it for a text that is
+    /// always there.
+    pub(crate) last_update: String,
     /// Whether this pod leads.
     pub(crate) is_leader: bool,
     /// Of this pod's tenure.
     pub(crate) fencing_token: Option<u64>,
     /// `holderIdentity` in the Lease, as it can be shown.
     pub(crate) identity: Option<String>,
-    /// How long ago `last_update` was, by a clock that nobody sets.
+    /// How long ago the leader was heard of, by a clock that nobody sets.
     pub(crate) age_seconds: Option<f64>,
     /// After how long the answer will be "not known", if nothing more is heard.
     pub(crate) expires_in_seconds: Option<f64>,
@@ -169,7 +170,7 @@ impl Standing {
     pub(crate) fn answer(&self, now: Now) -> Answer {
         let known = |name: &str, identity: &str, heard: Heard, expires_in: Duration| Answer {
             name: name.to_owned(),
-            last_update: Some(format_timestamp(heard.wall)),
+            last_update: format_timestamp(heard.wall),
             is_leader: false,
             fencing_token: None,
             identity: Some(identity.to_owned()),
@@ -190,7 +191,7 @@ impl Standing {
             }
             None => Answer {
                 name: String::new(),
-                last_update: None,
+                last_update: format_timestamp(now.wall),
                 is_leader: false,
                 fencing_token: None,
                 identity: None,
@@ -249,7 +250,7 @@ mod tests {
         assert_eq!((&*answer.name, answer.identity.as_deref()), ("a-1", Some("a-1_uid")));
         assert_eq!((answer.is_leader, answer.fencing_token), (false, None));
         assert_eq!((answer.age_seconds, answer.expires_in_seconds), (Some(3.0), Some(12.0)));
-        assert_eq!(answer.last_update.as_deref(), Some("2027-01-15T08:00:09.000000Z"));
+        assert_eq!(answer.last_update, "2027-01-15T08:00:09.000000Z");
         assert_eq!(standing.answer(at(23)).name, "a-1");
         assert_eq!(standing.answer(at(24)).name, "");
     }
@@ -273,7 +274,8 @@ mod tests {
             standing.see(&sight(holder), at(8));
             standing.see(&sight(holder), at(10));
             let answer = standing.answer(at(10));
-            assert_eq!((&*answer.name, answer.identity, answer.last_update), ("", None, None), "{holder:?}");
+            assert_eq!((&*answer.name, answer.identity), ("", None), "{holder:?}");
+            assert_eq!(answer.last_update, "2027-01-15T08:00:10.000000Z");
             assert_eq!(standing.has_seen, holder.is_some());
         }
     }

@@ -94,7 +94,9 @@ async fn nobody_is_named_for_longer_than_is_known() {
     let took = renewed.elapsed();
     assert!(took > Duration::from_secs(3) && took < Duration::from_millis(5500), "{took:?}");
     assert_eq!((&unknown["name"], &unknown["identity"]), (&json!(""), &Value::Null));
-    assert_eq!((&unknown["last_update"], &unknown["is_leader"]), (&Value::Null, &json!(false)));
+    let looked: jiff::Timestamp = unknown["last_update"].as_str().unwrap().parse().unwrap();
+    assert!(looked.duration_until(jiff::Timestamp::now()).as_secs() < 5, "{unknown}");
+    assert_eq!((&unknown["age_seconds"], &unknown["is_leader"]), (&Value::Null, &json!(false)));
     let asked = get(address, "/").await.unwrap();
     assert_eq!((asked.status, asked.json().unwrap()["name"].as_str()), (200, Some("")));
 }
@@ -253,6 +255,29 @@ async fn without_an_api_server_it_is_healthy_and_not_ready() {
     candidate.says_within("failed to reach", START).await.unwrap();
     assert_eq!(observed(&candidate, "/readyz").await.unwrap(), (503, "Unreachable".to_owned()));
     assert_eq!(observed(&candidate, "/healthz").await.unwrap(), (200, "ok".to_owned()));
+}
+
+/// As by the app itself, which has the same port by mistake.
+#[tokio::test]
+async fn an_address_that_is_taken_costs_readiness_and_no_election() {
+    let namespace = namespace("http-taken").await.unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let candidate = candidate(&namespace, "a-0", &[("HTTP_ADDRESS", &address), OBSERVE]).await.unwrap();
+    candidate.leads_within(START).await.unwrap();
+    assert_eq!(candidate.said("failed to listen").len(), 1, "{}", candidate.log());
+    assert_eq!(observed(&candidate, "/readyz").await.unwrap(), (503, "NotListening".to_owned()));
+    let metric = |value: u8| format!(r#"leader_elector_listening{{name="a",setting="HTTP_ADDRESS"}} {value}"#);
+    assert!(observed(&candidate, "/metrics").await.unwrap().1.contains(&metric(0)));
+    drop(taken);
+    let begun = Instant::now();
+    while observed(&candidate, "/readyz").await.unwrap() != (200, "ok".to_owned()) {
+        assert!(begun.elapsed() < Duration::from_secs(10), "it does not try again");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(observed(&candidate, "/metrics").await.unwrap().1.contains(&metric(1)));
+    let told = get(app_address(&candidate).await.unwrap(), "/isLeader").await.unwrap();
+    assert_eq!((told.status, candidate.said("lost leadership").len()), (200, 0));
 }
 
 /// How much more memory hostile clients may make it use, in KiB.

@@ -6,20 +6,26 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
-use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
 use elector_agent::clock;
 use futures::Stream;
 use futures::stream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::beside::standing::{Answer, Standing};
 
 type Receiver = watch::Receiver<Standing>;
+
+/// A connection that says nothing for longer is closed by proxies.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// A line of its own, without an empty one behind it: that would be an event of nothing to some parsers.
+const COMMENT: &str = ":\n";
 
 /// So many may listen for changes, and stay: others are to be answered beside them.
 const LISTENERS: usize = 32;
@@ -56,18 +62,22 @@ async fn is_leader(State(standing): State<Receiver>) -> Response {
 /// What there is to say, then each change of it.
 async fn changes(State(Listening { standing, places }): State<Listening>) -> Response {
     match places.try_acquire_owned() {
-        Ok(place) => Sse::new(events(standing, place)).keep_alive(KeepAlive::default()).into_response(),
+        Ok(place) => {
+            let headers = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-cache")];
+            (headers, Body::from_stream(events(standing, place))).into_response()
+        }
         Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "too many listen").into_response(),
     }
 }
 
-fn events(standing: Receiver, place: OwnedSemaphorePermit) -> impl Stream<Item = Result<Event, Infallible>> {
+fn events(standing: Receiver, place: OwnedSemaphorePermit) -> impl Stream<Item = Result<String, Infallible>> {
     stream::unfold((standing, None::<Answer>, place), async |(mut standing, mut told, place)| {
+        let silent_until = Instant::now() + KEEP_ALIVE;
         loop {
             let is_over = standing.borrow_and_update().is_over();
             let answer = answer(&standing).ok()?;
             if told.as_ref().is_none_or(|told| !told.says(&answer)) {
-                let event = Event::default().data(serde_json::to_string(&answer).ok()?);
+                let event = format!("data: {}\n\n", serde_json::to_string(&answer).ok()?);
                 told = Some(answer);
                 return Some((Ok(event), (standing, told, place)));
             }
@@ -79,6 +89,7 @@ fn events(standing: Receiver, place: OwnedSemaphorePermit) -> impl Stream<Item =
             tokio::select! {
                 changed = standing.changed() => changed.ok()?,
                 () = sleep(expires_in.unwrap_or_default()), if expires_in.is_some() => {}
+                () = sleep_until(silent_until) => return Some((Ok(COMMENT.to_owned()), (standing, told, place))),
             }
         }
     })
