@@ -23,9 +23,9 @@ pub(super) struct Facts {
     /// The Leases of operators, by which they elect the replica that writes.
     pub(super) operators: Look<Vec<StoredLease>>,
     /// Policies that add agents to pods.
-    pub(super) injection: Look<Vec<Policy>>,
+    pub(super) injection: Look<Policies>,
     /// Policies that check as whom candidates write.
-    pub(super) strict_identity: Look<Vec<Policy>>,
+    pub(super) strict_identity: Look<Policies>,
     pub(super) role: Look<Option<Role>>,
     pub(super) role_binding: Look<Option<RoleBinding>>,
     /// Those that are listed.
@@ -37,6 +37,9 @@ pub(super) struct Facts {
     pub(super) lease: Look<Option<StoredLease>>,
     pub(super) clock: Look<Clock>,
 }
+
+/// Those of the chart; `None` where the API server has no such kind.
+pub(super) type Policies = Option<Vec<Policy>>;
 
 /// A policy of the chart.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,7 +13,7 @@ const NAMED: usize = 3;
 
 /// How it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub(super) enum Outcome {
     /// As it should be.
     Ok,
@@ -23,6 +23,8 @@ pub(super) enum Outcome {
     Error,
     /// It could not be looked at.
     Unknown,
+    /// There is nothing to look at, and nothing is missing.
+    NotApplicable,
 }
 
 /// One thing that was looked at.
@@ -53,6 +55,7 @@ impl Outcome {
             Outcome::Warning => "warning",
             Outcome::Error => "error",
             Outcome::Unknown => "unknown",
+            Outcome::NotApplicable => "not-applicable",
         }
     }
 }
@@ -78,6 +81,11 @@ impl Finding {
     /// With why not.
     pub(super) fn unknown(check: &'static str, message: impl Into<String>) -> Finding {
         Finding::new(check, Outcome::Unknown, message.into(), None)
+    }
+
+    /// With why not.
+    pub(super) fn not_applicable(check: &'static str, message: impl Into<String>) -> Finding {
+        Finding::new(check, Outcome::NotApplicable, message.into(), None)
     }
 
     pub(super) fn unseen(check: &'static str, why: &Unseen) -> Finding {

@@ -17,7 +17,7 @@ use kube::core::Request;
 use kube::{Api, CustomResourceExt as _, Resource as _, ResourceExt as _};
 use serde_json::json;
 
-use super::facts::{Clock, Facts, Look, Policy, Review};
+use super::facts::{Clock, Facts, Look, Policies, Policy, Review};
 use crate::cluster::{Cluster, Unseen, is_without_definition};
 use crate::lenient::{Lenient, readable};
 
@@ -26,6 +26,9 @@ const CHART_LABEL: &str = "app.kubernetes.io/name=leader-elector";
 
 /// Of what the API server does for people who may not ask it themselves.
 const POLICY_GROUP: &str = "admissionregistration.k8s.io";
+
+/// In which the chart makes them, the newest first.
+const POLICY_VERSIONS: [&str; 2] = ["v1", "v1beta1"];
 
 pub(super) async fn gather(cluster: &Cluster, election: LeaderElection) -> Facts {
     let name = election.name_any();
@@ -132,25 +135,33 @@ async fn review(cluster: &Cluster, lease: &str, account: &str, verb: &str) -> Lo
     Ok(answer.status.is_some_and(|status| status.allowed))
 }
 
-/// Those of the chart whose names end so, in whichever release. An API server that knows no such policies has none.
-async fn policies(cluster: &Cluster, kind: &str, suffix: &str) -> Look<Vec<Policy>> {
+/// Those of the chart whose names end so, in whichever release.
+async fn policies(cluster: &Cluster, kind: &str, suffix: &str) -> Look<Policies> {
     let binding = format!("{kind}Binding");
     let (policies, bindings) = tokio::join!(of_chart(cluster, kind), of_chart(cluster, &binding));
-    let policies = policies?.into_iter().filter(|policy| policy.name_any().ends_with(suffix));
-    Ok(joined(policies, &bindings?))
+    let (Some(policies), Some(bindings)) = (policies?, bindings?) else { return Ok(None) };
+    let policies = policies.into_iter().filter(|policy| policy.name_any().ends_with(suffix));
+    Ok(Some(joined(policies, &bindings)))
 }
 
-async fn of_chart(cluster: &Cluster, kind: &str) -> Look<Vec<DynamicObject>> {
-    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(POLICY_GROUP, "v1", kind));
-    let api: Api<DynamicObject> = Api::all_with(cluster.client.clone(), &resource);
-    let list = async {
-        match api.list(&ListParams::default().labels(CHART_LABEL)).await {
-            Ok(list) => Ok(list.items),
-            Err(error) if is_without_definition(&error) => Ok(Vec::new()),
-            Err(error) => Err(error),
+/// In the newest version that the API server has of them.
+async fn of_chart(cluster: &Cluster, kind: &str) -> Look<Option<Vec<DynamicObject>>> {
+    for version in POLICY_VERSIONS {
+        let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(POLICY_GROUP, version, kind));
+        let api: Api<DynamicObject> = Api::all_with(cluster.client.clone(), &resource);
+        let list = async {
+            match api.list(&ListParams::default().labels(CHART_LABEL)).await {
+                Ok(list) => Ok(Some(list.items)),
+                Err(error) if is_without_definition(&error) => Ok(None),
+                Err(error) => Err(error),
+            }
+        };
+        let found = cluster.look(&format!("list {}", resource.plural), list).await?;
+        if found.is_some() {
+            return Ok(found);
         }
-    };
-    cluster.look(&format!("list {}", resource.plural), list).await
+    }
+    Ok(None)
 }
 
 fn joined(policies: impl Iterator<Item = DynamicObject>, bindings: &[DynamicObject]) -> Vec<Policy> {

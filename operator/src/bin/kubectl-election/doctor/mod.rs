@@ -43,6 +43,7 @@ fn text(findings: &[Finding], paint: Paint) -> String {
     for Finding { check, result, message, mend: _ } in findings {
         let tone = match result {
             Outcome::Ok => Tone::Good,
+            Outcome::NotApplicable => Tone::Plain,
             Outcome::Warning | Outcome::Unknown => Tone::Doubtful,
             Outcome::Error => Tone::Bad,
         };

@@ -91,7 +91,7 @@ fn shown(timings: Timings) -> String {
 pub(super) fn transfer(facts: &Facts) -> Finding {
     let check = "transfer";
     let Some(target) = facts.election.annotations().get(TRANSFER_ANNOTATION) else {
-        return Finding::ok(check, "no other leader is asked for");
+        return Finding::not_applicable(check, "no other leader is asked for");
     };
     let target = display_text::shown(target, MAX_NAME);
     let asked_at = written_at(&facts.election.metadata, &["metadata", "annotations", TRANSFER_ANNOTATION]);
@@ -182,7 +182,7 @@ pub(super) fn renewal(facts: &Facts) -> Finding {
         (Ok(_), Err(why)) => return Finding::unseen(check, why),
     };
     if !read.is_held() {
-        return Finding::ok(check, "there is nobody to renew it");
+        return Finding::not_applicable(check, "there is nobody to renew it");
     }
     let who = identity::shown_name(read.holder());
     match read.silent_for(clock) {

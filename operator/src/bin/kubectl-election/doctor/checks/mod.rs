@@ -52,6 +52,9 @@ fn selector(facts: &Facts) -> String {
 /// Where to look when it is the operator that should mend something.
 const SEE_OPERATOR: &str = "see whether the operator runs: kubectl get pods -A -l app.kubernetes.io/component=operator";
 
+/// How pods come to have agents where the API server has no policies that change pods.
+const PASTE_AGENTS: &str = "add to the pods what `elector-agent manifest` prints";
+
 /// How pods come to have agents.
 const ADD_AGENTS: &str = "helm upgrade the chart with injection.enabled=true, or add to the pods what `elector-agent \
                           manifest` prints";

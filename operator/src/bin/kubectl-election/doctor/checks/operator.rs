@@ -137,7 +137,7 @@ pub(super) fn paused(facts: &Facts) -> Finding {
         let resume = format!("kubectl election resume {} -n {}", facts.name(), facts.namespace());
         return Finding::warning(check, "nobody is to lead: spec.paused is true", resume);
     }
-    Finding::ok(check, "no pause is asked for")
+    Finding::not_applicable(check, "no pause is asked for")
 }
 
 /// What the operator says: the symptoms.

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{
 };
 use kube::ResourceExt as _;
 
-use super::{ADD_AGENTS, kubectl, selector, volume};
+use super::{ADD_AGENTS, PASTE_AGENTS, kubectl, selector, volume};
 use crate::doctor::agent::{Agent, Place, Setting};
 use crate::doctor::facts::{Facts, identity_of};
 use crate::doctor::finding::{Finding, Flaw, named, of_pods};
@@ -32,7 +32,7 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
         Ok(pods) if pods.is_empty() => {
             let mend = "label the pods so in their workload's template, or set spec.candidates.selector";
             let first = Finding::error(matching, format!("no pod matches {}", selector(facts)), mend);
-            let none = |check: &&'static str| Finding::unknown(check, "there is no pod to look at");
+            let none = |check: &&'static str| Finding::not_applicable(check, "there is no pod to look at");
             return std::iter::once(first).chain(CHECKS[1..].iter().map(none)).collect();
         }
         Ok(pods) => pods,
@@ -41,7 +41,7 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
     let agents: Vec<Agent<'_>> = pods.iter().filter_map(|pod| Agent::of(pod)).collect();
     let of_agents = |check, fine: &str, flaws: &dyn Fn(&Agent<'_>) -> Vec<Flaw>| {
         if agents.is_empty() {
-            return vec![Finding::unknown(check, "there is no agent to look at")];
+            return vec![Finding::not_applicable(check, "there is no agent to look at")];
         }
         of_pods(check, &pods, fine, |pod| Agent::of(pod).map(|agent| flaws(&agent)).unwrap_or_default())
     };
@@ -91,8 +91,10 @@ fn lacks_agent(facts: &Facts, pod: &Pod) -> Vec<Flaw> {
         let mend = "remove that label from the pod template, or run elector-agent in the app's container";
         return vec![Flaw::error(said, mend)];
     }
-    let Ok(policies) = &facts.injection else {
-        return vec![Flaw::error(format!("no container {AGENT_CONTAINER}"), restart)];
+    let policies = match &facts.injection {
+        Ok(Some(policies)) => policies,
+        Ok(None) => return vec![Flaw::error(format!("no container {AGENT_CONTAINER}"), PASTE_AGENTS)],
+        Err(_) => return vec![Flaw::error(format!("no container {AGENT_CONTAINER}"), restart)],
     };
     let Some(policy) = policies.iter().find(|policy| policy.bound) else {
         return vec![Flaw::error(format!("no container {AGENT_CONTAINER}, and no policy adds it"), ADD_AGENTS)];
@@ -240,7 +242,7 @@ fn images(check: &'static str, agents: &[Agent<'_>]) -> Finding {
     }
     let said: Vec<String> = images.iter().map(|(image, pods)| format!("{image} in {}", named(pods))).collect();
     match images.keys().next() {
-        None => Finding::ok(check, "no agent has an image of its own"),
+        None => Finding::not_applicable(check, "no agent has an image of its own"),
         Some(image) if said.len() == 1 => Finding::ok(check, format!("all agents are of image {image}")),
         Some(_) => Finding::warning(
             check,

@@ -9,10 +9,15 @@ use crate::doctor::agent::Agent;
 use crate::doctor::facts::{Facts, Policy};
 use crate::doctor::finding::Finding;
 
+/// As before Kubernetes 1.36. A pod that lacks an agent is the finding of another check.
+const NO_MUTATING_POLICIES: &str = "this API server has no MutatingAdmissionPolicy, by which the chart adds the agent \
+                                    to pods: pods bring their own";
+
 pub(super) fn injection(facts: &Facts) -> Finding {
     let check = "injection";
     let policies = match &facts.injection {
-        Ok(policies) => policies,
+        Ok(Some(policies)) => policies,
+        Ok(None) => return Finding::not_applicable(check, NO_MUTATING_POLICIES),
         Err(why) => return Finding::unseen(check, why),
     };
     if let Some(policy) = in_force(policies) {
@@ -24,7 +29,7 @@ pub(super) fn injection(facts: &Facts) -> Finding {
     };
     let candidates = facts.candidates().unwrap_or_default();
     if candidates.iter().all(|pod| Agent::of(pod).is_some()) {
-        return Finding::ok(check, format!("{why}; pods bring their own"));
+        return Finding::not_applicable(check, format!("{why}; pods bring their own"));
     }
     Finding::warning(check, why, ADD_AGENTS)
 }
@@ -33,12 +38,12 @@ pub(super) fn strict_identity(facts: &Facts) -> Finding {
     let check = "strict-identity";
     match facts.election.spec.candidates.identity {
         CandidateIdentity::Any => {
-            return Finding::ok(check, "spec.candidates.identity is Any: nobody is checked, as asked for");
+            return Finding::not_applicable(check, "spec.candidates.identity is Any: nobody is to be checked");
         }
         CandidateIdentity::Pod => {}
     }
     let policies = match &facts.strict_identity {
-        Ok(policies) => policies,
+        Ok(policies) => policies.as_deref().unwrap_or_default(),
         Err(why) => return Finding::unseen(check, why),
     };
     let Some(policy) = in_force(policies) else {
@@ -47,7 +52,7 @@ pub(super) fn strict_identity(facts: &Facts) -> Finding {
     };
     match facts.lease() {
         Ok(read) if !is_made_for(read.stored, &facts.election) => {
-            Finding::ok(check, format!("policy {} is in force; a Lease that was adopted is not checked", policy.name))
+            Finding::not_applicable(check, format!("policy {} leaves a Lease that was adopted alone", policy.name))
         }
         Ok(read) if read.stored.labels().get(STRICT_IDENTITY_LABEL).is_none_or(|strict| strict == "false") => {
             let message =

@@ -11,7 +11,7 @@ use kube::CustomResourceExt as _;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::facts::{Clock, Facts, Look, Policy, Review};
+use super::facts::{Clock, Facts, Look, Policies, Policy, Review};
 use super::*;
 use crate::cluster::Unseen;
 use crate::lenient::{Lenient, readable};
@@ -113,13 +113,14 @@ fn look<T>(world: &Value, key: &str, read: impl Fn(&Value) -> T) -> Look<T> {
     }
 }
 
-fn policies(value: &Value) -> Vec<Policy> {
+/// Null: the API server has no such kind.
+fn policies(value: &Value) -> Policies {
     let policy = |policy: &Value| Policy {
         name: from(&policy["name"]),
         created: policy["created"].as_str().and_then(|time| time.parse().ok()),
         bound: policy["bound"] == true,
     };
-    value.as_array().unwrap().iter().map(policy).collect()
+    value.as_array().map(|policies| policies.iter().map(policy).collect())
 }
 
 /// Without what is null, which is how a change takes something away.
@@ -191,8 +192,10 @@ fn are_found(cases: &[Case<'_>]) {
 #[test]
 fn all_is_well() {
     let findings = said(|_| {});
-    let ill: Vec<&Finding> = findings.iter().filter(|it| it.result != Outcome::Ok || it.mend.is_some()).collect();
-    assert!(ill.is_empty(), "{ill:#?}");
+    let is_well = |it: &Finding| matches!(it.result, Outcome::Ok | Outcome::NotApplicable) && it.mend.is_none();
+    assert!(findings.iter().all(is_well), "{findings:#?}");
+    let idle = findings.iter().filter(|it| it.result == Outcome::NotApplicable).map(|it| it.check);
+    assert_eq!(idle.collect::<Vec<_>>(), ["paused", "transfer"]);
     let checks: Vec<&str> = findings.iter().map(|finding| finding.check).collect();
     // From cause to symptom.
     let order = [
@@ -248,7 +251,10 @@ fn whoever_may_see_nothing_but_the_election_is_told_which_rights_are_missing() {
         }
     };
     let findings = said(blind);
-    assert!(findings.iter().all(|it| matches!(it.result, Outcome::Ok | Outcome::Unknown)), "{findings:#?}");
+    assert!(
+        findings.iter().all(|it| matches!(it.result, Outcome::Ok | Outcome::NotApplicable | Outcome::Unknown)),
+        "{findings:#?}"
+    );
     for (check, right) in [
         ("operator", "you may not list leases in all namespaces"),
         ("injection", "you may not list mutatingadmissionpolicies"),
@@ -273,14 +279,16 @@ fn a_line_is_a_check_and_below_them_is_what_to_do() {
         Finding::ok("definition", "v1alpha1 is served"),
         Finding::error("role", "there is no Role", "kubectl get pods"),
         Finding::unseen("lease", &Unseen::Forbidden("get leases".to_owned())),
+        Finding::not_applicable("paused", "no pause is asked for"),
     ];
     assert_eq!(
         text(&findings, Paint::new(false)),
         "\
-CHECK        RESULT    MESSAGE
-definition   ok        v1alpha1 is served
-role         error     there is no Role
-lease        unknown   you may not get leases
+CHECK        RESULT           MESSAGE
+definition   ok               v1alpha1 is served
+role         error            there is no Role
+lease        unknown          you may not get leases
+paused       not-applicable   no pause is asked for
 Mend:
   role: kubectl get pods
 "
@@ -294,4 +302,5 @@ Mend:
     let role = json!({"check": "role", "result": "error", "message": "there is no Role", "mend": "kubectl get pods"});
     assert_eq!(documents[1], role);
     assert_eq!(documents[2].get("mend"), None);
+    assert_eq!(documents[3]["result"], "not-applicable");
 }

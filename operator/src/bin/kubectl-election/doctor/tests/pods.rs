@@ -40,7 +40,7 @@ fn who_may_not_contend_or_has_no_agent() {
             "no pod matches leader-elector.io/election=billing",
             "spec.candidates.selector",
         ),
-        (&|world| world["pods"] = json!([]), "volumes", Outcome::Unknown, "there is no pod to look at", ""),
+        (&|world| world["pods"] = json!([]), "volumes", Outcome::NotApplicable, "there is no pod to look at", ""),
         (
             &|world| world["pods"][1]["spec"]["serviceAccountName"] = json!("other"),
             "pod-accounts",
@@ -92,6 +92,16 @@ fn who_may_not_contend_or_has_no_agent() {
         (
             &|world| {
                 without_agent(world);
+                world["injection"] = json!(null);
+            },
+            "agents",
+            Outcome::Error,
+            "billing-0: no container leader-elector",
+            "add to the pods what `elector-agent manifest` prints",
+        ),
+        (
+            &|world| {
+                without_agent(world);
                 world["injection"] = json!("list mutatingadmissionpolicies");
             },
             "agents",
@@ -117,7 +127,7 @@ fn who_may_not_contend_or_has_no_agent() {
                 world["pods"].as_array_mut().unwrap().truncate(1);
             },
             "tokens",
-            Outcome::Unknown,
+            Outcome::NotApplicable,
             "there is no agent to look at",
             "",
         ),
@@ -345,8 +355,8 @@ fn an_agent_beside_the_app_or_in_its_container_is_one() {
         world["pods"][0]["status"]["containerStatuses"] = status;
     };
     for change in [&beside as &dyn Fn(&mut Value), &within] {
-        let ill: Vec<Finding> = said(change).into_iter().filter(|it| it.result != Outcome::Ok).collect();
-        assert_eq!(ill, []);
+        let is_ill = |it: &Finding| !matches!(it.result, Outcome::Ok | Outcome::NotApplicable);
+        assert_eq!(said(change).into_iter().filter(is_ill).collect::<Vec<_>>(), []);
     }
 }
 

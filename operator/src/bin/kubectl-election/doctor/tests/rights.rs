@@ -83,7 +83,7 @@ fn what_is_not_granted_and_what_is_not_checked() {
         (
             &|world| world["injection"][0]["bound"] = json!(false),
             "injection",
-            Outcome::Ok,
+            Outcome::NotApplicable,
             "no binding puts policy leader-elector-injection into force; pods bring their own",
             "",
         ),
@@ -124,8 +124,22 @@ fn what_is_not_granted_and_what_is_not_checked() {
                 world["election"]["spec"]["candidates"] = json!({"identity": "Any"});
             },
             "strict-identity",
-            Outcome::Ok,
-            "nobody is checked, as asked for",
+            Outcome::NotApplicable,
+            "nobody is to be checked",
+            "",
+        ),
+        (
+            &|world| world["strict"] = json!(null),
+            "strict-identity",
+            Outcome::Warning,
+            "no policy of the chart checks",
+            "strictIdentity.enabled=true",
+        ),
+        (
+            &|world| world["injection"] = json!(null),
+            "injection",
+            Outcome::NotApplicable,
+            "this API server has no MutatingAdmissionPolicy",
             "",
         ),
     ]);
