@@ -13,16 +13,31 @@ use serde_json::{Value, json};
 use crate::cluster::Cluster;
 use crate::failure::Failure;
 use crate::lenient::{Lenient, readable};
-use crate::print::print;
+use crate::print::{note, print};
 use crate::sight::{Leads, Sight, Sights, Until};
 
 /// As the target of a transfer: whoever else there is.
 const ANYBODY: &str = "*";
 
+/// Flux takes back what managers write whose names begin with `kubectl`.
+const FIELD_MANAGER: &str = "leader-elector-plugin";
+
+/// What other tools put on objects that they keep as a source says: label or annotation, and the tool.
+const OWNERS: [(&str, &str); 5] = [
+    ("kustomize.toolkit.fluxcd.io/name", "Flux"),
+    ("helm.toolkit.fluxcd.io/name", "Flux"),
+    ("argocd.argoproj.io/tracking-id", "Argo CD"),
+    ("argocd.argoproj.io/instance", "Argo CD"),
+    ("meta.helm.sh/release-name", "Helm"),
+];
+
+/// How long a look at who leads may take before a request is made all the same.
+const FIRST_LOOK: Duration = Duration::from_secs(3);
+
 const COMPLETED: &str = "TransferCompleted";
 const REFUSED: &str = "TransferRefused";
 
-/// Asks for `to`, or for anybody else, and says what the operator answers.
+/// Asks for `to`, or for anybody else, and says what the operator answers. One that leads already need not be asked for.
 ///
 /// # Errors
 /// When it is refused, or the operator does not answer: then the request is taken back.
@@ -34,6 +49,13 @@ pub(crate) async fn transfer(
 ) -> Result<(), Failure> {
     let target = to.unwrap_or(ANYBODY);
     let uid = cluster.election(name).await?.uid().unwrap_or_default();
+    if let Some(to) = to
+        && let Until::Holds(sight) = Sights::of(cluster, name).until(FIRST_LOOK.min(timeout), |_| true).await
+        && let Leads::Somebody { name, .. } = sight.leads()
+        && name == to
+    {
+        return print(&format!("{} leads already\n", crate::paint::printable(to)));
+    }
     // By their names, for clocks differ: the same answer to an earlier request is none to this one.
     let earlier: BTreeSet<String> = answers(cluster, &uid).await?.iter().map(Event::name_any).collect();
     patch(cluster, name, &json!({"metadata": {"annotations": {TRANSFER_ANNOTATION: target}}})).await?;
@@ -90,7 +112,11 @@ async fn take_back(cluster: &Cluster, name: &str, election: &LeaderElection) -> 
 /// # Errors
 /// When somebody still leads in the end.
 pub(crate) async fn pause(cluster: &Cluster, name: &str, timeout: Duration) -> Result<(), Failure> {
-    cluster.election(name).await?;
+    if let Some(owner) = owner(&cluster.election(name).await?) {
+        note(&format!(
+            "warning: {owner} manages {name}: if its manifest sets spec.paused, the next sync overwrites this pause"
+        ));
+    }
     let asked = patch(cluster, name, &json!({"spec": {"paused": true}})).await?;
     let generation = asked.metadata.generation;
     let is_done = |sight: &Sight| {
@@ -139,10 +165,16 @@ pub(crate) async fn resume(cluster: &Cluster, name: &str, timeout: Duration) -> 
 }
 
 async fn patch(cluster: &Cluster, name: &str, change: &Value) -> Result<LeaderElection, Failure> {
-    let parameters = PatchParams { field_manager: Some("kubectl-election".to_owned()), ..PatchParams::default() };
+    let parameters = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
     let api = cluster.api::<Lenient<LeaderElection>>();
     let patched = cluster.ask("change the LeaderElection", api.patch(name, &parameters, &Patch::Merge(change))).await?;
     patched.into_readable().ok_or_else(|| Failure::failed(format!("LeaderElection {name} cannot be read")))
+}
+
+/// The tool that may write the spec again.
+fn owner(election: &LeaderElection) -> Option<&'static str> {
+    let has = |mark: &str| election.labels().contains_key(mark) || election.annotations().contains_key(mark);
+    OWNERS.into_iter().find_map(|(mark, tool)| has(mark).then_some(tool))
 }
 
 fn gone(name: &str) -> Failure {

@@ -87,6 +87,9 @@ struct LeaseReport {
     /// By this machine's clock; below zero where that is behind.
     #[serde(skip_serializing_if = "Option::is_none")]
     renewed_seconds_ago: Option<f64>,
+    /// Nobody holds it: what it says of a duration is about nobody.
+    #[serde(skip)]
+    is_released: bool,
 }
 
 /// What is asked of the candidates.
@@ -181,6 +184,7 @@ fn lease_report(lease: &Lease, now: Timestamp) -> LeaseReport {
         lease_duration_seconds: lease.lease_duration_seconds,
         renew_time: renewed.map(format_timestamp),
         renewed_seconds_ago: renewed.map(ago),
+        is_released: lease.record.holder.is_empty(),
     }
 }
 

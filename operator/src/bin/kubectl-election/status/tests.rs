@@ -110,6 +110,19 @@ History:
 }
 
 #[test]
+fn a_lease_that_was_given_up_lasts_for_nobody() {
+    let released = |lease: &mut Value| {
+        lease["spec"]["holderIdentity"] = json!("");
+        lease["spec"]["leaseDurationSeconds"] = json!(1);
+    };
+    let printed = printed(&report(election(|_| {}), lease(released)));
+    assert!(
+        printed.contains("Renewed:    1.2 s ago by this machine's clock, when the last leader gave it up\n"),
+        "{printed}"
+    );
+}
+
+#[test]
 fn a_program_reads_the_same() {
     let report = serde_json::to_value(report(election(|_| {}), lease(|_| {}))).unwrap();
     assert_eq!(
@@ -162,11 +175,15 @@ fn a_leader_that_is_silent_leads_until_the_operator_says_otherwise() {
         election["status"]["holder"] = json!(null);
         election["status"]["conditions"][1]["status"] = json!("False");
         election["status"]["conditions"][1]["reason"] = json!("LeaseExpired");
-        election["status"]["conditions"][1]["message"] = json!("billing-0 has not renewed the Lease for 15 s");
+        election["status"]["conditions"][1]["message"] =
+            json!("billing-0 has not renewed the Lease for more than 15 s");
     };
     let seen = report(election(expired), lease(silent));
-    assert_eq!(seen.nobody_leads.as_deref(), Some("billing-0 has not renewed the Lease for 15 s"));
-    assert_eq!(seen.problems, ["LeaderElected is False (LeaseExpired): billing-0 has not renewed the Lease for 15 s"]);
+    assert_eq!(seen.nobody_leads.as_deref(), Some("billing-0 has not renewed the Lease for more than 15 s"));
+    assert_eq!(
+        seen.problems,
+        ["LeaderElected is False (LeaseExpired): billing-0 has not renewed the Lease for more than 15 s"]
+    );
     // What was said of the last tenure says nothing about the next.
     let next = |lease: &mut Value| {
         lease["spec"]["holderIdentity"] = json!("billing-1_b");

@@ -62,6 +62,9 @@ fn tenure(leader: &LeaderReport, now: jiff::Timestamp) -> String {
 fn renewed(lease: &LeaseReport) -> String {
     match lease.renewed_seconds_ago {
         None => "never".to_owned(),
+        Some(ago) if lease.is_released => {
+            format!("{ago:.1} s ago by this machine's clock, when the last leader gave it up")
+        }
         Some(ago) => {
             let lasts = lease.lease_duration_seconds;
             format!("{ago:.1} s ago by this machine's clock; the lease lasts {lasts} s")
