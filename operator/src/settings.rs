@@ -4,9 +4,11 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use clap::{Parser, ValueEnum};
+use clap::{CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
 use elector_agent::identity;
 use elector_agent::logging::LogOptions;
+use elector_agent::server::address;
+use elector_agent::usage::without_empty_variables;
 use elector_election::{InvalidTimings, Timings};
 
 use crate::key::Key;
@@ -25,7 +27,7 @@ const IN_CLUSTER_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccoun
 #[command(name = "elector-operator", version, about)]
 pub struct Cli {
     /// Where /metrics, /healthz and /readyz are served
-    #[arg(long, env = "HEALTH_ADDRESS", value_name = "ADDRESS:PORT", default_value = "[::]:8080")]
+    #[arg(long, env = "HEALTH_ADDRESS", value_name = "ADDRESS:PORT", default_value = "[::]:8080", value_parser = address::parse)]
     pub health_address: SocketAddr,
     /// Whether the active replica's /metrics tell of each election
     #[arg(
@@ -170,6 +172,14 @@ impl Settings {
 }
 
 impl Cli {
+    /// Reads arguments and environment.
+    ///
+    /// # Errors
+    /// Whatever clap says of them, also where only help was asked for.
+    pub fn read() -> Result<Cli, clap::Error> {
+        Cli::from_arg_matches(&without_empty_variables(Cli::command()).try_get_matches()?)
+    }
+
     /// What to look after, one controller each: `None` is every namespace.
     #[must_use]
     pub fn watched(&self) -> Vec<Option<String>> {

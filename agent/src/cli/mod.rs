@@ -3,11 +3,12 @@
 mod app;
 mod settings;
 
-use std::env;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Arg, ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
+
+use elector_agent::usage::without_empty_variables;
 
 pub(crate) use self::settings::{Options, Settings};
 
@@ -18,7 +19,7 @@ const STATUS_FILE: &str = "/tmp/leader_status";
 pub(crate) const DEFAULT_IMAGE: &str = concat!("leader-elector/agent:", env!("CARGO_PKG_VERSION"));
 
 const AFTER_HELP: &str = "\
-LEASE_NAME is required. Outside of a pod, KUBECONFIG names the API server and the credentials.
+LEASE_NAME is required. KUBECONFIG names the API server and the credentials; without it the pod's service account does.
 Exit codes: 0 ended by a signal, 1 internal error, 2 settings that cannot work.";
 
 /// Contends for a Lease and keeps a file that exists only while this pod leads.
@@ -60,6 +61,9 @@ pub(crate) enum Command {
         /// The agent's image
         #[arg(long, value_name = "IMAGE", default_value = DEFAULT_IMAGE)]
         image: String,
+        /// Without a user id, for a platform that assigns its own to each namespace, as OpenShift does
+        #[arg(long)]
+        platform_assigns_users: bool,
     },
     /// Copies this program into a directory, for an image that lacks it
     Install {
@@ -123,14 +127,8 @@ fn path_in(matches: &ArgMatches) -> Option<PathBuf> {
     matches.try_get_one::<PathBuf>("path").ok().flatten().cloned()
 }
 
-/// In which a variable that is set but empty counts as not set.
 fn command() -> clap::Command {
-    fn without_empty(argument: Arg) -> Arg {
-        let value = argument.get_env().and_then(env::var_os);
-        if value.is_some_and(|value| value.is_empty()) { argument.env(None::<&str>) } else { argument }
-    }
-    let command = Cli::command().mut_args(without_empty);
-    command.mut_subcommands(|command| command.mut_args(without_empty))
+    without_empty_variables(Cli::command())
 }
 
 #[cfg(test)]

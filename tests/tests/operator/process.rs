@@ -38,6 +38,10 @@ async fn refused() -> Result<()> {
         "error: no namespace found: set LEASE_NAMESPACE or --lease-namespace, or run in a pod with a service account token"
     );
 
+    // As the chart sets them where there is nothing to say.
+    let unset = [kubeconfig[0], ("FEATURES", ""), ("WATCH_NAMESPACES", ""), ("LOG_LEVEL", ""), ("LEASE_NAMESPACE", "")];
+    assert_eq!(said(&run(&unset, vec![address("127.0.0.1:0")]).await?), (code, error));
+
     let taken = std::net::TcpListener::bind("127.0.0.1:0")?;
     let port = taken.local_addr()?;
     let namespaced = vec!["--lease-namespace=default".to_owned(), address(&port.to_string())];
@@ -45,7 +49,7 @@ async fn refused() -> Result<()> {
     assert_eq!(code, Some(2));
     assert!(error.starts_with(&format!("error: failed to serve {port}: ")), "{error}");
 
-    for wrong in ["127.0.0.1:99999", "127.0.0.1", ":8080", "localhost:8080", "http://127.0.0.1:8080", "[::1:8080", ""] {
+    for wrong in ["127.0.0.1:99999", "127.0.0.1", "somewhere:8080", "http://127.0.0.1:8080", "[::1:8080", ""] {
         let output = run(&kubeconfig, vec!["--lease-namespace=default".to_owned(), address(wrong)]).await?;
         let error = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!((output.status.code(), error.lines().count()), (Some(2), 1), "{error}");
