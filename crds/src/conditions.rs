@@ -105,7 +105,7 @@ names! {
         /// Unknown: the namespace has more objects than the operator has room for, and it does not know all pods.
         PodsLeftOut,
 
-        /// The leader has done what it was asked for.
+        /// The leader has done what the Lease asks of it.
         Followed,
         /// The leader was asked to hand over, or to step down, and leads on.
         AdviceIgnored,

@@ -27,7 +27,7 @@ pub(super) fn advice_followed(view: &View<'_>, stored: &[Condition]) -> Option<C
         return None;
     }
     if overdue.is_none_or(|at| view.now.at < at) {
-        let message = "the leader has done what it was asked for, or has had no time yet";
+        let message = "the leader has done what the Lease asks of it, or has had no time yet";
         return Some(condition(ConditionType::AdviceFollowed, Status::True, Reason::Followed, message));
     }
     let seen = view.observed.lease.as_ref()?;

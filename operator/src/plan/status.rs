@@ -204,7 +204,7 @@ fn leader_elected(view: &View<'_>, stored: &LeaderElectionStatus) -> (Condition,
             (is(Status::False, Reason::WaitingOutUnknownHolder, message), None)
         }
         Phase::Expired => {
-            let message = format!("{who} has not renewed the Lease for {seconds} s");
+            let message = format!("{who} has not renewed the Lease for more than {seconds} s");
             (is(Status::False, Reason::LeaseExpired, message), None)
         }
     };

@@ -10,7 +10,7 @@ use kube::ResourceExt;
 
 use super::lease::Standing;
 use super::{View, prefer};
-use crate::observe::{LeaseSeen, Now, Observed, Phase, Pod, own_duration, phase};
+use crate::observe::{LeaseSeen, Now, Observed, Part, Phase, Pod, own_duration, phase};
 
 /// A request that nobody has followed for so long, beyond what a release takes, is taken back.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -73,7 +73,7 @@ pub(super) fn steer(election: &LeaderElection, observed: &Observed, standing: St
         (Some(_), false) => {
             Steering { hints: Hints { paused: election.spec.paused, ..seen.lease.hints.clone() }, verdict: None }
         }
-        (None, true) => told(refused("it could not be passed on within 60 s")),
+        (None, true) => told(not_passed_on(observed)),
         (None, false) => match successor(election, observed, seen, target, now) {
             Ok(successor) => {
                 let end_tenure = Some(seen.lease.record.transitions);
@@ -180,6 +180,11 @@ fn successor(
         return Err(format!("pod {target} is not ready"));
     }
     Ok(Some(identity(pod)))
+}
+
+fn not_passed_on(observed: &Observed) -> Verdict {
+    let why = observed.troubles.of(Part::Hints).map(|trouble| format!(": {}", trouble.message)).unwrap_or_default();
+    Verdict::Refused(format!("it could not be passed on within 60 s{why}"))
 }
 
 fn refused(why: &str) -> Verdict {

@@ -127,7 +127,7 @@ fn silence_is_called_expiry_only_after_the_store_was_asked() {
     let expired = plan(&election, &in_place(read.clone()), at(15));
     assert_eq!(elected(&expired), "False LeaseExpired");
     assert_eq!(event_reasons(&expired), [EventReason::LeaseExpired]);
-    assert_eq!(expired.events[0].note, "billing-0 has not renewed the Lease for 15 s");
+    assert_eq!(expired.events[0].note, "billing-0 has not renewed the Lease for more than 15 s");
     assert_eq!(expired.status.as_ref().unwrap().holder, None);
     assert_eq!(expired.status.as_ref().unwrap().lease_transitions, Some(4));
 

@@ -210,6 +210,17 @@ fn a_request_that_nobody_follows_is_taken_back_after_a_minute() {
 }
 
 #[test]
+fn a_request_that_could_not_be_passed_on_is_taken_back_with_why() {
+    let mut forbidden = led();
+    forbidden.lease.as_mut().unwrap().seen_at = Duration::from_secs(70);
+    assert!(refused(&asking_for("billing-1"), &forbidden, 70).ends_with("it could not be passed on within 60 s"));
+    let refusal = Trouble { retry_at: Duration::from_secs(99), ..trouble(Reason::Forbidden, "no right") };
+    forbidden.troubles.insert(Part::Hints, refusal);
+    let said = refused(&asking_for("billing-1"), &forbidden, 70);
+    assert!(said.ends_with("it could not be passed on within 60 s: no right"), "{said}");
+}
+
+#[test]
 fn what_came_of_an_earlier_request_answers_none() {
     let mut observed = with_hints(led(), for_successor(3, "billing-0"));
     observed.transfer.as_mut().unwrap().hinted_before = Some(3);
