@@ -51,6 +51,8 @@ pub(super) fn api_server(folder: &Path, port: u16) -> Vec<String> {
         format!("--tls-private-key-file={}", file("server.key")),
         format!("--token-auth-file={}", file("users.csv")),
         "--authorization-mode=Node,RBAC".to_owned(),
+        // As on OpenShift and on many hardened clusters: an owner is set by those only who could delete the object.
+        "--enable-admission-plugins=OwnerReferencesPermissionEnforcement".to_owned(),
         "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
         format!("--service-account-key-file={}", file("accounts.pub")),
         format!("--service-account-signing-key-file={}", file("accounts.key")),

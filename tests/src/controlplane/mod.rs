@@ -36,7 +36,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A control plane of its own. Its processes are gone after drop, and after this process's end, whatever ends it.
 ///
-/// Authorization is `Node,RBAC`. Admission is the server's default, so a pod needs its service account to exist, as
+/// Authorization is `Node,RBAC`. Admission is the server's default and OwnerReferencesPermissionEnforcement, so a pod needs its service account to exist, as
 /// in a cluster; nobody makes the account `default` of a namespace, except [`ControlPlane::namespace`].
 #[derive(Debug)]
 pub struct ControlPlane {

