@@ -98,11 +98,16 @@ fn say(line: &str) {
 }
 
 /// Prints the agent as a sidecar, as the policy of the Helm chart adds it.
-pub(crate) fn manifest(image: &str) -> u8 {
-    let (before, after) = SIDECAR.split_once(DEFAULT_IMAGE).unwrap_or((SIDECAR, ""));
+pub(crate) fn manifest(image: &str, platform_assigns_users: bool) -> u8 {
     // As above.
-    let _ = write!(io::stdout(), "{before}{image}{after}");
+    let _ = write!(io::stdout(), "{}", sidecar(image, platform_assigns_users));
     0
+}
+
+fn sidecar(image: &str, platform_assigns_users: bool) -> String {
+    let sidecar = SIDECAR.replace(DEFAULT_IMAGE, image);
+    let is_meant = |line: &&str| !platform_assigns_users || !line.trim_start().starts_with("runAsUser:");
+    sidecar.lines().filter(is_meant).flat_map(|line| [line, "\n"]).collect()
 }
 
 /// Copies this program into `directory`, whole or not at all.
@@ -134,5 +139,13 @@ mod tests {
     fn the_sidecar_names_this_version_and_is_the_charts() {
         assert_eq!(SIDECAR.matches(DEFAULT_IMAGE).count(), 1);
         assert_eq!(SIDECAR, include_str!("../../charts/leader-elector/files/sidecar.yaml"));
+        assert_eq!(sidecar(DEFAULT_IMAGE, false), SIDECAR);
+    }
+
+    #[test]
+    fn a_platform_that_assigns_users_finds_none_in_it() {
+        let sidecar = sidecar("registry.example.com/agent:1", true);
+        assert_eq!((SIDECAR.matches("runAsUser").count(), sidecar.matches("runAsUser").count()), (1, 0));
+        assert!(sidecar.contains("  image: registry.example.com/agent:1\n") && sidecar.contains("runAsNonRoot: true"));
     }
 }

@@ -63,7 +63,9 @@ fn assist(cli: &Cli) -> Result<u8, Failure> {
         Some(Command::Check { alive: true, status, .. }) => assist::tell_health(&status.path),
         Some(Command::Check { json, status, .. }) => assist::tell(&status.path, *json),
         Some(Command::Wait { timeout, status }) => Ok(assist::wait(&status.path, *timeout)),
-        Some(Command::Manifest { image }) => Ok(assist::manifest(image)),
+        Some(Command::Manifest { image, platform_assigns_users }) => {
+            Ok(assist::manifest(image, *platform_assigns_users))
+        }
         Some(Command::Install { directory }) => assist::install(directory),
         Some(Command::Exec(_)) | None => Err(internal("what is supervised is read by the electing process")),
     }

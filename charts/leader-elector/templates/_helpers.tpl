@@ -89,6 +89,19 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- join "," $features -}}
 {{- end -}}
 
+{{/* In which the cluster has policies that change pods: v1 came with Kubernetes 1.36; 1.34 and 1.35 have v1beta1 where it was turned on. */}}
+{{- define "leader-elector.injection.version" -}}
+{{- $kubernetes := .Capabilities.KubeVersion.Version -}}
+{{- $policy := "admissionregistration.k8s.io/%s/MutatingAdmissionPolicy" -}}
+{{- if or (.Capabilities.APIVersions.Has (printf $policy "v1")) (semverCompare ">=1.36.0-0" $kubernetes) -}}
+v1
+{{- else if .Capabilities.APIVersions.Has (printf $policy "v1beta1") -}}
+v1beta1
+{{- else -}}
+{{- fail (printf "injection.enabled is true, and Kubernetes %s has no MutatingAdmissionPolicy, which came with 1.36: set injection.enabled=false, and paste what `elector-agent manifest` prints into your pods; where helm has no cluster to ask, as for `helm template` and Kustomize, name the cluster's version: --kube-version, or kubeVersion of helmCharts" $kubernetes) -}}
+{{- end -}}
+{{- end -}}
+
 {{/* A selector of the namespaces that this release looks after, with what else a selector asks; empty for all. */}}
 {{- define "leader-elector.namespaces" -}}
 {{- $selector := deepCopy .selector -}}

@@ -136,6 +136,17 @@ async fn toggles_add_and_remove() {
     }
 }
 
+/// Of operator and agent.
+#[tokio::test]
+async fn users_are_left_to_a_platform_that_assigns_them() {
+    for (value, times) in [("platformAssignsUsers=false", 2), ("platformAssignsUsers=true", 0)] {
+        let text = json!(rendered(&[value]).await.unwrap()).to_string();
+        assert_eq!(text.matches("runAsUser").count(), times, "{value}");
+        assert_eq!(text.matches("runAsGroup").count(), times / 2, "{value}");
+        assert_eq!(text.matches("runAsNonRoot").count(), 2, "{value}");
+    }
+}
+
 #[tokio::test]
 async fn the_operator_is_told_whether_to_speak_of_elections() {
     for per_election in ["true", "false"] {
@@ -233,10 +244,32 @@ async fn a_bad_value_is_refused_with_what_is_wrong() {
             "operator.retryPeriodSeconds is 6; with operator.renewDeadlineSeconds 10 it can be 5 at most",
         ),
         ("--kube-version=1.35.0", "set injection.enabled=false"),
+        ("--kube-version=1.35.0", "name the cluster's version: --kube-version, or kubeVersion of helmCharts"),
         ("--kube-version=1.29.0", "chart requires kubeVersion: >=1.30.0-0"),
     ] {
         let refused = rendered(&[value]).await.map(|objects| objects.len()).unwrap_err().to_string();
         assert!(refused.contains(said), "{value}: {refused}");
     }
     rendered(&["--kube-version=1.35.0", "injection.enabled=false"]).await.unwrap();
+}
+
+/// What helm asks a cluster for, or is told.
+#[tokio::test]
+async fn pods_are_changed_by_policies_of_the_version_that_the_cluster_has() {
+    let beta = "--api-versions=admissionregistration.k8s.io/v1beta1/MutatingAdmissionPolicy";
+    let stable = "--api-versions=admissionregistration.k8s.io/v1/MutatingAdmissionPolicy";
+    for (arguments, version) in [
+        (&["--kube-version=1.36.0"][..], "v1"),
+        (&["--kube-version=1.36.0", beta], "v1"),
+        (&["--kube-version=1.35.0", stable, beta], "v1"),
+        (&["--kube-version=1.34.0", beta], "v1beta1"),
+    ] {
+        let objects = rendered(arguments).await.unwrap();
+        for kind in ["MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding"] {
+            let expected = format!("admissionregistration.k8s.io/{version}");
+            assert_eq!(find(&objects, kind)[0]["apiVersion"], expected, "{arguments:?}");
+        }
+        let checks = find(&objects, "ValidatingAdmissionPolicy");
+        assert!(checks.iter().all(|policy| policy["apiVersion"] == "admissionregistration.k8s.io/v1"), "{arguments:?}");
+    }
 }
