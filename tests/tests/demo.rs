@@ -4,8 +4,13 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 
+use elector_tests::controlplane::{ControlPlane, Options};
+use elector_tests::kubectl::kubectl;
 use elector_tests::programs::Programs;
 use elector_tests::scratch::Scratch;
+
+/// All that the chart makes.
+const INSTALL: &str = include_str!("../../charts/install.yaml");
 
 /// The real agent beside the place where its file is looked for. What appears there is copied, and never removed.
 const NEVER_REMOVES: &str = r#"#!/bin/sh
@@ -61,4 +66,22 @@ async fn it_asks_before_it_plays_on_a_server_that_is_not_here() {
     let said = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(1), "{said}");
     assert!(said.contains("This plays on https://far.example:6443/. Go on? [y/N]"), "{said}");
+}
+
+#[tokio::test]
+async fn it_says_at_once_that_a_release_is_there() {
+    let plane = ControlPlane::start(Options::default()).await.unwrap();
+    kubectl(&plane.kubeconfig(), &["apply", "--server-side", "-f", "-"], INSTALL).await.unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_demo"))
+        .arg("--kubeconfig")
+        .arg(plane.kubeconfig())
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let words =
+        ["leader-elector is installed on this cluster", "deployment.apps/leader-elector-operator", "first election"];
+    assert!(words.iter().all(|word| said.contains(word)), "{said}");
 }

@@ -46,6 +46,9 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) async fn make(cluster: &'static Cluster, borrowed: bool) -> Result<Place> {
+        if borrowed {
+            is_free(&cluster.kubeconfig()).await?;
+        }
         Ok(Place { namespace: cluster.namespace("demo").await?, kubeconfig: cluster.kubeconfig(), borrowed })
     }
 
@@ -64,6 +67,20 @@ impl Place {
         }
         Ok(())
     }
+}
+
+/// The policies of a release refuse the operator that the demo brings.
+async fn is_free(kubeconfig: &Path) -> Result<()> {
+    let label = "--selector=app.kubernetes.io/name=leader-elector";
+    let kinds = "validatingadmissionpolicies,deployments.apps";
+    let found = kubectl(kubeconfig, &["get", kinds, "--all-namespaces", label, "--output=name"], "").await?;
+    ensure!(
+        found.trim().is_empty(),
+        "leader-elector is installed on this cluster ({}), and refuses the operator that the demo brings: apply the README's \
+         first election instead, or name another cluster",
+        found.split_whitespace().collect::<Vec<_>>().join(", ")
+    );
+    Ok(())
 }
 
 /// What is played with; its processes end when it is dropped.
