@@ -1,4 +1,4 @@
-"""Run by `elector-agent exec`: it runs only while this pod leads, and is to end within 3 s of SIGTERM."""
+"""Run by `elector-agent exec`: it runs only while this pod leads, and is to end within 2.4 s of SIGTERM."""
 
 import os
 import signal

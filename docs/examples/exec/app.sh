@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Run by `elector-agent exec`: it runs only while this pod leads, and is to end within 3 s of SIGTERM.
+# Run by `elector-agent exec`: it runs only while this pod leads, and is to end within 2.4 s of SIGTERM.
 act() {
   : # What the leader does, with the token for whoever checks it.
 }
