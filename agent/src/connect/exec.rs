@@ -1,8 +1,9 @@
 //! Programs that give credentials, as kubeconfigs name them.
 
+use std::io::{self, IsTerminal as _};
 use std::process::{Command, Stdio};
 
-use kube::config::ExecConfig;
+use kube::config::{ExecConfig, ExecInteractiveMode};
 use serde::Deserialize;
 use serde_json::json;
 
@@ -33,10 +34,10 @@ pub(super) fn check(exec: &ExecConfig) -> Result<(), String> {
     Ok(())
 }
 
-/// Runs it to its end, without a terminal.
+/// Runs it to its end. It may ask whoever sits at the terminal, unless the kubeconfig says that it never does.
 ///
 /// # Errors
-/// If it cannot be run, fails, or gives nothing.
+/// If it cannot be run, fails, gives nothing, or has nobody to ask where it must.
 pub(super) fn run(exec: &ExecConfig) -> Result<Credential, String> {
     #[derive(Deserialize)]
     struct Given {
@@ -44,7 +45,11 @@ pub(super) fn run(exec: &ExecConfig) -> Result<Credential, String> {
     }
     check(exec)?;
     let program = exec.command.as_deref().unwrap_or_default();
-    let mut spec = json!({"interactive": false});
+    let may_ask = exec.interactive_mode != Some(ExecInteractiveMode::Never) && io::stdin().is_terminal();
+    if exec.interactive_mode == Some(ExecInteractiveMode::Always) && !may_ask {
+        return Err(format!("{program:?} asks somebody at a terminal, and there is none"));
+    }
+    let mut spec = json!({"interactive": may_ask});
     if let Some(cluster) = &exec.cluster {
         spec["cluster"] = serde_json::to_value(cluster).map_err(|error| error.to_string())?;
     }
@@ -56,7 +61,8 @@ pub(super) fn run(exec: &ExecConfig) -> Result<Credential, String> {
             command.env(name, value);
         }
     }
-    let output = command.stdin(Stdio::null()).stderr(Stdio::inherit()).output();
+    let stdin = if may_ask { Stdio::inherit() } else { Stdio::null() };
+    let output = command.stdin(stdin).stderr(Stdio::inherit()).output();
     let output = output.map_err(|error| format!("failed to run {program:?}: {error}"))?;
     if !output.status.success() {
         return Err(format!("{program:?} gave no credentials: {}", output.status));
