@@ -5,7 +5,7 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use elector_crds::{LeaderElection, STRICT_IDENTITY_LABEL, StoredLease};
+use elector_crds::{ELECTION_LABEL, LeaderElection, STRICT_IDENTITY_LABEL, StoredLease};
 use elector_operator::NAME;
 use elector_operator::key::{Key, rbac_name};
 use elector_tests::controlplane::{ControlPlane, Entry};
@@ -143,6 +143,17 @@ impl Originals {
         lease.metadata.name = Some(name.clone());
         for metadata in [&mut role.metadata, &mut role_binding.metadata] {
             metadata.name = Some(rbac_name(name));
+        }
+        // The crowds are not in the same order, and the operator's policies look at the names.
+        for metadata in [&mut lease.metadata, &mut role.metadata, &mut role_binding.metadata] {
+            for owner in metadata.owner_references.iter_mut().flatten() {
+                owner.name.clone_from(name);
+            }
+            for (label, value) in metadata.labels.iter_mut().flatten() {
+                if label == ELECTION_LABEL {
+                    value.clone_from(name);
+                }
+            }
         }
         role_binding.role_ref.name = rbac_name(name);
         for subject in role_binding.subjects.iter_mut().flatten() {
