@@ -2,8 +2,10 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::process::{Command, Stdio};
 
+use anyhow::Result;
 use elector_tests::controlplane::{ControlPlane, Options};
 use elector_tests::kubectl::kubectl;
 use elector_tests::programs::Programs;
@@ -26,6 +28,15 @@ while kill -0 $agent 2>/dev/null; do
 done
 "#;
 
+/// What a demo with this option says that exits with 1.
+fn failed(option: &str, value: &Path) -> Result<String> {
+    let mut demo = Command::new(env!("CARGO_BIN_EXE_demo"));
+    let output = demo.arg(option).arg(value).stdin(Stdio::null()).stderr(Stdio::inherit()).output()?;
+    let said = String::from_utf8(output.stdout)?;
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    Ok(said)
+}
+
 #[tokio::test]
 async fn an_agent_that_never_removes_its_file_makes_it_exit_with_1() {
     let scratch = Scratch::new().unwrap();
@@ -33,15 +44,7 @@ async fn an_agent_that_never_removes_its_file_makes_it_exit_with_1() {
     let real = &Programs::built().await.unwrap().agent;
     fs::write(&agent, NEVER_REMOVES.replace("AGENT", real.to_str().unwrap())).unwrap();
     fs::set_permissions(&agent, fs::Permissions::from_mode(0o755)).unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_demo"))
-        .arg("--agent")
-        .arg(&agent)
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()
-        .unwrap();
-    let said = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{said}");
+    let said = failed("--agent", &agent).unwrap();
     // It got as far as the step in which the file should go.
     assert!(said.contains("SIGTERM to the leader"), "{said}");
     assert!(said.contains("not as it should be: "), "{said}");
@@ -56,15 +59,7 @@ async fn it_asks_before_it_plays_on_a_server_that_is_not_here() {
                 users: [{name: far, user: {token: none}}]\n\
                 contexts: [{name: far, context: {cluster: far, user: far}}]\n";
     fs::write(&kubeconfig, text).unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_demo"))
-        .arg("--kubeconfig")
-        .arg(&kubeconfig)
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()
-        .unwrap();
-    let said = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{said}");
+    let said = failed("--kubeconfig", &kubeconfig).unwrap();
     assert!(said.contains("This plays on https://far.example:6443/. Go on? [y/N]"), "{said}");
 }
 
@@ -72,15 +67,7 @@ async fn it_asks_before_it_plays_on_a_server_that_is_not_here() {
 async fn it_says_at_once_that_a_release_is_there() {
     let plane = ControlPlane::start(Options::default()).await.unwrap();
     kubectl(&plane.kubeconfig(), &["apply", "--server-side", "-f", "-"], INSTALL).await.unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_demo"))
-        .arg("--kubeconfig")
-        .arg(plane.kubeconfig())
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()
-        .unwrap();
-    let said = String::from_utf8(output.stdout).unwrap();
-    assert_eq!(output.status.code(), Some(1), "{said}");
+    let said = failed("--kubeconfig", &plane.kubeconfig()).unwrap();
     let words =
         ["leader-elector is installed on this cluster", "deployment.apps/leader-elector-operator", "first election"];
     assert!(words.iter().all(|word| said.contains(word)), "{said}");

@@ -140,21 +140,8 @@ fn a_release_that_meets_a_label_edit_is_repeated() {
 
 #[test]
 fn a_release_whose_lease_is_edited_all_the_time_tries_eight_times_a_retry_period() {
-    let (mut world, mut lease) = stopped();
-    world.expect_release(&lease);
-    world.freeze(milliseconds(5));
-    world.answer(Answer::Conflict);
-    world.expect_get();
-    lease = lease.labelled();
-    world.find(&lease);
-    for _ in 0..3 {
-        world.expect_release(&lease);
-        world.answer(Answer::Conflict);
-        world.expect_quiet_for(milliseconds(250));
-        world.expect_get();
-        lease = lease.labelled();
-        world.find(&lease);
-    }
+    let (mut world, lease) = stopped();
+    let lease = world.expect_lost_races(lease, World::expect_release);
     let write = world.expect_release(&lease);
     world.store(&lease.after(&write));
     world.expect_finish();

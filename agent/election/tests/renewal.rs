@@ -114,22 +114,9 @@ fn a_conflict_is_looked_up_and_a_label_edit_is_no_loss() {
 
 #[test]
 fn a_leader_whose_lease_is_edited_all_the_time_tries_eight_times_a_retry_period() {
-    let (mut world, mut lease) = World::leading();
+    let (mut world, lease) = World::leading();
     world.expect_quiet_for(seconds(2));
-    world.expect_renewal(&lease);
-    world.freeze(milliseconds(5));
-    world.answer(Answer::Conflict);
-    world.expect_get();
-    lease = lease.labelled();
-    world.find(&lease);
-    for _ in 0..3 {
-        world.expect_renewal(&lease);
-        world.answer(Answer::Conflict);
-        world.expect_quiet_for(milliseconds(250));
-        world.expect_get();
-        lease = lease.labelled();
-        world.find(&lease);
-    }
+    world.expect_lost_races(lease, World::expect_renewal);
 }
 
 #[test]

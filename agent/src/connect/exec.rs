@@ -34,13 +34,14 @@ pub(super) fn check(exec: &ExecConfig) -> Result<(), String> {
     Ok(())
 }
 
-/// Runs it to its end. It may ask whoever sits at the terminal, unless the kubeconfig says that it never does.
+/// Runs the program that a user of a kubeconfig names, to its end. The program may ask the person at the terminal, unless the kubeconfig
+/// says that it never does.
 ///
 /// # Errors
-/// If it cannot be run, fails, gives nothing, or has nobody to ask where it must.
+/// If it cannot be run, fails, gives nothing, or has nobody to ask where it must ask.
 pub(super) fn run(exec: &ExecConfig) -> Result<Credential, String> {
     #[derive(Deserialize)]
-    struct Given {
+    struct ExecCredential {
         status: Option<Credential>,
     }
     check(exec)?;
@@ -67,7 +68,7 @@ pub(super) fn run(exec: &ExecConfig) -> Result<Credential, String> {
     if !output.status.success() {
         return Err(format!("{program:?} gave no credentials: {}", output.status));
     }
-    let given: Given = serde_json::from_slice(&output.stdout)
+    let given: ExecCredential = serde_json::from_slice(&output.stdout)
         .map_err(|error| format!("what {program:?} printed is no ExecCredential: {error}"))?;
     given.status.ok_or_else(|| format!("what {program:?} printed has no status"))
 }

@@ -17,7 +17,7 @@ pub enum Error {
     /// The file, or a directory in its place.
     #[error("failed to read kubeconfig {path:?}: {source}")]
     Read {
-        /// Of the file.
+        /// The kubeconfig's path.
         path: PathBuf,
         /// Why.
         source: io::Error,
@@ -25,7 +25,7 @@ pub enum Error {
     /// It is no YAML, or not what a kubeconfig has in it.
     #[error("kubeconfig {path:?}: {why}")]
     Content {
-        /// Of the file.
+        /// The kubeconfig's path.
         path: PathBuf,
         /// Why.
         why: String,
@@ -239,8 +239,8 @@ fn text(bytes: &[u8]) -> Result<String, String> {
     std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| "it is no UTF-8".to_owned())
 }
 
-/// What a kubeconfig says beside names.
-trait Entry {
+/// A cluster or a user of a kubeconfig, made plain.
+trait Normalize {
     /// Relative paths are meant from the folder of the file that names them.
     fn resolve(&mut self, folder: &Path);
 
@@ -256,7 +256,7 @@ fn resolve(path: &mut Option<String>, folder: &Path) {
     }
 }
 
-impl Entry for Cluster {
+impl Normalize for Cluster {
     fn resolve(&mut self, folder: &Path) {
         resolve(&mut self.certificate_authority, folder);
     }
@@ -274,7 +274,7 @@ impl Entry for Cluster {
     }
 }
 
-impl Entry for AuthInfo {
+impl Normalize for AuthInfo {
     fn resolve(&mut self, folder: &Path) {
         resolve(&mut self.client_certificate, folder);
         resolve(&mut self.client_key, folder);

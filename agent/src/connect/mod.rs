@@ -73,7 +73,7 @@ pub struct Choice {
     pub kubeconfig: Option<PathBuf>,
     /// A context in place of the current one.
     pub context: Option<String>,
-    /// In a pod, `~/.kube/config` goes before the pod's service account, as for whoever types kubectl.
+    /// In a pod, `~/.kube/config` goes before the pod's service account, as kubectl has it.
     pub home_before_pod: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Metrics in the format that whoever asks for them can read: OpenMetrics, as they are encoded, or Prometheus' older text.
+//! The format of metrics, as a client's `Accept` asks for it: OpenMetrics, or the older text format of Prometheus.
 
 use std::fmt::Write as _;
 

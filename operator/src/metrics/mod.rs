@@ -192,7 +192,7 @@ impl Metrics {
     }
 
     /// As they are now, in pieces. It fails where a controller has ended: a part must not be taken for all.
-    pub fn read(self: Arc<Metrics>, format: Format) -> impl Stream<Item = Result<String, Ended>> + Send {
+    pub fn read(self: Arc<Metrics>, format: Format) -> impl Stream<Item = Result<String, ControllerEnded>> + Send {
         let reader = Reader { metrics: self, format, place: Place::Start };
         stream::unfold(reader, async |mut reader| {
             let piece = reader.next().await?;
@@ -236,7 +236,7 @@ impl Metrics {
 /// A controller has ended, and with it what it could have told.
 #[derive(Debug, thiserror::Error)]
 #[error("a controller has ended")]
-pub struct Ended;
+pub struct ControllerEnded;
 
 /// Somebody who reads all of it.
 struct Reader {
@@ -260,7 +260,7 @@ enum Place {
 
 impl Reader {
     /// The next piece, which is never empty: that would be the end.
-    async fn next(&mut self) -> Option<Result<String, Ended>> {
+    async fn next(&mut self) -> Option<Result<String, ControllerEnded>> {
         loop {
             let piece = match std::mem::replace(&mut self.place, Place::End) {
                 Place::Start => self.metrics.own().await.map(|(text, tells_of_elections)| {
@@ -271,7 +271,7 @@ impl Reader {
                 Place::LastLine => Some(("# EOF\n".to_owned(), Place::End)),
                 Place::End => return None,
             };
-            let Some((text, place)) = piece else { return Some(Err(Ended)) };
+            let Some((text, place)) = piece else { return Some(Err(ControllerEnded)) };
             self.place = place;
             let text = self.format.of(text);
             if !text.is_empty() {
@@ -347,7 +347,7 @@ mod tests {
         observer
     }
 
-    type Pieces = Vec<Result<String, Ended>>;
+    type Pieces = Vec<Result<String, ControllerEnded>>;
 
     async fn pieces(counts: &Counts, controllers: Vec<Observer>, leads: bool, per_election: bool) -> Pieces {
         let (_leadership, receiver) = leadership::tests::leading(leads);

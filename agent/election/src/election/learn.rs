@@ -179,8 +179,8 @@ impl Election {
         self.pause = Some((sent_at, asked.unwrap_or(retry_period).clamp(retry_period, most)));
     }
 
-    /// Somebody edits the Lease all the time. Whoever leads or releases must win that race once before its time is over, and
-    /// each attempt may lose it.
+    /// Pauses after a second conflict in a row: another client edits the Lease all the time. A candidate that leads or releases
+    /// must be faster than the edits once before its time is over, so it tries more often than another candidate.
     fn pause_after_conflict(&mut self, sent_at: Moment) {
         self.pause_after(sent_at, None);
         if matches!(self.phase, Phase::Leading { .. } | Phase::Releasing { .. }) {

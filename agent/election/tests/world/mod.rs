@@ -215,6 +215,26 @@ impl World {
         write
     }
 
+    /// Four writes in a row, each of which meets an edit of somebody else: the first is repeated at once, the others an eighth
+    /// of a retry period later. Returns the Lease as it was edited last.
+    pub(crate) fn expect_lost_races(&mut self, mut lease: Lease, expect: fn(&mut World, &Lease) -> Write) -> Lease {
+        expect(self, &lease);
+        self.freeze(milliseconds(5));
+        self.answer(Answer::Conflict);
+        for _ in 0..3 {
+            self.expect_get();
+            lease = lease.labelled();
+            self.find(&lease);
+            expect(self, &lease);
+            self.answer(Answer::Conflict);
+            self.expect_quiet_for(milliseconds(250));
+        }
+        self.expect_get();
+        lease = lease.labelled();
+        self.find(&lease);
+        lease
+    }
+
     pub(crate) fn expect_release(&mut self, lease: &Lease) -> Write {
         let transitions = lease.record.transitions;
         let renew_time = self.now.wall;

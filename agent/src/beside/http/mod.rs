@@ -49,14 +49,14 @@ struct Server {
     /// One that listens already, and does not answer yet.
     listener: Option<TcpListener>,
     router: Router,
-    listening: Listening,
+    served: ServedAddresses,
 }
 
-/// Whether an address of each setting is listened on.
+/// Which addresses are served, by their settings.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Listening(Arc<Mutex<BTreeMap<&'static str, bool>>>);
+pub(super) struct ServedAddresses(Arc<Mutex<BTreeMap<&'static str, bool>>>);
 
-impl Listening {
+impl ServedAddresses {
     fn set(&self, setting: &'static str, is: bool) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(setting, is);
     }
@@ -80,7 +80,7 @@ impl Servers {
         standing: &watch::Receiver<Standing>,
         metrics: Option<&Arc<Metrics>>,
     ) -> Result<Servers, ListenError> {
-        let listening = Listening::default();
+        let served = ServedAddresses::default();
         let mut servers = Vec::new();
         let mut add = |setting, address, router| {
             let listener = match listener(address, setting) {
@@ -92,15 +92,15 @@ impl Servers {
                 }
                 Err(source) => return Err(ListenError::Address { address, setting, source }),
             };
-            listening.set(setting, listener.is_some());
-            servers.push(Server { setting, address, listener, router, listening: listening.clone() });
+            served.set(setting, listener.is_some());
+            servers.push(Server { setting, address, listener, router, served: served.clone() });
             Ok(())
         };
         if let Some(address) = addresses.app {
             add("HTTP_ADDRESS", address, app::router(standing.clone()))?;
         }
         if let (Some(address), Some(metrics)) = (addresses.observe, metrics) {
-            let router = observe::router(standing.clone(), Arc::clone(metrics), listening.clone());
+            let router = observe::router(standing.clone(), Arc::clone(metrics), served.clone());
             add("OBSERVE_ADDRESS", address, router)?;
         }
         Ok(Servers(servers))
@@ -121,15 +121,15 @@ impl Servers {
 impl Server {
     /// An election does not end for what only tells of it.
     async fn run(self) {
-        let Server { setting, address, mut listener, router, listening } = self;
+        let Server { setting, address, mut listener, router, served } = self;
         loop {
             if let Some(listener) = listener.take() {
                 server::serve(listener, router.clone()).await;
-                listening.set(setting, false);
+                served.set(setting, false);
             }
             tokio::time::sleep(RETRY).await;
             listener = self::listener(address, setting).ok();
-            listening.set(setting, listener.is_some());
+            served.set(setting, listener.is_some());
         }
     }
 }

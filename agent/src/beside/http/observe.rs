@@ -12,7 +12,7 @@ use elector_agent::server::exposition::Format;
 use elector_agent::status::PULSE;
 use tokio::sync::watch;
 
-use super::Listening;
+use super::ServedAddresses;
 use crate::beside::metrics::Metrics;
 use crate::beside::standing::Standing;
 
@@ -20,22 +20,22 @@ use crate::beside::standing::Standing;
 struct Observed {
     standing: watch::Receiver<Standing>,
     metrics: Arc<Metrics>,
-    listening: Listening,
+    served: ServedAddresses,
 }
 
-pub(super) fn router(standing: watch::Receiver<Standing>, metrics: Arc<Metrics>, listening: Listening) -> Router {
+pub(super) fn router(standing: watch::Receiver<Standing>, metrics: Arc<Metrics>, served: ServedAddresses) -> Router {
     Router::new()
         .route("/metrics", get(show))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
-        .with_state(Observed { standing, metrics, listening })
+        .with_state(Observed { standing, metrics, served })
 }
 
-async fn show(State(Observed { standing, metrics, listening }): State<Observed>, headers: HeaderMap) -> Response {
+async fn show(State(Observed { standing, metrics, served }): State<Observed>, headers: HeaderMap) -> Response {
     let format = Format::accepted_by(&headers);
     match clock::now() {
         Ok(now) => {
-            let text = metrics.encode(&standing.borrow(), &listening.each(), now);
+            let text = metrics.encode(&standing.borrow(), &served.each(), now);
             ([(header::CONTENT_TYPE, format.content_type())], format.of(text)).into_response()
         }
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
@@ -51,12 +51,12 @@ async fn healthz(State(Observed { standing, .. }): State<Observed>) -> (StatusCo
 }
 
 /// Whether this candidate could lead: it has seen the Lease, and nothing keeps it from contending, nor from telling of it.
-async fn readyz(State(Observed { standing, listening, .. }): State<Observed>) -> (StatusCode, &'static str) {
+async fn readyz(State(Observed { standing, served, .. }): State<Observed>) -> (StatusCode, &'static str) {
     let standing = standing.borrow();
     match standing.trouble {
         Some(trouble) => (StatusCode::SERVICE_UNAVAILABLE, trouble),
         None if !standing.has_seen => (StatusCode::SERVICE_UNAVAILABLE, "NoLeaseSeen"),
-        None if !listening.all() => (StatusCode::SERVICE_UNAVAILABLE, "NotListening"),
+        None if !served.all() => (StatusCode::SERVICE_UNAVAILABLE, "NotListening"),
         None => (StatusCode::OK, "ok"),
     }
 }
@@ -91,8 +91,8 @@ mod tests {
             standing.see(&sight, ago(turned));
         }
         let (_sender, standing) = watch::channel(standing);
-        let listening = Listening::default();
-        let observed = Observed { standing, metrics: Arc::new(Metrics::new("a")), listening };
+        let served = ServedAddresses::default();
+        let observed = Observed { standing, metrics: Arc::new(Metrics::new("a")), served };
         [healthz(State(observed.clone())).await, readyz(State(observed)).await]
     }
 
