@@ -34,7 +34,7 @@ use tracing::{error, info, trace};
 
 use crate::clock::{self, Alarm};
 use crate::company::{Company, Reluctance};
-use crate::connect;
+use crate::connect::{self, Access};
 use crate::lease_api::{self, LeaseApi, Reply};
 use crate::publication::Publication;
 use crate::stage::Stage;
@@ -42,8 +42,10 @@ use crate::trouble::{Trouble, Troubles};
 use crate::watch::{LeaseWatch, Seen};
 
 /// For what to contend, and as whom.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Campaign {
+    /// The API server.
+    pub access: Access,
     /// Of the Lease.
     pub namespace: String,
     /// Name of the Lease.
@@ -184,8 +186,7 @@ impl<'a> Driver<'a> {
         company: Company<'a>,
         election: fn(Candidate, Now) -> Recorder,
     ) -> Result<Driver<'a>, Error> {
-        let Campaign { namespace, lease, identity, start, timings, predecessor, obeys_hints } = campaign;
-        let access = connect::access()?;
+        let Campaign { access, namespace, lease, identity, start, timings, predecessor, obeys_hints } = campaign;
         let client = access.client()?;
         info!(%namespace, %lease, %identity, "contending");
         let candidate = Candidate { identity, start, timings, predecessor };

@@ -135,7 +135,7 @@ async fn prepare(settings: Settings, claim: Claim) -> Result<Prepared, Failure> 
     let beside = Rc::new(beside);
     let publication = claim.sign(author, boot_id);
     let files = Announced { publication, beside: Rc::clone(&beside) };
-    let campaign = Campaign { namespace, lease, identity, start, timings, predecessor, obeys_hints: true };
+    let campaign = Campaign { access, namespace, lease, identity, start, timings, predecessor, obeys_hints: true };
     Ok(Prepared { campaign, files, beside })
 }
 

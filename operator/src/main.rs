@@ -128,13 +128,14 @@ where
 fn operate(
     cli: &Cli,
     own: OwnElection,
-    mut access: Access,
+    access: Access,
     threads: Threads,
 ) -> Result<impl Future<Output = Result<(), Failure>>, Failure> {
-    access.config.read_timeout = Some(watches::READ_TIMEOUT);
-    access.config.reset_reader_on_write = true;
     let identity = identity(cli, access.token());
-    let client = access.client().map_err(configuration)?;
+    let mut watching = access.clone();
+    watching.config.read_timeout = Some(watches::READ_TIMEOUT);
+    watching.config.reset_reader_on_write = true;
+    let client = watching.client().map_err(configuration)?;
     tracing::info!(server = %access.config.cluster_url, credentials = access.source, "asking the API server");
 
     let election_turns = Heartbeat::new();
@@ -156,6 +157,7 @@ fn operate(
     let OwnElection { lease, namespace, timings } = own;
     let nonce = nonce().map_err(internal)?;
     let campaign = Campaign {
+        access,
         namespace,
         lease,
         identity: identity.clone(),

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, anyhow};
 use clap::Parser;
+use elector_agent::connect;
 use elector_agent::driver::{self, Campaign};
 use elector_agent::nonce;
 use elector_agent::status::{self, Author, Claim};
@@ -51,7 +52,9 @@ async fn main() -> Result<()> {
         start: start.clone(),
     };
     let mut files = Claim::take(&status_file, &start)?.sign(author, status::boot_id()?);
-    let campaign = Campaign { namespace, lease, identity, start, timings, predecessor: None, obeys_hints: true };
+    let access = connect::access()?;
+    let campaign =
+        Campaign { access, namespace, lease, identity, start, timings, predecessor: None, obeys_hints: true };
     let stop = async move {
         terminate.recv().await;
     };

@@ -1,6 +1,7 @@
 //! Scenarios: what is emitted, and that nothing else is.
 
 mod candidates;
+mod dead;
 mod history;
 mod lease;
 mod objects;
