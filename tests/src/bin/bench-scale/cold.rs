@@ -155,6 +155,9 @@ impl Originals {
                 }
             }
         }
+        for rule in role.rules.iter_mut().flatten() {
+            rule.resource_names = Some(vec![name.clone()]);
+        }
         role_binding.role_ref.name = rbac_name(name);
         for subject in role_binding.subjects.iter_mut().flatten() {
             subject.namespace = Some(namespace.to_owned());
