@@ -24,6 +24,7 @@ use elector_agent::status::{Author, Marker};
 use elector_election::{Loss, Now, Tenure, Vacancy};
 use futures::stream::{self, StreamExt as _};
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 pub(crate) use self::health::{Health, Sign};
 pub(crate) use self::hooks::Hooks;
@@ -37,6 +38,9 @@ const STACK: usize = 256 * 1024;
 
 /// Beyond what the last hook may take, for all that is left to be said.
 const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// For listeners to be told that nothing is led any more: one that does not read keeps the process no longer.
+const FAREWELL: Duration = Duration::from_millis(200);
 
 /// What is wanted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -86,7 +90,7 @@ impl Beside {
         let (ended, end) = mpsc::channel();
         let run = move |runtime: tokio::runtime::Runtime| {
             runtime.block_on(async move {
-                servers.spawn();
+                let farewell = servers.spawn();
                 if let Some((health, gate, _)) = gate {
                     tokio::spawn(health.watch(gate));
                 }
@@ -94,6 +98,7 @@ impl Beside {
                     Some(hooks) => hooks.run(receiver, &marker).await,
                     None => Standing::until_over(receiver).await,
                 }
+                let _ = timeout(FAREWELL, farewell).await;
             });
             // A look at a file may never come back.
             runtime.shutdown_background();

@@ -28,16 +28,34 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const COMMENT: &str = ":\n";
 
 /// So many may listen for changes, and stay: others are to be answered beside them.
-const LISTENERS: usize = 32;
+const LISTENERS: u32 = 32;
+
+/// Those who listen for changes.
+#[derive(Debug, Clone)]
+pub(super) struct Listeners(Arc<Semaphore>);
+
+impl Default for Listeners {
+    fn default() -> Listeners {
+        Listeners(Arc::new(Semaphore::new(LISTENERS as usize)))
+    }
+}
+
+impl Listeners {
+    /// Completes when there are none.
+    pub(super) async fn gone(&self) {
+        // It is never closed.
+        let _ = self.0.acquire_many(LISTENERS).await;
+    }
+}
 
 #[derive(Clone)]
 struct Listening {
     standing: Receiver,
-    places: Arc<Semaphore>,
+    listeners: Listeners,
 }
 
-pub(super) fn router(standing: Receiver) -> Router {
-    let listening = Listening { standing: standing.clone(), places: Arc::new(Semaphore::new(LISTENERS)) };
+pub(super) fn router(standing: Receiver, listeners: Listeners) -> Router {
+    let listening = Listening { standing: standing.clone(), listeners };
     let changes = Router::new().route("/sse", get(changes)).with_state(listening);
     let answers = Router::new().route("/isLeader", get(is_leader));
     // As the sidecars that were there before: their clients may ask by any path.
@@ -60,8 +78,8 @@ async fn is_leader(State(standing): State<Receiver>) -> Response {
 }
 
 /// What there is to say, then each change of it.
-async fn changes(State(Listening { standing, places }): State<Listening>) -> Response {
-    match places.try_acquire_owned() {
+async fn changes(State(Listening { standing, listeners }): State<Listening>) -> Response {
+    match listeners.0.try_acquire_owned() {
         Ok(place) => {
             let headers = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-cache")];
             (headers, Body::from_stream(events(standing, place))).into_response()

@@ -14,6 +14,7 @@ use elector_agent::server;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
+use self::app::Listeners;
 use super::metrics::Metrics;
 use super::standing::Standing;
 
@@ -40,7 +41,10 @@ pub(crate) enum ListenError {
 
 /// What is served, or is to be: an address may be taken, or not be there yet.
 #[derive(Debug)]
-pub(super) struct Servers(Vec<Server>);
+pub(super) struct Servers {
+    servers: Vec<Server>,
+    listeners: Listeners,
+}
 
 #[derive(Debug)]
 struct Server {
@@ -81,6 +85,7 @@ impl Servers {
         metrics: Option<&Arc<Metrics>>,
     ) -> Result<Servers, ListenError> {
         let served = ServedAddresses::default();
+        let listeners = Listeners::default();
         let mut servers = Vec::new();
         let mut add = |setting, address, router| {
             let listener = match listener(address, setting) {
@@ -97,24 +102,26 @@ impl Servers {
             Ok(())
         };
         if let Some(address) = addresses.app {
-            add("HTTP_ADDRESS", address, app::router(standing.clone()))?;
+            add("HTTP_ADDRESS", address, app::router(standing.clone(), listeners.clone()))?;
         }
         if let (Some(address), Some(metrics)) = (addresses.observe, metrics) {
             let router = observe::router(standing.clone(), Arc::clone(metrics), served.clone());
             add("OBSERVE_ADDRESS", address, router)?;
         }
-        Ok(Servers(servers))
+        Ok(Servers { servers, listeners })
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.servers.is_empty()
     }
 
-    /// Answers from now on, on the runtime that this is called in.
-    pub(super) fn spawn(self) {
-        for server in self.0 {
+    /// Answers from now on, on the runtime that this is called in. What is returned completes when nobody listens any more: the
+    /// end of the election, which all who listen are told of, ends that.
+    pub(super) fn spawn(self) -> impl Future<Output = ()> {
+        for server in self.servers {
             tokio::spawn(server.run());
         }
+        async move { self.listeners.gone().await }
     }
 }
 
@@ -143,4 +150,49 @@ fn listener(address: SocketAddr, setting: &'static str) -> io::Result<TcpListene
     let listener = server::listen(address)?;
     info!(address = %listener.local_addr()?, setting, "listening");
     Ok(listener)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use elector_agent::clock;
+    use elector_agent::status::Author;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpStream;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_listens_is_told_of_the_end() {
+        let author = Author {
+            hostname: "a".to_owned(),
+            identity: "a".to_owned(),
+            namespace: "n".to_owned(),
+            lease: "l".to_owned(),
+            start: "nonce".to_owned(),
+        };
+        let (sender, standing) = watch::channel(Standing::new(author, clock::now().unwrap()));
+        let addresses = Addresses { app: Some("127.0.0.1:0".parse().unwrap()), observe: None };
+        let servers = Servers::listen(addresses, &standing, None).unwrap();
+        let address = servers.servers[0].listener.as_ref().unwrap().local_addr().unwrap();
+        let mut farewell = pin!(servers.spawn());
+        let mut clients = Vec::new();
+        for _ in 0..3 {
+            let mut client = TcpStream::connect(address).await.unwrap();
+            client.write_all(b"GET /sse HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+            assert!(client.read(&mut [0; 4096]).await.unwrap() > 0);
+            clients.push(client);
+        }
+
+        assert!(timeout(Duration::ZERO, &mut farewell).await.is_err());
+        sender.send_modify(Standing::end);
+        farewell.await;
+        for client in clients {
+            let mut end = [0; 4096];
+            let length = client.try_read(&mut end).unwrap();
+            assert!(end[..length].ends_with(b"0\r\n\r\n"), "{}", String::from_utf8_lossy(&end[..length]));
+        }
+    }
 }
