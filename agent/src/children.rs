@@ -6,18 +6,17 @@
 use std::fs;
 use std::io;
 
-use nix::errno::Errno;
-use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{Pid, getpid};
+use nix::libc::__WNOTHREAD;
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, wait};
 
 /// What became of a child.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
     /// It exited, with this code.
     Code(i32),
-    /// It was killed.
-    Signal(Signal),
+    /// It was killed, by the signal of this number.
+    Signal(i32),
 }
 
 impl End {
@@ -25,7 +24,7 @@ impl End {
     pub(crate) fn exit_code(self) -> u8 {
         match self {
             End::Code(code) => u8::try_from(code & 0xff).unwrap_or(u8::MAX),
-            End::Signal(signal) => u8::try_from(128 + signal as i32).unwrap_or(u8::MAX),
+            End::Signal(signal) => u8::try_from(128 + signal).unwrap_or(u8::MAX),
         }
     }
 }
@@ -46,20 +45,19 @@ pub(crate) enum Reaped {
 /// # Errors
 /// As `waitpid`.
 pub(crate) fn reap() -> io::Result<Reaped> {
+    let options = WaitOptions::NOHANG | WaitOptions::from_bits_retain(__WNOTHREAD.cast_unsigned());
     loop {
-        match waitpid(None, Some(WaitPidFlag::WNOHANG | WaitPidFlag::__WNOTHREAD)) {
-            Ok(WaitStatus::Exited(id, code)) => return Ok(Reaped::One(id, End::Code(code))),
-            Ok(WaitStatus::Signaled(id, signal, _)) => return Ok(Reaped::One(id, End::Signal(signal))),
-            Ok(WaitStatus::StillAlive) => return Ok(Reaped::NoneNow),
-            // Of traced processes and those that were stopped, neither of which is asked for.
-            Ok(
-                WaitStatus::Stopped(..)
-                | WaitStatus::PtraceEvent(..)
-                | WaitStatus::PtraceSyscall(_)
-                | WaitStatus::Continued(_),
-            )
-            | Err(Errno::EINTR) => {}
-            Err(Errno::ECHILD) => return Ok(Reaped::NoneLeft),
+        match wait(options) {
+            Ok(Some((id, status))) => {
+                let signal = status.terminating_signal().map(End::Signal);
+                // Neither of one that was stopped or is traced, which is not asked for.
+                if let Some(end) = status.exit_status().map(End::Code).or(signal) {
+                    return Ok(Reaped::One(id, end));
+                }
+            }
+            Ok(None) => return Ok(Reaped::NoneNow),
+            Err(Errno::INTR) => {}
+            Err(Errno::CHILD) => return Ok(Reaped::NoneLeft),
             Err(error) => return Err(error.into()),
         }
     }
@@ -70,11 +68,40 @@ pub(crate) fn reap() -> io::Result<Reaped> {
 /// # Errors
 /// If they cannot be found.
 pub(crate) fn kill_all() -> io::Result<()> {
-    let first_thread = getpid();
+    let first_thread = getpid().as_raw_pid();
     let children = fs::read_to_string(format!("/proc/self/task/{first_thread}/children"))?;
-    for id in children.split_whitespace().filter_map(|id| id.parse().ok()) {
+    for id in children.split_whitespace().filter_map(|id| Pid::from_raw(id.parse().ok()?)) {
         // It is ours until it is waited for, so it cannot be another's id. Only one of another user can refuse.
-        let _ = kill(Pid::from_raw(id), Signal::SIGKILL);
+        let _ = kill_process(id, Signal::KILL);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::CommandExt as _;
+    use std::process::Command;
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    #[expect(clippy::zombie_processes, reason = "the function that is tried waits for them")]
+    fn the_end_of_a_child_is_told() {
+        for (script, end) in
+            [("exit 7", End::Code(7)), ("kill $$", End::Signal(15)), ("kill -s RTMIN+7 $$", End::Signal(41))]
+        {
+            // In a group of its own, as a command is.
+            let child = Command::new("bash").args(["-c", script]).process_group(0).spawn().unwrap();
+            let child = Pid::from_child(&child);
+            let reaped = loop {
+                match reap().unwrap() {
+                    Reaped::NoneNow => thread::yield_now(),
+                    reaped => break reaped,
+                }
+            };
+            assert_eq!(reaped, Reaped::One(child, end), "{script}");
+        }
+        assert_eq!(reap().unwrap(), Reaped::NoneLeft);
+    }
 }

@@ -88,7 +88,7 @@ async fn run_app(settings: Settings, claim: Claim, exec: &Exec, parent: Parent, 
     // that has looked, or the end of its container.
     campaign.predecessor = campaign.predecessor.filter(|_| again || parent.is_init());
     prctl::set_child_subreaper(true).map_err(internal)?;
-    let work = Work::new(exec.command.clone(), exec.once, campaign.identity.clone()).map_err(internal)?;
+    let work = Work::new(exec, campaign.identity.clone()).map_err(internal)?;
     let work = Rc::new(work);
     let app = App { work: Rc::clone(&work), publication: files };
     let mut app = Backstop::new(app).map_err(internal)?;

@@ -8,6 +8,7 @@ mod children;
 mod cli;
 mod elect;
 mod role;
+mod signals;
 mod supervise;
 
 use std::ffi::OsString;

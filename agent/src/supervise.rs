@@ -13,21 +13,21 @@ use nix::errno::Errno;
 use nix::libc::SI_KERNEL;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl;
-use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signal::{SigSet, Signal as Named};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
-use nix::unistd::Pid;
+use rustix::process::{Pid, Signal, kill_process};
+use rustix_libc_wrappers::process::SignalExt as _;
 use tracing::{error, warn};
 use tracing_appender::non_blocking::WorkerGuard;
 
 use crate::children::{self, End, Reaped};
-use crate::cli::{Cli, Command, Exec};
+use crate::cli::{Cli, Command};
 use crate::role::{self, Role};
+use crate::signals::{self, name};
 use crate::{CONFIGURATION, INTERNAL};
 
 /// Told to whoever contends, which sets its own handlers before it unblocks them: none is lost at the start.
-const END: [Signal; 2] = [Signal::SIGTERM, Signal::SIGINT];
-/// The same, where there is a command to tell.
-const FOR_THE_COMMAND: [Signal; 4] = [Signal::SIGHUP, Signal::SIGQUIT, Signal::SIGUSR1, Signal::SIGUSR2];
+const END: [Named; 2] = [Named::SIGTERM, Named::SIGINT];
 
 /// Between a crash and the next start; doubled at each crash that follows soon.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -57,9 +57,13 @@ pub(crate) fn run() -> io::Result<u8> {
         supervisor.clear_up(&cli)?;
         let End::Signal(signal) = end else { return Ok(end.exit_code()) };
         supervisor.start_logging(&cli);
-        warn!(lease = cli.options().lease_name(), %signal, "the electing process was killed");
-        if let Some(Command::Exec(Exec { once: true, .. })) = cli.command {
-            return Ok(end.exit_code());
+        let signal = Signal::from_raw(signal).map_or_else(|| signal.to_string(), name);
+        warn!(lease = cli.options().lease_name(), signal, "the electing process was killed");
+        if let Some(Command::Exec(exec)) = &cli.command {
+            if exec.once {
+                return Ok(end.exit_code());
+            }
+            supervisor.ends.extend([Signal::QUIT].into_iter().chain(exec.stop_signal));
         }
         if begun.elapsed() > SOON {
             pause = FIRST_PAUSE;
@@ -75,13 +79,15 @@ pub(crate) fn run() -> io::Result<u8> {
 
 fn electing(starts: u64) -> io::Result<Pid> {
     let child = role::command(Role::Elect)?.arg(starts.to_string()).args(env::args_os().skip(1)).spawn()?;
-    Ok(Pid::from_raw(i32::try_from(child.id()).map_err(io::Error::other)?))
+    Ok(Pid::from_child(&child))
 }
 
 struct Supervisor {
     /// All that it waits for.
     signals: SignalFd,
     child: Option<Pid>,
+    /// What it is told to end by, beside what it may find in the settings.
+    ends: Vec<Signal>,
     told_to_end: bool,
     log: Option<WorkerGuard>,
 }
@@ -92,7 +98,8 @@ impl Supervisor {
         awaited.thread_block()?;
         let signals = SignalFd::with_flags(&awaited, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
         prctl::set_child_subreaper(true)?;
-        Ok(Supervisor { signals, child: None, told_to_end: false, log: None })
+        let ends = vec![Signal::TERM, Signal::INT];
+        Ok(Supervisor { signals, child: None, ends, told_to_end: false, log: None })
     }
 
     /// Passes signals on to `child` until it has ended.
@@ -164,15 +171,13 @@ impl Supervisor {
             Err(error) => return Err(error.into()),
         }
         while let Some(info) = self.signals.read_signal()? {
-            let signal = Signal::try_from(i32::try_from(info.ssi_signo).map_err(io::Error::other)?)?;
-            if signal == Signal::SIGCHLD {
-                continue;
-            }
-            self.told_to_end |= END.contains(&signal);
+            let number = i32::try_from(info.ssi_signo).map_err(io::Error::other)?;
+            let Some(signal) = Signal::from_raw(number).filter(|signal| *signal != Signal::CHILD) else { continue };
+            self.told_to_end |= self.ends.contains(&signal);
             // A terminal tells the whole process group.
             if let Some(child) = self.child.filter(|_| info.ssi_code != SI_KERNEL) {
                 // It is ours until it is waited for; that it has ended is about to be seen.
-                let _ = kill(child, signal);
+                let _ = kill_process(child, signal);
             }
         }
         Ok(())
@@ -181,6 +186,13 @@ impl Supervisor {
 
 /// What a supervisor waits for. The electing process begins with these blocked, and unblocks them once it can take them.
 pub(crate) fn awaited(with_command: bool) -> SigSet {
-    let more: &[Signal] = if with_command { &FOR_THE_COMMAND } else { &[] };
-    END.iter().chain(more).chain(&[Signal::SIGCHLD]).copied().collect()
+    if with_command {
+        let mut all = SigSet::all();
+        let others =
+            Named::iterator().filter(|named| !signals::passed_on().any(|signal| signal.as_raw() == *named as i32));
+        others.filter(|named| *named != Named::SIGCHLD).for_each(|named| all.remove(named));
+        all
+    } else {
+        END.iter().chain(&[Named::SIGCHLD]).copied().collect()
+    }
 }

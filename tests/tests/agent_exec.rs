@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -96,6 +97,13 @@ impl App {
         Ok(read().context("it is there")?.trim().parse()?)
     }
 
+    /// To the process that a user started.
+    fn send(&self, signal: &str) -> Result<()> {
+        let id = self.candidate.supervisor()?.as_raw_pid().to_string();
+        ensure!(Command::new("kill").args(["-s", signal, &id]).status()?.success(), "no signal {signal}");
+        Ok(())
+    }
+
     async fn ends_within(&self, patience: Duration) -> Result<Option<i32>> {
         let ended = || self.candidate.process().exited().is_ok_and(|status| status.is_some());
         self.until(patience, "to end", ended).await?;
@@ -147,15 +155,48 @@ async fn it_runs_while_it_leads_gets_signals_and_passes_its_exit_code_on_before_
     assert_eq!(namespace.lease("a").await.unwrap().record.holder, "");
 }
 
+/// What a command can be sent: all but what would end a shell that does not expect it, and what tells a process of itself.
+fn signals() -> impl Iterator<Item = u32> {
+    [1, 3, 6, 10, 12, 14, 16, 18, 20, 23, 26, 27, 28, 29, 30].into_iter().chain(34..=64)
+}
+
+#[tokio::test]
+async fn each_signal_reaches_the_command_and_one_that_kills_it_is_told() {
+    let namespace = namespace("exec-signals").await.unwrap();
+    let script = r#"for number in $(seq 64); do trap "echo > $OUT/$number" "$number"; done 2> /dev/null
+        trap - 15 41; echo $$ > "$OUT/ready"; while :; do sleep 0.05; done"#;
+    let app = App::start(&namespace, "a-0", &[], script).await.unwrap();
+    app.runs_within(1, START).await.unwrap();
+    app.id_in("ready").await.unwrap();
+    for number in signals().filter(|number| *number != 41) {
+        app.send(&number.to_string()).unwrap();
+        app.until(SOON, &format!("signal {number}"), || app.path(&number.to_string()).exists()).await.unwrap();
+    }
+    assert_eq!(app.candidate.said("passed on to nobody"), [] as [String; 0]);
+    app.send("RTMIN+7").unwrap();
+    assert_eq!(app.ends_within(SOON).await.unwrap(), Some(128 + 41));
+    assert!(!app.candidate.leads());
+}
+
 #[tokio::test]
 async fn a_standby_runs_nothing_and_ends_with_0() {
     let namespace = namespace("exec-standby").await.unwrap();
     namespace.edit_lease("a", json!({"spec": {"holderIdentity": "somebody"}})).await.unwrap();
-    let standby = App::start(&namespace, "a-0", &[], "exec sleep 60").await.unwrap();
-    standby.candidate.says_within("observed holder", START).await.unwrap();
-    standby.candidate.process().terminate().unwrap();
-    assert_eq!(standby.ends_within(SOON).await.unwrap(), Some(0));
-    assert_eq!(standby.runs(), []);
+    for (pod, flags, signal) in [
+        ("a-0", &[][..], "TERM"),
+        ("a-1", &[], "INT"),
+        ("a-2", &[], "QUIT"),
+        ("a-3", &["--stop-signal=SIGWINCH"], "WINCH"),
+        ("a-4", &["--stop-signal=RTMIN+3"], "RTMIN+3"),
+    ] {
+        let standby = App::start(&namespace, pod, flags, "exec sleep 60").await.unwrap();
+        standby.candidate.says_within("observed holder", START).await.unwrap();
+        standby.send("USR1").unwrap();
+        standby.candidate.says_within("passed on to nobody: the command runs only on the leader", SOON).await.unwrap();
+        standby.send(signal).unwrap();
+        assert_eq!(standby.ends_within(SOON).await.unwrap(), Some(0), "{signal}");
+        assert_eq!(standby.runs(), []);
+    }
 }
 
 #[tokio::test]

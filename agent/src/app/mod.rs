@@ -13,18 +13,20 @@ mod work;
 
 use std::future::poll_fn;
 use std::io;
+use std::iter;
 use std::rc::Rc;
 use std::task::Poll;
 
 use elector_agent::clock;
 use elector_agent::publication::Publication;
 use elector_election::{Now, Tenure};
-use nix::sys::signal::Signal as Number;
+use rustix::process::Signal as Number;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 pub(crate) use self::shim::become_command;
 pub(crate) use self::work::Work;
 use crate::role::Parent;
+use crate::signals;
 
 /// A publication that includes a command: shown before it starts, taken back when nothing of it is left.
 #[derive(Debug)]
@@ -67,16 +69,9 @@ impl Signals {
     /// # Errors
     /// If a handler cannot be set.
     pub(crate) fn take() -> io::Result<Signals> {
-        let all = [
-            (Number::SIGCHLD, SignalKind::child()),
-            (Number::SIGTERM, SignalKind::terminate()),
-            (Number::SIGINT, SignalKind::interrupt()),
-            (Number::SIGQUIT, SignalKind::quit()),
-            (Number::SIGHUP, SignalKind::hangup()),
-            (Number::SIGUSR1, SignalKind::user_defined1()),
-            (Number::SIGUSR2, SignalKind::user_defined2()),
-        ];
-        let taken: io::Result<_> = all.into_iter().map(|(number, kind)| Ok((number, signal(kind)?))).collect();
+        let all = iter::once(Number::CHILD).chain(signals::passed_on());
+        let taken: io::Result<_> =
+            all.map(|number| Ok((number, signal(SignalKind::from_raw(number.as_raw()))?))).collect();
         Ok(Signals(taken?))
     }
 

@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use elector_agent::clock::Alarm;
 use elector_election::{Now, Tenure, Validity};
-use nix::sys::signal::{Signal, kill, killpg};
-use nix::unistd::Pid;
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::sync::Notify;
 use tracing::{info, warn};
 
 use crate::children::{self, End, Reaped};
+use crate::cli::Exec;
 use crate::role::{self, Parent, Role};
+use crate::signals::name;
 
 /// How long a command has between SIGTERM and SIGKILL, both before its tenure ends: this, or a quarter of the tenure.
 const GRACE: Duration = Duration::from_secs(3);
@@ -28,6 +29,8 @@ const AGAIN: Duration = Duration::from_millis(10);
 pub(crate) struct Work {
     command: Vec<OsString>,
     once: bool,
+    /// What ends the agent, too, beside those that end everybody.
+    stop_signal: Option<Signal>,
     holder: String,
     state: RefCell<State>,
     alarm: Alarm,
@@ -54,13 +57,14 @@ struct Job {
 }
 
 impl Work {
-    /// `command` is not empty; `holder` is what it is told of its leader.
+    /// `holder` is what the command is told of its leader.
     ///
     /// # Errors
     /// If there is no timer to be had.
-    pub(crate) fn new(command: Vec<OsString>, once: bool, holder: String) -> io::Result<Work> {
+    pub(crate) fn new(exec: &Exec, holder: String) -> io::Result<Work> {
+        let Exec { once, stop_signal, .. } = *exec;
         let (state, alarm, stop) = (RefCell::default(), Alarm::new()?, Notify::new());
-        Ok(Work { command, once, holder, state, alarm, stop })
+        Ok(Work { command: exec.command.clone(), once, stop_signal, holder, state, alarm, stop })
     }
 
     /// Rings when [`Work::look`] is due.
@@ -92,7 +96,7 @@ impl Work {
         if state.job.is_none() && state.exit_code.is_none() && in_time {
             let id = self.spawn(tenure)?;
             state.job = Some(Job { main: Some(id), end: None, grace: None });
-            info!(process = id.as_raw(), "started the command");
+            info!(process = id.as_raw_pid(), "started the command");
         }
         drop(state);
         self.look(now)
@@ -105,7 +109,7 @@ impl Work {
             .env("LEADER_ELECTION_HOLDER", &self.holder)
             .process_group(0)
             .spawn()?;
-        Ok(Pid::from_raw(i32::try_from(child.id()).map_err(io::Error::other)?))
+        Ok(Pid::from_child(&child))
     }
 
     /// This process does not lead any more.
@@ -146,10 +150,10 @@ impl Work {
 
     /// A signal came.
     pub(crate) fn take(&self, signal: Signal, parent: Parent) -> io::Result<()> {
-        if signal == Signal::SIGCHLD {
+        if signal == Signal::CHILD {
             return self.reap();
         }
-        let ends = [Signal::SIGTERM, Signal::SIGINT, Signal::SIGQUIT].contains(&signal);
+        let ends = [Signal::TERM, Signal::INT, Signal::QUIT].contains(&signal) || self.stop_signal == Some(signal);
         if ends && !parent.lives() {
             warn!("the supervisor is dead");
             self.stop.notify_one();
@@ -160,12 +164,13 @@ impl Work {
         match &state.job {
             Some(Job { main: Some(id), grace: None, .. }) => {
                 // It is ours until it is waited for; that it has ended is about to be seen.
-                let _ = kill(*id, signal);
+                let _ = kill_process(*id, signal);
             }
             // It is on its way.
-            Some(_) => {}
+            Some(_) if ends => {}
             None if ends => self.stop.notify_one(),
-            None => {}
+            Some(_) => info!(signal = name(signal), "passed on to nobody: the command is about to end"),
+            None => info!(signal = name(signal), "passed on to nobody: the command runs only on the leader"),
         }
         Ok(())
     }
@@ -207,13 +212,13 @@ impl Job {
         let lasting = validity.map_or(Duration::ZERO, |validity| validity.remaining(now.moment).min(grace(validity)));
         self.grace = Some(Validity { since: now.moment, lasting: lasting.saturating_sub(TO_DIE) });
         // All of it, as there is little time: a shell passes nothing on before its own command has ended.
-        let _ = killpg(main, Signal::SIGTERM);
+        let _ = kill_process_group(main, Signal::TERM);
     }
 
     fn kill(&self) -> io::Result<()> {
         if let Some(main) = self.main {
             // It is ours until it is waited for, and so is its group.
-            let _ = killpg(main, Signal::SIGKILL);
+            let _ = kill_process_group(main, Signal::KILL);
         }
         // What left the group became ours when its parent died.
         children::kill_all()

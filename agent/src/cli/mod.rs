@@ -9,8 +9,10 @@ use std::path::PathBuf;
 use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use elector_agent::usage::without_empty_variables;
+use rustix::process::Signal;
 
 pub(crate) use self::settings::{Options, Settings};
+use crate::signals;
 
 /// Where the sidecar that this one replaces had its file.
 const STATUS_FILE: &str = "/tmp/leader_status";
@@ -81,6 +83,9 @@ pub(crate) struct Exec {
     /// Ends with the command instead of contending again after a loss
     #[arg(long)]
     pub(crate) once: bool,
+    /// What the container is stopped by, as its image's STOPSIGNAL: it ends the agent as SIGTERM, SIGINT and SIGQUIT do
+    #[arg(long, env = "STOP_SIGNAL", value_name = "SIGNAL", value_parser = signals::parse)]
+    pub(crate) stop_signal: Option<Signal>,
     /// What to run, without a shell
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,
