@@ -26,6 +26,9 @@ const ACQUIRE_TIME: &str = "acquireTime";
 const RENEW_TIME: &str = "renewTime";
 const LEASE_TRANSITIONS: &str = "leaseTransitions";
 
+/// When a Lease was held that nobody has held yet: some libraries cannot read one without times, and no clock says it.
+const NEVER: &str = "1970-01-01T00:00:00.000000Z";
+
 /// A `coordination.k8s.io/v1` Lease: for `kube::Api`, and to be sent back whole.
 #[derive(Resource, Serialize, Debug, Clone, PartialEq)]
 #[resource(inherit = "coordination::v1::Lease")]
@@ -193,7 +196,11 @@ impl FirstRecord {
         let spec = &mut stored.spec;
         match self {
             FirstRecord::NeverHeld { lease_duration_seconds } => {
+                spec.insert(HOLDER_IDENTITY.to_owned(), "".into());
                 spec.insert(LEASE_DURATION_SECONDS.to_owned(), (*lease_duration_seconds).into());
+                spec.insert(ACQUIRE_TIME.to_owned(), NEVER.into());
+                spec.insert(RENEW_TIME.to_owned(), NEVER.into());
+                spec.insert(LEASE_TRANSITIONS.to_owned(), 0.into());
             }
             FirstRecord::Restored { holder, lease_duration_seconds, at, transitions } => {
                 spec.insert(HOLDER_IDENTITY.to_owned(), holder.as_str().into());
@@ -224,7 +231,7 @@ impl Fields<'_> {
     }
 
     fn time(&mut self, field: &'static str) -> Option<Timestamp> {
-        let text = self.string(field)?.to_owned();
+        let text = self.string(field).filter(|text| *text != NEVER)?.to_owned();
         let time = parse_timestamp(&text);
         match time {
             None => self.oddities.push(Oddity::new(field, &text, "null")),

@@ -237,3 +237,20 @@ fn times_that_the_api_server_takes_no_second_time_are_left_out() {
         assert_eq!(lease.spec["leaseTransitions"], 4);
     }
 }
+
+#[test]
+fn a_lease_that_nobody_has_held_has_all_fields_and_reads_as_one_without_any() {
+    let mut first = stored(json!({}), json!({}));
+    let (without, oddities) = read(&first).unwrap();
+    assert_eq!(oddities, []);
+    FirstRecord::NeverHeld { lease_duration_seconds: 15 }.apply(&mut first);
+    let spec = json!({
+        "holderIdentity": "", "leaseDurationSeconds": 15, "leaseTransitions": 0,
+        "acquireTime": "1970-01-01T00:00:00.000000Z", "renewTime": "1970-01-01T00:00:00.000000Z",
+    });
+    assert_eq!(Value::Object(first.spec.clone()), spec);
+    assert_eq!(read(&first).unwrap(), (Lease { lease_duration_seconds: 15, ..without }, vec![]));
+    // A clock that begins in 1970 says when it was held.
+    first.spec.insert("renewTime".to_owned(), json!("1970-01-01T00:00:00.000001Z"));
+    assert!(read(&first).unwrap().0.record.renew_time.is_some());
+}
