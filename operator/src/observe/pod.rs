@@ -38,6 +38,9 @@ pub struct Pod {
     pub dead_since: Option<Duration>,
     /// On the operator's clock: since when it has been ready.
     pub ready_since: Option<Duration>,
+    /// On the operator's clock: since when it could lead, as all that is in it runs. It may not be ready, where its app is so
+    /// only on the leader.
+    pub able_since: Option<Duration>,
     /// Where it is reached, one of a family.
     pub addresses: Vec<IpAddr>,
     /// The ports of its containers that have a name.
@@ -64,19 +67,18 @@ impl Pod {
         let init_containers = || spec.init_containers.iter().flatten();
         let containers = || spec.containers.iter().flatten();
         let has_agent = containers().chain(init_containers()).any(|it| it.name == AGENT_CONTAINER);
-        let sidecars = init_containers().filter(|it| it.restart_policy.as_deref() == Some("Always"));
-        let ports = containers().chain(sidecars).flat_map(|container| container.ports.iter().flatten());
+        let ports = spec.lasting_containers().flat_map(|container| container.ports.iter().flatten());
         let named_ports = ports.filter_map(NamedPort::new).take(MAX_NAMED_PORTS).collect();
         let has_its_own = metadata.labels.iter().flatten().any(|(label, _)| label == INJECTION_LABEL);
         let uid = metadata.uid.unwrap_or_default();
         let addresses =
             status.pod_ips.iter().flatten().filter_map(|address| address.ip.as_ref()?.parse().ok()).collect();
-        let ready = status.conditions.iter().flatten().any(|condition| {
-            let Condition { type_, status, .. } = condition;
-            type_ == "Ready" && status == "True"
-        });
+        let ready = status.conditions.iter().flatten().find(|condition| condition.type_ == "Ready");
+        let able = ready.is_some_and(|ready| ready.status == "True" || is_by_kubelet(ready) && runs(&spec, &status));
+        let ready = ready.is_some_and(|ready| ready.status == "True");
         let last = last.filter(|last| last.uid == uid);
         let known_ready = last.and_then(|last| last.ready_since);
+        let known_able = last.and_then(|last| last.able_since);
         let known_dead = last.and_then(|last| last.dead_since);
         Pod {
             name: metadata.name.unwrap_or_default(),
@@ -90,6 +92,7 @@ impl Pod {
             finished: matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")),
             dead_since: dead.then(|| known_dead.unwrap_or(now.at)),
             ready_since: ready.then(|| known_ready.unwrap_or(now.at)),
+            able_since: able.then(|| known_able.unwrap_or(now.at)),
             addresses,
             named_ports,
         }
@@ -100,6 +103,23 @@ impl Pod {
     pub fn is_candidate(&self) -> bool {
         !self.terminating && !self.finished
     }
+}
+
+/// Of a pod that is not ready: whether its kubelet says so, for what a probe or a gate says. Others say so of pods on a node
+/// that is lost.
+fn is_by_kubelet(ready: &Condition) -> bool {
+    matches!(ready.reason.as_deref(), Some("ContainersNotReady" | "ReadinessGatesNotReady"))
+}
+
+/// Whether each container that is to stay runs.
+fn runs(spec: &Spec, status: &Status) -> bool {
+    let lists = [&status.container_statuses, &status.init_container_statuses];
+    let runs = |name: &String| {
+        let mut reported = lists.into_iter().flatten().flatten().filter(|status| status.name == *name);
+        reported.any(|status| status.state.as_ref().is_some_and(|state| state.running.is_some()))
+    };
+    let mut names = spec.lasting_containers().map(|container| &container.name).peekable();
+    names.peek().is_some() && names.all(runs)
 }
 
 /// Whether its kubelet has reported every container terminated, for good (rule O1).
@@ -148,6 +168,46 @@ mod tests {
     use super::*;
     use elector_crds::untrusted::FromUntrusted as _;
     use serde_json::{Value, json};
+
+    #[test]
+    fn a_pod_that_is_not_ready_can_lead_while_all_that_is_to_stay_in_it_runs() {
+        let running = || json!({"running": {"startedAt": "2026-11-27T10:00:00Z"}});
+        let able = |app: Value, agent: Value, condition: Value| {
+            let status = |name: &str, state: Value| json!({"name": name, "state": state});
+            let stored = json!({
+                "metadata": {"name": "billing-0", "uid": "u"},
+                "spec": {
+                    "containers": [{"name": "app"}],
+                    "initContainers": [{"name": "prepare"}, {"name": "leader-elector", "restartPolicy": "Always"}],
+                },
+                "status": {
+                    "conditions": [condition],
+                    "containerStatuses": [status("app", app)],
+                    "initContainerStatuses": [status("prepare", json!({"terminated": {"exitCode": 0}})), status("leader-elector", agent)],
+                },
+            });
+            let stored = StoredPod::from_untrusted(&stored.to_string());
+            Pod::new(stored, None, Now { at: Duration::from_secs(7), wall: Timestamp::UNIX_EPOCH }).able_since
+        };
+        let ready = |status: &str, reason: &str| json!({"type": "Ready", "status": status, "reason": reason});
+        let now = Some(Duration::from_secs(7));
+        assert_eq!(able(json!({}), json!({}), ready("True", "")), now);
+        for reason in ["ContainersNotReady", "ReadinessGatesNotReady"] {
+            assert_eq!(able(running(), running(), ready("False", reason)), now);
+        }
+        let crashing = || json!({"waiting": {"reason": "CrashLoopBackOff"}});
+        for (app, agent, condition) in [
+            (crashing(), running(), ready("False", "ContainersNotReady")),
+            (running(), crashing(), ready("False", "ContainersNotReady")),
+            (running(), json!(null), ready("False", "ContainersNotReady")),
+            // Of a node that is lost.
+            (running(), running(), ready("False", "")),
+            (running(), running(), ready("Unknown", "NodeStatusUnknown")),
+            (running(), running(), json!({"type": "Initialized", "status": "True"})),
+        ] {
+            assert_eq!(able(app.clone(), agent.clone(), condition.clone()), None, "{app} {agent} {condition}");
+        }
+    }
 
     /// A pod with an app and an agent, of which kubelet says that.
     fn dead(phase: &str, app: Value, agent: Value, conditions: Value) -> bool {

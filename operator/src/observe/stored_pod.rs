@@ -79,6 +79,8 @@ pub(super) struct ContainerStatus {
 
 #[derive(Deserialize, Debug, Clone)]
 pub(super) struct ContainerState {
+    /// Whether it does is all that is asked.
+    pub(super) running: Option<IgnoredAny>,
     pub(super) terminated: Option<Terminated>,
 }
 
@@ -90,6 +92,15 @@ pub(super) struct Terminated {
     pub(super) exit_code: i32,
     /// Whether there is one is all that is asked.
     pub(super) finished_at: Option<IgnoredAny>,
+}
+
+impl Spec {
+    /// The app's, and sidecars: all but those that prepare the pod.
+    pub(super) fn lasting_containers(&self) -> impl Iterator<Item = &Container> {
+        let sidecars = self.init_containers.iter().flatten();
+        let sidecars = sidecars.filter(|it| it.restart_policy.as_deref() == Some("Always"));
+        self.containers.iter().flatten().chain(sidecars)
+    }
 }
 
 impl FromUntrusted for StoredPod {

@@ -11,7 +11,7 @@ use super::lease::Standing;
 use super::{View, name};
 use crate::observe::{Phase, Pod};
 
-/// After how many lease durations a Lease that is free, with candidates ready to take it, is said to find no taker.
+/// After how many lease durations a Lease that is free, with candidates able to take it, is said to find no taker.
 const PATIENCE: u32 = 2;
 
 /// The candidates among the pods that match, in the order of their names, so that messages name the same one each time.
@@ -49,25 +49,30 @@ pub(super) fn candidates_ready(view: &View<'_>, candidates: &[&Pod]) -> Conditio
             ),
         );
     }
-    let mut ready = candidates.iter().filter(|pod| pod.ready_since.is_some());
+    let mut able = candidates.iter().filter(|pod| pod.able_since.is_some());
     if overdue_at(view).is_some_and(|at| view.now.at >= at)
-        && let Some(pod) = ready.clone().find(|pod| pod.lacks_agent).or(ready.next())
+        && let Some(pod) = able.clone().find(|pod| pod.lacks_agent).or(able.next())
     {
         let mend = if pod.lacks_agent {
             "it has no container leader-elector: if it was made before the chart, or while injection was off, restart its workload"
         } else {
             "look at the log of its agent"
         };
-        let message = format!("pod {} is ready and the Lease is free, but nobody takes it; {mend}", pod.name);
+        let message = format!("pod {} runs and the Lease is free, but nobody takes it; {mend}", pod.name);
         return not(Reason::NoneContends, message);
     }
     if let Some(pod) = candidates.iter().find(|pod| pod.ready_since.is_none()) {
-        return not(Reason::SomeNotReady, format!("pod {} is not ready; see kubectl describe pod", pod.name));
+        let mend = if pod.able_since.is_some() {
+            "all its containers run, so that it can lead; if its app is ready only on the leader, let the readiness probe ask /readyz of the agent"
+        } else {
+            "see kubectl describe pod"
+        };
+        return not(Reason::SomeNotReady, format!("pod {} is not ready; {mend}", pod.name));
     }
     condition(ConditionType::CandidatesReady, Status::True, Reason::AllReady, "all candidates are ready")
 }
 
-/// When a Lease that is free will have found no taker for too long. `None` if it is not free, or no candidate is ready.
+/// When a Lease that is free will have found no taker for too long. `None` if it is not free, or no candidate is able to.
 pub(super) fn overdue_at(view: &View<'_>) -> Option<Duration> {
     let (Standing::Own(seen) | Standing::Adopted(seen)) = view.standing else { return None };
     if view.election.spec.paused {
@@ -80,8 +85,8 @@ pub(super) fn overdue_at(view: &View<'_>) -> Option<Duration> {
         Phase::Held | Phase::NotObserved | Phase::WaitingOut => return None,
     };
     let able = candidates(view).into_iter().filter(|pod| is_listed(view, pod));
-    let ready_since = able.filter_map(|pod| pod.ready_since).min()?;
-    Some(free_since.max(ready_since) + PATIENCE * wait)
+    let able_since = able.filter_map(|pod| pod.able_since).min()?;
+    Some(free_since.max(able_since) + PATIENCE * wait)
 }
 
 fn is_listed(view: &View<'_>, pod: &Pod) -> bool {

@@ -1,4 +1,5 @@
-//! Preferred candidates: a leader to whom another is preferred is asked to hand over, once that one has been ready for long.
+//! Preferred candidates: a leader to whom another is preferred is asked to hand over, once that one has been able to lead for
+//! long.
 //!
 //! It never flaps: each handover in a row doubles the wait, and so does each tenure that the preferred pod has lost within
 //! the last hour.
@@ -12,7 +13,7 @@ use kube::core::SelectorExt as _;
 
 use crate::observe::{LeaseSeen, Now, Observed, Phase, Pod, own_duration, phase};
 
-/// How many lease durations a preferred pod must have been ready, and the leader have led.
+/// How many lease durations a preferred pod must have been able to lead, and the leader have led.
 const PATIENCE: u32 = 2;
 
 /// The longest wait.
@@ -24,7 +25,7 @@ pub(super) struct Better<'a> {
     pub(super) due: Duration,
 }
 
-/// Whether `identity` is a pod that is ready, and preferred to the one that leads.
+/// Whether `identity` is a pod that can lead, and preferred to the one that leads.
 pub(super) fn is_better(election: &LeaderElection, observed: &Observed, identity: &str) -> bool {
     let Some(leader) = &observed.holder_pod else { return false };
     let is_it = |pod: &&Arc<Pod>| identity::of_pod(&pod.name, &pod.uid) == identity;
@@ -64,11 +65,12 @@ fn rank(election: &LeaderElection, pod: &Pod) -> usize {
     preferred.iter().position(|selector| selector.to_selector().matches(&pod.labels)).unwrap_or(preferred.len())
 }
 
-fn is_able(pod: &Pod) -> bool {
-    pod.is_candidate() && pod.ready_since.is_some()
+/// Whether it can lead, though its app may not be ready before.
+pub(super) fn is_able(pod: &Pod) -> bool {
+    pod.is_candidate() && pod.able_since.is_some()
 }
 
-/// It must have been ready for that long, and longer if it has lost tenures.
+/// It must have been able to for that long, and longer if it has lost tenures.
 fn due(history: &[PastTenure], pod: &Pod, patience: Duration, now: Now) -> Duration {
     let lost = |tenure: &&PastTenure| {
         let reason = tenure.reason.as_deref().unwrap_or_default();
@@ -80,7 +82,7 @@ fn due(history: &[PastTenure], pod: &Pod, patience: Duration, now: Now) -> Durat
     let count = lost.clone().count();
     let since_last = lost.next().and_then(|tenure| since(tenure, now));
     let last = since_last.map_or(Duration::ZERO, |since| now.at.saturating_sub(since));
-    pod.ready_since.unwrap_or(now.at).max(last) + wait(patience, count)
+    pod.able_since.unwrap_or(now.at).max(last) + wait(patience, count)
 }
 
 /// How long ago it ended: by the wall clock of operators alone, and for advice only.

@@ -162,12 +162,15 @@ fn successor(
     let holder = &seen.lease.record.holder;
     let identity = |pod: &Pod| identity::of_pod(&pod.name, &pod.uid);
     if target == ANYBODY {
-        let is_other =
-            |pod: &Pod| pod.is_candidate() && pod.ready_since.is_some() && pod.name != identity::display_name(holder);
+        let is_other = |pod: &Pod| prefer::is_able(pod) && pod.name != identity::display_name(holder);
         let others = observed.pods.iter().filter(|pod| is_other(pod)).count();
         // Whose pod is not known may be one of them.
         let most = usize::from(observed.holder_pod.is_none());
-        return if others > most { Ok(None) } else { Err("no other candidate is ready".to_owned()) };
+        return if others > most {
+            Ok(None)
+        } else {
+            Err("no other candidate can lead: none has all its containers running".to_owned())
+        };
     }
     let Some(pod) = observed.pods.iter().find(|pod| pod.name == target && pod.is_candidate()) else {
         let target = shown(target, MAX_NAME);
@@ -176,8 +179,8 @@ fn successor(
     if identity(pod) == *holder || pod.name == *holder {
         return Err(format!("{target} leads already"));
     }
-    if pod.ready_since.is_none() {
-        return Err(format!("pod {target} is not ready"));
+    if pod.able_since.is_none() {
+        return Err(format!("pod {target} cannot lead: not all its containers run; see kubectl describe pod"));
     }
     Ok(Some(identity(pod)))
 }

@@ -96,21 +96,23 @@ async fn a_deleted_leader_hands_over_once_its_app_has_ended() {
 
 #[tokio::test]
 async fn a_rolling_update_of_three_hands_over_from_pod_to_pod() {
-    rolled("rolling", App::Injected, 3, PAUSE).await.unwrap();
+    rolled("rolling", Setup::of(App::Injected), PAUSE).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_rolling_update_of_ten_costs_two_seconds_without_a_leader_at_most() {
     let mut leaderless = Vec::new();
     for _ in 0..rounds(1) {
-        leaderless.push(rolled("rolling-ten", App::Injected, 10, PAUSE).await.unwrap());
+        let ten = Setup { replicas: 10, ..Setup::of(App::Injected) };
+        leaderless.push(rolled("rolling-ten", ten, PAUSE).await.unwrap());
     }
     figure("rolling update of ten, without a file in all", &leaderless, Duration::from_secs(2));
 }
 
 /// For how long nobody had a file. No more than `pause` between the acts of two apps.
-pub(crate) async fn rolled(prefix: &str, app: App, replicas: usize, pause: Duration) -> Result<Duration> {
-    let billing = Billing::deployed_with(prefix, Setup { replicas, ..Setup::of(app) }).await?;
+pub(crate) async fn rolled(prefix: &str, setup: Setup, pause: Duration) -> Result<Duration> {
+    let replicas = setup.replicas;
+    let billing = Billing::deployed_with(prefix, setup).await?;
     let leader = billing.leader().await?;
     billing.until_acting(&leader).await?;
     let begun = Instant::now();

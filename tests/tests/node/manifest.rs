@@ -135,6 +135,15 @@ pub(crate) fn serving(manifest: &mut Value) {
 /// Where [`serving`] pods do.
 pub(crate) const SERVED: u16 = 8080;
 
+/// The same pods, which are ready when the agent in their app's container could lead.
+pub(crate) fn asked_by_kubelet(manifest: &mut Value) {
+    let app = &mut manifest["spec"]["template"]["spec"]["containers"][0];
+    if let Some(settings) = app["env"].as_array_mut() {
+        settings.push(json!({"name": "OBSERVE_ADDRESS", "value": ":4041"}));
+    }
+    app["readinessProbe"] = json!({"httpGet": {"path": "/readyz", "port": 4041}, "periodSeconds": 1});
+}
+
 /// The same pods on the network of their node, whose name they share.
 pub(crate) fn on_host_network(manifest: &mut Value) {
     manifest["spec"]["template"]["spec"]["hostNetwork"] = json!(true);

@@ -152,7 +152,7 @@ async fn idle() -> Result<()> {
     let stored = election.until_reason(ConditionType::CandidatesReady, Reason::NoneContends).await?;
     assert_eq!(
         candidates_ready(&stored).1,
-        "pod billing-0 is ready and the Lease is free, but nobody takes it; it has no container leader-elector: if it was \
+        "pod billing-0 runs and the Lease is free, but nobody takes it; it has no container leader-elector: if it was \
          made before the chart, or while injection was off, restart its workload"
     );
     Ok(())

@@ -185,9 +185,29 @@ async fn a_request_that_cannot_be_followed_is_refused_and_costs_nothing() {
     let unready = |election: &LeaderElection| election.status.as_ref().is_some_and(|it| it.ready_candidates == Some(2));
     scene.election.until("it is not ready", unready).await.unwrap();
     scene.ask_for("billing-1").await.unwrap();
-    assert!(scene.answer("TransferRefused").await.unwrap().contains("pod billing-1 is not ready"));
+    assert!(scene.answer("TransferRefused").await.unwrap().contains("pod billing-1 cannot lead"));
     assert_eq!(scene.candidate("billing-0").unwrap().leads_since().unwrap(), version, "it has led all the time");
     assert_eq!(scene.election.lease().await.unwrap().annotation(HINTS_ANNOTATION), None);
+}
+
+/// As kubelet says it of an app that is ready only on the leader.
+#[tokio::test]
+async fn a_pod_that_runs_and_is_not_ready_is_handed_over_to() {
+    let scene = Scene::set("transfer-unready").await.unwrap();
+    let running = json!({"running": {"startedAt": "2026-11-27T12:00:00Z"}});
+    let app =
+        json!([{"name": "app", "image": "i", "imageID": "i", "ready": false, "restartCount": 0, "state": running}]);
+    let unready = json!([{"type": "Ready", "status": "False", "reason": "ContainersNotReady"}]);
+    let status = json!({"conditions": unready, "containerStatuses": app});
+    scene.namespace.patch_pod_status("billing-1", status).await.unwrap();
+    let is_known = |election: &LeaderElection| {
+        let conditions = election.status.as_ref().map_or(&[][..], |status| &status.conditions);
+        find(conditions, ConditionType::CandidatesReady)
+            .is_some_and(|it| it.message.starts_with("pod billing-1 is not ready; all its containers run"))
+    };
+    scene.election.until("it is not ready, and can lead", is_known).await.unwrap();
+    scene.ask_for("billing-1").await.unwrap();
+    assert_eq!(scene.answer("TransferCompleted").await.unwrap(), "asked for billing-1: billing-1 leads");
 }
 
 /// A successor that does not take the Lease keeps others from it for a retry period only.

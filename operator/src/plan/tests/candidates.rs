@@ -9,7 +9,7 @@ fn status_with(pods: Vec<Pod>, lease: LeaseSeen, now: Now) -> LeaderElectionStat
 }
 
 fn unready(name: &str) -> Pod {
-    Pod { ready_since: None, ..pod(name) }
+    Pod { ready_since: None, able_since: None, ..pod(name) }
 }
 
 #[test]
@@ -26,7 +26,12 @@ fn messages_name_one_pod_and_the_mend() {
         ),
         (vec![unready("billing-0"), foreign()], "False ServiceAccountNotListed", "spec.candidates.serviceAccountNames"),
         (vec![unready("billing-1"), unready("billing-0")], "False SomeNotReady", "pod billing-0 is not ready"),
-        (vec![pod("billing-0"), unready("billing-1")], "False SomeNotReady", "pod billing-1 is not ready"),
+        (vec![pod("billing-0"), unready("billing-1")], "False SomeNotReady", "see kubectl describe pod"),
+        (
+            vec![pod("billing-0"), Pod { ready_since: None, ..pod("billing-1") }],
+            "False SomeNotReady",
+            "pod billing-1 is not ready; all its containers run, so that it can lead",
+        ),
         (vec![pod("billing-0"), pod("billing-1")], "True AllReady", ""),
     ] {
         let status = status_with(pods, held_by("billing-0", 1, 0), at(1));
@@ -62,13 +67,13 @@ fn a_free_lease_that_nobody_takes_for_two_durations_is_noticed() {
         assert_eq!((late.has_objects(), late.events.as_slice(), late.next_look), (false, [].as_slice(), None));
         let status = late.status.unwrap();
         assert_eq!(reason(&status, ConditionType::CandidatesReady), "False NoneContends");
-        assert!(message(&status, ConditionType::CandidatesReady).contains("pod billing-0 is ready"));
+        assert!(message(&status, ConditionType::CandidatesReady).contains("pod billing-0 runs"));
     }
 }
 
 #[test]
-fn a_pod_that_has_just_become_ready_is_given_time() {
-    let fresh = Pod { ready_since: Some(Duration::from_secs(100)), ..pod("billing-0") };
+fn a_pod_that_has_just_become_able_is_given_time() {
+    let fresh = Pod { able_since: Some(Duration::from_secs(100)), ..pod("billing-0") };
     let status = status_with(vec![fresh.clone()], never_held(), at(129));
     assert_eq!(reason(&status, ConditionType::CandidatesReady), "True AllReady");
     let status = status_with(vec![fresh], never_held(), at(130));

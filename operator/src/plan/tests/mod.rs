@@ -142,6 +142,7 @@ fn pod(name: &str) -> Pod {
         node: Some("node-3".to_owned()),
         created: Some(CREATED.parse().unwrap()),
         ready_since: Some(Duration::ZERO),
+        able_since: Some(Duration::ZERO),
         ..Pod::default()
     }
 }

@@ -21,7 +21,7 @@ fn preferring() -> LeaderElection {
 fn led(others: &[(&str, &str, Option<u64>)]) -> Observed {
     let in_zone = |name: &str, zone: &str, ready: Option<u64>| {
         let labels = [("zone".to_owned(), zone.to_owned())].into();
-        Arc::new(Pod { labels, ready_since: ready.map(Duration::from_secs), ..pod(name) })
+        Arc::new(Pod { labels, able_since: ready.map(Duration::from_secs), ..pod(name) })
     };
     let mut observed = in_place(held_by("billing-0", 4, 0));
     observed.pods = vec![in_zone("billing-0", "c", Some(0))];

@@ -177,15 +177,18 @@ fn what_cannot_be_is_refused_with_why() {
     assert!(refused(&asking_for("billing-0"), &led(), 12).contains("billing-0 leads already"));
     let mut alone = led();
     alone.holder_pod = None;
-    Arc::make_mut(&mut alone.pods[1]).ready_since = None;
+    Arc::make_mut(&mut alone.pods[1]).able_since = None;
     assert!(
-        refused(&asking_for("*"), &alone, 12).contains("no other candidate is ready"),
+        refused(&asking_for("*"), &alone, 12).contains("no other candidate can lead"),
         "whoever leads may be the other"
     );
-    let mut unready = led();
-    Arc::make_mut(&mut unready.pods[1]).ready_since = None;
-    assert!(refused(&asking_for("billing-1"), &unready, 12).contains("pod billing-1 is not ready"));
-    assert!(refused(&asking_for("*"), &unready, 12).contains("no other candidate is ready"));
+    let mut unable = led();
+    Arc::make_mut(&mut unable.pods[1]).able_since = None;
+    assert!(
+        refused(&asking_for("billing-1"), &unable, 12)
+            .contains("pod billing-1 cannot lead: not all its containers run")
+    );
+    assert!(refused(&asking_for("*"), &unable, 12).contains("no other candidate can lead"));
     let mut going = led();
     Arc::make_mut(&mut going.pods[1]).terminating = true;
     assert!(refused(&asking_for("billing-1"), &going, 12).contains("is no pod that may lead"));
