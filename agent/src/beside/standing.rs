@@ -66,7 +66,8 @@ impl Heard {
 /// Who leads, in the words of the sidecars that were there before; nobody is named as a fact beyond the time for which it is one.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Answer {
-    /// The leader's pod, and its hostname where it is this one; empty where it is not known.
+    /// The leader's pod, whoever is asked; empty where it is not known. A pod's hostname is another where somebody has set it, on
+    /// its node's network, and beyond 63 characters.
     pub(crate) name: String,
     /// When it was last heard of, RFC 3339; where it is not known, when that was looked at. Clients have it for a text that is
     /// always there.
@@ -178,8 +179,8 @@ impl Standing {
             expires_in_seconds: Some(expires_in.as_secs_f64()),
         };
         if let (Some(own), Some(remaining)) = (self.own, self.remaining(now)) {
-            let Author { hostname, identity, .. } = &self.author;
-            let answer = known(hostname, identity, own.renewed, remaining);
+            let identity = &self.author.identity;
+            let answer = known(&identity::shown_name(identity), identity, own.renewed, remaining);
             return Answer { is_leader: true, fencing_token: Some(own.fencing_token), ..answer };
         }
         let holder = self.holder.as_ref().filter(|holder| holder.expires_at > now.moment.boottime);
@@ -286,7 +287,7 @@ mod tests {
         standing.see(&sight(Some("a-1_uid")), at(10));
         standing.lead(&tenure(at(11)), at(12));
         let answer = standing.answer(at(13));
-        assert_eq!((&*answer.name, answer.is_leader, answer.fencing_token), ("host", true, Some(17)));
+        assert_eq!((&*answer.name, answer.is_leader, answer.fencing_token), ("a-0", true, Some(17)));
         assert_eq!((answer.age_seconds, answer.expires_in_seconds), (Some(2.0), Some(8.0)));
         assert_eq!(standing.remaining(at(20)), Some(SECOND));
         // Even if nobody has said that it is over.

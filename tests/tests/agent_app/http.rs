@@ -41,8 +41,7 @@ async fn the_leader_and_a_standby_say_who_leads() {
     let answer = get(app_address(&first).await.unwrap(), "/").await.unwrap();
     assert_eq!((answer.status, &*answer.content_type), (200, "application/json"));
     let own = answer.json().unwrap();
-    let hostname = fs::read_to_string(first.status_file()).unwrap();
-    assert_eq!(own["name"], hostname.trim());
+    assert_eq!(own["name"], first.name());
     assert_eq!(own["is_leader"], true);
     assert_eq!(own["fencing_token"], first.report().unwrap().fencing_token);
     assert_eq!(own["identity"], first.identity());
