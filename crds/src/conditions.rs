@@ -98,6 +98,8 @@ names! {
         NoPodsMatch,
         /// A pod matches, but its service account may not contend.
         ServiceAccountNotListed,
+        /// The leader's pod is not ready.
+        LeaderNotReady,
         /// A candidate is not ready.
         SomeNotReady,
         /// Candidates are ready, the Lease is free, and nobody takes it.

@@ -88,6 +88,13 @@ pub struct LeaderElectionSpec {
     #[schemars(extend("format" = "int32"))]
     pub release_delay_seconds: i64,
 
+    /// For how many seconds the leader's pod may not be ready, 86400 at most: then it is asked to hand over to a candidate
+    /// whose pod is, if there is one. After each such handover in a row it is twice as long, up to an hour. 0: it is never
+    /// asked.
+    #[serde(default = "default_unready_leader_seconds")]
+    #[schemars(range(min = 0, max = 86400), extend("format" = "int32"))]
+    pub unready_leader_seconds: i64,
+
     /// A Service that leads to the leader alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leader_service: Option<LeaderService>,
@@ -124,7 +131,7 @@ pub struct Candidates {
     pub service_account_names: Vec<String>,
 
     /// Who had better lead: of two candidates the one that matches an earlier selector. A leader to whom another is preferred
-    /// hands over to it once that has been ready for two lease durations; after each such handover in a row, and after each
+    /// hands over to it once all its containers have run for two lease durations; after each such handover in a row, and after each
     /// tenure that the preferred pod has lost, the wait is twice as long, up to an hour.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "atomic"))]
@@ -248,7 +255,7 @@ pub struct PastTenure {
     #[schemars(extend("format" = "date-time"))]
     pub until: Option<String>,
 
-    /// Why it ended: Released, Transferred, Preferred, Paused, PodTerminated, Expired, Replaced or LeaseDeleted.
+    /// Why it ended: Released, Transferred, Preferred, Unready, Paused, PodTerminated, Expired, Replaced or LeaseDeleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub reason: Option<String>,
@@ -263,6 +270,8 @@ names! {
         Transferred,
         /// The same, for a candidate that is preferred.
         Preferred,
+        /// The same, for its pod was not ready.
+        Unready,
         /// The same, for the election is paused.
         Paused,
         /// Its holder's pod had ended, as its kubelet reported.
@@ -273,6 +282,24 @@ names! {
         Replaced,
         /// The Lease was deleted.
         LeaseDeleted,
+    }
+}
+
+impl TenureEnd {
+    /// For an event that says of a leader that it no longer leads.
+    #[must_use]
+    pub fn in_words(self) -> &'static str {
+        match self {
+            TenureEnd::Released => "it gave the Lease up",
+            TenureEnd::Transferred => "it handed over, as was asked for",
+            TenureEnd::Preferred => "it handed over to a preferred candidate",
+            TenureEnd::Unready => "it handed over, as its pod was not ready",
+            TenureEnd::Paused => "the election is paused",
+            TenureEnd::PodTerminated => "its pod has ended",
+            TenureEnd::Expired => "it was silent for too long",
+            TenureEnd::Replaced => "the Lease names another",
+            TenureEnd::LeaseDeleted => "the Lease was deleted",
+        }
     }
 }
 
@@ -309,6 +336,7 @@ impl Default for LeaderElectionSpec {
             renew_deadline_seconds: default_renew_deadline_seconds(),
             retry_period_seconds: default_retry_period_seconds(),
             release_delay_seconds: default_release_delay_seconds(),
+            unready_leader_seconds: default_unready_leader_seconds(),
             leader_service: None,
             pod_labels: PodLabels::default(),
         }
@@ -340,6 +368,10 @@ fn default_renew_deadline_seconds() -> i64 {
 
 fn default_retry_period_seconds() -> i64 {
     Timings::DEFAULT.retry_period_seconds().into()
+}
+
+fn default_unready_leader_seconds() -> i64 {
+    60
 }
 
 fn default_release_delay_seconds() -> i64 {

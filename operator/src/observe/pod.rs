@@ -38,6 +38,8 @@ pub struct Pod {
     pub dead_since: Option<Duration>,
     /// On the operator's clock: since when it has been ready.
     pub ready_since: Option<Duration>,
+    /// On the operator's clock: since when it has not been ready.
+    pub unready_since: Option<Duration>,
     /// On the operator's clock: since when it could lead, as all that is in it runs. It may not be ready, where its app is so
     /// only on the leader.
     pub able_since: Option<Duration>,
@@ -78,6 +80,7 @@ impl Pod {
         let ready = ready.is_some_and(|ready| ready.status == "True");
         let last = last.filter(|last| last.uid == uid);
         let known_ready = last.and_then(|last| last.ready_since);
+        let known_unready = last.and_then(|last| last.unready_since);
         let known_able = last.and_then(|last| last.able_since);
         let known_dead = last.and_then(|last| last.dead_since);
         Pod {
@@ -92,6 +95,7 @@ impl Pod {
             finished: matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")),
             dead_since: dead.then(|| known_dead.unwrap_or(now.at)),
             ready_since: ready.then(|| known_ready.unwrap_or(now.at)),
+            unready_since: (!ready).then(|| known_unready.unwrap_or(now.at)),
             able_since: able.then(|| known_able.unwrap_or(now.at)),
             addresses,
             named_ports,

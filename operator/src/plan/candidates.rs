@@ -8,7 +8,7 @@ use elector_crds::selector_text;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::lease::Standing;
-use super::{View, name};
+use super::{View, name, unready};
 use crate::observe::{Phase, Pod};
 
 /// After how many lease durations a Lease that is free, with candidates able to take it, is said to find no taker.
@@ -61,6 +61,19 @@ pub(super) fn candidates_ready(view: &View<'_>, candidates: &[&Pod]) -> Conditio
         let message = format!("pod {} runs and the Lease is free, but nobody takes it; {mend}", pod.name);
         return not(Reason::NoneContends, message);
     }
+    if let Some(leader) = leader(view).filter(|leader| leader.unready_since.is_some() && !leader.terminating) {
+        let history = view.election.status.as_ref().map_or(&[][..], |status| &status.history);
+        let other = candidates.iter().any(|pod| pod.ready_since.is_some() && pod.uid != leader.uid);
+        let follows = match unready::patience(view.election, history) {
+            Some(patience) if other => {
+                format!("after {} s it is asked to hand over to one that is", patience.as_secs())
+            }
+            Some(_) => "no other candidate is either".to_owned(),
+            None => "spec.unreadyLeaderSeconds is 0, so that it is not asked to hand over".to_owned(),
+        };
+        let message = format!("pod {} leads and is not ready: {follows}; see kubectl describe pod", leader.name);
+        return not(Reason::LeaderNotReady, message);
+    }
     if let Some(pod) = candidates.iter().find(|pod| pod.ready_since.is_none()) {
         let mend = if pod.able_since.is_some() {
             "all its containers run, so that it can lead; if its app is ready only on the leader, let the readiness probe ask /readyz of the agent"
@@ -70,6 +83,12 @@ pub(super) fn candidates_ready(view: &View<'_>, candidates: &[&Pod]) -> Conditio
         return not(Reason::SomeNotReady, format!("pod {} is not ready; {mend}", pod.name));
     }
     condition(ConditionType::CandidatesReady, Status::True, Reason::AllReady, "all candidates are ready")
+}
+
+/// The pod of who leads for certain.
+fn leader<'a>(view: &View<'a>) -> Option<&'a Pod> {
+    let (Standing::Own(seen) | Standing::Adopted(seen)) = view.standing else { return None };
+    view.observed.holder_pod.as_deref().filter(|_| view.phase(seen) == Phase::Held)
 }
 
 /// When a Lease that is free will have found no taker for too long. `None` if it is not free, or no candidate is able to.

@@ -6,7 +6,7 @@
 
 use elector_crds::conditions::{ConditionType, Reason, Status, find};
 use elector_crds::display_text::{MAX_MESSAGE, MAX_NAME, shown};
-use elector_crds::{Holder, LeaderElectionStatus, identity, names};
+use elector_crds::{Holder, LeaderElectionStatus, TenureEnd, identity, names};
 use elector_election::UNKNOWN_HOLDER;
 use kube::ResourceExt;
 
@@ -147,7 +147,13 @@ fn tenure_ended(view: &View<'_>, old: &LeaderElectionStatus, new: &LeaderElectio
     if same_lease && elected.reason == Reason::LeaseExpired.as_str() {
         return Some(of_tenure(view, tenure, EventReason::LeaseExpired, elected.message.clone(), pod));
     }
-    let note = format!("{} no longer leads", shown(&holder.name, MAX_NAME));
+    let name = shown(&holder.name, MAX_NAME);
+    let ended = new.history.iter().find(|led| led.lease_transitions == tenure.1);
+    let end = ended.and_then(|led| TenureEnd::ALL.iter().find(|end| led.reason.as_deref() == Some(end.as_str())));
+    let note = match end {
+        Some(end) => format!("{name} no longer leads: {}", end.in_words()),
+        None => format!("{name} no longer leads"),
+    };
     Some(of_tenure(view, tenure, EventReason::LeaderLost, note, pod))
 }
 

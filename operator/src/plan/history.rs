@@ -1,5 +1,6 @@
 //! The last tenures, as far as this operator and those before it have seen them.
 
+use elector_crds::conditions::{ConditionType, Reason, find};
 use elector_crds::{Holder, LeaderElectionStatus, PastTenure, TenureEnd, format_timestamp, identity};
 use elector_election::Timestamp;
 
@@ -69,7 +70,11 @@ fn end_of(
         (true, _) => None,
         (false, _) => Some(match ended.map_or(TenureEnd::Replaced, |ended| ended.how) {
             // A request stays on the election until it has been answered.
-            TenureEnd::Transferred if request(view.election).is_none() => TenureEnd::Preferred,
+            TenureEnd::Transferred if request(view.election).is_none() => {
+                let is_unready = find(&stored.conditions, ConditionType::CandidatesReady)
+                    .is_some_and(|it| it.reason == Reason::LeaderNotReady.as_str());
+                if is_unready { TenureEnd::Unready } else { TenureEnd::Preferred }
+            }
             how => how,
         }),
     }

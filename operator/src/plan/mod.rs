@@ -15,6 +15,7 @@ mod steer;
 #[cfg(test)]
 mod tests;
 pub mod traffic;
+mod unready;
 
 use std::time::Duration;
 

@@ -14,7 +14,7 @@ use kube::core::SelectorExt as _;
 use crate::observe::{LeaseSeen, Now, Observed, Phase, Pod, own_duration, phase};
 
 /// How many lease durations a preferred pod must have been able to lead, and the leader have led.
-const PATIENCE: u32 = 2;
+pub(super) const PATIENCE: u32 = 2;
 
 /// The longest wait.
 const MAX_WAIT: Duration = Duration::from_secs(3600);
@@ -41,7 +41,8 @@ pub(super) fn better<'a>(
     now: Now,
 ) -> Option<Better<'a>> {
     let duration = own_duration(&election.spec);
-    if election.spec.paused || phase(seen, duration, now) != Phase::Held {
+    let is_asked = !election.spec.candidates.preferred.is_empty() && !election.spec.paused;
+    if !is_asked || phase(seen, duration, now) != Phase::Held {
         return None;
     }
     let leader = observed.holder_pod.as_ref().filter(|leader| !leader.terminating)?;
@@ -53,7 +54,10 @@ pub(super) fn better<'a>(
     let led_long_enough = seen.tenure_since + wait(patience, handovers(history));
     let rank_of_leader = rank(election, leader);
     let better = observed.pods.iter().filter(|pod| is_able(pod) && rank(election, pod) < rank_of_leader);
-    let better = better.map(|pod| Better { pod, due: due(history, pod, patience, now).max(led_long_enough) });
+    let better = better.map(|pod| {
+        let due = due(history, pod, pod.able_since.unwrap_or(now.at), patience, now);
+        Better { pod, due: due.max(led_long_enough) }
+    });
     // One that is better still is waited for, unless it is known to lose what it gets.
     let soon = |better: &Better<'_>| better.due <= now.at + patience;
     better.min_by_key(|better| (!soon(better), rank(election, better.pod), better.due, better.pod.name.clone()))
@@ -70,36 +74,36 @@ pub(super) fn is_able(pod: &Pod) -> bool {
     pod.is_candidate() && pod.able_since.is_some()
 }
 
-/// It must have been able to for that long, and longer if it has lost tenures.
-fn due(history: &[PastTenure], pod: &Pod, patience: Duration, now: Now) -> Duration {
+/// When it has been as it should for that long, or longer if it has lost tenures: it is so since `since`.
+pub(super) fn due(history: &[PastTenure], pod: &Pod, since: Duration, patience: Duration, now: Now) -> Duration {
     let lost = |tenure: &&PastTenure| {
         let reason = tenure.reason.as_deref().unwrap_or_default();
         let given = [TenureEnd::Transferred, TenureEnd::Preferred, TenureEnd::Paused, TenureEnd::LeaseDeleted];
         let is_given = given.iter().any(|given| given.as_str() == reason);
-        tenure.holder == pod.name && !is_given && since(tenure, now).is_some_and(|since| since < MAX_WAIT)
+        tenure.holder == pod.name && !is_given && ago(tenure, now).is_some_and(|ago| ago < MAX_WAIT)
     };
     let mut lost = history.iter().filter(lost);
     let count = lost.clone().count();
-    let since_last = lost.next().and_then(|tenure| since(tenure, now));
-    let last = since_last.map_or(Duration::ZERO, |since| now.at.saturating_sub(since));
-    pod.able_since.unwrap_or(now.at).max(last) + wait(patience, count)
+    let last = lost.next().and_then(|tenure| ago(tenure, now));
+    let last = last.map_or(Duration::ZERO, |ago| now.at.saturating_sub(ago));
+    since.max(last) + wait(patience, count)
 }
 
 /// How long ago it ended: by the wall clock of operators alone, and for advice only.
-fn since(tenure: &PastTenure, now: Now) -> Option<Duration> {
+fn ago(tenure: &PastTenure, now: Now) -> Option<Duration> {
     let until: jiff::Timestamp = tenure.until.as_ref()?.parse().ok()?;
     Some(now.wall.duration_since(until).unsigned_abs())
 }
 
-fn wait(patience: Duration, times: usize) -> Duration {
+pub(super) fn wait(patience: Duration, times: usize) -> Duration {
     let factor = u32::try_from(times).ok().and_then(|times| 2_u32.checked_pow(times)).unwrap_or(u32::MAX);
     patience.saturating_mul(factor).min(MAX_WAIT.max(patience))
 }
 
 /// How many of the last tenures ended in favour of another, one after the other.
-fn handovers(history: &[PastTenure]) -> usize {
+pub(super) fn handovers(history: &[PastTenure]) -> usize {
     let ended = history.iter().skip_while(|tenure| tenure.until.is_none());
-    let handovers = [TenureEnd::Transferred, TenureEnd::Preferred].map(TenureEnd::as_str);
+    let handovers = [TenureEnd::Transferred, TenureEnd::Preferred, TenureEnd::Unready].map(TenureEnd::as_str);
     ended.take_while(|tenure| tenure.reason.as_deref().is_some_and(|reason| handovers.contains(&reason))).count()
 }
 

@@ -9,7 +9,8 @@ use elector_election::Hints;
 use kube::ResourceExt;
 
 use super::lease::Standing;
-use super::{View, prefer};
+use super::prefer::Better;
+use super::{View, prefer, unready};
 use crate::observe::{LeaseSeen, Now, Observed, Part, Phase, Pod, own_duration, phase};
 
 /// A request that nobody has followed for so long, beyond what a release takes, is taken back.
@@ -84,17 +85,24 @@ pub(super) fn steer(election: &LeaderElection, observed: &Observed, standing: St
     }
 }
 
-/// When a preferred candidate will be asked to lead, if nothing changes.
+/// When another candidate will be asked to lead, if nothing changes.
 pub(super) fn prefers_at(view: &View<'_>) -> Option<Duration> {
     let View { election, observed, standing: Standing::Own(seen) | Standing::Adopted(seen), now, .. } = view else {
         return None;
     };
-    prefer::better(election, observed, seen, *now).map(|better| better.due)
+    better(election, observed, seen, *now).map(|better| better.due)
 }
 
-/// Without a request: that a preferred candidate is to lead. `None`: nothing.
+/// The candidate that had better lead, for whatever reason comes first.
+fn better<'a>(election: &LeaderElection, observed: &'a Observed, seen: &LeaseSeen, now: Now) -> Option<Better<'a>> {
+    let preferred = prefer::better(election, observed, seen, now);
+    let ready = unready::better(election, observed, seen, now);
+    preferred.into_iter().chain(ready).min_by_key(|better| better.due)
+}
+
+/// Without a request: that another candidate is to lead, as it is preferred, or ready where the leader is not. `None`: nothing.
 fn preference(election: &LeaderElection, observed: &Observed, seen: &LeaseSeen, now: Now) -> Option<Hints> {
-    if election.spec.candidates.preferred.is_empty() || election.spec.paused {
+    if election.spec.paused {
         return None;
     }
     let hints = &seen.lease.hints;
@@ -104,13 +112,13 @@ fn preference(election: &LeaderElection, observed: &Observed, seen: &LeaseSeen, 
     {
         // What was begun goes on: between the tenures nobody holds the Lease.
         let goes_on = match phase(seen, own_duration(&election.spec), now) {
-            Phase::Held => prefer::is_better(election, observed, successor),
+            Phase::Held => prefer::is_better(election, observed, successor) || unready::is_better(observed, successor),
             Phase::Released => true,
             Phase::NeverHeld | Phase::NotObserved | Phase::WaitingOut | Phase::Expired => false,
         };
         return goes_on.then(|| Hints { paused: false, ..hints.clone() });
     }
-    let better = prefer::better(election, observed, seen, now).filter(|better| better.due <= now.at)?;
+    let better = better(election, observed, seen, now).filter(|better| better.due <= now.at)?;
     let successor = Some(identity::of_pod(&better.pod.name, &better.pod.uid));
     Some(Hints { paused: false, end_tenure: Some(tenure), successor })
 }

@@ -176,6 +176,11 @@ impl<'a> Billing<'a> {
         Ok(fs::write(with_suffix(&self.acts, &format!(".exhaust.{}", pod.name_any())), "")?)
     }
 
+    /// Has the app of the pod crash each time that it acts.
+    pub(crate) fn crash_app(&self, pod: &Pod) -> Result<()> {
+        Ok(fs::write(with_suffix(&self.acts, &format!(".crash.{}", pod.name_any())), "")?)
+    }
+
     /// Where the pod's status file is, or would be.
     pub(crate) fn status_file(&self, pod: &Pod) -> PathBuf {
         self.stage.node(pod).empty_dir(pod, "leader-election").join("leader_status")

@@ -16,5 +16,6 @@ mod rights;
 mod stage;
 mod traffic;
 mod uninstall;
+mod unready;
 mod watched;
 mod workloads;

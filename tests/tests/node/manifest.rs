@@ -176,8 +176,9 @@ const TURN: &str = "sleep 0.05";
 /// The same for one that ends, and with it its container, after five acts.
 const FIVE_TURNS: &str = r#"{ [ "${acted:-0}" -lt 5 ] || exit 0; } && sleep 0.05"#;
 
-/// For sh: `tell TOKEN` acts, unless a file asks this pod's app to take all memory that it can get.
+/// For sh: `tell TOKEN` acts, unless a file asks this pod's app to crash, or to take all memory that it can get.
 const TELL: &str = r#"tell() {
+    if [ -f "$ACTS.crash.$HOSTNAME" ]; then exit 1; fi
     if [ -f "$ACTS.exhaust.$HOSTNAME" ]; then rm "$ACTS.exhaust.$HOSTNAME"; exec tail /dev/zero; fi
     act "$1"; acted=$((acted + 1))
 }"#;

@@ -190,6 +190,30 @@ async fn a_request_that_cannot_be_followed_is_refused_and_costs_nothing() {
     assert_eq!(scene.election.lease().await.unwrap().annotation(HINTS_ANNOTATION), None);
 }
 
+#[tokio::test]
+async fn a_leader_that_is_not_ready_hands_over_to_one_that_is() {
+    let scene = Scene::set("unready-leader").await.unwrap();
+    let mut spec = short_timings();
+    spec["unreadyLeaderSeconds"] = json!(2);
+    scene.election.apply(spec).await.unwrap();
+    scene.namespace.set_pod_ready("billing-0", false).await.unwrap();
+    let is_said = |election: &LeaderElection| {
+        let conditions = election.status.as_ref().map_or(&[][..], |status| &status.conditions);
+        find(conditions, ConditionType::CandidatesReady).is_some_and(|it| it.reason == Reason::LeaderNotReady.as_str())
+    };
+    scene.election.until("it is said", is_said).await.unwrap();
+    let is_over = |election: &LeaderElection| {
+        let history = election.status.as_ref().map_or(&[][..], |status| &status.history);
+        let ended = history.iter().find(|led| led.holder == "billing-0");
+        ended.is_some_and(|led| led.reason.as_deref() == Some("Unready"))
+    };
+    scene.election.until("it has handed over", is_over).await.unwrap();
+    assert_ne!(leader(&scene.candidates, SOON).await.unwrap().name(), "billing-0");
+    let events = scene.election.events().await.unwrap();
+    let why = "billing-0 no longer leads: it handed over, as its pod was not ready";
+    assert!(events.iter().any(|(_, note)| note == why), "{events:?}");
+}
+
 /// As kubelet says it of an app that is ready only on the leader.
 #[tokio::test]
 async fn a_pod_that_runs_and_is_not_ready_is_handed_over_to() {

@@ -10,6 +10,7 @@ mod status;
 mod steer;
 mod texts;
 mod traffic;
+mod unready;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,0 +1,53 @@
+//! A leader whose pod is not ready: after a while it is asked to hand over to a candidate whose pod is.
+//!
+//! An agent leads on beside an app that crashes all the time: what is to be done by the leader is not done. It never flaps: each
+//! handover in a row doubles the wait, and so does each tenure that the other pod has lost within the last hour.
+
+use std::time::Duration;
+
+use elector_crds::{LeaderElection, PastTenure, identity};
+
+use super::prefer::{self, Better};
+use crate::observe::{LeaseSeen, Now, Observed, Phase, Pod, own_duration, phase};
+
+/// Whether `identity` is a pod that is ready, while the leader's is not.
+pub(super) fn is_better(observed: &Observed, identity: &str) -> bool {
+    let leader = observed.holder_pod.as_ref();
+    let is_it = |pod: &Pod| identity::of_pod(&pod.name, &pod.uid) == identity;
+    leader.is_some_and(|leader| leader.unready_since.is_some())
+        && observed.pods.iter().any(|pod| is_it(pod) && is_ready(pod))
+}
+
+/// The candidate that had better lead than one whose pod is not ready.
+pub(super) fn better<'a>(
+    election: &LeaderElection,
+    observed: &'a Observed,
+    seen: &LeaseSeen,
+    now: Now,
+) -> Option<Better<'a>> {
+    let duration = own_duration(&election.spec);
+    if election.spec.paused || phase(seen, duration, now) != Phase::Held {
+        return None;
+    }
+    let leader = observed.holder_pod.as_ref().filter(|leader| !leader.terminating)?;
+    let unready_since = leader.unready_since?.max(seen.tenure_since);
+    let history = election.status.as_ref().map_or(&[][..], |status| &status.history);
+    let asked_at = unready_since + patience(election, history)?;
+    let others = observed.pods.iter().filter(|pod| is_ready(pod) && pod.uid != leader.uid);
+    let others = others.map(|pod| {
+        let ready_since = pod.ready_since.unwrap_or(now.at);
+        let due = prefer::due(history, pod, ready_since, duration * prefer::PATIENCE, now);
+        Better { pod, due: due.max(asked_at) }
+    });
+    others.min_by_key(|better| (better.due, better.pod.name.clone()))
+}
+
+/// For how long a leader may not be ready. `None`: for ever.
+pub(super) fn patience(election: &LeaderElection, history: &[PastTenure]) -> Option<Duration> {
+    let seconds = u64::try_from(election.spec.unready_leader_seconds).ok().filter(|seconds| *seconds > 0)?;
+    Some(prefer::wait(Duration::from_secs(seconds), prefer::handovers(history)))
+}
+
+fn is_ready(pod: &Pod) -> bool {
+    pod.is_candidate() && pod.ready_since.is_some()
+}
