@@ -94,6 +94,8 @@ async fn what_pods_and_services_take_is_granted_with_their_features_alone() {
         (&[], "services", "create", true),
         (&["leaderService.enabled=false"], "services", "create", false),
         (&["leaderService.enabled=false"], "endpointslices", "list", false),
+        (&[], "endpointslices/restricted", "create", true),
+        (&["leaderService.enabled=false"], "endpointslices/restricted", "create", false),
     ] {
         let objects = rendered(values).await.unwrap();
         let rules = find(&objects, "ClusterRole").into_iter().flat_map(|role| role["rules"].as_array().cloned());

@@ -54,9 +54,9 @@ fn read_only() -> Value {
 }
 
 /// With all that `elector-agent manifest` says is to be added.
-async fn pasted(mut pod: Value) -> Result<Value> {
+pub(crate) async fn pasted(mut pod: Value, arguments: &[&str]) -> Result<Value> {
     let agent = &Programs::built().await?.agent;
-    let manifest = Command::new(agent).arg("manifest").output()?;
+    let manifest = Command::new(agent).arg("manifest").args(arguments).output()?;
     let manifest: Value = serde_yaml_ng::from_slice(&manifest.stdout)?;
     pod["spec"]["initContainers"] = manifest["initContainers"].clone();
     pod["spec"]["volumes"] = manifest["volumes"].clone();
@@ -68,7 +68,7 @@ async fn pasted(mut pod: Value) -> Result<Value> {
 async fn it_adds_what_the_agent_prints_for_pasting() {
     let namespace = restricted("pasted").await.unwrap();
     let injected = created(&namespace, &pod()).await.unwrap();
-    let mut pasted = created(&namespace, &pasted(pod()).await.unwrap()).await.unwrap();
+    let mut pasted = created(&namespace, &pasted(pod(), &[]).await.unwrap()).await.unwrap();
     // The chart says what the API server would say for an image with this tag.
     assert_eq!(injected["spec"]["initContainers"], pasted["spec"]["initContainers"]);
     // An account's token comes with a name that is made up each time.

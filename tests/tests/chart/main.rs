@@ -5,6 +5,7 @@ mod files;
 mod injection;
 mod least_power;
 mod monitoring;
+mod openshift;
 mod refused;
 mod release;
 mod strict_identity;
