@@ -27,7 +27,7 @@ pub fn chart() -> PathBuf {
 /// # Errors
 /// With its own message when it fails; after two minutes. When it has to be built and can't be.
 pub async fn helm(kubeconfig: Option<&Path>, arguments: &[&str]) -> Result<String> {
-    let mut helm = Command::new(built(HELM, "helm").await?);
+    let mut helm = Command::new(program().await?);
     // Nobody's plugins, repositories or remembered servers.
     let nowhere = kubeconfig.unwrap_or(Path::new("/nonexistent/kubeconfig"));
     let home = nowhere.with_extension("helm");
@@ -36,6 +36,14 @@ pub async fn helm(kubeconfig: Option<&Path>, arguments: &[&str]) -> Result<Strin
         helm.env(folder, home.join(folder));
     }
     command::run(&mut helm, "", Duration::from_secs(120)).await
+}
+
+/// Where helm is, for what runs it itself.
+///
+/// # Errors
+/// When it has to be built and can't be.
+pub async fn program() -> Result<PathBuf> {
+    built(HELM, "helm").await
 }
 
 /// What is made from the chart and checked in, with where it is kept: its README, and a file for those who have no helm.
@@ -79,10 +87,10 @@ metadata:
 ";
 
 async fn built(module: &'static str, name: &'static str) -> Result<PathBuf> {
-    tokio::task::spawn_blocking(move || program(module, name)?.path()).await?
+    tokio::task::spawn_blocking(move || go_program(module, name)?.path()).await?
 }
 
-fn program(module: &str, name: &str) -> Result<GoProgram> {
+fn go_program(module: &str, name: &str) -> Result<GoProgram> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("helm");
     let file = folder.join("go.mod");
     let go_mod = fs::read_to_string(&file).with_context(|| format!("failed to read {}", file.display()))?;
@@ -104,7 +112,7 @@ mod tests {
 
     #[test]
     fn the_cache_is_keyed_by_version() {
-        let key = program(HELM, "helm").unwrap().key;
+        let key = go_program(HELM, "helm").unwrap().key;
         assert!(key.starts_with("helm/helm-4."), "{key}");
     }
 }

@@ -3,6 +3,7 @@
 mod fences;
 mod files;
 mod injection;
+mod kustomize;
 mod least_power;
 mod monitoring;
 mod openshift;
