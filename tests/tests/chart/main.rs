@@ -7,6 +7,7 @@ mod kustomize;
 mod least_power;
 mod monitoring;
 mod openshift;
+mod other_charts;
 mod refused;
 mod release;
 mod strict_identity;
