@@ -12,4 +12,5 @@ mod refused;
 mod release;
 mod strict_identity;
 mod users;
+mod velero;
 mod words;

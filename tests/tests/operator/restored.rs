@@ -194,3 +194,29 @@ async fn made_again() -> Result<()> {
     assert_eq!(candidates[0].leads_since()?, since);
     Ok(())
 }
+
+#[tokio::test]
+async fn a_lease_from_a_backup_is_taken_over_and_its_holder_of_then_is_waited_out() {
+    from_backup().await.unwrap();
+}
+
+/// Without its owner, as Velero restores it, where no policy refuses that.
+async fn from_backup() -> Result<()> {
+    let namespace = place("backup").await?;
+    let labels = json!({"app.kubernetes.io/managed-by": "leader-elector-operator", "leader-elector.io/election": "billing",
+                        "leader-elector.io/strict-identity": "true"});
+    let of_then = json!({"holderIdentity": "billing-0_of-then", "leaseDurationSeconds": 5, "leaseTransitions": 7,
+                         "acquireTime": "2026-11-01T10:00:00.000000Z", "renewTime": "2026-11-01T12:00:00.000000Z"});
+    let lease = serde_json::from_value(json!({"metadata": {"name": "billing", "labels": labels}, "spec": of_then}))?;
+    namespace.api::<StoredLease>().create(&PostParams::default(), &lease).await?;
+    let begun = Instant::now();
+    let election = Election::create(&namespace, "billing", short_timings()).await?;
+    let candidate = Candidate::start(&namespace, "billing", "billing-0", &AgentOptions::default()).await?;
+    candidate.leads_within(Duration::from_secs(20)).await?;
+    ensure!(begun.elapsed() >= Duration::from_secs(5), "{:?}", begun.elapsed());
+    let held = election.until_held_by("billing-0").await?;
+    election.until_reason(ConditionType::Ready, Reason::Reconciled).await?;
+    ensure!(held.status.and_then(|status| status.lease_transitions) == Some(8));
+    ensure!(election.lease().await?.owner_references().len() == 1);
+    Ok(())
+}
