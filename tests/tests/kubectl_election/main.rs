@@ -1,6 +1,7 @@
 //! `kubectl election` on a real API server, as people on call use it.
 
 mod doctor;
+mod gitops;
 mod texts;
 
 use std::path::Path;
@@ -8,8 +9,8 @@ use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use elector_crds::TRANSFER_ANNOTATION;
 use elector_crds::conditions::{ConditionType, Reason};
-use elector_crds::{LeaderElection, TRANSFER_ANNOTATION};
 use elector_tests::candidate::{Candidate, leader};
 use elector_tests::controlplane::{ControlPlane, Namespace};
 use elector_tests::kubectl::{kubectl, shell};
@@ -19,7 +20,6 @@ use elector_tests::programs::Programs;
 use elector_tests::scratch::Scratch;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
-use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
@@ -300,32 +300,6 @@ async fn a_pause_is_over_when_somebody_leads() {
         candidate.process().stop().await.unwrap();
     }
     scene.run(&["resume", "billing", "--timeout", "1s"]).await.unwrap().failed(1, "not within 1 s: nobody leads: ");
-}
-
-/// As Flux does at each turn: it takes over what kubectl's managers wrote, and applies what its source says, without `paused`.
-#[tokio::test]
-async fn a_pause_outlives_what_flux_does_and_its_owner_is_named() {
-    let scene = Scene::set("plugin-flux").await.unwrap();
-    let api = scene.namespace.api::<LeaderElection>();
-    let label = json!({"metadata": {"labels": {"kustomize.toolkit.fluxcd.io/name": "apps"}}});
-    api.patch("billing", &PatchParams::default(), &Patch::Merge(label)).await.unwrap();
-    let paused = scene.run(&["pause", "billing"]).await.unwrap();
-    assert_eq!((paused.code, paused.out.as_str()), (Some(0), "billing is paused: nobody leads\n"), "{paused:?}");
-    assert!(paused.error.starts_with("warning: Flux manages billing: "), "{paused:?}");
-
-    let mut stored = api.get("billing").await.unwrap();
-    for entry in stored.metadata.managed_fields.iter_mut().flatten() {
-        if entry.manager.as_deref().is_some_and(|manager| manager.starts_with("kubectl")) {
-            entry.manager = Some("kustomize-controller".to_owned());
-            entry.operation = Some("Apply".to_owned());
-        }
-    }
-    api.replace("billing", &PostParams::default(), &stored).await.unwrap();
-    let source = json!({"apiVersion": "leader-elector.io/v1alpha1", "kind": "LeaderElection",
-                        "metadata": {"name": "billing"}, "spec": short_timings()});
-    let flux = PatchParams::apply("kustomize-controller").force();
-    let applied = api.patch("billing", &flux, &Patch::Apply(source)).await.unwrap();
-    assert!(applied.spec.paused);
 }
 
 #[tokio::test]
