@@ -324,7 +324,7 @@ impl<'a> Driver<'a> {
     fn show(&mut self, tenure: &Tenure) -> Result<(), Error> {
         if let Err(error) = self.stage.show(tenure, clock::now()?) {
             self.election.handle_stop(clock::now()?);
-            error!(namespace = %self.namespace, lease = %self.lease, %error, "failed to show leadership: giving it up");
+            error!(namespace = %self.namespace, lease = %self.lease, %error, "failed to show leadership: the Lease is given up, and this process ends");
             self.unshown = Some(error);
         }
         Ok(())

@@ -13,6 +13,8 @@ use kube::client::AuthError;
 pub(crate) enum Trouble {
     /// No answer, or none that says anything.
     Unreachable(String),
+    /// 5xx: whether anything was stored is not known.
+    Failing(String),
     /// There is nothing to authenticate with, as far as can be read.
     Credentials(String),
     /// 401.
@@ -33,6 +35,7 @@ impl Trouble {
             Error::Api(status) if status.code == 401 => Trouble::Unauthorized,
             Error::Api(status) if status.code == 403 => Trouble::Forbidden(verb),
             Error::Api(status) if status.code < 500 => Trouble::Refused(status.message.clone()),
+            Error::Api(status) => Trouble::Failing(format!("{}: {}", status.code, status.message)),
             Error::Auth(error) => Trouble::Credentials(error.to_string()),
             Error::Service(error) if error.is::<AuthError>() => Trouble::Credentials(error.to_string()),
             _ => Trouble::Unreachable(with_sources(error)),
@@ -49,6 +52,7 @@ impl Trouble {
         match self {
             Trouble::Credentials(_) | Trouble::Unauthorized => true,
             Trouble::Unreachable(_)
+            | Trouble::Failing(_)
             | Trouble::Forbidden(_)
             | Trouble::NoNamespace
             | Trouble::Refused(_)
@@ -64,6 +68,7 @@ impl Trouble {
     fn reason(&self) -> &'static str {
         match self {
             Trouble::Unreachable(_) => "Unreachable",
+            Trouble::Failing(_) => "ServerError",
             Trouble::Credentials(_) => "Credentials",
             Trouble::Unauthorized => "Unauthorized",
             Trouble::Forbidden("create") => "NoLease",
@@ -172,7 +177,12 @@ impl fmt::Display for Said<'_> {
         let Said { trouble, namespace, lease } = self;
         // What an API server or a proxy says may repeat what others wrote, at any length.
         match trouble {
-            Trouble::Unreachable(why) => write!(f, "failed to reach the API server: {}", shown(why, MAX_MESSAGE)),
+            Trouble::Unreachable(why) => {
+                write!(f, "failed to reach the API server, which is tried again: {}", shown(why, MAX_MESSAGE))
+            }
+            Trouble::Failing(why) => {
+                write!(f, "API server answered with an error, and is asked again: {}", shown(why, MAX_MESSAGE))
+            }
             Trouble::Credentials(why) => {
                 write!(f, "failed to read the credentials, which are tried again: {}", shown(why, MAX_MESSAGE))
             }
@@ -193,6 +203,28 @@ impl fmt::Display for Said<'_> {
             }
             Trouble::Refused(why) => write!(f, "API server refused: {}", shown(why, MAX_MESSAGE)),
             Trouble::Garbage(why) => write!(f, "lease holds what cannot be used: {why}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::*;
+
+    #[test]
+    fn what_an_api_server_says_is_told_and_the_rest_of_its_answer_is_not() {
+        for (code, told) in [
+            (500, "API server answered with an error, and is asked again: 500: etcd is away"),
+            (503, "API server answered with an error, and is asked again: 503: etcd is away"),
+            (429, "API server refused: etcd is away"),
+            (401, "API server does not accept the token, which is read again"),
+        ] {
+            let status = Status { code, message: "etcd is away".to_owned(), ..Status::default() };
+            let trouble = Trouble::of_error(&Error::Api(status.boxed()), "get");
+            let said = Said { trouble: &trouble, namespace: "shop", lease: "billing" };
+            assert_eq!(said.to_string(), told);
         }
     }
 }

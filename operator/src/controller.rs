@@ -108,7 +108,7 @@ pub async fn run(
                     Ok(seen) => controller.handle_seen(seen),
                     Err(error) => {
                         controller.counts.rewatched(error.what);
-                        warn!(what = error.what, error = %error.source, "watch failed; it is tried again");
+                        warn!(what = error.what, error = error.words(), "watch failed; it is tried again");
                     }
                 }
                 if controller.index.is_complete() {

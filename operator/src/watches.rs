@@ -10,6 +10,7 @@ use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, Resource};
 
+use crate::apply::words;
 use crate::observe::Seen;
 use crate::settings::Features;
 use crate::{MANAGED_BY_LABEL, NAME};
@@ -39,6 +40,19 @@ pub struct Error {
     pub what: &'static str,
     /// Why.
     pub source: watcher::Error,
+}
+
+impl Error {
+    /// Why, for people.
+    pub(crate) fn words(&self) -> String {
+        match &self.source {
+            watcher::Error::WatchError(status) => status.message.clone(),
+            watcher::Error::InitialListFailed(error)
+            | watcher::Error::WatchStartFailed(error)
+            | watcher::Error::WatchFailed(error) => words(error),
+            watcher::Error::NoResourceVersion => self.source.to_string(),
+        }
+    }
 }
 
 /// All watches, of one namespace or of the whole cluster, as one stream; it never ends.
@@ -241,6 +255,15 @@ mod tests {
     fn streamed() -> (u16, Vec<String>) {
         let end = lease("", &json!({"k8s.io/initial-events-end": "true"}));
         (200, vec![event("ADDED", &lease("a", &json!({}))), event("BOOKMARK", &end)])
+    }
+
+    #[test]
+    fn why_a_watch_failed_is_what_the_api_server_says() {
+        let status = kube::core::Status { code: 500, message: "etcd is away".to_owned(), ..Default::default() };
+        let said = |source| Error { what: "leases", source }.words();
+        assert_eq!(said(watcher::Error::WatchError(status.clone().boxed())), "etcd is away");
+        let failed = kube::Error::Api(status.boxed());
+        assert_eq!(said(watcher::Error::WatchStartFailed(failed)), "etcd is away");
     }
 
     #[tokio::test(start_paused = true)]

@@ -40,7 +40,7 @@ impl Hooks {
             };
             if let Some(token) = token {
                 if let Err(error) = marker.put() {
-                    warn!(%error, "on-lost will not be run after a crash");
+                    warn!(%error, "failed to note that on-acquired is run: on-lost will not be run if this process crashes");
                 }
                 self.acquired(&mut standing, token).await;
                 let ended = standing.wait_for(|standing| standing.fencing_token() != Some(token)).await.is_err();
@@ -64,7 +64,7 @@ impl Hooks {
         let run = Run::of(child);
         tokio::select! {
             biased;
-            _ = over => warn!(hook = "on-acquired", "killed: it ran when the tenure ended"),
+            _ = over => warn!(hook = "on-acquired", "killed the hook: it ran when the tenure ended"),
             () = run.end("on-acquired", self.timeout) => {}
         }
     }
@@ -84,8 +84,11 @@ fn start(hook: &'static str, command: &[String], variables: &[(&str, &str)]) -> 
     let event = hook.trim_start_matches("on-");
     let mut command = Command::new(program);
     command.args(arguments).env("LEADER_ELECTION_EVENT", event).envs(variables.iter().copied()).process_group(0);
-    let child = command.spawn().inspect_err(|error| warn!(hook, program, %error, "failed to start")).ok()?;
-    info!(hook, "running");
+    let child = command
+        .spawn()
+        .inspect_err(|error| warn!(hook, program, %error, "failed to start the hook: it is not run"))
+        .ok()?;
+    info!(hook, program, "started the hook");
     Some(child)
 }
 
@@ -102,8 +105,8 @@ impl Run {
     async fn end(mut self, hook: &'static str, most: Duration) {
         match timeout(most, self.child.wait()).await {
             Ok(Ok(status)) if status.success() => {}
-            Ok(ended) => warn!(hook, ended = %said(ended), "failed"),
-            Err(_) => warn!(hook, seconds = most.as_secs(), "killed: it ran for too long"),
+            Ok(ended) => warn!(hook, ended = %said(ended), "the hook failed"),
+            Err(_) => warn!(hook, seconds = most.as_secs(), "killed the hook: it ran for longer than it may"),
         }
     }
 }

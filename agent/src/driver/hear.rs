@@ -126,7 +126,9 @@ impl Driver<'_> {
     fn reconnect_after(&mut self, trouble: Option<Trouble>) -> Option<Trouble> {
         let may_help = match &trouble {
             Some(Trouble::Credentials(_) | Trouble::Unauthorized) => true,
-            Some(Trouble::Unreachable(_)) => self.connecting_since.elapsed() > self.election.timings().lease_duration(),
+            Some(Trouble::Unreachable(_) | Trouble::Failing(_)) => {
+                self.connecting_since.elapsed() > self.election.timings().lease_duration()
+            }
             Some(Trouble::Forbidden(_) | Trouble::NoNamespace | Trouble::Refused(_) | Trouble::Garbage(_)) | None => {
                 false
             }

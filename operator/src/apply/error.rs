@@ -132,8 +132,8 @@ fn is_namespace_terminating(status: &Status) -> bool {
     causes.into_iter().any(|cause| cause.reason == "NamespaceTerminating")
 }
 
-/// The condition Ready shows it: what the API server says is for people, the rest of its answer is not.
-fn words(error: &kube::Error) -> String {
+/// For the condition Ready, and for the log: what the API server says is for people, the rest of its answer is not.
+pub(crate) fn words(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) => status.message.clone(),
         error => error.to_string(),

@@ -23,6 +23,7 @@ use kube::{Api, Client, Resource, ResourceExt};
 use serde::Serialize;
 use serde_json::json;
 
+pub(crate) use self::error::words;
 pub use self::error::{Error, Refusal};
 use self::error::{is_changed, is_refused};
 use crate::leadership::Leading;

@@ -92,8 +92,8 @@ async fn they_hold_nothing_up_and_none_outlives_its_tenure_or_its_timeout() {
     first.until_said("begins lost down", SOON).await.unwrap();
     first.candidate.ends_within(Duration::from_secs(4)).await.unwrap();
     assert!(begun.elapsed() >= Duration::from_secs(2), "{:?}", begun.elapsed());
-    assert_eq!(first.candidate.said("killed: it ran when the tenure ended").len(), 1);
-    assert_eq!(first.candidate.said("killed: it ran for too long").len(), 1);
+    assert_eq!(first.candidate.said("killed the hook: it ran when the tenure ended").len(), 1);
+    assert_eq!(first.candidate.said("killed the hook: it ran for longer than it may").len(), 1);
     assert_eq!(first.said().len(), 2, "{:?}", first.said());
     // Nor does what they have started.
     assert_eq!(sleepers(first.folder.path().join("hook")), 0);
@@ -145,7 +145,7 @@ async fn one_that_cannot_be_started_or_fails_costs_nothing_but_a_line() {
     let hooks = [("ON_ACQUIRED", "/nonexistent/program with arguments"), ("ON_LOST", "false")];
     let leader = candidate(&namespace, "a-0", &hooks).await.unwrap();
     leader.leads_within(START).await.unwrap();
-    leader.says_within("failed to start", SOON).await.unwrap();
+    leader.says_within("failed to start the hook", SOON).await.unwrap();
     kill_process(leader.supervisor().unwrap(), Signal::TERM).unwrap();
     leader.ends_within(SOON).await.unwrap();
     assert!(leader.said("hook=\"on-lost\"").iter().any(|line| line.contains("exit status: 1")), "{}", leader.log());

@@ -73,7 +73,7 @@ async fn the_leader_and_a_standby_say_who_leads() {
     }
 }
 
-/// A leader that says nothing any more is named for as long as it may act, and then nobody is.
+/// A leader that says nothing any more is named until its lease has run out, and then nobody is.
 #[tokio::test]
 async fn nobody_is_named_for_longer_than_is_known() {
     let namespace = namespace("http-unknown").await.unwrap();
