@@ -12,7 +12,7 @@ struct Arguments {
     /// Run kube-controller-manager too, for garbage collection
     #[arg(long)]
     controller_manager: bool,
-    /// Run a node too, with kubelet, containerd and an image `busybox`; takes root
+    /// Run a node too, with kubelet, containerd and an image `busybox:1.37`; takes root
     #[arg(long)]
     node: bool,
 }

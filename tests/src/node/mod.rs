@@ -146,7 +146,7 @@ impl Node {
     pub fn busybox(&self) -> Image {
         let applets = ["sh", "sleep", "cat", "ls", "id", "touch", "test", "tail", "dd", "rm", "nc", "hostname"];
         Image {
-            name: "busybox".to_owned(),
+            name: "busybox:1.37".to_owned(),
             entrypoint: vec!["/bin/sh".to_owned()],
             programs: vec![(self.binaries.busybox.clone(), "/bin/busybox".to_owned())],
             links: applets.map(|applet| (format!("/bin/{applet}"), "busybox".to_owned())).to_vec(),

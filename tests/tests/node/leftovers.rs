@@ -11,7 +11,7 @@ use elector_tests::process;
 use tokio::time::{Instant, sleep};
 
 const POD: &str = r#"{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod"}, "spec": {
-    "containers": [{"name": "app", "image": "busybox", "imagePullPolicy": "Never", "args": ["-c", "sleep 3600"]}]}}"#;
+    "containers": [{"name": "app", "image": "busybox:1.37", "imagePullPolicy": "Never", "args": ["-c", "sleep 3600"]}]}}"#;
 
 #[tokio::test]
 async fn nothing_on_a_node_outlives_a_process_that_is_killed() {
