@@ -383,6 +383,9 @@ async fn kubectl_finds_it_and_completes_what_is_typed() {
     };
     let list = kubectl(&format!("election list -n {namespace}")).await;
     assert!(list.contains("\nbilling    billing-0 "), "{list}");
+    let before = format!("PATH={folder}:{script}:$PATH kubectl -n {namespace} election list");
+    let refused = shell(&scene.namespace.cluster().kubeconfig(), &before).await.unwrap_err().to_string();
+    assert!(refused.contains("flags cannot be placed before plugin name"), "{refused}");
 
     let completed = async |line: &str| -> Vec<String> {
         let said = kubectl(&format!("__complete election {line} 2>/dev/null")).await;
