@@ -8,21 +8,21 @@ use elector_simulation::fault::Fault;
 
 /// All test sources of a target, or of a module of unit tests.
 fn sources(target: &str) -> io::Result<String> {
-    let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
-    if target == "status" {
-        let folder = tests.join("../../agent/src/status");
-        return ["tests.rs", "tampered.rs"].map(|file| fs::read_to_string(folder.join(file))).into_iter().collect();
-    }
-    let folder = tests.join(target);
-    if !folder.is_dir() {
-        return fs::read_to_string(folder.with_extension("rs"));
-    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let path = match target {
+        "status" | "server" => root.join("agent/src").join(target),
+        "trouble" => root.join("agent/src/trouble"),
+        "doctor" => root.join("operator/src/bin/kubectl-election/doctor/tests"),
+        _ => root.join("tests/tests").join(target),
+    };
+    if path.is_dir() { sources_in(&path) } else { fs::read_to_string(path.with_extension("rs")) }
+}
+
+fn sources_in(folder: &Path) -> io::Result<String> {
     let mut sources = String::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        if path.is_file() {
-            sources.push_str(&fs::read_to_string(path)?);
-        }
+        sources.push_str(&if path.is_dir() { sources_in(&path)? } else { fs::read_to_string(path)? });
     }
     Ok(sources)
 }
