@@ -47,7 +47,9 @@ async fn a_pause_outlives_what_flux_does_and_its_owner_is_named() {
     assert!(paused.error.starts_with("warning: Flux manages billing: "), "{paused:?}");
     assert!(flux(&api).await.unwrap());
 
-    scene.run(&["resume", "billing"]).await.unwrap().done();
+    let resumed = scene.run(&["resume", "billing"]).await.unwrap();
+    assert_eq!(resumed.code, Some(0), "{resumed:?}");
+    assert!(resumed.error.starts_with("warning: Flux manages billing: "), "{resumed:?}");
     let by_hand = ["patch", "leaderelection", "billing", "--type=merge", r#"--patch={"spec": {"paused": true}}"#];
     let (kubeconfig, of_namespace) = (scene.namespace.cluster().kubeconfig(), ["-n", scene.namespace.name()]);
     for (manager, outlives) in [(&[][..], false), (&["--field-manager=on-call"], true)] {

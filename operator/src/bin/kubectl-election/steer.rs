@@ -112,11 +112,7 @@ async fn take_back(cluster: &Cluster, name: &str, election: &LeaderElection) -> 
 /// # Errors
 /// When somebody still leads in the end.
 pub(crate) async fn pause(cluster: &Cluster, name: &str, timeout: Duration) -> Result<(), Failure> {
-    if let Some(owner) = owner(&cluster.election(name).await?) {
-        note(&format!(
-            "warning: {owner} manages {name}: if its manifest sets spec.paused, the next sync overwrites this pause"
-        ));
-    }
+    warn_of_owner(&cluster.election(name).await?, name);
     let asked = patch(cluster, name, &json!({"spec": {"paused": true}})).await?;
     let generation = asked.metadata.generation;
     let is_done = |sight: &Sight| {
@@ -144,7 +140,7 @@ pub(crate) async fn pause(cluster: &Cluster, name: &str, timeout: Duration) -> R
 /// # Errors
 /// When nobody does in the end.
 pub(crate) async fn resume(cluster: &Cluster, name: &str, timeout: Duration) -> Result<(), Failure> {
-    cluster.election(name).await?;
+    warn_of_owner(&cluster.election(name).await?, name);
     let asked = patch(cluster, name, &json!({"spec": {"paused": false}})).await?;
     let generation = asked.metadata.generation;
     let is_done = |sight: &Sight| sight.is_answer_to(generation) && matches!(sight.leads(), Leads::Somebody { .. });
@@ -171,10 +167,14 @@ async fn patch(cluster: &Cluster, name: &str, change: &Value) -> Result<LeaderEl
     patched.into_readable().ok_or_else(|| Failure::failed(format!("LeaderElection {name} cannot be read")))
 }
 
-/// The tool that may write the spec again.
-fn owner(election: &LeaderElection) -> Option<&'static str> {
+/// Says which tool may write `spec.paused` again, if there is one.
+fn warn_of_owner(election: &LeaderElection, name: &str) {
     let has = |mark: &str| election.labels().contains_key(mark) || election.annotations().contains_key(mark);
-    OWNERS.into_iter().find_map(|(mark, tool)| has(mark).then_some(tool))
+    if let Some(owner) = OWNERS.into_iter().find_map(|(mark, tool)| has(mark).then_some(tool)) {
+        note(&format!(
+            "warning: {owner} manages {name}: if its manifest sets spec.paused, the next sync overwrites this"
+        ));
+    }
 }
 
 fn gone(name: &str) -> Failure {
