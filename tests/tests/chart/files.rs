@@ -117,10 +117,11 @@ async fn toggles_add_and_remove() {
         ("operator.podDisruptionBudget.enabled=false", "PodDisruptionBudget", 0),
         ("injection.enabled=true", "MutatingAdmissionPolicy", 1),
         ("injection.enabled=false", "MutatingAdmissionPolicy", 0),
-        ("strictIdentity.enabled=true,leaderService.enabled=true", "ValidatingAdmissionPolicy", 6),
-        ("strictIdentity.enabled=false", "ValidatingAdmissionPolicy", 5),
-        ("leaderService.enabled=false", "ValidatingAdmissionPolicy", 4),
-        ("podLabels.enabled=true", "ValidatingAdmissionPolicy", 7),
+        ("injection.enabled=false", "ValidatingAdmissionPolicy", 6),
+        ("strictIdentity.enabled=true,leaderService.enabled=true", "ValidatingAdmissionPolicy", 7),
+        ("strictIdentity.enabled=false", "ValidatingAdmissionPolicy", 6),
+        ("leaderService.enabled=false", "ValidatingAdmissionPolicy", 5),
+        ("podLabels.enabled=true", "ValidatingAdmissionPolicy", 8),
         ("monitoring.serviceMonitor.enabled=true", "ServiceMonitor", 1),
         ("monitoring.serviceMonitor.enabled=true", "Service", 1),
         ("monitoring.podMonitor.enabled=true", "PodMonitor", 1),
@@ -198,17 +199,28 @@ async fn policies_refuse_what_they_cannot_judge_and_hold_where_the_release_looks
 async fn what_is_injected_is_what_the_values_say() {
     let digest = format!("sha256:{}", "0123456789abcdef".repeat(4));
     let image = format!("agent.image.digest={digest}");
-    let values = [&*image, "agent.image.repository=registry.example.com/agent", "agent.resources.limits.memory=48Mi"];
-    let objects = rendered(&[&values[..], &["agent.image.pullPolicy=Always"]].concat()).await.unwrap();
+    let values = [
+        &*image,
+        "agent.image.repository=registry.example.com/agent",
+        "agent.image.pullPolicy=Always",
+        "agent.resources.limits.memory=48Mi",
+        "agent.resources.limits.ephemeral-storage=1Mi",
+        "agent.guaranteedResources.cpu=60m",
+    ];
+    let objects = rendered(&values).await.unwrap();
     let variables = &find(&objects, "MutatingAdmissionPolicy")[0]["spec"]["variables"];
-    let agent = variables.as_array().unwrap().iter().find(|variable| variable["name"] == "agent").unwrap();
-    let agent = agent["expression"].as_str().unwrap();
-    for said in [
-        &*format!(r#""image": dyn("registry.example.com/agent:0.1.0@{digest}")"#),
-        r#""imagePullPolicy": dyn("Always")"#,
-        r#""memory": dyn("48Mi")"#,
+    let variable = |name: &str| {
+        let variable = variables.as_array().unwrap().iter().find(|variable| variable["name"] == name).unwrap();
+        variable["expression"].as_str().unwrap()
+    };
+    for (name, said) in [
+        ("agent", &*format!(r#""image": dyn("registry.example.com/agent:0.1.0@{digest}")"#)),
+        ("agent", r#""imagePullPolicy": dyn("Always")"#),
+        ("memoryLimitByClass", r#""48Mi""#),
+        ("cpuLimitByClass", r#"variables.isGuaranteed ? "60m""#),
+        ("resources", r#""ephemeral-storage": "1Mi""#),
     ] {
-        assert!(agent.contains(said), "{said} in {agent}");
+        assert!(variable(name).contains(said), "{said} in {}", variable(name));
     }
 }
 
@@ -235,6 +247,8 @@ async fn a_bad_value_is_refused_with_what_is_wrong() {
         ("monitoring.podMonitor.interval=soon", "at '/monitoring/podMonitor/interval'"),
         ("monitoring.dashboard.label=x", "additional properties 'label' not allowed"),
         ("monitoring.prometheusRule.runbookUrl=", "at '/monitoring/prometheusRule/runbookUrl'"),
+        ("agent.guaranteedResources.cpu=half", "at '/agent/guaranteedResources/cpu'"),
+        ("agent.guaranteedResources.memory=null", "at '/agent/guaranteedResources'"),
         ("crds.keep=yes", "at '/crds/keep': got string, want boolean"),
         ("networkPolicy.apiServerPorts={https}", "at '/networkPolicy/apiServerPorts/0'"),
         (

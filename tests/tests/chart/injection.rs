@@ -67,8 +67,11 @@ pub(crate) async fn pasted(mut pod: Value, arguments: &[&str]) -> Result<Value> 
 #[tokio::test]
 async fn it_adds_what_the_agent_prints_for_pasting() {
     let namespace = restricted("pasted").await.unwrap();
-    let injected = created(&namespace, &pod()).await.unwrap();
-    let mut pasted = created(&namespace, &pasted(pod(), &[]).await.unwrap()).await.unwrap();
+    let mut pod = pod();
+    // Of class Burstable, for which the resources are that are printed.
+    pod["spec"]["containers"][0]["resources"] = json!({"requests": {"cpu": "10m"}});
+    let injected = created(&namespace, &pod).await.unwrap();
+    let mut pasted = created(&namespace, &pasted(pod, &[]).await.unwrap()).await.unwrap();
     // The chart says what the API server would say for an image with this tag.
     assert_eq!(injected["spec"]["initContainers"], pasted["spec"]["initContainers"]);
     // An account's token comes with a name that is made up each time.

@@ -10,6 +10,7 @@ mod openshift;
 mod other_charts;
 mod refused;
 mod release;
+mod resources;
 mod strict_identity;
 mod users;
 mod velero;

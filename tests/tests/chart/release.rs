@@ -93,7 +93,7 @@ async fn policies_have_no_faults_of_types() {
         assert!(begun.elapsed() < Duration::from_secs(60), "{} of {} are checked", checked.len(), listed.len());
         sleep(Duration::from_millis(200)).await;
     };
-    assert_eq!(checked.len(), 7);
+    assert_eq!(checked.len(), 8);
     let warnings: Vec<_> =
         checked.into_iter().flat_map(|types| types.expression_warnings.unwrap_or_default()).collect();
     assert_eq!(warnings, []);
