@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::failure::Failure;
+use crate::inject::Inject;
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 done, 1 it failed, was refused, or doctor found an error, 2 arguments or a kubeconfig that cannot work.";
@@ -45,6 +46,15 @@ pub(crate) struct Reach {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    #[command(flatten)]
+    OnCluster(OnCluster),
+    /// Adds the agent to the pods in a file that are labelled leader-elector.io/election, and prints all of it
+    Inject(Inject),
+}
+
+/// What takes a cluster.
+#[derive(Debug, Subcommand)]
+pub(crate) enum OnCluster {
     /// Lists elections, and who leads each
     List {
         /// Those of all namespaces

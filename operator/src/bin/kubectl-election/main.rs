@@ -6,6 +6,7 @@ mod cluster;
 mod complete;
 mod doctor;
 mod failure;
+mod inject;
 mod lenient;
 mod list;
 mod paint;
@@ -20,7 +21,7 @@ use std::env;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use crate::cli::{Cli, Command, Target};
+use crate::cli::{Cli, Command, OnCluster, Reach, Target};
 use crate::cluster::Cluster;
 use crate::failure::Failure;
 
@@ -46,20 +47,23 @@ fn run() -> Result<(), Failure> {
         return runtime.block_on(complete::complete(words));
     }
     let cli = Cli::read(arguments)?;
-    runtime.block_on(act(&cli))
+    match &cli.command {
+        Command::OnCluster(command) => runtime.block_on(act(command, &cli.reach)),
+        Command::Inject(options) => inject::inject(options),
+    }
 }
 
-async fn act(cli: &Cli) -> Result<(), Failure> {
-    let cluster = Cluster::reach(&cli.reach).await?;
-    match &cli.command {
-        Command::List { all_namespaces, output } => list::list(&cluster, *all_namespaces, *output).await,
-        Command::Status { name, output } => status::status(&cluster, name, *output).await,
-        Command::Doctor { name, output } => doctor::doctor(&cluster, name, *output).await,
-        Command::Watch { name, output } => watch::watch(&cluster, name, *output).await,
-        Command::Transfer { name, target: Target { to, to_any: _ }, timeout } => {
+async fn act(command: &OnCluster, reach: &Reach) -> Result<(), Failure> {
+    let cluster = Cluster::reach(reach).await?;
+    match command {
+        OnCluster::List { all_namespaces, output } => list::list(&cluster, *all_namespaces, *output).await,
+        OnCluster::Status { name, output } => status::status(&cluster, name, *output).await,
+        OnCluster::Doctor { name, output } => doctor::doctor(&cluster, name, *output).await,
+        OnCluster::Watch { name, output } => watch::watch(&cluster, name, *output).await,
+        OnCluster::Transfer { name, target: Target { to, to_any: _ }, timeout } => {
             steer::transfer(&cluster, name, to.as_deref(), *timeout).await
         }
-        Command::Pause { name, timeout } => steer::pause(&cluster, name, *timeout).await,
-        Command::Resume { name, timeout } => steer::resume(&cluster, name, *timeout).await,
+        OnCluster::Pause { name, timeout } => steer::pause(&cluster, name, *timeout).await,
+        OnCluster::Resume { name, timeout } => steer::resume(&cluster, name, *timeout).await,
     }
 }

@@ -1,0 +1,257 @@
+//! A document of YAML or JSON as a tree that keeps what was written: a scalar is printed as it was read, so that any
+//! reader makes of it what it made before.
+
+/// A value, with what is printed beside it.
+#[derive(Debug, Clone)]
+pub(super) struct Node {
+    pub(super) content: Content,
+    /// Its tag, as `!!str`.
+    pub(super) tag: Option<String>,
+    /// The one line that it was read from, until something in it is changed.
+    pub(super) written: Option<String>,
+    /// Lines of comments before it.
+    pub(super) above: Vec<String>,
+    /// A comment behind it.
+    pub(super) right: Option<String>,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Content {
+    Scalar { value: String, style: Style },
+    Sequence(Vec<Node>),
+    Mapping(Vec<(Node, Node)>),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Style {
+    /// It may be a number, a boolean or null.
+    Plain,
+    Quoted,
+    Block,
+}
+
+/// What kubectl makes of a plain scalar: it reads YAML 1.1.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Plain {
+    Null,
+    Bool,
+    Number(String),
+    Text,
+}
+
+const NULLS: [&str; 5] = ["", "~", "null", "Null", "NULL"];
+const BOOLEANS: [&str; 22] = [
+    "y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON", "n", "N", "no", "No", "NO", "false",
+    "False", "FALSE", "off", "Off", "OFF",
+];
+
+/// What kubectl reads where `text` is not quoted. A number comes in decimal.
+pub(super) fn plain(text: &str) -> Plain {
+    if NULLS.contains(&text) {
+        return Plain::Null;
+    }
+    if BOOLEANS.contains(&text) {
+        return Plain::Bool;
+    }
+    if !text.starts_with(|first: char| first.is_ascii_digit() || "+-.".contains(first)) {
+        return Plain::Text;
+    }
+    let digits = text.replace('_', "");
+    if let Some(number) = integer(&digits) {
+        return Plain::Number(number.to_string());
+    }
+    let (mantissa, exponent) = digits.split_once(['e', 'E']).unwrap_or((&digits, "0"));
+    let is_digits = |text: &str| text.chars().all(|letter| letter.is_ascii_digit());
+    let unsigned = |text: &str| text.strip_prefix(['+', '-']).unwrap_or(text).to_owned();
+    let (whole, fraction) = (unsigned(mantissa), unsigned(exponent));
+    let parts = whole.split_once('.').unwrap_or((&whole, ""));
+    let is_float = is_digits(parts.0) && is_digits(parts.1) && !(parts.0.is_empty() && parts.1.is_empty());
+    if is_float && is_digits(&fraction) && !fraction.is_empty() { Plain::Number(digits) } else { Plain::Text }
+}
+
+/// As Go reads them: also in bases 2, 8 and 16.
+fn integer(text: &str) -> Option<i128> {
+    let (sign, digits) = match text.strip_prefix('-') {
+        Some(digits) => (-1, digits),
+        None => (1, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let (radix, digits) = match digits.get(..2) {
+        Some("0x" | "0X") => (16, &digits[2..]),
+        Some("0b" | "0B") => (2, &digits[2..]),
+        Some("0o" | "0O") => (8, &digits[2..]),
+        Some(_) if digits.starts_with('0') => (8, &digits[1..]),
+        _ => (10, digits),
+    };
+    let is_unsigned = digits.starts_with(|first: char| first.is_ascii_hexdigit());
+    let number = is_unsigned.then(|| i128::from_str_radix(digits, radix).ok()).flatten()?;
+    (number <= i128::from(u64::MAX)).then_some(sign * number)
+}
+
+impl Node {
+    pub(super) fn new(content: Content) -> Node {
+        Node { content, tag: None, written: None, above: Vec::new(), right: None }
+    }
+
+    /// A string. It is printed without quotes where nobody takes it for anything else.
+    pub(super) fn string(value: &str) -> Node {
+        let is_word = value.starts_with(|first: char| first.is_ascii_alphabetic() || first == '/')
+            && value.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_./".contains(letter));
+        let style = if is_word && plain(value) == Plain::Text { Style::Plain } else { Style::Quoted };
+        Node::new(Content::Scalar { value: value.to_owned(), style })
+    }
+
+    pub(super) fn mapping<'a>(fields: impl IntoIterator<Item = (&'a str, Node)>) -> Node {
+        Node::new(Content::Mapping(fields.into_iter().map(|(key, value)| (Node::string(key), value)).collect()))
+    }
+
+    pub(super) fn sequence(items: Vec<Node>) -> Node {
+        Node::new(Content::Sequence(items))
+    }
+
+    /// The text of a scalar, whatever it stands for.
+    pub(super) fn scalar(&self) -> Option<&str> {
+        match &self.content {
+            Content::Scalar { value, .. } => Some(value),
+            Content::Sequence(_) | Content::Mapping(_) => None,
+        }
+    }
+
+    /// The text of a scalar that is no number, boolean or null.
+    pub(super) fn as_str(&self) -> Option<&str> {
+        self.scalar().filter(|text| self.is_quoted() || plain(text) == Plain::Text)
+    }
+
+    /// The text of a quantity, which may be written as a number.
+    pub(super) fn as_quantity(&self) -> Option<String> {
+        let text = self.scalar()?;
+        if self.is_quoted() {
+            return Some(text.to_owned());
+        }
+        match plain(text) {
+            Plain::Number(number) => Some(number),
+            Plain::Text => Some(text.to_owned()),
+            Plain::Null | Plain::Bool => None,
+        }
+    }
+
+    fn is_quoted(&self) -> bool {
+        self.tag.as_deref() == Some("!!str")
+            || matches!(&self.content, Content::Scalar { style: Style::Quoted | Style::Block, .. })
+    }
+
+    pub(super) fn is_null(&self) -> bool {
+        !self.is_quoted() && self.scalar().is_some_and(|text| plain(text) == Plain::Null)
+    }
+
+    /// The value of a key that is set to something.
+    pub(super) fn get(&self, key: &str) -> Option<&Node> {
+        self.fields()
+            .iter()
+            .find(|(name, _)| name.scalar() == Some(key))
+            .map(|(_, value)| value)
+            .filter(|it| !it.is_null())
+    }
+
+    pub(super) fn path(&self, path: &[&str]) -> Option<&Node> {
+        path.iter().try_fold(self, |node, key| node.get(key))
+    }
+
+    pub(super) fn fields(&self) -> &[(Node, Node)] {
+        match &self.content {
+            Content::Mapping(fields) => fields,
+            Content::Scalar { .. } | Content::Sequence(_) => &[],
+        }
+    }
+
+    pub(super) fn items(&self) -> &[Node] {
+        match &self.content {
+            Content::Sequence(items) => items,
+            Content::Scalar { .. } | Content::Mapping(_) => &[],
+        }
+    }
+
+    pub(super) fn is_mapping(&self) -> bool {
+        matches!(self.content, Content::Mapping(_))
+    }
+
+    /// To change it.
+    pub(super) fn get_mut(&mut self, key: &str) -> Option<&mut Node> {
+        self.written = None;
+        let Content::Mapping(fields) = &mut self.content else { return None };
+        let value = fields.iter_mut().find(|(name, _)| name.scalar() == Some(key)).map(|(_, value)| value);
+        value.filter(|it| !it.is_null())
+    }
+
+    /// To change them.
+    pub(super) fn items_mut(&mut self) -> &mut [Node] {
+        self.written = None;
+        match &mut self.content {
+            Content::Sequence(items) => items,
+            Content::Scalar { .. } | Content::Mapping(_) => &mut [],
+        }
+    }
+
+    /// Sets a key of a mapping: in its place, else before the key `before`, else at the end.
+    pub(super) fn set(&mut self, key: &str, value: Node, before: Option<&str>) {
+        self.written = None;
+        let Content::Mapping(fields) = &mut self.content else { return };
+        let at = |key: &str| fields.iter().position(|(name, _)| name.scalar() == Some(key));
+        match (at(key), before.and_then(at)) {
+            (Some(at), _) => fields[at].1 = value,
+            (None, Some(at)) => fields.insert(at, (Node::string(key), value)),
+            (None, None) => fields.push((Node::string(key), value)),
+        }
+    }
+
+    /// The items of the sequence that is a key's value; an empty one is made where there is none.
+    pub(super) fn list_mut(&mut self, key: &str, before: Option<&str>) -> Option<&mut Vec<Node>> {
+        if self.get(key).is_none() {
+            self.set(key, Node::sequence(Vec::new()), before);
+        }
+        let list = self.get_mut(key)?;
+        list.written = None;
+        match &mut list.content {
+            Content::Sequence(items) => Some(items),
+            Content::Scalar { .. } | Content::Mapping(_) => None,
+        }
+    }
+
+    pub(super) fn remove(&mut self, key: &str) {
+        self.written = None;
+        if let Content::Mapping(fields) = &mut self.content {
+            fields.retain(|(name, _)| name.scalar() != Some(key));
+        }
+    }
+
+    /// Without comments.
+    pub(super) fn uncommented(mut self) -> Node {
+        fn strip(node: &mut Node) {
+            node.above.clear();
+            node.right = None;
+            match &mut node.content {
+                Content::Scalar { .. } => {}
+                Content::Sequence(items) => items.iter_mut().for_each(strip),
+                Content::Mapping(fields) => fields.iter_mut().for_each(|(key, value)| {
+                    strip(key);
+                    strip(value);
+                }),
+            }
+        }
+        strip(&mut self);
+        self
+    }
+}
+
+/// The same for any reader: not how it is written.
+impl PartialEq for Node {
+    fn eq(&self, other: &Node) -> bool {
+        match (&self.content, &other.content) {
+            (Content::Scalar { value, .. }, Content::Scalar { value: theirs, .. }) => {
+                value == theirs && self.tag == other.tag && self.is_quoted() == other.is_quoted()
+            }
+            (Content::Sequence(items), Content::Sequence(theirs)) => items == theirs && self.tag == other.tag,
+            (Content::Mapping(fields), Content::Mapping(theirs)) => fields == theirs && self.tag == other.tag,
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! Reads documents: YAML as kubectl does, which takes more than one for what a key has, and resolves aliases and merges.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::iter::Peekable;
+
+use granit_parser::{Event, Parser, ScalarStyle, Span, StructureStyle, Tag, options};
+use serde::Deserializer as _;
+use serde::de::{MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::node::{Content, Node, Style};
+
+/// Nodes that aliases may stand for, all of a document together.
+const MOST_ALIASED: usize = 200_000;
+/// As deep as YAML may be nested.
+const DEEPEST: usize = 255;
+
+/// A document, and the comments after its last node. `None`: it is empty.
+///
+/// # Errors
+/// Says in one line what is wrong, and where.
+pub(super) fn yaml(text: &str) -> Result<Option<(Node, Vec<String>)>, String> {
+    let options = options! {
+        block_scalar_eof_without_line_feed: true,
+        max_buffered_comment_events: usize::MAX,
+    };
+    let events = Parser::new_from_str_with_options(text, options).peekable();
+    let mut reader = Reader { text, events, anchors: HashMap::new(), aliased: 0, above: Vec::new() };
+    reader.document()
+}
+
+type Events<'a> = Parser<'a, granit_parser::StrInput<'a>>;
+
+struct Reader<'a> {
+    text: &'a str,
+    events: Peekable<Events<'a>>,
+    /// With how many nodes each has.
+    anchors: HashMap<usize, (Node, usize)>,
+    aliased: usize,
+    /// Comments that belong to the node that comes next.
+    above: Vec<String>,
+}
+
+impl<'a> Reader<'a> {
+    fn document(&mut self) -> Result<Option<(Node, Vec<String>)>, String> {
+        loop {
+            match self.next()? {
+                (Event::StreamStart | Event::DocumentStart(..), _) => {}
+                (Event::StreamEnd | Event::DocumentEnd, _) => return Ok(None),
+                (event, span) => {
+                    let (root, _) = self.node(event, span)?;
+                    // Of several documents kubectl reads the first; what follows must be YAML nonetheless.
+                    while !matches!(self.next()?, (Event::DocumentEnd | Event::StreamEnd, _)) {}
+                    let is_nothing = root.is_null() && root.scalar() == Some("");
+                    return Ok((!is_nothing).then(|| (root, std::mem::take(&mut self.above))));
+                }
+            }
+        }
+    }
+
+    /// The next that is no comment.
+    fn next(&mut self) -> Result<(Event<'a>, Span), String> {
+        loop {
+            let next = self.events.next().ok_or("it ends too early")?;
+            match next.map_err(|error| error.to_string())? {
+                (Event::Comment(text, _), _) => self.above.push(format!("#{text}")),
+                event => return Ok(event),
+            }
+        }
+    }
+
+    /// A comment on the line where something else has ended.
+    fn right(&mut self, end: &Span) -> Option<String> {
+        let next = self
+            .events
+            .next_if(|next| matches!(next, Ok((Event::Comment(..), span)) if span.start.line() == end.end.line()))?;
+        match next {
+            Ok((Event::Comment(text, _), _)) => Some(format!("#{text}")),
+            _ => None,
+        }
+    }
+
+    /// The node that begins with this event, and how many it has in it.
+    fn node(&mut self, event: Event<'a>, span: Span) -> Result<(Node, usize), String> {
+        let (mut node, size, anchor) = match event {
+            Event::Alias(anchor) => {
+                let Some((node, size)) = self.anchors.get(&anchor) else {
+                    return Err(format!("an alias stands for what it is in, at line {}", span.start.line()));
+                };
+                self.aliased += size;
+                if self.aliased > MOST_ALIASED {
+                    return Err(format!("its aliases stand for more than {MOST_ALIASED} values"));
+                }
+                (node.clone(), *size, 0)
+            }
+            Event::Scalar(value, style, anchor, tag) => {
+                let style = match style {
+                    ScalarStyle::Plain => Style::Plain,
+                    ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted => Style::Quoted,
+                    ScalarStyle::Literal | ScalarStyle::Folded => Style::Block,
+                };
+                let mut node = Node::new(Content::Scalar { value: value.into_owned(), style });
+                node.tag = tag.as_deref().map(tag_text);
+                if style == Style::Quoted {
+                    node.written = self.written(&span, &span).filter(|text| text.ends_with(['"', '\'']));
+                }
+                (node, 1, anchor)
+            }
+            Event::SequenceStart(style, anchor, tag) => {
+                let (before, mut items, mut size) = (self.aliased, Vec::new(), 1);
+                let end = loop {
+                    match self.next()? {
+                        (Event::SequenceEnd, end) => break end,
+                        (event, span) => {
+                            let above = std::mem::take(&mut self.above);
+                            let (mut item, more) = self.node(event, span)?;
+                            item.above = above;
+                            items.push(item);
+                            size += more;
+                        }
+                    }
+                };
+                let mut node = Node::new(Content::Sequence(items));
+                node.tag = tag.as_deref().map(tag_text);
+                self.end(&mut node, style, &span, &end, before);
+                (node, size, anchor)
+            }
+            Event::MappingStart(style, anchor, tag) => {
+                let (before, mut fields, mut size) = (self.aliased, Vec::new(), 1);
+                let end = loop {
+                    let (event, span) = match self.next()? {
+                        (Event::MappingEnd, end) => break end,
+                        key => key,
+                    };
+                    let above = std::mem::take(&mut self.above);
+                    let line = span.start.line();
+                    let (mut key, more) = self.node(event, span)?;
+                    if key.scalar().is_none() {
+                        return Err(format!("a key that is no text, at line {line}"));
+                    }
+                    key.above = above;
+                    let (event, span) = self.next()?;
+                    let (value, much) = self.node(event, span)?;
+                    size += more + much;
+                    if is_merge(&key) {
+                        merge(&mut fields, value).ok_or_else(|| format!("<< of what is no mapping, at line {line}"))?;
+                    } else {
+                        set(&mut fields, key, value);
+                    }
+                };
+                let mut node = Node::new(Content::Mapping(fields));
+                node.tag = tag.as_deref().map(tag_text);
+                self.end(&mut node, style, &span, &end, before);
+                (node, size, anchor)
+            }
+            other => return Err(format!("{other:?} at line {}", span.start.line())),
+        };
+        if node.right.is_none() && !matches!(&node.content, Content::Scalar { style: Style::Block, .. }) {
+            node.right = self.right(&span_of(&node, &span));
+        }
+        if anchor > 0 {
+            self.anchors.insert(anchor, (node.clone().uncommented(), size));
+        }
+        Ok((node, size))
+    }
+
+    /// What a collection in brackets was written as, if that is one line without aliases.
+    fn end(&mut self, node: &mut Node, style: StructureStyle, start: &Span, end: &Span, aliased: usize) {
+        if style == StructureStyle::Flow {
+            node.right = self.right(end);
+            node.written = self.written(start, end).filter(|_| self.aliased == aliased);
+        }
+    }
+
+    fn written(&self, start: &Span, end: &Span) -> Option<String> {
+        let text = self.text.get(start.start.byte_offset()?..end.end.byte_offset()?)?;
+        (!text.contains(['\n', '\r'])).then(|| text.to_owned())
+    }
+}
+
+/// Where a scalar ends; of a collection the comments are read already.
+fn span_of(node: &Node, span: &Span) -> Span {
+    match node.content {
+        Content::Scalar { .. } => *span,
+        Content::Sequence(_) | Content::Mapping(_) => Span::default(),
+    }
+}
+
+fn tag_text(tag: &Tag) -> String {
+    match (tag.handle(), tag.suffix()) {
+        ("tag:yaml.org,2002:", suffix) => format!("!!{suffix}"),
+        ("!", suffix) => format!("!{suffix}"),
+        (handle, suffix) => format!("!<{handle}{suffix}>"),
+    }
+}
+
+fn is_merge(key: &Node) -> bool {
+    matches!(&key.content, Content::Scalar { value, style: Style::Plain } if value == "<<")
+}
+
+/// Of two of the same key the later counts.
+fn set(fields: &mut Vec<(Node, Node)>, key: Node, value: Node) {
+    match fields.iter_mut().find(|(name, _)| name.scalar() == key.scalar()) {
+        Some((_, old)) => *old = value,
+        None => fields.push((key, value)),
+    }
+}
+
+/// Of several that are merged the earlier counts.
+fn merge(fields: &mut Vec<(Node, Node)>, value: Node) -> Option<()> {
+    match value.content {
+        Content::Mapping(merged) => merged.into_iter().for_each(|(key, value)| set(fields, key, value)),
+        Content::Sequence(items) => {
+            for item in items.into_iter().rev() {
+                let Content::Mapping(merged) = item.content else { return None };
+                merged.into_iter().for_each(|(key, value)| set(fields, key, value));
+            }
+        }
+        Content::Scalar { .. } => return None,
+    }
+    Some(())
+}
+
+/// A value of JSON.
+///
+/// # Errors
+/// Says in one line what is wrong.
+pub(super) fn json(text: &str) -> Result<Node, String> {
+    let raw: &RawValue = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    json_node(raw, 0)
+}
+
+fn json_node(raw: &RawValue, depth: usize) -> Result<Node, String> {
+    if depth > DEEPEST {
+        return Err(format!("it is nested more than {DEEPEST} deep"));
+    }
+    let text = raw.get();
+    let failed = |error: serde_json::Error| error.to_string();
+    let content = match text.as_bytes().first() {
+        Some(b'{') => {
+            let mut deserializer = serde_json::Deserializer::from_str(text);
+            let mut known = Vec::new();
+            for (key, value) in deserializer.deserialize_map(Entries).map_err(failed)? {
+                let key = Node::new(Content::Scalar { value: key, style: Style::Quoted });
+                set(&mut known, key, json_node(value, depth + 1)?);
+            }
+            Content::Mapping(known)
+        }
+        Some(b'[') => {
+            let items: Vec<&RawValue> = serde_json::from_str(text).map_err(failed)?;
+            Content::Sequence(items.into_iter().map(|item| json_node(item, depth + 1)).collect::<Result<_, _>>()?)
+        }
+        Some(b'"') => Content::Scalar { value: serde_json::from_str(text).map_err(failed)?, style: Style::Quoted },
+        _ => Content::Scalar { value: text.to_owned(), style: Style::Plain },
+    };
+    let is_scalar = matches!(content, Content::Scalar { .. });
+    Ok(Node { written: is_scalar.then(|| text.to_owned()), ..Node::new(content) })
+}
+
+/// The fields of an object, in their order.
+struct Entries;
+
+impl<'de> Visitor<'de> for Entries {
+    type Value = Vec<(String, &'de RawValue)>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Self::Value, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(entry) = fields.next_entry()? {
+            entries.push(entry);
+        }
+        Ok(entries)
+    }
+}

@@ -1,0 +1,118 @@
+//! A stream of documents, split as kubectl splits it: what is not changed stays to the letter.
+
+use serde_json::value::RawValue;
+
+use super::node::Node;
+use super::{read, write};
+
+/// A part of what was read.
+#[derive(Debug)]
+pub(super) enum Part<'a> {
+    /// What stands between documents.
+    Between(&'a str),
+    Document(Document<'a>),
+}
+
+#[derive(Debug)]
+pub(super) struct Document<'a> {
+    text: &'a str,
+    /// It is that of an object in JSON.
+    is_json: bool,
+    pub(super) root: Node,
+    after: Vec<String>,
+}
+
+/// # Errors
+/// Says in one line what is wrong, and of which document.
+pub(super) fn parts(text: &str) -> Result<Vec<Part<'_>>, String> {
+    let body = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut parts = vec![Part::Between(&text[..text.len() - body.len()])];
+    if let Some(objects) = json_objects(body) {
+        let mut end = 0;
+        for (start, object) in objects {
+            parts.push(Part::Between(&body[end..start]));
+            end = start + object.len();
+            let root = read::json(object)?;
+            parts.push(Part::Document(Document { text: object, is_json: true, root, after: Vec::new() }));
+        }
+        parts.push(Part::Between(&body[end..]));
+        return Ok(parts);
+    }
+    let mut number = 0;
+    for chunk in chunks(body)? {
+        number += 1;
+        parts.push(match document(chunk).map_err(|why| format!("document {number}: {why}"))? {
+            Some(document) => Part::Document(document),
+            None => Part::Between(chunk),
+        });
+    }
+    Ok(parts)
+}
+
+/// Where the objects of a stream of JSON begin. `None`: it is none.
+fn json_objects(text: &str) -> Option<Vec<(usize, &str)>> {
+    if !text.trim_start().starts_with('{') {
+        return None;
+    }
+    let mut stream = serde_json::Deserializer::from_str(text).into_iter::<&RawValue>();
+    let mut objects = Vec::new();
+    while let Some(object) = stream.next() {
+        let object = object.ok()?.get();
+        objects.push((stream.byte_offset() - object.len(), object));
+    }
+    Some(objects)
+}
+
+/// Documents, and the lines between them, of which each begins with three dashes.
+fn chunks(text: &str) -> Result<Vec<&str>, String> {
+    let (mut chunks, mut start, mut end) = (Vec::new(), 0, 0);
+    for line in text.split_inclusive('\n') {
+        if let Some(rest) = line.strip_prefix("---") {
+            let rest = rest.trim();
+            if !rest.is_empty() && !rest.starts_with('#') {
+                return Err(format!("no document begins with {:?}: begin it on the next line", line.trim_end()));
+            }
+            chunks.extend([&text[start..end], &text[end..end + line.len()]]);
+            start = end + line.len();
+        }
+        end += line.len();
+    }
+    chunks.push(&text[start..]);
+    chunks.retain(|chunk| !chunk.is_empty());
+    Ok(chunks)
+}
+
+fn document(text: &str) -> Result<Option<Document<'_>>, String> {
+    if text.starts_with("---") {
+        return Ok(None);
+    }
+    if text.trim_start().starts_with('{')
+        && let Ok(root) = read::json(text)
+    {
+        return Ok(Some(Document { text, is_json: true, root, after: Vec::new() }));
+    }
+    let read = read::yaml(text)?;
+    Ok(read.map(|(root, after)| Document { text, is_json: false, root, after }))
+}
+
+impl Document<'_> {
+    /// As it was read.
+    pub(super) fn unchanged(&self) -> &str {
+        self.text
+    }
+
+    /// As it is now, in the form that it was read in.
+    pub(super) fn printed(&self) -> String {
+        let text = if self.is_json {
+            let indent = self.text.split_once('\n').map(|(_, next)| {
+                let end = next.find(|letter: char| letter != ' ' && letter != '\t').unwrap_or(0);
+                if end == 0 { "  " } else { &next[..end] }
+            });
+            let end = &self.text[self.text.trim_end().len()..];
+            write::json(&self.root, indent) + end
+        } else {
+            write::yaml(&self.root, &self.after)
+        };
+        if self.text.contains("\r\n") { text.replace("\r\n", "\n").replace('\n', "\r\n") } else { text }
+    }
+}

@@ -1,0 +1,232 @@
+//! Prints documents: YAML in blocks, JSON with the indentation that it had.
+
+use super::node::{Content, Node, Plain, Style, plain};
+
+/// In blocks, with its comments and those after it.
+pub(super) fn yaml(root: &Node, after: &[String]) -> String {
+    let mut out = String::new();
+    match &root.content {
+        Content::Mapping(fields) if !fields.is_empty() => mapping(&mut out, fields, 0, false),
+        Content::Sequence(items) if !items.is_empty() => sequence(&mut out, items, 0),
+        Content::Mapping(_) | Content::Sequence(_) | Content::Scalar { .. } => value(&mut out, root, 0, None),
+    }
+    comments(&mut out, after, 0);
+    out
+}
+
+fn indented(out: &mut String, indent: usize) {
+    out.extend(std::iter::repeat_n(' ', indent));
+}
+
+fn comments(out: &mut String, lines: &[String], indent: usize) {
+    for line in lines {
+        indented(out, indent);
+        out.push_str(line);
+        out.push('\n');
+    }
+}
+
+/// The first key follows a dash, whose own line has the comments above it.
+fn mapping(out: &mut String, fields: &[(Node, Node)], indent: usize, mut follows_dash: bool) {
+    for (key, node) in fields {
+        if !std::mem::take(&mut follows_dash) {
+            comments(out, &key.above, indent);
+            indented(out, indent);
+        }
+        if let Some(tag) = &key.tag {
+            out.push_str(tag);
+            out.push(' ');
+        }
+        match (&key.written, &key.content) {
+            (Some(written), _) => out.push_str(written),
+            (None, Content::Scalar { value, style: Style::Plain }) if !value.contains('\n') => out.push_str(value),
+            (None, Content::Scalar { value, .. }) => out.push_str(&quoted(value)),
+            (None, Content::Sequence(_) | Content::Mapping(_)) => {}
+        }
+        out.push(':');
+        value(out, node, indent, key.right.as_deref());
+    }
+}
+
+fn sequence(out: &mut String, items: &[Node], indent: usize) {
+    for item in items {
+        comments(out, &item.above, indent);
+        match &item.content {
+            Content::Mapping(fields) if !fields.is_empty() && item.written.is_none() && item.tag.is_none() => {
+                comments(out, &fields[0].0.above, indent);
+                indented(out, indent);
+                out.push_str("- ");
+                mapping(out, fields, indent + 2, true);
+            }
+            Content::Sequence(items) if !items.is_empty() && item.written.is_none() => {
+                indented(out, indent);
+                out.push('-');
+                tagged(out, item);
+                out.push('\n');
+                sequence(out, items, indent + 2);
+            }
+            Content::Scalar { .. } | Content::Mapping(_) | Content::Sequence(_) => {
+                indented(out, indent);
+                out.push('-');
+                value(out, item, indent, None);
+            }
+        }
+    }
+}
+
+fn tagged(out: &mut String, node: &Node) {
+    if let Some(tag) = &node.tag {
+        out.push(' ');
+        out.push_str(tag);
+    }
+}
+
+/// Behind a key or a dash at `indent`, to the end of the last line.
+fn value(out: &mut String, node: &Node, indent: usize, right: Option<&str>) {
+    tagged(out, node);
+    let end = |out: &mut String| {
+        for comment in [node.right.as_deref(), right].into_iter().flatten() {
+            out.push_str("  ");
+            out.push_str(comment);
+        }
+        out.push('\n');
+    };
+    match (&node.written, &node.content) {
+        (Some(written), _) => {
+            out.push(' ');
+            out.push_str(written);
+            end(out);
+        }
+        (None, Content::Mapping(fields)) if !fields.is_empty() => {
+            end(out);
+            mapping(out, fields, indent + 2, false);
+        }
+        (None, Content::Sequence(items)) if !items.is_empty() => {
+            end(out);
+            sequence(out, items, indent);
+        }
+        (None, Content::Mapping(_)) => {
+            out.push_str(" {}");
+            end(out);
+        }
+        (None, Content::Sequence(_)) => {
+            out.push_str(" []");
+            end(out);
+        }
+        (None, Content::Scalar { value, style }) => match style {
+            Style::Plain if value.is_empty() => end(out),
+            Style::Plain if !value.contains('\n') => {
+                out.push(' ');
+                out.push_str(value);
+                end(out);
+            }
+            Style::Block if is_literal(value) => {
+                out.push_str(if value.ends_with('\n') { " |" } else { " |-" });
+                end(out);
+                for line in value.lines() {
+                    if !line.is_empty() {
+                        indented(out, indent + 2);
+                    }
+                    out.push_str(line);
+                    out.push('\n');
+                }
+            }
+            Style::Plain | Style::Quoted | Style::Block => {
+                out.push(' ');
+                out.push_str(&quoted(value));
+                end(out);
+            }
+        },
+    }
+}
+
+/// Whether a block of lines can say it: more at its end, or blanks at its start, need indicators.
+fn is_literal(value: &str) -> bool {
+    !value.starts_with(|first: char| first.is_whitespace())
+        && !value.ends_with("\n\n")
+        && !value.is_empty()
+        && value.chars().all(|character| character == '\n' || character == '\t' || is_printable(character))
+}
+
+/// Whether any YAML reader takes it as it is.
+fn is_printable(character: char) -> bool {
+    let is_text = matches!(character, ' '..='~' | '\u{a0}'..='\u{fffd}' | '\u{10000}'..='\u{10ffff}');
+    is_text && !matches!(character, '\u{2028}' | '\u{2029}' | '\u{feff}')
+}
+
+fn quoted(value: &str) -> String {
+    let mut out = String::from("\"");
+    for character in value.chars() {
+        match character {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\t' => out.push_str("\\t"),
+            '\r' => out.push_str("\\r"),
+            _ if is_printable(character) => out.push(character),
+            _ => out.push_str(&match u32::from(character) {
+                code @ 0..=0xffff => format!("\\u{code:04x}"),
+                code => format!("\\U{code:08x}"),
+            }),
+        }
+    }
+    out.push('"');
+    out
+}
+
+/// In lines that are indented like this, or in one.
+pub(super) fn json(root: &Node, indent: Option<&str>) -> String {
+    let mut out = String::new();
+    json_node(&mut out, root, indent, 0);
+    out
+}
+
+fn json_node(out: &mut String, node: &Node, indent: Option<&str>, depth: usize) {
+    match (&node.written, &node.content) {
+        // What was added, or read, as YAML.
+        (written, Content::Scalar { value, style }) => match written {
+            Some(written) => out.push_str(written),
+            None if *style == Style::Plain && plain(value) != Plain::Text => out.push_str(value),
+            None => out.push_str(&serde_json::Value::from(value.as_str()).to_string()),
+        },
+        (_, Content::Sequence(items)) => {
+            json_list(out, '[', ']', items, indent, depth, |out, item| json_node(out, item, indent, depth + 1));
+        }
+        (_, Content::Mapping(fields)) => {
+            json_list(out, '{', '}', fields, indent, depth, |out, (key, value)| {
+                json_node(out, key, indent, depth + 1);
+                out.push_str(if indent.is_some() { ": " } else { ":" });
+                json_node(out, value, indent, depth + 1);
+            });
+        }
+    }
+}
+
+fn json_list<T>(
+    out: &mut String,
+    open: char,
+    close: char,
+    items: &[T],
+    indent: Option<&str>,
+    depth: usize,
+    print: impl Fn(&mut String, &T),
+) {
+    let line = |out: &mut String, depth: usize| {
+        if let Some(indent) = indent {
+            out.push('\n');
+            out.extend(std::iter::repeat_n(indent, depth));
+        }
+    };
+    out.push(open);
+    for (number, item) in items.iter().enumerate() {
+        if number > 0 {
+            out.push(',');
+        }
+        line(out, depth + 1);
+        print(out, item);
+    }
+    if !items.is_empty() {
+        line(out, depth);
+    }
+    out.push(close);
+}
