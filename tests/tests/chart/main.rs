@@ -2,6 +2,7 @@
 
 mod fences;
 mod files;
+mod inject;
 mod injection;
 mod kustomize;
 mod least_power;

@@ -247,7 +247,7 @@ impl PartialEq for Node {
     fn eq(&self, other: &Node) -> bool {
         match (&self.content, &other.content) {
             (Content::Scalar { value, .. }, Content::Scalar { value: theirs, .. }) => {
-                value == theirs && self.tag == other.tag && self.is_quoted() == other.is_quoted()
+                value == theirs && self.tag == other.tag && self.as_str() == other.as_str()
             }
             (Content::Sequence(items), Content::Sequence(theirs)) => items == theirs && self.tag == other.tag,
             (Content::Mapping(fields), Content::Mapping(theirs)) => fields == theirs && self.tag == other.tag,

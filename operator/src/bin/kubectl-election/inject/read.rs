@@ -108,7 +108,7 @@ impl<'a> Reader<'a> {
                 (node, 1, anchor)
             }
             Event::SequenceStart(style, anchor, tag) => {
-                let (before, mut items, mut size) = (self.aliased, Vec::new(), 1);
+                let (before, mut items, mut size) = (self.shared(), Vec::new(), 1);
                 let end = loop {
                     match self.next()? {
                         (Event::SequenceEnd, end) => break end,
@@ -127,7 +127,7 @@ impl<'a> Reader<'a> {
                 (node, size, anchor)
             }
             Event::MappingStart(style, anchor, tag) => {
-                let (before, mut fields, mut size) = (self.aliased, Vec::new(), 1);
+                let (before, mut fields, mut size) = (self.shared(), Vec::new(), 1);
                 let end = loop {
                     let (event, span) = match self.next()? {
                         (Event::MappingEnd, end) => break end,
@@ -165,12 +165,17 @@ impl<'a> Reader<'a> {
         Ok((node, size))
     }
 
-    /// What a collection in brackets was written as, if that is one line without aliases.
-    fn end(&mut self, node: &mut Node, style: StructureStyle, start: &Span, end: &Span, aliased: usize) {
+    /// What a collection in brackets was written as, if that is one line without anchors and aliases.
+    fn end(&mut self, node: &mut Node, style: StructureStyle, start: &Span, end: &Span, shared: (usize, usize)) {
         if style == StructureStyle::Flow {
             node.right = self.right(end);
-            node.written = self.written(start, end).filter(|_| self.aliased == aliased);
+            node.written = self.written(start, end).filter(|_| self.shared() == shared);
         }
+    }
+
+    /// How much was read so far of what is written once for several places.
+    fn shared(&self) -> (usize, usize) {
+        (self.anchors.len(), self.aliased)
     }
 
     fn written(&self, start: &Span, end: &Span) -> Option<String> {

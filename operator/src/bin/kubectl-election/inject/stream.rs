@@ -40,6 +40,10 @@ pub(super) fn parts(text: &str) -> Result<Vec<Part<'_>>, String> {
     }
     let mut number = 0;
     for chunk in chunks(body)? {
+        if chunk.starts_with("---") {
+            parts.push(Part::Between(chunk));
+            continue;
+        }
         number += 1;
         parts.push(match document(chunk).map_err(|why| format!("document {number}: {why}"))? {
             Some(document) => Part::Document(document),
@@ -83,9 +87,6 @@ fn chunks(text: &str) -> Result<Vec<&str>, String> {
 }
 
 fn document(text: &str) -> Result<Option<Document<'_>>, String> {
-    if text.starts_with("---") {
-        return Ok(None);
-    }
     if text.trim_start().starts_with('{')
         && let Ok(root) = read::json(text)
     {
