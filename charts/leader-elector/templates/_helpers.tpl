@@ -98,7 +98,7 @@ v1
 {{- else if .Capabilities.APIVersions.Has (printf $policy "v1beta1") -}}
 v1beta1
 {{- else -}}
-{{- fail (printf "injection.enabled is true, and Kubernetes %s has no MutatingAdmissionPolicy, which came with 1.36: set injection.enabled=false, and paste what `elector-agent manifest` prints into your pods; where helm has no cluster to ask, as for `helm template` and Kustomize, name the cluster's version: --kube-version, or kubeVersion of helmCharts" $kubernetes) -}}
+{{- fail (printf "injection.enabled is true, and Kubernetes %s has no MutatingAdmissionPolicy, which came with 1.36: set injection.enabled=false, and add the agent to your manifests with `kubectl election inject`; where helm has no cluster to ask, as for `helm template` and Kustomize, name the cluster's version: --kube-version, or kubeVersion of helmCharts" $kubernetes) -}}
 {{- end -}}
 {{- end -}}
 

@@ -37,14 +37,20 @@ async fn injected(arguments: &[&str], text: &str) -> Result<String> {
 
 /// Of a stored pod what does not differ from one creation, or namespace, to the next.
 fn lasting(mut pod: Value) -> Value {
-    let is_made_up = |item: &Value| item["name"].as_str().is_some_and(|name| name.starts_with("kube-api-access-"));
-    pod["spec"]["volumes"].as_array_mut().unwrap().retain(|volume| !is_made_up(volume));
-    for list in ["containers", "initContainers"] {
-        for container in pod["spec"][list].as_array_mut().into_iter().flatten() {
-            container["volumeMounts"].as_array_mut().unwrap().retain(|mount| !is_made_up(mount));
+    fn without_token(list: &mut Value) {
+        let is_made_up = |item: &Value| item["name"].as_str().is_some_and(|name| name.starts_with("kube-api-access-"));
+        if let Some(list) = list.as_array_mut() {
+            list.retain(|item| !is_made_up(item));
         }
     }
-    json!({"metadata": [pod["metadata"]["labels"], pod["metadata"]["annotations"]], "spec": pod["spec"], "status": pod["status"]})
+    without_token(&mut pod["spec"]["volumes"]);
+    for list in ["containers", "initContainers"] {
+        for container in pod["spec"][list].as_array_mut().into_iter().flatten() {
+            without_token(&mut container["volumeMounts"]);
+        }
+    }
+    let metadata = &pod["metadata"];
+    json!({"metadata": [metadata["labels"], metadata["annotations"]], "spec": pod["spec"], "status": pod["status"]})
 }
 
 #[tokio::test]
@@ -67,12 +73,14 @@ async fn what_is_stored_of_a_pod_is_what_the_policy_makes_of_it() {
     }
 }
 
-/// What kubectl reads.
-async fn read(cluster: &Cluster, text: &str) -> Result<Value> {
+/// What kubectl reads: an object after the other, in JSON.
+async fn read(cluster: &Cluster, text: &str) -> Result<String> {
     let create = ["create", "--dry-run=client", "--validate=false", "--output=json", "--filename=-"];
-    let read = kubectl(&cluster.kubeconfig(), &create, text).await?;
-    // One object, or a list of them.
-    Ok(serde_json::from_str(&read).with_context(|| read.clone())?)
+    kubectl(&cluster.kubeconfig(), &create, text).await
+}
+
+fn objects(text: &str) -> serde_json::Result<Vec<Value>> {
+    serde_json::Deserializer::from_str(text).into_iter().collect()
 }
 
 const PODS: &[(&str, &str)] = &[
@@ -89,7 +97,6 @@ metadata:
     plain: y?
     'on': \"on\"
     \"no\": 'no'
-    null: ~
     date: '2001-01-01'
     float: '1e3'
     hex: '0x10'
@@ -205,7 +212,7 @@ items:
   },
   spec: {containers: [
       {name: app, args: [a b, 'c', \"d\", ? e : f, g: h]},
-    ], \"volumes\":[],nodeSelector: {},
+    ], \"nodeSelector\":{},overhead: {},
   }
 }
 ",
@@ -223,15 +230,28 @@ items:
 async fn kubectl_reads_the_same_and_the_agent() {
     let plane = ControlPlane::shared().await.unwrap();
     for (what, text) in PODS {
-        for text in [(*text).to_owned(), text.replace('\n', "\r\n"), format!("\u{feff}{text}")] {
-            let plain = read(plane, &text).await.unwrap();
-            let expected: Value = serde_json::from_str(&injected(&[], &plain.to_string()).await.unwrap()).unwrap();
-            let out = injected(&[], &text).await.unwrap();
-            assert_eq!(read(plane, &out).await.unwrap(), expected, "{what}: {out}");
-            assert!(expected.to_string().contains("\"initContainers\":[{"), "{what}: {expected}");
+        let with_mark = format!("\u{feff}{text}");
+        for text in [text, text.replace('\n', "\r\n").as_str(), &with_mark] {
+            let plain = match read(plane, text).await {
+                // As YAML, which JSON is with the mark, it has escapes that there are in JSON alone.
+                Err(_) if *what == "JSON" && text == with_mark => continue,
+                plain => plain.unwrap(),
+            };
+            let expected = injected(&[], &plain).await.unwrap();
+            assert!(expected.contains("\"name\": \"leader-elector\""), "{what}: {expected}");
+            let out = injected(&[], text).await.unwrap();
+            assert_eq!(
+                objects(&read(plane, &out).await.unwrap()).unwrap(),
+                objects(&expected).unwrap(),
+                "{what}: {out}"
+            );
             assert_eq!(injected(&[], &out).await.unwrap(), out, "{what}");
             let undone = injected(&["--uninject"], &out).await.unwrap();
-            assert_eq!(read(plane, &undone).await.unwrap(), plain, "{what}: {undone}");
+            assert_eq!(
+                objects(&read(plane, &undone).await.unwrap()).unwrap(),
+                objects(&plain).unwrap(),
+                "{what}: {undone}"
+            );
         }
     }
 }
@@ -240,7 +260,7 @@ async fn kubectl_reads_the_same_and_the_agent() {
 async fn what_cannot_be_read_is_one_line_and_nothing_is_printed() {
     for (arguments, text) in [
         (&[][..], "a: [1\nb: 2\n"),
-        (&[], "{\"apiVersion\": \"v1\", \"kind\": }"),
+        (&[], "{\"apiVersion\": \"v1\", \"kind\": ]"),
         (
             &[],
             "apiVersion: v1\nkind: Pod\nmetadata: {labels: {leader-elector.io/election: Ä}}\nspec: {containers: [{name: a}]}\n",

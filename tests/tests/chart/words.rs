@@ -53,7 +53,7 @@ async fn the_notes_know_the_values() {
     let some = notes(&["watchNamespaces={shop,bank}"]).await.unwrap();
     assert!(some.contains("in shop, bank"), "{some}");
     let by_hand = notes(&["injection.enabled=false"]).await.unwrap();
-    assert!(by_hand.contains("elector-agent manifest") && !by_hand.contains("patch deployment"), "{by_hand}");
+    assert!(by_hand.contains("kubectl election inject") && !by_hand.contains("patch deployment"), "{by_hand}");
 }
 
 #[tokio::test]

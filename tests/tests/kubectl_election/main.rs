@@ -392,7 +392,7 @@ async fn kubectl_finds_it_and_completes_what_is_typed() {
         let words = said.lines().map(|line| line.split('\t').next().unwrap_or_default().to_owned());
         words.filter(|word| !word.is_empty()).collect()
     };
-    let commands = ["list", "status", "doctor", "watch", "transfer", "pause", "resume", ":4"];
+    let commands = ["list", "status", "doctor", "watch", "transfer", "pause", "resume", "inject", ":4"];
     assert_eq!(completed("''").await, commands);
     assert_eq!(completed("pa").await, ["pause", ":4"]);
     assert_eq!(completed(&format!("status -n {namespace} ''")).await, ["billing", "shipping", ":4"]);
@@ -404,6 +404,9 @@ async fn kubectl_finds_it_and_completes_what_is_typed() {
     assert_eq!(completed(&format!("transfer billing -n {namespace} --to ''")).await, pods);
     assert_eq!(completed("list -o ''").await, ["wide", "json", "yaml", ":4"]);
     assert_eq!(completed("list --kubeconfig ''").await, [":0"]);
+    assert_eq!(completed("inject -f ''").await, [":0"]);
+    assert_eq!(completed("inject --image ''").await, [":4"]);
+    assert_eq!(completed(&format!("inject -n {namespace} --election s")).await, ["shipping", ":4"]);
     assert_eq!(completed("transfer --to").await, ["--to", "--to-any", ":4"]);
     assert_eq!(completed(&format!("list -n {}", &namespace[..namespace.len() - 1])).await, [namespace, ":4"]);
 }

@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::inject::Inject;
 
 const AFTER_HELP: &str = "\
-Exit codes: 0 done, 1 it failed, was refused, or doctor found an error, 2 arguments or a kubeconfig that cannot work.";
+Exit codes: 0 done, 1 it failed, was refused, or doctor found an error, 2 arguments, a kubeconfig or a file that cannot work.";
 
 /// Says who leads, and pauses and hands over: LeaderElections, for people on call.
 #[derive(Debug, Parser)]
@@ -49,7 +49,7 @@ pub(crate) enum Command {
     #[command(flatten)]
     OnCluster(OnCluster),
     /// Adds the agent to the pods in a file that are labelled leader-elector.io/election, and prints all of it
-    Inject(Inject),
+    Inject(Box<Inject>),
 }
 
 /// What takes a cluster.
@@ -205,6 +205,8 @@ mod tests {
             (&["transfer", "billing", "--to", "billing-1", "--to-any"], "cannot be used with"),
             (&["pause", "billing", "--timeout", "60"], "say 30s, or 2m"),
             (&["pause", "billing", "--timeout=-60s"], "say 30s, or 2m"),
+            (&["inject"], "not provided: --filename <FILE>"),
+            (&["inject", "-f", "a", "-f", "b"], "cannot be used multiple times"),
             (&["watch", "billing", "shipping"], "unexpected argument 'shipping'"),
         ] {
             let told = read(arguments).unwrap_err();

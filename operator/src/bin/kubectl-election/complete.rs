@@ -34,7 +34,7 @@ pub(crate) async fn complete(words: &[OsString]) -> Result<(), Failure> {
     let (word, before) = words.split_last().map_or(("", &[][..]), |(word, before)| (*word, before));
     let mut lines = ways(word, before).await;
     lines.retain(|line| line.starts_with(word));
-    let is_file = before.last() == Some(&"--kubeconfig");
+    let is_file = matches!(before.last(), Some(&("--kubeconfig" | "-f" | "--filename")));
     lines.push(if is_file { FILES } else { NO_FILES }.to_owned());
     print(&(lines.join("\n") + "\n"))
 }
@@ -47,12 +47,13 @@ async fn ways(word: &str, before: &[&str]) -> Vec<String> {
     match (before.last().copied(), command) {
         (Some("-n" | "--namespace"), _) => names(&matches, Cluster::api_of_all::<Lenient<Namespace>>).await,
         (Some("--context"), _) => contexts(&matches),
-        (Some("--kubeconfig" | "--timeout"), _) => Vec::new(),
+        (Some("--election"), _) => names(&matches, Cluster::api::<Lenient<LeaderElection>>).await,
         (Some("-o" | "--output"), Some((name, _))) => formats(name),
         (Some("--to"), _) => match named {
             Some(name) => candidates(&matches, name).await.unwrap_or_default(),
             None => Vec::new(),
         },
+        (Some(flag), command) if takes_a_value(command.map(|(name, _)| name), flag) => Vec::new(),
         (_, command) if word.starts_with('-') => flags(command.map(|(name, _)| name)),
         (_, None) => commands(),
         (_, Some(_)) if named.is_some() => Vec::new(),
@@ -70,6 +71,18 @@ fn takes_a_name(command: &str) -> bool {
     let cli = Cli::command();
     let command = cli.find_subcommand(command);
     command.is_some_and(|command| command.get_positionals().any(|argument| argument.get_id() == "name"))
+}
+
+/// Whether the flag is one that something follows.
+fn takes_a_value(command: Option<&str>, flag: &str) -> bool {
+    let cli = Cli::command();
+    let of_command = command.and_then(|command| cli.find_subcommand(command));
+    let mut arguments = of_command.into_iter().chain([&cli]).flat_map(|command| command.get_arguments());
+    let is_it = |argument: &clap::Arg| {
+        let long = argument.get_long().is_some_and(|long| flag.strip_prefix("--") == Some(long));
+        long || argument.get_short().is_some_and(|short| flag.strip_prefix('-') == Some(short.to_string().as_str()))
+    };
+    arguments.any(|argument| is_it(argument) && argument.get_action().takes_values())
 }
 
 fn flags(command: Option<&str>) -> Vec<String> {

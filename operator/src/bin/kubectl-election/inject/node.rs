@@ -96,6 +96,7 @@ impl Node {
     pub(super) fn string(value: &str) -> Node {
         let is_word = value.starts_with(|first: char| first.is_ascii_alphabetic() || first == '/')
             && value.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_./".contains(letter));
+        let is_word = is_word || value.chars().all(|letter| letter.is_ascii_alphanumeric());
         let style = if is_word && plain(value) == Plain::Text { Style::Plain } else { Style::Quoted };
         Node::new(Content::Scalar { value: value.to_owned(), style })
     }

@@ -53,8 +53,8 @@ fn selector(facts: &Facts) -> String {
 const SEE_OPERATOR: &str = "see whether the operator runs: kubectl get pods -A -l app.kubernetes.io/component=operator";
 
 /// How pods come to have agents where the API server has no policies that change pods.
-const PASTE_AGENTS: &str = "add to the pods what `elector-agent manifest` prints";
+const INJECT_AGENTS: &str = "add the agent to the workload's manifest: kubectl election inject -f FILE";
 
 /// How pods come to have agents.
-const ADD_AGENTS: &str = "helm upgrade the chart with injection.enabled=true, or add to the pods what `elector-agent \
-                          manifest` prints";
+const ADD_AGENTS: &str = "helm upgrade the chart with injection.enabled=true, or add the agent to the workload's \
+                          manifest: kubectl election inject -f FILE";

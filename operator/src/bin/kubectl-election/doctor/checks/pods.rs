@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::{
 };
 use kube::ResourceExt as _;
 
-use super::{ADD_AGENTS, PASTE_AGENTS, kubectl, selector, volume};
+use super::{ADD_AGENTS, INJECT_AGENTS, kubectl, selector, volume};
 use crate::doctor::agent::{Agent, Place, Setting};
 use crate::doctor::facts::{Facts, identity_of};
 use crate::doctor::finding::{Finding, Flaw, named, of_pods};
@@ -93,7 +93,7 @@ fn lacks_agent(facts: &Facts, pod: &Pod) -> Vec<Flaw> {
     }
     let policies = match &facts.injection {
         Ok(Some(policies)) => policies,
-        Ok(None) => return vec![Flaw::error(format!("no container {AGENT_CONTAINER}"), PASTE_AGENTS)],
+        Ok(None) => return vec![Flaw::error(format!("no container {AGENT_CONTAINER}"), INJECT_AGENTS)],
         Err(_) => return vec![Flaw::error(format!("no container {AGENT_CONTAINER}"), restart)],
     };
     let Some(policy) = policies.iter().find(|policy| policy.bound) else {

@@ -87,7 +87,7 @@ fn who_may_not_contend_or_has_no_agent() {
             "agents",
             Outcome::Error,
             "no container leader-elector, and no policy adds it",
-            "elector-agent manifest",
+            "helm upgrade the chart with injection.enabled=true, or add the agent to the workload's manifest: kubectl election inject -f FILE",
         ),
         (
             &|world| {
@@ -97,7 +97,7 @@ fn who_may_not_contend_or_has_no_agent() {
             "agents",
             Outcome::Error,
             "billing-0: no container leader-elector",
-            "add to the pods what `elector-agent manifest` prints",
+            "add the agent to the workload's manifest: kubectl election inject -f FILE",
         ),
         (
             &|world| {
