@@ -11,6 +11,7 @@ use elector_tests::kubectl::kubectl;
 use elector_tests::operators::{Operator, Operators};
 use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicy;
 use kube::Api;
+use serde_json::json;
 use tokio::sync::OnceCell;
 use tokio::time::{Instant, sleep};
 
@@ -57,11 +58,16 @@ pub(crate) async fn restricted(prefix: &str) -> Result<Namespace<'static>> {
     Ok(namespace)
 }
 
-/// An API server learns of policies by watching them, as anybody does.
+/// An API server learns of policies by watching them, as anybody does: of the one that adds agents, and of the one that
+/// refuses annotations that it cannot follow.
 pub(crate) async fn until_injecting(plane: &ControlPlane) -> Result<()> {
     let namespace = plane.namespace("injecting").await?;
+    let mut bad = pod();
+    bad["metadata"]["annotations"] = json!({"leader-elector.io/agent-cpu-limit": "half"});
     let begun = Instant::now();
-    while created(&namespace, &pod()).await?["spec"]["initContainers"].is_null() {
+    while created(&namespace, &pod()).await?["spec"]["initContainers"].is_null()
+        || created(&namespace, &bad).await.is_ok()
+    {
         ensure!(begun.elapsed() < Duration::from_secs(30), "no agent is injected");
         sleep(Duration::from_millis(200)).await;
     }
