@@ -5,6 +5,7 @@ use std::{
     env,
     ffi::OsString,
     fs::{self, File, TryLockError},
+    hash::{DefaultHasher, Hash as _, Hasher as _},
     io::{self, Write},
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -150,6 +151,20 @@ pub(crate) fn cache() -> Result<PathBuf> {
         .context("no folder for built programs: set LEADER_ELECTOR_CACHE or HOME")
 }
 
+/// Of all that a build depends on, the names of the files included. Two checkouts with different sources then use one cache
+/// without taking each other's programs; that Rust may hash otherwise one day costs a build.
+pub(crate) fn fingerprint(files: &[PathBuf], more: &[u8]) -> Result<u64> {
+    let mut files = files.to_vec();
+    files.sort();
+    let mut hasher = DefaultHasher::new();
+    for file in files {
+        let content = fs::read(&file).with_context(|| format!("failed to read {}", file.display()))?;
+        (file.file_name(), content).hash(&mut hasher);
+    }
+    more.hash(&mut hasher);
+    Ok(hasher.finish())
+}
+
 /// One build at a time in a folder: two would only take each other's processors.
 pub(crate) fn lock(folder: &Path) -> Result<File> {
     let file = File::create(folder.join(".lock"))?;
@@ -266,6 +281,23 @@ mod tests {
         assert_eq!(says(Origin::Checkout), "2");
         write("main.go", "package main\nfunc main() { fail }");
         assert!(program(Origin::Checkout).path_in(&cache).is_err());
+    }
+
+    #[test]
+    fn another_source_is_another_program() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = folder.path().join("main.go");
+        let written = |text: &str| {
+            fs::write(&source, text).unwrap();
+            fingerprint(std::slice::from_ref(&source), &[]).unwrap()
+        };
+        let first = written("package main");
+        assert_ne!(first, written("package main "));
+        assert_eq!(first, written("package main"));
+        assert_ne!(first, fingerprint(std::slice::from_ref(&source), b"go1.26").unwrap());
+        let other = folder.path().join("other.go");
+        fs::rename(&source, &other).unwrap();
+        assert_ne!(first, fingerprint(&[other], &[]).unwrap());
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub mod machine;
 pub mod node;
 pub mod odd_objects;
 pub mod operators;
+pub mod packages;
 pub mod page;
 pub mod peer;
 pub mod process;

@@ -1,14 +1,13 @@
 //! client-go's leader election in a pod of its own: what ours is measured against and shares Leases with.
 
 use std::fs;
-use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
 use crate::candidate::{AgentOptions, Candidate};
 use crate::controlplane::Namespace;
-use crate::gobuild::{GoProgram, Origin, required_version};
+use crate::gobuild::{GoProgram, Origin, fingerprint, required_version};
 
 const MODULE: &str = "k8s.io/client-go";
 
@@ -30,7 +29,8 @@ impl Peer {
             let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/client-go");
             let go_mod = fs::read_to_string(module.join("go.mod"))?;
             let version = required_version(&go_mod, MODULE).context("go.mod does not require client-go")?.to_owned();
-            let key = format!("peers/client-go-{version}-{:016x}", fingerprint(&module)?);
+            let files = fs::read_dir(&module)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
+            let key = format!("peers/client-go-{version}-{:016x}", fingerprint(&files, &[])?);
             let program = GoProgram {
                 name: "client-go-peer".to_owned(),
                 module,
@@ -91,38 +91,5 @@ impl Peer {
         options.program = Some(self.program.clone());
         options.environment.push(("IDENTITY".to_owned(), format!("{name}_{uid}")));
         Candidate::of_pod(namespace, election, pod, &options).await
-    }
-}
-
-/// Of all that a build depends on, the file names included. Two checkouts with different sources then use one cache
-/// without taking each other's programs; that Rust may hash otherwise one day costs a build.
-fn fingerprint(module: &Path) -> Result<u64> {
-    let mut files = fs::read_dir(module)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
-    files.sort();
-    let mut hasher = DefaultHasher::new();
-    for file in files {
-        let content = fs::read(&file).with_context(|| format!("failed to read {}", file.display()))?;
-        (file.file_name(), content).hash(&mut hasher);
-    }
-    Ok(hasher.finish())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn another_source_is_another_program() {
-        let folder = tempfile::tempdir().unwrap();
-        let source = folder.path().join("main.go");
-        let written = |text: &str| {
-            fs::write(&source, text).unwrap();
-            fingerprint(folder.path()).unwrap()
-        };
-        let first = written("package main");
-        assert_ne!(first, written("package main "));
-        assert_eq!(first, written("package main"));
-        fs::rename(&source, folder.path().join("other.go")).unwrap();
-        assert_ne!(first, fingerprint(folder.path()).unwrap());
     }
 }

@@ -66,6 +66,11 @@ impl<'a> Election<'a> {
         &self.name
     }
 
+    /// Where it is.
+    pub fn namespace(&self) -> &Namespace<'a> {
+        &self.namespace
+    }
+
     /// As it is stored.
     ///
     /// # Errors

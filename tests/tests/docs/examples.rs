@@ -12,6 +12,7 @@ use elector_election::Timings;
 use elector_tests::candidate::{AgentOptions, Candidate};
 use elector_tests::controlplane::{ControlPlane, Namespace};
 use elector_tests::leases::short_timings;
+use elector_tests::packages::is_in_path;
 use elector_tests::process::Process;
 use elector_tests::programs::Programs;
 use elector_tests::scratch::Scratch;
@@ -53,10 +54,6 @@ pub(crate) const LANGUAGES: [Language; 5] = [
 
 pub(crate) fn example(way: &str, file: &str) -> PathBuf {
     root().join("docs/examples").join(way).join(file)
-}
-
-fn is_in_path(program: &str) -> bool {
-    env::split_paths(&env::var_os("PATH").unwrap_or_default()).any(|folder| folder.join(program).is_file())
 }
 
 fn text(path: impl Into<PathBuf>) -> Result<String> {

@@ -1,0 +1,6 @@
+//! Programs that others wrote for such electors, as their registries have them, beside real agents on a real API server.
+//!
+//! Each is a folder here: a small source, and the manifest that names its packages.
+
+mod belief;
+mod listeners;
