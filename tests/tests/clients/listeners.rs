@@ -127,3 +127,8 @@ async fn goes_through(client: &str, cycle: Duration) -> Result<()> {
 async fn npm_eventsource() {
     goes_through("eventsource", Duration::ZERO).await.unwrap();
 }
+
+#[tokio::test]
+async fn pypi_sseclient() {
+    goes_through("sseclient", Duration::from_secs(3)).await.unwrap();
+}

@@ -89,25 +89,29 @@ async fn changes(State(Listening { standing, listeners }): State<Listening>) -> 
 }
 
 fn events(standing: Receiver, place: OwnedSemaphorePermit) -> impl Stream<Item = Result<String, Infallible>> {
-    stream::unfold((standing, None::<Answer>, place), async |(mut standing, mut told, place)| {
+    let listening = Some((standing, None::<Answer>, place));
+    stream::unfold(listening, async |listening| {
+        let (mut standing, mut told, place) = listening?;
         let silent_until = Instant::now() + KEEP_ALIVE;
         loop {
             let is_over = standing.borrow_and_update().is_over();
             let answer = answer(&standing).ok()?;
+            let line = format!("data: {}\n", serde_json::to_string(&answer).ok()?);
             if told.as_ref().is_none_or(|told| !told.says(&answer)) {
-                let event = format!("data: {}\n\n", serde_json::to_string(&answer).ok()?);
                 told = Some(answer);
-                return Some((Ok(event), (standing, told, place)));
+                return Some((Ok(format!("{line}\n")), Some((standing, told, place))));
             }
             if is_over {
-                return None;
+                // Some parsers take the end of the body for the end of an event: to them it is what was said last, to others
+                // one that is not whole, and so none.
+                return Some((Ok(line), None));
             }
             // What is told last is true for so long; for ever, if it is that nothing is known.
             let expires_in = answer.expires_in_seconds.map(Duration::from_secs_f64);
             tokio::select! {
                 changed = standing.changed() => changed.ok()?,
                 () = sleep(expires_in.unwrap_or_default()), if expires_in.is_some() => {}
-                () = sleep_until(silent_until) => return Some((Ok(COMMENT.to_owned()), (standing, told, place))),
+                () = sleep_until(silent_until) => return Some((Ok(COMMENT.to_owned()), Some((standing, told, place)))),
             }
         }
     })
