@@ -132,3 +132,8 @@ async fn npm_eventsource() {
 async fn pypi_sseclient() {
     goes_through("sseclient", Duration::from_secs(3)).await.unwrap();
 }
+
+#[tokio::test]
+async fn pypi_sseclient_py() {
+    goes_through("sseclient-py", Duration::ZERO).await.unwrap();
+}
