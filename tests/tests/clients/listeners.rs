@@ -137,3 +137,8 @@ async fn pypi_sseclient() {
 async fn pypi_sseclient_py() {
     goes_through("sseclient-py", Duration::ZERO).await.unwrap();
 }
+
+#[tokio::test]
+async fn no_nav_common_job() {
+    goes_through("nav-job", Duration::from_millis(200)).await.unwrap();
+}
