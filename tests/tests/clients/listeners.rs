@@ -142,3 +142,9 @@ async fn pypi_sseclient_py() {
 async fn no_nav_common_job() {
     goes_through("nav-job", Duration::from_millis(200)).await.unwrap();
 }
+
+/// As those of NAIS's users are: a text and a time that are always there.
+#[tokio::test]
+async fn a_client_whose_types_take_no_null() {
+    goes_through("typed", Duration::ZERO).await.unwrap();
+}
