@@ -3,4 +3,5 @@
 //! Each is a folder here: a small source, and the manifest that names its packages.
 
 mod belief;
+mod candidates;
 mod listeners;

@@ -1,0 +1,75 @@
+//! Candidates that others wrote, on one Lease with our agent: who is told to stop is followed by the other, and never two lead.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+use elector_tests::candidate::{AgentOptions, Candidate};
+use elector_tests::controlplane::{ControlPlane, Namespace};
+use elector_tests::witness::Witness;
+use kube::ResourceExt as _;
+use tokio::time::sleep;
+
+use crate::belief::{Believer, of_file, overlaps};
+
+/// All have the same timings.
+const TIMINGS: [u32; 3] = [5, 3, 1];
+/// Until a program runs, and leads on a Lease that is free or runs out.
+const PATIENCE: Duration = Duration::from_secs(40);
+/// A lease duration after the last renewal, and some time for a machine that is busy.
+const EXPIRED: Duration = Duration::from_millis(6500);
+/// Two retry periods and what a library adds at random, likewise.
+const NEXT_LOOK: Duration = Duration::from_millis(4000);
+
+/// One in a pod of its own, with that pod's token.
+async fn start(library: &str, namespace: &Namespace<'_>, election: &str) -> Result<Believer> {
+    let pod = namespace.create_pod(library, "default", &[("leader-elector.io/election", election)]).await?;
+    let kubeconfig = namespace.pod_kubeconfig_at(&pod, None).await?;
+    let environment = [
+        ("LEASE_NAME", election.to_owned()),
+        ("NAMESPACE", namespace.name().to_owned()),
+        ("KUBECONFIG", kubeconfig.display().to_string()),
+        ("IDENTITY", format!("{library}_{}", pod.uid().unwrap_or_default())),
+    ];
+    Believer::start(library, library, &environment).await
+}
+
+/// It leads first, then ours, then it, then ours.
+async fn takes_turns(library: &str) -> Result<()> {
+    let namespace = ControlPlane::shared().await?.namespace(library).await?;
+    namespace.allow_leases(&["create", "get", "list", "watch", "update", "patch"]).await?;
+    let begun = Instant::now();
+    let theirs = start(library, &namespace, "shared").await?;
+    theirs.until(true, PATIENCE).await?;
+    let options = AgentOptions::default().with_timings(TIMINGS);
+    let ours = Candidate::start(&namespace, "shared", "ours", &options).await?;
+    let witness = Witness::new(vec![("ours".to_owned(), ours.status_file())], |_, _| {});
+    for round in 0..2 {
+        ours.says_within("observed holder", PATIENCE).await?;
+        // It renews twice, and a standby has seen it do so.
+        sleep(Duration::from_secs(2)).await;
+        theirs.process().stop().await?;
+        let took = ours.leads_within(EXPIRED).await.with_context(|| theirs.log())?;
+        println!("{library}: ours leads {took:?} after it was told to stop");
+        if round == 1 {
+            break;
+        }
+        theirs.process().start()?;
+        // It has looked at the Lease by then, and does so again.
+        sleep(Duration::from_secs(5)).await;
+        ensure!(ours.leads(), "{}\n{}", ours.log(), theirs.log());
+        let told = Instant::now();
+        ours.process().stop().await?;
+        theirs.until(true, NEXT_LOOK).await?;
+        println!("{library}: it leads {:?} after ours was told to stop", told.elapsed());
+        ours.process().start()?;
+    }
+    let both = overlaps(&theirs.beliefs(), &of_file(0, &witness.sightings(begun)));
+    ensure!(both.is_empty(), "{library}: {both:?}\n{}\n{}", theirs.log(), ours.log());
+    Ok(())
+}
+
+/// It gives a Lease up by a patch from which the null is left out: the Lease still names it, for a second.
+#[tokio::test]
+async fn fabric8_and_ours_take_turns() {
+    takes_turns("fabric8").await.unwrap();
+}
