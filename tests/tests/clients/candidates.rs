@@ -73,3 +73,9 @@ async fn takes_turns(library: &str) -> Result<()> {
 async fn fabric8_and_ours_take_turns() {
     takes_turns("fabric8").await.unwrap();
 }
+
+/// A Lease that it gives up has no holder and no times, but its whole duration.
+#[tokio::test]
+async fn the_official_java_client_and_ours_take_turns() {
+    takes_turns("client-java").await.unwrap();
+}
