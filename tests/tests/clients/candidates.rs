@@ -79,3 +79,9 @@ async fn fabric8_and_ours_take_turns() {
 async fn the_official_java_client_and_ours_take_turns() {
     takes_turns("client-java").await.unwrap();
 }
+
+/// It gives no Lease up.
+#[tokio::test]
+async fn the_official_python_client_and_ours_take_turns() {
+    takes_turns("client-python").await.unwrap();
+}
