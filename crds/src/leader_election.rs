@@ -178,7 +178,8 @@ pub struct LeaderElectionStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holder: Option<Holder>,
 
-    /// How many tenures there have been. Kept when the Lease is deleted.
+    /// How many tenures there have been, as the Lease counts them; candidates that are not agents may not count theirs. Kept
+    /// when the Lease is deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "int32"))]
     pub lease_transitions: Option<i64>,
@@ -241,9 +242,11 @@ pub struct PastTenure {
     #[schemars(length(max = MAX_IDENTITY))]
     pub identity: String,
 
-    /// Which tenure it was, as the Lease counts them.
+    /// Which tenure it was, as the Lease counts them. Absent: its holder did not count it, and the Lease had the number of an
+    /// earlier one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "int32"))]
-    pub lease_transitions: i64,
+    pub lease_transitions: Option<i64>,
 
     /// When it began, by the holder's clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -6,7 +6,7 @@
 
 use elector_crds::conditions::{ConditionType, Reason, Status, find};
 use elector_crds::display_text::{MAX_MESSAGE, MAX_NAME, shown};
-use elector_crds::{Holder, LeaderElectionStatus, TenureEnd, identity, names};
+use elector_crds::{Holder, LeaderElectionStatus, TenureEnd, identity, names, parse_timestamp};
 use elector_election::UNKNOWN_HOLDER;
 use kube::ResourceExt;
 
@@ -77,9 +77,6 @@ impl EventReason {
 /// are a name.
 const MAX_PART: usize = 63;
 
-/// Of one tenure: the uid of the Lease and its number.
-type Tenure<'a> = (&'a str, i64);
-
 pub(super) fn events(view: &View<'_>, old: &LeaderElectionStatus, new: &LeaderElectionStatus) -> Vec<Event> {
     let mut events = Vec::new();
     events.extend(not_ready(view, old, new));
@@ -138,34 +135,34 @@ fn lease_appeared(view: &View<'_>, old: &LeaderElectionStatus) -> Option<Event> 
 fn tenure_ended(view: &View<'_>, old: &LeaderElectionStatus, new: &LeaderElectionStatus) -> Option<Event> {
     let holder = leader(old)?;
     let tenure = tenure_of(old)?;
-    if leader(new).is_some() && tenure_of(new) == Some(tenure) {
+    if leader(new).is_some() && tenure_of(new).as_ref() == Some(&tenure) {
         return None;
     }
     let elected = find(&new.conditions, ConditionType::LeaderElected)?;
     let same_lease = new.lease_uid == old.lease_uid;
     let pod = related_old(view, holder);
     if same_lease && elected.reason == Reason::LeaseExpired.as_str() {
-        return Some(of_tenure(view, tenure, EventReason::LeaseExpired, elected.message.clone(), pod));
+        return Some(event(view, &tenure, EventReason::LeaseExpired, elected.message.clone(), pod));
     }
     let name = shown(&holder.name, MAX_NAME);
-    let ended = new.history.iter().find(|led| led.lease_transitions == tenure.1);
-    let end = ended.and_then(|led| TenureEnd::ALL.iter().find(|end| led.reason.as_deref() == Some(end.as_str())));
-    let note = match end {
+    let mut ended = new.history.iter().filter(|led| led.until.is_some());
+    let reason = ended.find(|led| identity::is_same(&led.identity, &holder.identity)).and_then(|led| led.reason.as_deref());
+    let note = match TenureEnd::ALL.iter().find(|end| reason == Some(end.as_str())) {
         Some(end) => format!("{name} no longer leads: {}", end.in_words()),
         None => format!("{name} no longer leads"),
     };
-    Some(of_tenure(view, tenure, EventReason::LeaderLost, note, pod))
+    Some(event(view, &tenure, EventReason::LeaderLost, note, pod))
 }
 
 fn tenure_began(view: &View<'_>, old: &LeaderElectionStatus, new: &LeaderElectionStatus) -> Option<Event> {
     let holder = leader(new)?;
     let tenure = tenure_of(new)?;
-    if leader(old).is_some() && tenure_of(old) == Some(tenure) {
+    if leader(old).is_some() && tenure_of(old).as_ref() == Some(&tenure) {
         return None;
     }
     let note = format!("{} leads", holder.name);
     let pod = view.observed.holder_pod.as_ref().map(|pod| (pod.name.clone(), pod.uid.clone()));
-    Some(of_tenure(view, tenure, EventReason::LeaderElected, note, pod))
+    Some(event(view, &tenure, EventReason::LeaderElected, note, pod))
 }
 
 /// What became of a request for another leader.
@@ -186,8 +183,15 @@ fn leader(status: &LeaderElectionStatus) -> Option<&Holder> {
     status.holder.as_ref().filter(|_| elected.status == Status::True.as_str())
 }
 
-fn tenure_of(status: &LeaderElectionStatus) -> Option<Tenure<'_>> {
-    Some((status.lease_uid.as_deref()?, status.lease_transitions?))
+/// The tenure of the leader, in a name: by the Lease and its number there, and if it has none of its own by its beginning.
+fn tenure_of(status: &LeaderElectionStatus) -> Option<String> {
+    let (uid, number) = (status.lease_uid.as_deref()?, status.lease_transitions?);
+    let uncounted = status.history.first().filter(|tenure| tenure.lease_transitions.is_none());
+    let begun = uncounted.and_then(|tenure| parse_timestamp(tenure.from.as_deref()?));
+    Some(match begun {
+        Some(begun) => format!("{uid}.{number}.{}", begun.as_microseconds()),
+        None => format!("{uid}.{number}"),
+    })
 }
 
 /// The pod of a holder that may be gone: its identity says the uid.
@@ -196,16 +200,6 @@ fn related_old(view: &View<'_>, holder: &Holder) -> Option<(String, String)> {
     let pods = view.observed.pods.iter().chain(&view.observed.holder_pod);
     let pod = pods.into_iter().find(|pod| pod.name == name && pod.uid == uid)?;
     Some((pod.name.clone(), pod.uid.clone()))
-}
-
-fn of_tenure(
-    view: &View<'_>,
-    (lease_uid, transitions): Tenure<'_>,
-    reason: EventReason,
-    note: String,
-    related_pod: Option<(String, String)>,
-) -> Event {
-    event(view, &format!("{lease_uid}.{transitions}"), reason, note, related_pod)
 }
 
 fn event(

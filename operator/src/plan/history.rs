@@ -26,28 +26,33 @@ pub(super) fn history(view: &View<'_>, stored: &LeaderElectionStatus, leader: Op
         last.reason = Some(end.as_str().to_owned());
     }
     if let (Some(leader), Some(seen)) = (leader, seen) {
-        let transitions = i64::from(seen.lease.record.transitions);
-        let same = |last: &&mut PastTenure| {
-            identity::is_same(&last.identity, &leader.identity) && last.lease_transitions == transitions
-        };
-        match history.first_mut().filter(same) {
+        let transitions = seen.lease.record.transitions;
+        match history.first_mut().filter(|last| is_same(last, &leader.identity, transitions)) {
             // It was silent for too long, and nobody took over.
             Some(last) => (last.until, last.reason) = (None, None),
-            None => history.insert(
-                0,
-                PastTenure {
+            None => {
+                let transitions = Some(transitions.into());
+                let is_counted = history.iter().all(|earlier| earlier.lease_transitions != transitions);
+                let tenure = PastTenure {
                     holder: leader.name.clone(),
                     identity: leader.identity.clone(),
-                    lease_transitions: transitions,
+                    lease_transitions: transitions.filter(|_| is_counted),
                     from: leader.acquire_time.clone(),
                     until: None,
                     reason: None,
-                },
-            ),
+                };
+                history.insert(0, tenure);
+            }
         }
     }
     history.truncate(MOST);
     history
+}
+
+/// Whether it is the tenure of that holder with that number, or without one of its own.
+fn is_same(tenure: &PastTenure, identity: &str, transitions: u32) -> bool {
+    let same_number = tenure.lease_transitions.is_none_or(|number| number == i64::from(transitions));
+    identity::is_same(&tenure.identity, identity) && same_number
 }
 
 /// How a tenure that was under way has ended, if it has.
@@ -61,11 +66,8 @@ fn end_of(
         return Some(TenureEnd::LeaseDeleted);
     };
     let record = &seen.lease.record;
-    let same = |identity: &str, transitions: u32| {
-        identity::is_same(&last.identity, identity) && i64::from(transitions) == last.lease_transitions
-    };
-    let ended = seen.ended.as_ref().filter(|ended| same(&ended.identity, ended.transitions));
-    match (same(&record.holder, record.transitions), view.phase(seen)) {
+    let ended = seen.ended.as_ref().filter(|ended| is_same(last, &ended.identity, ended.transitions));
+    match (is_same(last, &record.holder, record.transitions), view.phase(seen)) {
         (true, Phase::Expired) => Some(TenureEnd::Expired),
         (true, _) => None,
         (false, _) => Some(match ended.map_or(TenureEnd::Replaced, |ended| ended.how) {

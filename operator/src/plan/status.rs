@@ -195,8 +195,13 @@ fn leader_elected(view: &View<'_>, stored: &LeaderElectionStatus) -> (Condition,
         return (is(Status::False, Reason::Paused, message), None);
     }
     let (mut condition, holder) = match phase {
-        Phase::NeverHeld => (is(Status::False, Reason::NeverHeld, "no candidate has led yet".to_owned()), None),
-        Phase::Released => (is(Status::False, Reason::Released, "the last leader gave the Lease up".to_owned()), None),
+        Phase::NeverHeld if stored.history.is_empty() => {
+            (is(Status::False, Reason::NeverHeld, "no candidate has led yet".to_owned()), None)
+        }
+        // A candidate that is no agent may leave the Lease as it was made.
+        Phase::NeverHeld | Phase::Released => {
+            (is(Status::False, Reason::Released, "the last leader gave the Lease up".to_owned()), None)
+        }
         Phase::Held => held(view, seen),
         Phase::NotObserved => not_observed(view, seen, stored),
         Phase::WaitingOut => {

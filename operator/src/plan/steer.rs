@@ -140,7 +140,7 @@ fn outcome(election: &LeaderElection, seen: &LeaseSeen, tenure: u32) -> Verdict 
     let holder = &seen.lease.record.holder;
     let name = identity::shown_name(holder);
     let history = election.status.iter().flat_map(|status| &status.history);
-    let mut led = history.filter(|led| led.lease_transitions == i64::from(tenure));
+    let mut led = history.filter(|led| led.lease_transitions == Some(tenure.into()));
     match &seen.lease.hints.successor {
         // By their pods: what else they may call themselves is up to them.
         Some(successor) if identity::display_name(successor) != identity::display_name(holder) => {

@@ -3,12 +3,16 @@
 use super::*;
 use crate::observe::Ended;
 use elector_crds::TRANSFER_ANNOTATION;
-use elector_crds::TenureEnd;
+use elector_crds::{PastTenure, TenureEnd};
+
+/// For a tenure that has no number of its own.
+const UNCOUNTED: i64 = -1;
 
 /// What the status remembers: holder, tenure, and why it ended; the latest first.
 fn remembered(election: &LeaderElection) -> Vec<(String, i64, Option<String>)> {
     let history = election.status.clone().unwrap_or_default().history;
-    history.into_iter().map(|tenure| (tenure.holder, tenure.lease_transitions, tenure.reason)).collect()
+    let number = |tenure: &PastTenure| tenure.lease_transitions.unwrap_or(UNCOUNTED);
+    history.into_iter().map(|tenure| (tenure.holder.clone(), number(&tenure), tenure.reason)).collect()
 }
 
 fn then(election: &LeaderElection, lease: LeaseSeen, second: u64) -> LeaderElection {
@@ -75,6 +79,36 @@ fn a_lease_that_was_deleted_ends_the_tenure() {
     let mut other = restored("billing-0_billing-0-uid", 4);
     other.lease.record.uid = "another".to_owned();
     assert_eq!(remembered(&then(&election, other, 9)), [over("billing-0", 4, "LeaseDeleted")]);
+}
+
+/// As those of the official Python client and of npm's electors, who replace each other under one number.
+#[test]
+fn candidates_that_do_not_count_are_told_apart() {
+    let held_at = |pod: &str, second: u64| {
+        let mut lease = held_by(pod, 0, second);
+        lease.lease.agent = None;
+        lease.lease.record.acquire_time = parse_timestamp(&format!("2026-11-23T18:00:{second:02}.000000Z"));
+        lease
+    };
+    let first = reported(&in_place(held_at("billing-0", 1)), 1);
+    let next = ended("billing-0", 0, TenureEnd::Replaced, held_at("billing-1", 9));
+    let replaced = plan(&first, &in_place(next), at(9));
+    assert_eq!(event_reasons(&replaced), [EventReason::LeaderLost, EventReason::LeaderElected]);
+    let second = after(&first, &replaced);
+    assert_eq!(remembered(&second), [open("billing-1", UNCOUNTED), over("billing-0", 0, "Replaced")]);
+    assert!(plan(&second, &in_place(held_at("billing-1", 9)), at(11)).is_idle());
+    let again = plan(&second, &in_place(held_at("billing-0", 20)), at(20));
+    assert_eq!(remembered(&after(&second, &again))[0], open("billing-0", UNCOUNTED));
+    let names = [&replaced, &again].map(|plan| plan.events.iter().map(|event| event.name.clone()).collect::<Vec<_>>());
+    assert!(names[0].iter().all(|name| !names[1].contains(name)), "{names:?}");
+
+    // What is left is as the operator had made it, but for the beginning.
+    let mut left = never_held();
+    left.lease.record.acquire_time = parse_timestamp(ACQUIRED);
+    let left = then(&second, left, 30);
+    assert_eq!(reason(left.status.as_ref().unwrap(), ConditionType::LeaderElected), "False Released");
+    let counted = then(&left, held_by("billing-0", 1, 31), 31);
+    assert_eq!(remembered(&counted)[0], open("billing-0", 1));
 }
 
 #[test]

@@ -69,7 +69,7 @@ fn past(pod: &str, until: u64, reason: TenureEnd) -> PastTenure {
 
 fn remembering(history: Vec<PastTenure>) -> LeaderElection {
     let mut election = preferring();
-    let under_way = PastTenure { lease_transitions: 4, ..PastTenure::default() };
+    let under_way = PastTenure { lease_transitions: Some(4), ..PastTenure::default() };
     let history = [under_way].into_iter().chain(history).collect();
     election.status = Some(LeaderElectionStatus { history, ..LeaderElectionStatus::default() });
     election

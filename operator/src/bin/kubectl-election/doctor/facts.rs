@@ -1,13 +1,13 @@
 //! What was gathered of an election.
 
 use elector_crds::conditions::{ConditionType, find};
-use elector_crds::{LeaderElection, Oddity, StoredLease, identity, lease};
-use elector_election::{Lease, UNKNOWN_HOLDER};
+use elector_crds::{AGENT_ANNOTATION, LeaderElection, Oddity, StoredLease, identity, lease};
+use elector_election::{AgentMark, Lease, UNKNOWN_HOLDER};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ObjectMeta};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ManagedFieldsEntry, ObjectMeta};
 use kube::ResourceExt as _;
 
 use crate::cluster::Unseen;
@@ -119,9 +119,17 @@ impl LeaseRead<'_> {
         !self.holder().is_empty() && self.holder() != UNKNOWN_HOLDER
     }
 
-    /// Whether an agent of ours has written the tenure that it shows.
+    /// Whether an agent of ours has written the tenure that it shows. Who does not count tenures leaves an agent's mark as it is,
+    /// with the number that the Lease still has: then another manager has written the record than the mark.
     pub(super) fn is_written_by_agent(&self) -> bool {
-        self.lease.agent.as_ref().is_some_and(|agent| agent.transitions == self.lease.record.transitions)
+        let is_of_tenure = |agent: &AgentMark| {
+            agent.transitions == self.lease.record.transitions && (agent.release.is_none() || self.holder().is_empty())
+        };
+        let mark = ["metadata", "annotations", AGENT_ANNOTATION];
+        let entries = || self.stored.metadata.managed_fields.iter().flatten();
+        let by_another = entries().any(|entry| has(entry, &mark))
+            && entries().any(|entry| has(entry, &["spec", "renewTime"]) && !has(entry, &mark));
+        self.lease.agent.as_ref().is_some_and(is_of_tenure) && !by_another
     }
 
     /// When its record was last written, by the API server's clock, in whole seconds.
@@ -142,12 +150,14 @@ impl LeaseRead<'_> {
 
 /// When the field at that path was last set to something else, by the API server's clock, in whole seconds.
 pub(super) fn written_at(metadata: &ObjectMeta, path: &[&str]) -> Option<Timestamp> {
-    let entries = metadata.managed_fields.iter().flatten();
-    let has_path = |fields: &serde_json::Value| {
-        path.iter().try_fold(fields, |fields, name| fields.get(format!("f:{name}"))).is_some()
-    };
-    let writes = entries.filter(|entry| entry.fields_v1.as_ref().is_some_and(|fields| has_path(&fields.0)));
+    let writes = metadata.managed_fields.iter().flatten().filter(|entry| has(entry, path));
     writes.filter_map(|entry| entry.time.as_ref()).map(|time| time.0).max()
+}
+
+/// Whether its manager was the last to set that field.
+fn has(entry: &ManagedFieldsEntry, path: &[&str]) -> bool {
+    let Some(fields) = &entry.fields_v1 else { return false };
+    path.iter().try_fold(&fields.0, |fields, name| fields.get(format!("f:{name}"))).is_some()
 }
 
 /// `<pod>_<pod uid>`.

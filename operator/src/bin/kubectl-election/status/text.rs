@@ -121,7 +121,7 @@ fn history(tenures: &[PastTenure], now: jiff::Timestamp, paint: Paint) -> String
         let lasted = from.as_deref().and_then(time).zip(end).map(|(from, end)| age(from, end));
         table.row(vec![
             Cell::plain(holder),
-            Cell::plain(lease_transitions),
+            Cell::maybe(lease_transitions.as_ref()),
             Cell::maybe(from.as_deref().map(shown)),
             Cell::plain(until.as_deref().map_or_else(|| "still".to_owned(), shown)),
             Cell::maybe(lasted),

@@ -129,6 +129,36 @@ fn what_is_wrong_with_the_lease_and_who_holds_it() {
             "billing-0_a holds the Lease, and is no agent of leader-elector",
             "a Lease of their own",
         ),
+        // Who has not counted its tenure, after an agent that had given the Lease up, or that was silent.
+        (
+            &|world| {
+                held_by("billing-0_5c1b", "2026-11-27T12:00:00Z")(world);
+                let release = r#""release":{"uid":"u","transitions":4,"renewTime":"2026-11-27T11:00:00.000000Z"}"#;
+                annotate(
+                    world,
+                    "agent",
+                    json!(format!(r#"{{"version":"0.1.0","start":"s","transitions":4,{release}}}"#)),
+                );
+            },
+            "holder",
+            Outcome::Error,
+            "billing-0_5c1b holds the Lease, and is no pod that matches and no agent of leader-elector",
+            "a Lease of their own",
+        ),
+        (
+            &|world| {
+                held_by("billing-0_5c1b", "2026-11-27T12:00:00Z")(world);
+                let marked = json!({"f:metadata": {"f:annotations": {"f:leader-elector.io/agent": {}}}});
+                world["lease"]["metadata"]["managedFields"].as_array_mut().unwrap().push(json!({
+                    "manager": "elector-agent", "operation": "Update", "time": "2026-11-27T11:00:00Z",
+                    "fieldsType": "FieldsV1", "fieldsV1": marked,
+                }));
+            },
+            "holder",
+            Outcome::Error,
+            "billing-0_5c1b holds the Lease, and is no pod that matches and no agent of leader-elector",
+            "a Lease of their own",
+        ),
         (
             &|world| {
                 of_client_go(world);
