@@ -151,9 +151,9 @@ pub(crate) fn cache() -> Result<PathBuf> {
         .context("no folder for built programs: set LEADER_ELECTOR_CACHE or HOME")
 }
 
-/// Of all that a build depends on, the names of the files included. Two checkouts with different sources then use one cache
+/// Of all that a build depends on, the names of the files and the version of what reads them included. Two checkouts with different sources then use one cache
 /// without taking each other's programs; that Rust may hash otherwise one day costs a build.
-pub(crate) fn fingerprint(files: &[PathBuf], more: &[u8]) -> Result<u64> {
+pub(crate) fn fingerprint(files: &[PathBuf], version: Option<&[u8]>) -> Result<u64> {
     let mut files = files.to_vec();
     files.sort();
     let mut hasher = DefaultHasher::new();
@@ -161,7 +161,9 @@ pub(crate) fn fingerprint(files: &[PathBuf], more: &[u8]) -> Result<u64> {
         let content = fs::read(&file).with_context(|| format!("failed to read {}", file.display()))?;
         (file.file_name(), content).hash(&mut hasher);
     }
-    more.hash(&mut hasher);
+    if let Some(version) = version {
+        version.hash(&mut hasher);
+    }
     Ok(hasher.finish())
 }
 
@@ -289,15 +291,15 @@ mod tests {
         let source = folder.path().join("main.go");
         let written = |text: &str| {
             fs::write(&source, text).unwrap();
-            fingerprint(std::slice::from_ref(&source), &[]).unwrap()
+            fingerprint(std::slice::from_ref(&source), None).unwrap()
         };
         let first = written("package main");
         assert_ne!(first, written("package main "));
         assert_eq!(first, written("package main"));
-        assert_ne!(first, fingerprint(std::slice::from_ref(&source), b"go1.26").unwrap());
+        assert_ne!(first, fingerprint(std::slice::from_ref(&source), Some(b"go1.26")).unwrap());
         let other = folder.path().join("other.go");
         fs::rename(&source, &other).unwrap();
-        assert_ne!(first, fingerprint(&[other], &[]).unwrap());
+        assert_ne!(first, fingerprint(&[other], None).unwrap());
     }
 
     #[test]

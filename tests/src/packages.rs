@@ -121,7 +121,7 @@ impl Language {
         let [version, arguments @ ..] = self.version else { bail!("a language has a version") };
         let version = Command::new(version).args(arguments).output()?;
         let manifests: Vec<PathBuf> = self.manifests.iter().map(|name| source.join(name)).collect();
-        let key = fingerprint(&manifests, &[version.stdout, version.stderr].concat())?;
+        let key = fingerprint(&manifests, Some(&[version.stdout, version.stderr].concat()))?;
         let name = source.file_name().context("a folder without a name")?.to_string_lossy();
         let folder = cache()?.join("packages");
         let packages = folder.join(format!("{name}-{key:016x}"));

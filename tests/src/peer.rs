@@ -30,7 +30,7 @@ impl Peer {
             let go_mod = fs::read_to_string(module.join("go.mod"))?;
             let version = required_version(&go_mod, MODULE).context("go.mod does not require client-go")?.to_owned();
             let files = fs::read_dir(&module)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
-            let key = format!("peers/client-go-{version}-{:016x}", fingerprint(&files, &[])?);
+            let key = format!("peers/client-go-{version}-{:016x}", fingerprint(&files, None)?);
             let program = GoProgram {
                 name: "client-go-peer".to_owned(),
                 module,

@@ -6,31 +6,30 @@ use anyhow::{Context as _, Result, ensure};
 use elector_tests::candidate::{AgentOptions, Candidate};
 use elector_tests::controlplane::{ControlPlane, Namespace};
 use elector_tests::witness::Witness;
-use kube::ResourceExt as _;
 use tokio::time::sleep;
 
 use crate::belief::{Believer, of_file, overlaps};
 
 /// All have the same timings.
-const TIMINGS: [u32; 3] = [5, 3, 1];
+pub(crate) const TIMINGS: [u32; 3] = [5, 3, 1];
 /// Until a program runs, and leads on a Lease that is free or runs out.
-const PATIENCE: Duration = Duration::from_secs(40);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
 /// A lease duration after the last renewal, and some time for a machine that is busy.
-const EXPIRED: Duration = Duration::from_millis(6500);
+pub(crate) const EXPIRED: Duration = Duration::from_millis(6500);
 /// Two retry periods and what a library adds at random, likewise.
 const NEXT_LOOK: Duration = Duration::from_millis(4000);
 
-/// One in a pod of its own, with that pod's token.
-async fn start(library: &str, namespace: &Namespace<'_>, election: &str) -> Result<Believer> {
-    let pod = namespace.create_pod(library, "default", &[("leader-elector.io/election", election)]).await?;
-    let kubeconfig = namespace.pod_kubeconfig_at(&pod, None).await?;
+/// One in a pod of its own, with that pod's token, and its name as its identity.
+pub(crate) async fn start(library: &str, namespace: &Namespace<'_>, election: &str, pod: &str) -> Result<Believer> {
+    let object = namespace.create_pod(pod, "default", &[("leader-elector.io/election", election)]).await?;
+    let kubeconfig = namespace.pod_kubeconfig_at(&object, None).await?;
     let environment = [
         ("LEASE_NAME", election.to_owned()),
         ("NAMESPACE", namespace.name().to_owned()),
         ("KUBECONFIG", kubeconfig.display().to_string()),
-        ("IDENTITY", format!("{library}_{}", pod.uid().unwrap_or_default())),
+        ("IDENTITY", pod.to_owned()),
     ];
-    Believer::start(library, library, &environment).await
+    Believer::start(library, pod, &environment).await
 }
 
 /// It leads first, then ours, then it, then ours.
@@ -38,7 +37,7 @@ async fn takes_turns(library: &str) -> Result<()> {
     let namespace = ControlPlane::shared().await?.namespace(library).await?;
     namespace.allow_leases(&["create", "get", "list", "watch", "update", "patch"]).await?;
     let begun = Instant::now();
-    let theirs = start(library, &namespace, "shared").await?;
+    let theirs = start(library, &namespace, "shared", "theirs").await?;
     theirs.until(true, PATIENCE).await?;
     let options = AgentOptions::default().with_timings(TIMINGS);
     let ours = Candidate::start(&namespace, "shared", "ours", &options).await?;

@@ -5,3 +5,5 @@
 mod belief;
 mod candidates;
 mod listeners;
+mod new_leases;
+mod uncounted;
