@@ -62,3 +62,14 @@ async fn client_go_leads_on_a_new_lease() {
     peer.leads_within(Duration::from_secs(10)).await.unwrap();
     election.until_held_by("client-go").await.unwrap();
 }
+
+/// It writes by patches, which agents do not.
+#[tokio::test]
+async fn fabric8_leads_on_a_new_lease() {
+    led_by("fabric8", &["patch"]).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_official_java_client_leads_on_a_new_lease() {
+    led_by("client-java", &[]).await.unwrap();
+}
