@@ -114,23 +114,46 @@ impl GoProgram {
     }
 }
 
-/// The folder of a module, for files in it that are no code; fetched if need be. Go's checksums hold for it. Blocks.
+/// A module of others, as `go mod download` says where it is.
+#[derive(Clone, Debug, serde::Deserialize)]
+pub struct Module {
+    /// With its `v`.
+    #[serde(rename = "Version")]
+    pub version: String,
+    /// Of its files.
+    #[serde(rename = "Dir")]
+    pub folder: PathBuf,
+    /// Its go.mod.
+    #[serde(rename = "GoMod")]
+    pub go_mod: PathBuf,
+}
+
+/// A module of others, for files in it; fetched if need be. Go's checksums hold for it. Blocks.
+///
+/// A version without its last number, such as `v1.34`, is the newest of those.
 ///
 /// # Errors
 /// Without Go, and when there is no such module.
-pub fn module(path: &str, version: &str) -> Result<PathBuf> {
-    #[derive(serde::Deserialize)]
-    struct Downloaded {
-        #[serde(rename = "Dir")]
-        folder: PathBuf,
-    }
+pub fn module(path: &str, version: &str) -> Result<Module> {
     let mut download = go();
     // Outside of any module, whose go.mod would have a say.
     download.args(["mod", "download", "-json", &format!("{path}@{version}")]).current_dir("/").env_remove("GOFLAGS");
     let output = download.output().context("failed to run go")?;
     let said = String::from_utf8_lossy(&output.stdout);
     ensure!(output.status.success(), "failed to fetch {path}@{version}: {said}");
-    Ok(serde_json::from_str::<Downloaded>(&said)?.folder)
+    Ok(serde_json::from_str(&said)?)
+}
+
+/// Writes the go.sum of the module in `folder`, and completes its go.mod. Blocks.
+///
+/// # Errors
+/// Without Go, and when what the module asks for cannot be had.
+pub(crate) fn tidy(folder: &Path) -> Result<()> {
+    let output = go().args(["mod", "tidy"]).current_dir(folder).env("GOWORK", "off").env_remove("GOFLAGS").output();
+    let output = output.context("failed to run go")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "go mod tidy failed in {}: {said}", folder.display());
+    Ok(())
 }
 
 /// The version in which a go.mod requires `module`, without the `v`.

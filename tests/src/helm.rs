@@ -8,10 +8,11 @@ use anyhow::{Context as _, Result};
 use tokio::process::Command;
 
 use crate::command;
+use crate::controlplane::ControlPlane;
 use crate::gobuild::{GoProgram, Origin, required_version};
 
 /// The newest Kubernetes that the project is tested on: what charts are rendered for where there is no cluster to ask.
-const KUBERNETES: &str = "1.37.0";
+const KUBERNETES: &str = "--kube-version=1.37.0";
 
 const HELM: &str = "helm.sh/helm/v4";
 const HELM_DOCS: &str = "github.com/norwoodj/helm-docs";
@@ -51,7 +52,10 @@ pub async fn program() -> Result<PathBuf> {
 /// # Errors
 /// As [`helm`].
 pub async fn generated() -> Result<[(PathBuf, String); 2]> {
-    Ok([(chart().join("README.md"), readme().await?), (chart().join("../install.yaml"), install_yaml().await?)])
+    Ok([
+        (chart().join("README.md"), readme().await?),
+        (chart().join("../install.yaml"), install_yaml(&[KUBERNETES]).await?),
+    ])
 }
 
 /// As its template and the comments in values.yaml make it.
@@ -61,12 +65,28 @@ async fn readme() -> Result<String> {
     command::run(&mut docs, "", Duration::from_secs(60)).await
 }
 
+/// What the chart needs to be told of an API server beyond what it asks of it.
+#[must_use]
+pub fn values_for(plane: &ControlPlane) -> &'static [&'static str] {
+    if plane.has_mutating_policies() { &[] } else { &["--set=injection.enabled=false"] }
+}
+
+/// `charts/install.yaml` as it would be for the release of an API server.
+///
+/// # Errors
+/// As [`helm`].
+pub async fn install_yaml_for(plane: &ControlPlane) -> Result<String> {
+    let version = format!("--kube-version=1.{}.0", plane.minor());
+    let policies = "--api-versions=admissionregistration.k8s.io/v1beta1/MutatingAdmissionPolicy";
+    install_yaml(&[&[&version, policies], values_for(plane)].concat()).await
+}
+
 /// All objects of a release called `leader-elector` in a namespace of that name, with the default values.
-async fn install_yaml() -> Result<String> {
+async fn install_yaml(more: &[&str]) -> Result<String> {
     let chart = chart();
     let chart = chart.to_str().context("a path that is no text")?;
-    let release = ["template", "leader-elector", chart, "--namespace=leader-elector", "--kube-version", KUBERNETES];
-    let objects = helm(None, &release).await?;
+    let release = ["template", "leader-elector", chart, "--namespace=leader-elector"];
+    let objects = helm(None, &[&release[..], more].concat()).await?;
     // Nothing that says it is helm's: it would not take it over either.
     let is_helms = |line: &&str| {
         let line = line.trim_start();

@@ -49,7 +49,7 @@ pub async fn promtool_on(input: &str, arguments: &[&str]) -> Result<String> {
 /// When the module can't be had.
 pub async fn definitions() -> Result<PathBuf> {
     let found = tokio::task::spawn_blocking(|| module(PROMETHEUS_OPERATOR, PROMETHEUS_OPERATOR_VERSION)).await??;
-    Ok(found.join("example/prometheus-operator-crd"))
+    Ok(found.folder.join("example/prometheus-operator-crd"))
 }
 
 fn program() -> Result<GoProgram> {

@@ -176,7 +176,7 @@ async fn fields_that_are_null_extreme_or_garbage_are_clamped_and_said_and_a_lead
 }
 
 #[tokio::test]
-async fn a_standby_sends_nothing_but_its_watch_and_a_leader_one_update_each_retry_period() {
+async fn a_standby_sends_nothing_but_its_watch_and_a_leader_one_update_each_retry_period_from_1_34() {
     let namespace = namespace("traffic").await.unwrap();
     let leader = leader(&namespace).await.unwrap();
     let standby = standby(&namespace, "a-1", &AgentOptions::default()).await.unwrap();

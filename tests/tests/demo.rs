@@ -7,12 +7,12 @@ use std::process::{Command, Stdio};
 
 use anyhow::Result;
 use elector_tests::controlplane::{ControlPlane, Options};
+use elector_tests::helm::install_yaml_for;
 use elector_tests::kubectl::kubectl;
 use elector_tests::programs::Programs;
 use elector_tests::scratch::Scratch;
 
 /// All that the chart makes.
-const INSTALL: &str = include_str!("../../charts/install.yaml");
 
 /// The real agent beside the place where its file is looked for. What appears there is copied, and never removed.
 const NEVER_REMOVES: &str = r#"#!/bin/sh
@@ -66,7 +66,8 @@ async fn it_asks_before_it_plays_on_a_server_that_is_not_here() {
 #[tokio::test]
 async fn it_says_at_once_that_a_release_is_there() {
     let plane = ControlPlane::start(Options::default()).await.unwrap();
-    kubectl(&plane.kubeconfig(), &["apply", "--server-side", "-f", "-"], INSTALL).await.unwrap();
+    let install = install_yaml_for(&plane).await.unwrap();
+    kubectl(&plane.kubeconfig(), &["apply", "--server-side", "-f", "-"], &install).await.unwrap();
     let said = failed("--kubeconfig", &plane.kubeconfig()).unwrap();
     let words =
         ["leader-elector is installed on this cluster", "deployment.apps/leader-elector-operator", "first election"];

@@ -74,14 +74,14 @@ impl Binary {
             module,
             package: self.package().to_owned(),
             key: versions.key(),
-            ldflags: versions.ldflags(),
+            ldflags: ldflags(&versions.kubernetes),
             tags: String::new(),
             origin: Origin::Pinned,
         }
         .path()
     }
 
-    fn package(self) -> &'static str {
+    pub(super) fn package(self) -> &'static str {
         match self {
             Self::Etcd => "go.etcd.io/etcd/server/v3",
             Self::KubeApiserver => "k8s.io/kubernetes/cmd/kube-apiserver",
@@ -116,18 +116,17 @@ impl Versions {
         let Self { kubernetes, etcd } = self;
         format!("controlplane/k8s-{kubernetes}-etcd-{etcd}")
     }
+}
 
-    /// Without a version set by the linker, the API server says that it is v0.0.0 and kubectl warns of the skew.
-    fn ldflags(&self) -> String {
-        let version = "k8s.io/component-base/version";
-        let mut numbers = self.kubernetes.split('.');
-        format!(
-            "-s -w -X {version}.gitVersion=v{} -X {version}.gitMajor={} -X {version}.gitMinor={}",
-            self.kubernetes,
-            numbers.next().unwrap_or_default(),
-            numbers.next().unwrap_or_default(),
-        )
-    }
+/// For the linker. Without a version set by it, the API server says that it is v0.0.0 and kubectl warns of the skew.
+pub(super) fn ldflags(kubernetes: &str) -> String {
+    let version = "k8s.io/component-base/version";
+    let mut numbers = kubernetes.split('.');
+    format!(
+        "-s -w -X {version}.gitVersion=v{kubernetes} -X {version}.gitMajor={} -X {version}.gitMinor={}",
+        numbers.next().unwrap_or_default(),
+        numbers.next().unwrap_or_default(),
+    )
 }
 
 #[cfg(test)]
@@ -138,8 +137,9 @@ mod tests {
     fn the_cache_is_keyed_by_version() {
         let versions = Versions { kubernetes: "1.37.2".to_owned(), etcd: "3.7.0".to_owned() };
         assert_eq!(versions.key(), "controlplane/k8s-1.37.2-etcd-3.7.0");
-        assert!(versions.ldflags().contains("gitVersion=v1.37.2 "));
-        assert!(versions.ldflags().ends_with("gitMinor=37"));
+        let flags = ldflags(&versions.kubernetes);
+        assert!(flags.contains("gitVersion=v1.37.2 "));
+        assert!(flags.ends_with("gitMinor=37"));
     }
 
     #[test]

@@ -2,8 +2,11 @@
 
 use std::{
     net::Ipv4Addr,
+    ops::Range,
     path::{Path, PathBuf},
 };
+
+use super::releases::MUTATING_POLICIES;
 
 /// Of the service `kubernetes`: the first of the service addresses.
 pub(super) const SERVICE: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
@@ -18,6 +21,9 @@ const NODE_CONTROLLERS: &str = "deployment-controller,replicaset-controller,stat
                                 persistentvolume-protection-controller,persistentvolumeclaim-protection-controller,\
                                 root-ca-certificate-publisher-controller,\
                                 node-lifecycle-controller,taint-eviction-controller,pod-garbage-collector-controller";
+
+/// Releases in which MutatingAdmissionPolicy is off unless it is asked for.
+const BETA_POLICIES: Range<u32> = MUTATING_POLICIES..36;
 
 /// On a Unix socket: no port to be taken, and none but us to connect.
 pub(super) fn etcd(folder: &Path, fsync: bool) -> Vec<String> {
@@ -40,9 +46,9 @@ pub(super) fn socket(folder: &Path) -> PathBuf {
     folder.join("etcd.sock")
 }
 
-pub(super) fn api_server(folder: &Path, port: u16) -> Vec<String> {
+pub(super) fn api_server(folder: &Path, port: u16, minor: u32) -> Vec<String> {
     let file = |name: &str| folder.join(name).display().to_string();
-    vec![
+    let mut arguments = vec![
         format!("--etcd-servers=unix://{}", socket(folder).display()),
         "--bind-address=127.0.0.1".to_owned(),
         "--advertise-address=127.0.0.1".to_owned(),
@@ -64,7 +70,12 @@ pub(super) fn api_server(folder: &Path, port: u16) -> Vec<String> {
         "--audit-log-mode=blocking".to_owned(),
         // Never rotated: whoever counts needs all of it.
         "--audit-log-maxsize=0".to_owned(),
-    ]
+    ];
+    if BETA_POLICIES.contains(&minor) {
+        arguments.push("--feature-gates=MutatingAdmissionPolicy=true".to_owned());
+        arguments.push("--runtime-config=admissionregistration.k8s.io/v1beta1=true".to_owned());
+    }
+    arguments
 }
 
 pub(super) fn controller_manager(folder: &Path, kubeconfig: &Path, nodes: bool) -> Vec<String> {

@@ -7,6 +7,7 @@ mod audit;
 mod binaries;
 mod credentials;
 mod flags;
+mod releases;
 
 use std::{
     fs,
@@ -27,6 +28,7 @@ use self::credentials::Credentials;
 pub use self::{
     audit::{AuditLog, Entry, Stage},
     binaries::Binary,
+    releases::Release,
 };
 pub use crate::cluster::{NODE, Namespace};
 use crate::{cluster::Cluster, process::Process, scratch::Scratch};
@@ -48,6 +50,7 @@ pub struct ControlPlane {
     credentials: Credentials,
     cluster: Cluster,
     port: u16,
+    minor: u32,
     nodes: bool,
     scratch: Scratch,
 }
@@ -198,6 +201,16 @@ impl ControlPlane {
         url(self.port)
     }
 
+    /// Of its Kubernetes: 37 of 1.37.2.
+    pub fn minor(&self) -> u32 {
+        self.minor
+    }
+
+    /// Whether it serves MutatingAdmissionPolicy.
+    pub fn has_mutating_policies(&self) -> bool {
+        self.minor >= releases::MUTATING_POLICIES
+    }
+
     /// The certificate (PEM) that verifies the API server.
     pub fn ca(&self) -> PathBuf {
         self.credentials.file("ca.crt")
@@ -218,7 +231,8 @@ impl ControlPlane {
         let mut etcd_arguments = flags::etcd(scratch.path(), options.fsync);
         etcd_arguments.extend(options.etcd_arguments.iter().cloned());
         let etcd = Process::new(etcd.to_owned(), etcd_arguments, file("etcd.log"));
-        let mut arguments = flags::api_server(scratch.path(), port);
+        let minor = releases::minor_of(api_server)?;
+        let mut arguments = flags::api_server(scratch.path(), port, minor);
         arguments.extend_from_slice(&options.api_server_arguments);
         let api_server = Process::new(api_server.to_owned(), arguments, file("kube-apiserver.log"))
             .with_environment(options.api_server_environment.clone());
@@ -232,6 +246,7 @@ impl ControlPlane {
             credentials,
             cluster: Cluster::new(file("kubeconfig"))?,
             port,
+            minor,
             nodes: options.nodes,
             scratch,
         })

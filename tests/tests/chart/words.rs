@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use elector_tests::controlplane::{ControlPlane, Options};
-use elector_tests::helm::{chart, helm};
+use elector_tests::helm::{chart, helm, values_for};
 use elector_tests::kubectl::{kubectl, shell};
 use tokio::time::{Instant, sleep};
 
@@ -24,13 +24,15 @@ async fn notes(values: &[&str]) -> Result<String> {
     let chart = chart();
     let chart = chart.to_str().context("a path that is no text")?;
     let mut arguments = vec!["install", "another", chart, "--dry-run=server", "--set", "crds.enabled=false"];
+    let plane = installed().await?;
+    arguments.extend(values_for(plane));
     arguments.extend(values.iter().flat_map(|value| ["--set", value]));
-    let said = helm(Some(&installed().await?.kubeconfig()), &arguments).await?;
+    let said = helm(Some(&plane.kubeconfig()), &arguments).await?;
     Ok(said.split_once("NOTES:").context("no notes")?.1.to_owned())
 }
 
 #[tokio::test]
-async fn the_notes_of_an_installation_elect_a_leader() {
+async fn the_notes_of_an_installation_elect_a_leader_from_1_34() {
     let plane = ControlPlane::start(Options::default()).await.unwrap();
     let kubeconfig = plane.kubeconfig();
     let notes = on(&plane, "install", &[]).await.unwrap();
@@ -57,7 +59,7 @@ async fn the_notes_know_the_values() {
 }
 
 #[tokio::test]
-async fn without_helm_one_file_installs_and_removes_all() {
+async fn without_helm_one_file_installs_and_removes_all_from_1_36() {
     let plane = ControlPlane::start(Options::default()).await.unwrap();
     let kubeconfig = plane.kubeconfig();
     // The end of namespaces is its work.
@@ -93,7 +95,7 @@ async fn without_helm_one_file_installs_and_removes_all() {
 
 /// A release looks after its own namespaces, and leaves those of others alone.
 #[tokio::test]
-async fn two_releases_share_a_cluster() {
+async fn two_releases_share_a_cluster_from_1_34() {
     let plane = ControlPlane::start(Options::default()).await.unwrap();
     let kubeconfig = plane.kubeconfig();
     let [shop, bank, neither] = [

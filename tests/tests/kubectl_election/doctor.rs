@@ -2,7 +2,8 @@
 
 use anyhow::Context as _;
 use elector_tests::candidate::AgentOptions;
-use elector_tests::controlplane::Options;
+use elector_tests::controlplane::{ControlPlane, Options};
+use elector_tests::helm::install_yaml_for;
 use elector_tests::peer::Peer;
 use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::api::{DeleteParams, PostParams};
@@ -11,7 +12,6 @@ use tokio::sync::OnceCell;
 use super::*;
 
 /// All that the chart makes.
-const INSTALL: &str = include_str!("../../../charts/install.yaml");
 
 /// What goes into a pod by hand.
 const SIDECAR: &str = include_str!("../../../agent/src/sidecar.yaml");
@@ -55,9 +55,12 @@ async fn installed() -> Result<&'static ControlPlane> {
     static OPERATOR: OnceCell<(Operators<'static>, Operator)> = OnceCell::const_new();
     let install = async || {
         let plane = ControlPlane::start(Options::default()).await?;
-        kubectl(&plane.kubeconfig(), &["apply", "--filename=-"], INSTALL).await?;
+        kubectl(&plane.kubeconfig(), &["apply", "--filename=-"], &install_yaml_for(&plane).await?).await?;
         let established = ["wait", "--for=condition=Established", "crd/leaderelections.leader-elector.io"];
         kubectl(&plane.kubeconfig(), &established, "").await?;
+        if !plane.has_mutating_policies() {
+            return anyhow::Ok(plane);
+        }
         // An API server learns of policies by watching them, as anybody does.
         let namespace = plane.namespace("injecting").await?;
         let begun = Instant::now();
@@ -126,7 +129,7 @@ async fn pasted(namespace: &Namespace<'_>, pod: &str, change: impl Fn(&mut Value
 }
 
 #[tokio::test]
-async fn where_all_is_well_each_check_says_so() {
+async fn where_all_is_well_each_check_says_so_from_1_34() {
     let (namespace, _, _candidates) = healthy("doctor-well").await.unwrap();
     let findings = doctor(&namespace).await.unwrap();
     assert_eq!(findings.that_say("not-applicable"), ["paused", "transfer"], "{:#?}", findings.0);
@@ -151,7 +154,7 @@ async fn where_all_is_well_each_check_says_so() {
 
 /// What cannot be looked at is no error.
 #[tokio::test]
-async fn whoever_may_see_little_is_told_which_rights_are_missing() {
+async fn whoever_may_see_little_is_told_which_rights_are_missing_from_1_34() {
     let (namespace, _, _candidates) = healthy("doctor-viewer").await.unwrap();
     let (name, admin) = (namespace.name(), namespace.cluster().kubeconfig());
     namespace.service_account("viewer").await.unwrap();
@@ -195,7 +198,7 @@ async fn whoever_may_see_little_is_told_which_rights_are_missing() {
 }
 
 #[tokio::test]
-async fn pods_that_cannot_lead_or_cannot_say_so_are_named() {
+async fn pods_that_cannot_lead_or_cannot_say_so_are_named_from_1_34() {
     let (namespace, election, _candidates) = healthy("doctor-pods").await.unwrap();
     namespace.service_account("other").await.unwrap();
     pasted(&namespace, "app-blind", |pod| pod["spec"]["containers"][0]["volumeMounts"] = json!([])).await.unwrap();
@@ -235,7 +238,7 @@ async fn pods_that_cannot_lead_or_cannot_say_so_are_named() {
 
 /// Its container is named, and what it said last.
 #[tokio::test]
-async fn an_agent_that_kubelet_gave_up_on_is_named_with_its_last_words() {
+async fn an_agent_that_kubelet_gave_up_on_is_named_with_its_last_words_from_1_34() {
     let (namespace, _, _candidates) = healthy("doctor-state").await.unwrap();
     let said = "error: LEASE_NAME \"Billing\" is no DNS subdomain";
     let status = json!({"initContainerStatuses": [{
@@ -266,6 +269,12 @@ async fn a_holder_that_is_no_agent_is_named() {
     findings.has("strict-identity", "warning", "no policy of the chart checks");
     findings.has("renewal", "ok", "billing-0 has renewed the Lease ");
     findings.has("clocks", "ok", "the leader's clock and this machine's agree");
+    let (result, message) = if ControlPlane::shared().await.unwrap().has_mutating_policies() {
+        ("warning", "no policy of the chart adds the agent to pods")
+    } else {
+        ("not-applicable", "this API server has no MutatingAdmissionPolicy")
+    };
+    findings.has("injection", result, message);
 }
 
 /// Of an operator that was there, and of one that never was.

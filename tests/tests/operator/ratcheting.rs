@@ -73,7 +73,7 @@ async fn patched(
 }
 
 #[tokio::test]
-async fn what_was_stored_before_the_limits_goes_on_working() {
+async fn what_was_stored_before_the_limits_goes_on_working_from_1_34() {
     ratcheted().await.unwrap();
 }
 
