@@ -12,8 +12,6 @@ use elector_tests::kubectl::kubectl;
 use elector_tests::programs::Programs;
 use elector_tests::scratch::Scratch;
 
-/// All that the chart makes.
-
 /// The real agent beside the place where its file is looked for. What appears there is copied, and never removed.
 const NEVER_REMOVES: &str = r#"#!/bin/sh
 shown=$STATUS_FILE

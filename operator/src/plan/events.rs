@@ -146,7 +146,8 @@ fn tenure_ended(view: &View<'_>, old: &LeaderElectionStatus, new: &LeaderElectio
     }
     let name = shown(&holder.name, MAX_NAME);
     let mut ended = new.history.iter().filter(|led| led.until.is_some());
-    let reason = ended.find(|led| identity::is_same(&led.identity, &holder.identity)).and_then(|led| led.reason.as_deref());
+    let reason =
+        ended.find(|led| identity::is_same(&led.identity, &holder.identity)).and_then(|led| led.reason.as_deref());
     let note = match TenureEnd::ALL.iter().find(|end| reason == Some(end.as_str())) {
         Some(end) => format!("{name} no longer leads: {}", end.in_words()),
         None => format!("{name} no longer leads"),

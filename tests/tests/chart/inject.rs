@@ -54,7 +54,7 @@ fn lasting(mut pod: Value) -> Value {
 }
 
 #[tokio::test]
-async fn what_is_stored_of_a_pod_is_what_the_policy_makes_of_it() {
+async fn what_is_stored_of_a_pod_is_what_the_policy_makes_of_it_from_1_34() {
     let with_policy = installed().await.unwrap().namespace("policy").await.unwrap();
     let without = ControlPlane::shared().await.unwrap().namespace("inject").await.unwrap();
     for Case { name, mut pod, .. } in cases() {

@@ -65,7 +65,7 @@ pub(crate) async fn pasted(mut pod: Value, arguments: &[&str]) -> Result<Value> 
 }
 
 #[tokio::test]
-async fn it_adds_what_the_agent_prints_for_pasting() {
+async fn it_adds_what_the_agent_prints_for_pasting_from_1_34() {
     let namespace = restricted("pasted").await.unwrap();
     let mut pod = pod();
     // Of class Burstable, for which the resources are that are printed.
@@ -91,7 +91,7 @@ async fn it_adds_what_the_agent_prints_for_pasting() {
 
 /// What kubelet makes of them is what it makes of any field of a pod.
 #[tokio::test]
-async fn the_pods_annotations_are_settings_of_the_agent() {
+async fn the_pods_annotations_are_settings_of_the_agent_from_1_34() {
     let namespace = restricted("annotated").await.unwrap();
     let settings = ["HTTP_ADDRESS", "OBSERVE_ADDRESS", "HEALTH_URL"];
     let annotation = |setting: &str| format!("leader-elector.io/{}", setting.to_lowercase().replace('_', "-"));
@@ -106,7 +106,7 @@ async fn the_pods_annotations_are_settings_of_the_agent() {
 }
 
 #[tokio::test]
-async fn it_comes_first_and_all_others_see_the_file_and_only_it_has_its_token() {
+async fn it_comes_first_and_all_others_see_the_file_and_only_it_has_its_token_from_1_34() {
     let namespace = restricted("others").await.unwrap();
     let mut pod = pod();
     pod["spec"]["automountServiceAccountToken"] = json!(false);
@@ -136,7 +136,7 @@ async fn it_comes_first_and_all_others_see_the_file_and_only_it_has_its_token() 
 }
 
 #[tokio::test]
-async fn a_pod_without_volumes_or_init_containers_has_the_agents_alone() {
+async fn a_pod_without_volumes_or_init_containers_has_the_agents_alone_from_1_34() {
     let namespace = restricted("bare").await.unwrap();
     let mut pod = pod();
     // Else it has the volume of its token.
@@ -179,7 +179,7 @@ async fn who_has_a_mount_at_the_path_keeps_it() {
 }
 
 #[tokio::test]
-async fn pods_on_their_nodes_network_and_of_jobs_get_it_too() {
+async fn pods_on_their_nodes_network_and_of_jobs_get_it_too_from_1_34() {
     let plane = installed().await.unwrap();
     let namespace = plane.namespace("nodes").await.unwrap();
     let mut on_network = pod();

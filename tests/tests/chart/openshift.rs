@@ -105,7 +105,7 @@ async fn pods(value: &str, arguments: &[&str]) -> Result<[Value; 3]> {
 }
 
 #[tokio::test]
-async fn pods_of_a_platform_that_assigns_users_take_one_value_of_the_chart() {
+async fn pods_of_a_platform_that_assigns_users_take_one_value_of_the_chart_from_1_34() {
     let plane = ControlPlane::start(Options::default()).await.unwrap();
     on(&plane, "install", &[]).await.unwrap();
     until_injecting(&plane).await.unwrap();

@@ -178,7 +178,7 @@ fn figures(container: &Value) -> String {
 }
 
 #[tokio::test]
-async fn a_pod_keeps_its_class_and_the_agent_has_what_fits() {
+async fn a_pod_keeps_its_class_and_the_agent_has_what_fits_from_1_34() {
     let namespace = installed().await.unwrap().namespace("classes").await.unwrap();
     for Case { name, pod, class, agent } in cases() {
         let with = stored(&namespace, &pod).await.unwrap();
@@ -194,7 +194,7 @@ async fn a_pod_keeps_its_class_and_the_agent_has_what_fits() {
 }
 
 #[tokio::test]
-async fn an_annotation_that_cannot_be_meant_is_refused_by_its_name() {
+async fn an_annotation_that_cannot_be_meant_is_refused_by_its_name_from_1_34() {
     let namespace = installed().await.unwrap().namespace("annotations").await.unwrap();
     for (annotations, said) in [
         (&[("cpu-request", "half")][..], "annotation leader-elector.io/agent-cpu-request is no quantity, such as 50m"),
@@ -277,7 +277,7 @@ impl Ruled {
 
 /// Each pod is created with and without an agent.
 #[tokio::test]
-async fn what_quotas_and_limit_ranges_let_in_they_let_in_with_the_agent() {
+async fn what_quotas_and_limit_ranges_let_in_they_let_in_with_the_agent_from_1_34() {
     let ruled = [
         Ruled {
             prefix: "quota-limits",

@@ -11,8 +11,6 @@ use tokio::sync::OnceCell;
 
 use super::*;
 
-/// All that the chart makes.
-
 /// What goes into a pod by hand.
 const SIDECAR: &str = include_str!("../../../agent/src/sidecar.yaml");
 
