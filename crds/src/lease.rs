@@ -196,7 +196,6 @@ impl FirstRecord {
         let spec = &mut stored.spec;
         match self {
             FirstRecord::NeverHeld { lease_duration_seconds } => {
-                spec.insert(HOLDER_IDENTITY.to_owned(), "".into());
                 spec.insert(LEASE_DURATION_SECONDS.to_owned(), (*lease_duration_seconds).into());
                 spec.insert(ACQUIRE_TIME.to_owned(), NEVER.into());
                 spec.insert(RENEW_TIME.to_owned(), NEVER.into());

@@ -239,13 +239,13 @@ fn times_that_the_api_server_takes_no_second_time_are_left_out() {
 }
 
 #[test]
-fn a_lease_that_nobody_has_held_has_all_fields_and_reads_as_one_without_any() {
+fn a_lease_that_nobody_has_held_has_all_fields_but_a_holder_and_reads_as_one_without_any() {
     let mut first = stored(json!({}), json!({}));
     let (without, oddities) = read(&first).unwrap();
     assert_eq!(oddities, []);
     FirstRecord::NeverHeld { lease_duration_seconds: 15 }.apply(&mut first);
     let spec = json!({
-        "holderIdentity": "", "leaseDurationSeconds": 15, "leaseTransitions": 0,
+        "leaseDurationSeconds": 15, "leaseTransitions": 0,
         "acquireTime": "1970-01-01T00:00:00.000000Z", "renewTime": "1970-01-01T00:00:00.000000Z",
     });
     assert_eq!(Value::Object(first.spec.clone()), spec);
