@@ -88,9 +88,9 @@ pub struct LeaderElectionSpec {
     #[schemars(extend("format" = "int32"))]
     pub release_delay_seconds: i64,
 
-    /// For how many seconds the leader's pod may not be ready, 86400 at most: then it is asked to hand over to a candidate
-    /// whose pod is, if there is one. After each such handover in a row it is twice as long, up to an hour. 0: it is never
-    /// asked.
+    /// Seconds for which the leader's pod can be unready before the operator asks it to hand over to a candidate whose pod is
+    /// ready, 86400 at most. After each such handover in a row within an hour they are twice as many, up to an hour. 0: it is
+    /// never asked.
     #[serde(default = "default_unready_leader_seconds")]
     #[schemars(range(min = 0, max = 86400), extend("format" = "int32"))]
     pub unready_leader_seconds: i64,
@@ -300,7 +300,7 @@ impl TenureEnd {
             TenureEnd::Paused => "the election is paused",
             TenureEnd::PodTerminated => "its pod has ended",
             TenureEnd::Expired => "it was silent for too long",
-            TenureEnd::Replaced => "the Lease names another",
+            TenureEnd::Replaced => "the Lease no longer names it",
             TenureEnd::LeaseDeleted => "the Lease was deleted",
         }
     }

@@ -120,7 +120,11 @@ fn runs(spec: &Spec, status: &Status) -> bool {
     let lists = [&status.container_statuses, &status.init_container_statuses];
     let runs = |name: &String| {
         let mut reported = lists.into_iter().flatten().flatten().filter(|status| status.name == *name);
-        reported.any(|status| status.state.as_ref().is_some_and(|state| state.running.is_some()))
+        reported.any(|status| {
+            let runs = status.state.as_ref().is_some_and(|state| state.running.is_some());
+            // As long as a startup probe has not succeeded it has not.
+            runs && status.started != Some(false)
+        })
     };
     let mut names = spec.lasting_containers().map(|container| &container.name).peekable();
     names.peek().is_some() && names.all(runs)

@@ -74,6 +74,7 @@ pub(super) struct Condition {
 #[derive(Deserialize, Debug, Clone)]
 pub(super) struct ContainerStatus {
     pub(super) name: String,
+    pub(super) started: Option<bool>,
     pub(super) state: Option<ContainerState>,
 }
 

@@ -40,6 +40,9 @@ pub(super) fn candidates_ready(view: &View<'_>, candidates: &[&Pod]) -> Conditio
             format!("no pod matches {selector}; label the candidates so, or set spec.candidates.selector"),
         );
     }
+    if let Some(message) = leader_not_ready(view) {
+        return not(Reason::LeaderNotReady, message);
+    }
     if let Some(pod) = candidates.iter().find(|pod| !is_listed(view, pod)) {
         return not(
             Reason::ServiceAccountNotListed,
@@ -61,19 +64,6 @@ pub(super) fn candidates_ready(view: &View<'_>, candidates: &[&Pod]) -> Conditio
         let message = format!("pod {} runs and the Lease is free, but nobody takes it; {mend}", pod.name);
         return not(Reason::NoneContends, message);
     }
-    if let Some(leader) = leader(view).filter(|leader| leader.unready_since.is_some() && !leader.terminating) {
-        let history = view.election.status.as_ref().map_or(&[][..], |status| &status.history);
-        let other = candidates.iter().any(|pod| pod.ready_since.is_some() && pod.uid != leader.uid);
-        let follows = match unready::patience(view.election, history) {
-            Some(patience) if other => {
-                format!("after {} s it is asked to hand over to one that is", patience.as_secs())
-            }
-            Some(_) => "no other candidate is either".to_owned(),
-            None => "spec.unreadyLeaderSeconds is 0, so that it is not asked to hand over".to_owned(),
-        };
-        let message = format!("pod {} leads and is not ready: {follows}; see kubectl describe pod", leader.name);
-        return not(Reason::LeaderNotReady, message);
-    }
     if let Some(pod) = candidates.iter().find(|pod| pod.ready_since.is_none()) {
         let mend = if pod.able_since.is_some() {
             "all its containers run, so that it can lead; if its app is ready only on the leader, let the readiness probe ask /readyz of the agent"
@@ -85,10 +75,22 @@ pub(super) fn candidates_ready(view: &View<'_>, candidates: &[&Pod]) -> Conditio
     condition(ConditionType::CandidatesReady, Status::True, Reason::AllReady, "all candidates are ready")
 }
 
-/// The pod of who leads for certain.
-fn leader<'a>(view: &View<'a>) -> Option<&'a Pod> {
+/// That the pod of who leads for certain is not ready, and what follows.
+fn leader_not_ready(view: &View<'_>) -> Option<String> {
     let (Standing::Own(seen) | Standing::Adopted(seen)) = view.standing else { return None };
-    view.observed.holder_pod.as_deref().filter(|_| view.phase(seen) == Phase::Held)
+    let is_certain = view.phase(seen) == Phase::Held;
+    let leader = view.observed.holder_pod.as_ref().filter(|leader| is_certain && !leader.terminating)?;
+    leader.unready_since?;
+    let history = view.election.status.as_ref().map_or(&[][..], |status| &status.history);
+    let other = unready::better(view.election, view.observed, seen, view.now);
+    let follows = match unready::patience(view.election, history, view.now) {
+        Some(patience) if other.is_some() => {
+            format!("after {} s it is asked to hand over to one that is", patience.as_secs())
+        }
+        Some(_) => "there is no other candidate that is".to_owned(),
+        None => "spec.unreadyLeaderSeconds is 0, so that it is not asked to hand over".to_owned(),
+    };
+    Some(format!("pod {} leads and is not ready: {follows}; see kubectl describe pod", leader.name))
 }
 
 /// When a Lease that is free will have found no taker for too long. `None` if it is not free, or no candidate is able to.

@@ -1,12 +1,11 @@
 //! The last tenures, as far as this operator and those before it have seen them.
 
-use elector_crds::conditions::{ConditionType, Reason, find};
 use elector_crds::{Holder, LeaderElectionStatus, PastTenure, TenureEnd, format_timestamp, identity};
-use elector_election::Timestamp;
+use elector_election::{Lease, Timestamp};
 
-use super::View;
 use super::lease::Standing;
 use super::steer::request;
+use super::{View, prefer};
 use crate::observe::{LeaseSeen, Phase};
 
 /// How many are kept.
@@ -72,12 +71,25 @@ fn end_of(
         (true, _) => None,
         (false, _) => Some(match ended.map_or(TenureEnd::Replaced, |ended| ended.how) {
             // A request stays on the election until it has been answered.
-            TenureEnd::Transferred if request(view.election).is_none() => {
-                let is_unready = find(&stored.conditions, ConditionType::CandidatesReady)
-                    .is_some_and(|it| it.reason == Reason::LeaderNotReady.as_str());
-                if is_unready { TenureEnd::Unready } else { TenureEnd::Preferred }
-            }
+            TenureEnd::Transferred if request(view.election).is_none() => without_request(view, last, &seen.lease),
             how => how,
         }),
     }
+}
+
+/// Why the holder of `last` was asked to hand over, if nobody has asked for that.
+fn without_request(view: &View<'_>, last: &PastTenure, lease: &Lease) -> TenureEnd {
+    let pods = || view.observed.pods.iter().chain(&view.observed.holder_pod);
+    let rank = |identity: &str| {
+        let pod = pods().find(|pod| identity::is_same(&identity::of_pod(&pod.name, &pod.uid), identity))?;
+        Some(prefer::rank(view.election, pod))
+    };
+    // Between the tenures nobody holds the Lease.
+    let holder = Some(&lease.record.holder).filter(|holder| !holder.is_empty());
+    let successor = holder.or(lease.hints.successor.as_ref()).and_then(|successor| rank(successor));
+    let is_preferred = match (rank(&last.identity), successor) {
+        (Some(last), Some(successor)) => successor < last,
+        (None, _) | (_, None) => !view.election.spec.candidates.preferred.is_empty(),
+    };
+    if is_preferred { TenureEnd::Preferred } else { TenureEnd::Unready }
 }

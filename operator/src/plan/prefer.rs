@@ -1,8 +1,7 @@
 //! Preferred candidates: a leader to whom another is preferred is asked to hand over, once that one has been able to lead for
 //! long.
 //!
-//! It never flaps: each handover in a row doubles the wait, and so does each tenure that the preferred pod has lost within
-//! the last hour.
+//! Each handover in a row within the last hour doubles the wait, and so does each tenure that the preferred pod has lost in it.
 //! A person who has moved the tenure away from a preferred pod is not contradicted as long as that pod lives.
 
 use std::sync::Arc;
@@ -51,9 +50,10 @@ pub(super) fn better<'a>(
         return None;
     }
     let patience = duration * PATIENCE;
-    let led_long_enough = seen.tenure_since + wait(patience, handovers(history));
+    let led_long_enough = seen.tenure_since + wait(patience, handovers(history, now));
     let rank_of_leader = rank(election, leader);
-    let better = observed.pods.iter().filter(|pod| is_able(pod) && rank(election, pod) < rank_of_leader);
+    let is_better = |pod: &Pod| is_able(pod) && rank(election, pod) < rank_of_leader;
+    let better = observed.pods.iter().filter(|pod| is_better(pod) && !was_unready(history, pod, now));
     let better = better.map(|pod| {
         let due = due(history, pod, pod.able_since.unwrap_or(now.at), patience, now);
         Better { pod, due: due.max(led_long_enough) }
@@ -64,7 +64,7 @@ pub(super) fn better<'a>(
 }
 
 /// The index of the first selector that matches; one that none matches comes last.
-fn rank(election: &LeaderElection, pod: &Pod) -> usize {
+pub(super) fn rank(election: &LeaderElection, pod: &Pod) -> usize {
     let preferred = &election.spec.candidates.preferred;
     preferred.iter().position(|selector| selector.to_selector().matches(&pod.labels)).unwrap_or(preferred.len())
 }
@@ -100,16 +100,30 @@ pub(super) fn wait(patience: Duration, times: usize) -> Duration {
     patience.saturating_mul(factor).min(MAX_WAIT.max(patience))
 }
 
-/// How many of the last tenures ended in favour of another, one after the other.
-pub(super) fn handovers(history: &[PastTenure]) -> usize {
+/// Whether it is not ready, and was not when it led last, within the last hour: its app is so wherever it leads or not.
+fn was_unready(history: &[PastTenure], pod: &Pod, now: Now) -> bool {
+    let last = history.iter().find(|tenure| tenure.holder == pod.name && tenure.until.is_some());
+    let is_recent = |tenure: &&PastTenure| ago(tenure, now).is_some_and(|ago| ago < MAX_WAIT);
+    let ended = last.filter(is_recent).and_then(|tenure| tenure.reason.as_deref());
+    pod.ready_since.is_none() && ended == Some(TenureEnd::Unready.as_str())
+}
+
+/// How many of the last tenures ended in favour of another, one after the other, within the last hour.
+pub(super) fn handovers(history: &[PastTenure], now: Now) -> usize {
     let ended = history.iter().skip_while(|tenure| tenure.until.is_none());
     let handovers = [TenureEnd::Transferred, TenureEnd::Preferred, TenureEnd::Unready].map(TenureEnd::as_str);
-    ended.take_while(|tenure| tenure.reason.as_deref().is_some_and(|reason| handovers.contains(&reason))).count()
+    let is_handover = |tenure: &&PastTenure| {
+        let is_recent = ago(tenure, now).is_some_and(|ago| ago < MAX_WAIT);
+        is_recent && tenure.reason.as_deref().is_some_and(|reason| handovers.contains(&reason))
+    };
+    ended.take_while(is_handover).count()
 }
 
 /// Whether the last tenure was handed over on request by a pod that is preferred to the one that leads: as somebody wishes.
 fn was_moved_away(election: &LeaderElection, observed: &Observed, history: &[PastTenure], leader: &Pod) -> bool {
-    let Some(last) = history.iter().find(|tenure| tenure.until.is_some()) else { return false };
+    let is_of_others = |tenure: &&PastTenure| tenure.reason.as_deref() != Some(TenureEnd::Unready.as_str());
+    let mut ended = history.iter().filter(|tenure| tenure.until.is_some());
+    let Some(last) = ended.find(is_of_others) else { return false };
     let by = observed.pods.iter().find(|pod| identity::of_pod(&pod.name, &pod.uid) == last.identity);
     last.reason.as_deref() == Some(TenureEnd::Transferred.as_str())
         && by.is_some_and(|by| by.is_candidate() && rank(election, by) < rank(election, leader))

@@ -112,7 +112,9 @@ fn preference(election: &LeaderElection, observed: &Observed, seen: &LeaseSeen, 
     {
         // What was begun goes on: between the tenures nobody holds the Lease.
         let goes_on = match phase(seen, own_duration(&election.spec), now) {
-            Phase::Held => prefer::is_better(election, observed, successor) || unready::is_better(observed, successor),
+            Phase::Held => {
+                prefer::is_better(election, observed, successor) || unready::is_better(election, observed, successor)
+            }
             Phase::Released => true,
             Phase::NeverHeld | Phase::NotObserved | Phase::WaitingOut | Phase::Expired => false,
         };

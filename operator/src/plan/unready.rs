@@ -1,7 +1,7 @@
 //! A leader whose pod is not ready: after a while it is asked to hand over to a candidate whose pod is.
 //!
-//! An agent leads on beside an app that crashes all the time: what is to be done by the leader is not done. It never flaps: each
-//! handover in a row doubles the wait, and so does each tenure that the other pod has lost within the last hour.
+//! An agent leads on beside an app that crashes all the time: what is to be done by the leader is not done. Each handover in a row
+//! within the last hour doubles the wait, and so does each tenure that the other pod has lost in it.
 
 use std::time::Duration;
 
@@ -10,15 +10,16 @@ use elector_crds::{LeaderElection, PastTenure, identity};
 use super::prefer::{self, Better};
 use crate::observe::{LeaseSeen, Now, Observed, Phase, Pod, own_duration, phase};
 
-/// Whether `identity` is a pod that is ready, while the leader's is not.
-pub(super) fn is_better(observed: &Observed, identity: &str) -> bool {
+/// Whether `identity` is a pod that is ready, while the leader's is not, and may not be for ever.
+pub(super) fn is_better(election: &LeaderElection, observed: &Observed, identity: &str) -> bool {
     let leader = observed.holder_pod.as_ref();
     let is_it = |pod: &Pod| identity::of_pod(&pod.name, &pod.uid) == identity;
-    leader.is_some_and(|leader| leader.unready_since.is_some())
-        && observed.pods.iter().any(|pod| is_it(pod) && is_ready(pod))
+    election.spec.unready_leader_seconds > 0
+        && leader.is_some_and(|leader| leader.unready_since.is_some())
+        && observed.pods.iter().any(|pod| is_it(pod) && is_ready(election, pod))
 }
 
-/// The candidate that had better lead than one whose pod is not ready.
+/// The candidate that had better lead than one whose pod is not ready: of those that are due the one that is preferred.
 pub(super) fn better<'a>(
     election: &LeaderElection,
     observed: &'a Observed,
@@ -32,22 +33,24 @@ pub(super) fn better<'a>(
     let leader = observed.holder_pod.as_ref().filter(|leader| !leader.terminating)?;
     let unready_since = leader.unready_since?.max(seen.tenure_since);
     let history = election.status.as_ref().map_or(&[][..], |status| &status.history);
-    let asked_at = unready_since + patience(election, history)?;
-    let others = observed.pods.iter().filter(|pod| is_ready(pod) && pod.uid != leader.uid);
+    let asked_at = unready_since + patience(election, history, now)?;
+    let others = observed.pods.iter().filter(|pod| is_ready(election, pod) && pod.uid != leader.uid);
     let others = others.map(|pod| {
         let ready_since = pod.ready_since.unwrap_or(now.at);
         let due = prefer::due(history, pod, ready_since, duration * prefer::PATIENCE, now);
         Better { pod, due: due.max(asked_at) }
     });
-    others.min_by_key(|better| (better.due, better.pod.name.clone()))
+    others.min_by_key(|better| (better.due.max(now.at), prefer::rank(election, better.pod), better.pod.name.clone()))
 }
 
 /// For how long a leader may not be ready. `None`: for ever.
-pub(super) fn patience(election: &LeaderElection, history: &[PastTenure]) -> Option<Duration> {
+pub(super) fn patience(election: &LeaderElection, history: &[PastTenure], now: Now) -> Option<Duration> {
     let seconds = u64::try_from(election.spec.unready_leader_seconds).ok().filter(|seconds| *seconds > 0)?;
-    Some(prefer::wait(Duration::from_secs(seconds), prefer::handovers(history)))
+    Some(prefer::wait(Duration::from_secs(seconds), prefer::handovers(history, now)))
 }
 
-fn is_ready(pod: &Pod) -> bool {
-    pod.is_candidate() && pod.ready_since.is_some()
+/// Whether it could lead, and its app is ready.
+fn is_ready(election: &LeaderElection, pod: &Pod) -> bool {
+    let is_listed = election.spec.candidates.service_account_names.contains(&pod.service_account);
+    pod.is_candidate() && pod.ready_since.is_some() && is_listed && !pod.lacks_agent
 }

@@ -3,7 +3,8 @@
 use super::*;
 use crate::observe::Ended;
 use elector_crds::TRANSFER_ANNOTATION;
-use elector_crds::{PastTenure, TenureEnd};
+use elector_crds::{CandidateSelector, PastTenure, TenureEnd};
+use std::sync::Arc;
 
 /// For a tenure that has no number of its own.
 const UNCOUNTED: i64 = -1;
@@ -49,7 +50,8 @@ fn a_tenure_is_remembered_from_its_beginning_and_with_its_end() {
 #[test]
 fn an_end_that_was_not_reported_before_the_next_beginning_is_known_all_the_same() {
     let election = reported(&in_place(held_by("billing-0", 4, 0)), 3);
-    for (how, why) in [(TenureEnd::Transferred, "Preferred"), (TenureEnd::Expired, "Expired")] {
+    // Nobody is preferred, and nobody has asked.
+    for (how, why) in [(TenureEnd::Transferred, "Unready"), (TenureEnd::Expired, "Expired")] {
         let next = ended("billing-0", 4, how, held_by("billing-1", 5, 9));
         assert_eq!(remembered(&then(&election, next, 9)), [open("billing-1", 5), over("billing-0", 4, why)]);
     }
@@ -61,6 +63,21 @@ fn an_end_that_was_not_reported_before_the_next_beginning_is_known_all_the_same(
     // Of one that this process has not seen.
     let next = ended("billing-7", 3, TenureEnd::Expired, held_by("billing-1", 5, 9));
     assert_eq!(remembered(&then(&election, next, 9)), [open("billing-1", 5), over("billing-0", 4, "Replaced")]);
+}
+
+#[test]
+fn a_handover_that_nobody_asked_for_is_told_by_who_is_preferred() {
+    let mut election = reported(&in_place(held_by("billing-0", 4, 0)), 3);
+    let labels = [("zone".to_owned(), "a".to_owned())];
+    election.spec.candidates.preferred =
+        vec![CandidateSelector { match_labels: labels.clone().into(), ..CandidateSelector::default() }];
+    for (preferred, why) in [("billing-1", "Preferred"), ("billing-0", "Unready")] {
+        let mut observed = in_place(ended("billing-0", 4, TenureEnd::Transferred, held_by("billing-1", 5, 9)));
+        let pod = observed.pods.iter_mut().find(|pod| pod.name == preferred).unwrap();
+        Arc::make_mut(pod).labels = labels.clone().into();
+        let status = plan(&election, &observed, at(9)).status.unwrap();
+        assert_eq!(status.history[1].reason.as_deref(), Some(why), "{preferred}");
+    }
 }
 
 #[test]

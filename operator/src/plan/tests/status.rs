@@ -77,7 +77,7 @@ fn a_handover_ends_one_tenure_and_begins_another() {
     assert_eq!(
         events,
         [
-            ("billing.election-uid.lease-uid.4.leaderlost", "billing-0 no longer leads: the Lease names another"),
+            ("billing.election-uid.lease-uid.4.leaderlost", "billing-0 no longer leads: the Lease no longer names it"),
             ("billing.election-uid.lease-uid.5.leaderelected", "billing-1 leads"),
         ]
     );

@@ -79,6 +79,45 @@ fn it_leads_on_where_it_may_or_nobody_is_better() {
 }
 
 #[test]
+fn nobody_is_handed_over_to_who_could_not_take_it() {
+    let observed = led(&[("billing-1", 0)]);
+    let mut stranger = observed.clone();
+    Arc::make_mut(&mut stranger.pods[1]).service_account = "cron".to_owned();
+    let mut bare = observed;
+    Arc::make_mut(&mut bare.pods[1]).lacks_agent = true;
+    for observed in [stranger, bare] {
+        assert_eq!(successor(&election(), &observed, 9_000), None);
+    }
+}
+
+/// It is preferred, and was not ready as it led.
+#[test]
+fn a_preferred_pod_that_lost_its_tenure_so_is_not_asked_before_it_is_ready() {
+    let mut election = election_with(vec![past("billing-1", TenureEnd::Unready)]);
+    let labels = [("zone".to_owned(), "a".to_owned())];
+    let selector = elector_crds::CandidateSelector { match_labels: labels.clone().into(), ..Default::default() };
+    election.spec.candidates.preferred = vec![selector];
+    let mut observed = led(&[("billing-1", 0)]);
+    let leader = Pod { unready_since: None, ready_since: Some(Duration::ZERO), ..Pod::clone(&observed.pods[0]) };
+    observed.pods[0] = Arc::new(leader);
+    observed.holder_pod = observed.pods.first().cloned();
+    let preferred = Arc::make_mut(&mut observed.pods[1]);
+    preferred.labels = labels.into();
+    preferred.ready_since = None;
+    assert_eq!(successor(&election, &observed, 3_000), None);
+    Arc::make_mut(&mut observed.pods[1]).ready_since = Some(Duration::ZERO);
+    assert_eq!(successor(&election, &observed, 3_000).as_deref(), Some(OTHER));
+}
+
+#[test]
+fn handovers_of_more_than_an_hour_ago_do_not_count() {
+    let observed = led(&[("billing-1", 0)]);
+    let mut old = past("billing-2", TenureEnd::Unready);
+    old.until = Some((at(0).wall - Duration::from_secs(3_601)).to_string());
+    assert_eq!(successor(&election_with(vec![old]), &observed, 160).as_deref(), Some(OTHER));
+}
+
+#[test]
 fn a_handover_that_is_asked_for_is_taken_back_once_it_is_ready_again() {
     let mut observed = led(&[("billing-1", 0)]);
     observed.lease.as_mut().unwrap().lease.hints =
@@ -105,7 +144,7 @@ fn each_handover_in_a_row_and_each_tenure_that_was_lost_so_doubles_the_wait() {
 fn the_condition_says_so_and_what_follows() {
     for (others, seconds, follows) in [
         (&[("billing-1", 0)][..], 60, "after 60 s it is asked to hand over to one that is"),
-        (&[], 60, "no other candidate is either"),
+        (&[], 60, "there is no other candidate that is"),
         (&[("billing-1", 0)], 0, "spec.unreadyLeaderSeconds is 0, so that it is not asked to hand over"),
     ] {
         let mut election = election();
