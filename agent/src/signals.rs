@@ -4,9 +4,9 @@ use nix::sys::signal::Signal as Named;
 use rustix::process::Signal;
 use rustix_libc_wrappers::process::SignalExt as _;
 
-/// What the kernel sends a process for what that does itself, or for the terminal that it has. The kernel sends a command its
-/// own.
-const OF_ONE_PROCESS: [Signal; 11] = [
+/// What the kernel sends a process for what that does itself, or for the terminal that it has: a command is sent its own. One
+/// that a terminal has stopped would not end, while its leader leads on.
+const OF_ONE_PROCESS: [Signal; 12] = [
     Signal::ILL,
     Signal::TRAP,
     Signal::BUS,
@@ -16,6 +16,7 @@ const OF_ONE_PROCESS: [Signal; 11] = [
     Signal::SYS,
     Signal::XCPU,
     Signal::XFSZ,
+    Signal::TSTP,
     Signal::TTIN,
     Signal::TTOU,
 ];
@@ -63,10 +64,10 @@ mod tests {
     #[test]
     fn all_are_passed_on_but_those_that_are_about_one_process() {
         let passed: Vec<String> = passed_on().map(name).collect();
-        for signal in ["SIGHUP", "SIGQUIT", "SIGUSR1", "SIGTERM", "SIGCONT", "SIGTSTP", "SIGWINCH", "SIGRTMIN+0"] {
+        for signal in ["SIGHUP", "SIGQUIT", "SIGUSR1", "SIGTERM", "SIGCONT", "SIGWINCH", "SIGRTMIN+0"] {
             assert!(passed.iter().any(|name| name == signal), "{signal}");
         }
-        for signal in ["SIGKILL", "SIGSTOP", "SIGCHLD", "SIGSEGV", "SIGPIPE"] {
+        for signal in ["SIGKILL", "SIGSTOP", "SIGCHLD", "SIGSEGV", "SIGPIPE", "SIGTSTP"] {
             assert!(!passed.iter().any(|name| name == signal), "{signal}");
         }
         let real_time = Signal::rt_max().as_raw() - Signal::rt_min().as_raw() + 1;

@@ -69,7 +69,7 @@ pub(crate) fn run() -> io::Result<u8> {
             pause = FIRST_PAUSE;
         }
         supervisor.wait_for(pause)?;
-        if supervisor.told_to_end {
+        if supervisor.is_told_to_end() {
             return Ok(INTERNAL);
         }
         pause = (2 * pause).min(LONGEST_PAUSE);
@@ -86,9 +86,10 @@ struct Supervisor {
     /// All that it waits for.
     signals: SignalFd,
     child: Option<Pid>,
-    /// What it is told to end by, beside what it may find in the settings.
+    /// What ends it: more than these, once it has read the settings.
     ends: Vec<Signal>,
-    told_to_end: bool,
+    /// What has come, each once.
+    came: Vec<Signal>,
     log: Option<WorkerGuard>,
 }
 
@@ -99,7 +100,7 @@ impl Supervisor {
         let signals = SignalFd::with_flags(&awaited, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)?;
         prctl::set_child_subreaper(true)?;
         let ends = vec![Signal::TERM, Signal::INT];
-        Ok(Supervisor { signals, child: None, ends, told_to_end: false, log: None })
+        Ok(Supervisor { signals, child: None, ends, came: Vec::new(), log: None })
     }
 
     /// Passes signals on to `child` until it has ended.
@@ -126,7 +127,7 @@ impl Supervisor {
             self.start_logging(cli);
             error!(lease = cli.options().lease_name(), %error, "failed to retract leadership: trying until it is done");
         }
-        while cleared.is_err() && !self.told_to_end {
+        while cleared.is_err() && !self.is_told_to_end() {
             self.wait_for(AGAIN)?;
             cleared = status::clear(cli.options().status_file());
         }
@@ -147,6 +148,10 @@ impl Supervisor {
         }
     }
 
+    fn is_told_to_end(&self) -> bool {
+        self.came.iter().any(|signal| self.ends.contains(signal))
+    }
+
     fn start_logging(&mut self, cli: &Cli) {
         if self.log.is_none() {
             // The electing process could, with the same settings.
@@ -157,7 +162,7 @@ impl Supervisor {
     /// Waits for as long, or until told to end.
     fn wait_for(&mut self, time: Duration) -> io::Result<()> {
         let begun = Instant::now();
-        while !self.told_to_end && begun.elapsed() < time {
+        while !self.is_told_to_end() && begun.elapsed() < time {
             let left = time.saturating_sub(begun.elapsed());
             self.wait(PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX))?;
         }
@@ -173,7 +178,9 @@ impl Supervisor {
         while let Some(info) = self.signals.read_signal()? {
             let number = i32::try_from(info.ssi_signo).map_err(io::Error::other)?;
             let Some(signal) = Signal::from_raw(number).filter(|signal| *signal != Signal::CHILD) else { continue };
-            self.told_to_end |= self.ends.contains(&signal);
+            if !self.came.contains(&signal) {
+                self.came.push(signal);
+            }
             // A terminal tells the whole process group.
             if let Some(child) = self.child.filter(|_| info.ssi_code != SI_KERNEL) {
                 // It is ours until it is waited for; that it has ended is about to be seen.

@@ -169,7 +169,7 @@ impl Work {
             // It is on its way.
             Some(_) if ends => {}
             None if ends => self.stop.notify_one(),
-            Some(_) => info!(signal = name(signal), "passed on to nobody: the command is about to end"),
+            Some(_) => info!(signal = name(signal), "passed on to nobody: the command was told to end, or has"),
             None => info!(signal = name(signal), "passed on to nobody: the command runs only on the leader"),
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! Reads documents: YAML as kubectl does, which takes more than one for what a key has, and resolves aliases and merges.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 use std::iter::Peekable;
 
@@ -11,8 +12,10 @@ use serde_json::value::RawValue;
 
 use super::node::{Content, Node, Style};
 
-/// Nodes that aliases may stand for, all of a document together.
-const MOST_ALIASED: usize = 200_000;
+/// What the anchors and aliases of a document may stand for, all together: bytes of text, and [`NODE`] for each node.
+const MOST_SHARED: usize = 16 * MIB;
+const MIB: usize = 1024 * 1024;
+const NODE: usize = 64;
 /// As deep as YAML may be nested.
 const DEEPEST: usize = 255;
 
@@ -26,7 +29,7 @@ pub(super) fn yaml(text: &str) -> Result<Option<(Node, Vec<String>)>, String> {
         max_buffered_comment_events: usize::MAX,
     };
     let events = Parser::new_from_str_with_options(text, options).peekable();
-    let mut reader = Reader { text, events, anchors: HashMap::new(), aliased: 0, above: Vec::new() };
+    let mut reader = Reader { text, events, anchors: HashMap::new(), shared: 0, above: Vec::new() };
     reader.document()
 }
 
@@ -35,9 +38,10 @@ type Events<'a> = Parser<'a, granit_parser::StrInput<'a>>;
 struct Reader<'a> {
     text: &'a str,
     events: Peekable<Events<'a>>,
-    /// With how many nodes each has.
+    /// With how large each is.
     anchors: HashMap<usize, (Node, usize)>,
-    aliased: usize,
+    /// How large all are that are there, and all that aliases stood for.
+    shared: usize,
     /// Comments that belong to the node that comes next.
     above: Vec<String>,
 }
@@ -81,18 +85,16 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The node that begins with this event, and how many it has in it.
+    /// The node that begins with this event, and how large it is.
     fn node(&mut self, event: Event<'a>, span: Span) -> Result<(Node, usize), String> {
         let (mut node, size, anchor) = match event {
             Event::Alias(anchor) => {
                 let Some((node, size)) = self.anchors.get(&anchor) else {
                     return Err(format!("an alias stands for what it is in, at line {}", span.start.line()));
                 };
-                self.aliased += size;
-                if self.aliased > MOST_ALIASED {
-                    return Err(format!("its aliases stand for more than {MOST_ALIASED} values"));
-                }
-                (node.clone(), *size, 0)
+                let (node, size) = (node.clone(), *size);
+                self.share(size)?;
+                (node, size, 0)
             }
             Event::Scalar(value, style, anchor, tag) => {
                 let style = match style {
@@ -100,15 +102,16 @@ impl<'a> Reader<'a> {
                     ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted => Style::Quoted,
                     ScalarStyle::Literal | ScalarStyle::Folded => Style::Block,
                 };
+                let size = NODE + value.len();
                 let mut node = Node::new(Content::Scalar { value: value.into_owned(), style });
                 node.tag = tag.as_deref().map(tag_text);
                 if style == Style::Quoted {
                     node.written = self.written(&span, &span).filter(|text| text.ends_with(['"', '\'']));
                 }
-                (node, 1, anchor)
+                (node, size, anchor)
             }
             Event::SequenceStart(style, anchor, tag) => {
-                let (before, mut items, mut size) = (self.shared(), Vec::new(), 1);
+                let (before, mut items, mut size) = (self.sharing(), Vec::new(), NODE);
                 let end = loop {
                     match self.next()? {
                         (Event::SequenceEnd, end) => break end,
@@ -127,7 +130,7 @@ impl<'a> Reader<'a> {
                 (node, size, anchor)
             }
             Event::MappingStart(style, anchor, tag) => {
-                let (before, mut fields, mut size) = (self.shared(), Vec::new(), 1);
+                let (before, mut fields, mut size) = (self.sharing(), Fields::default(), NODE);
                 let end = loop {
                     let (event, span) = match self.next()? {
                         (Event::MappingEnd, end) => break end,
@@ -146,10 +149,10 @@ impl<'a> Reader<'a> {
                     if is_merge(&key) {
                         merge(&mut fields, value).ok_or_else(|| format!("<< of what is no mapping, at line {line}"))?;
                     } else {
-                        set(&mut fields, key, value);
+                        fields.set(key, value);
                     }
                 };
-                let mut node = Node::new(Content::Mapping(fields));
+                let mut node = Node::new(Content::Mapping(fields.list));
                 node.tag = tag.as_deref().map(tag_text);
                 self.end(&mut node, style, &span, &end, before);
                 (node, size, anchor)
@@ -160,6 +163,7 @@ impl<'a> Reader<'a> {
             node.right = self.right(&span_of(&node, &span));
         }
         if anchor > 0 {
+            self.share(size)?;
             self.anchors.insert(anchor, (node.clone().uncommented(), size));
         }
         Ok((node, size))
@@ -169,13 +173,21 @@ impl<'a> Reader<'a> {
     fn end(&mut self, node: &mut Node, style: StructureStyle, start: &Span, end: &Span, shared: (usize, usize)) {
         if style == StructureStyle::Flow {
             node.right = self.right(end);
-            node.written = self.written(start, end).filter(|_| self.shared() == shared);
+            node.written = self.written(start, end).filter(|_| self.sharing() == shared);
         }
     }
 
+    fn share(&mut self, size: usize) -> Result<(), String> {
+        self.shared += size;
+        if self.shared > MOST_SHARED {
+            return Err(format!("its anchors and aliases stand for more than {} MiB", MOST_SHARED / MIB));
+        }
+        Ok(())
+    }
+
     /// How much was read so far of what is written once for several places.
-    fn shared(&self) -> (usize, usize) {
-        (self.anchors.len(), self.aliased)
+    fn sharing(&self) -> (usize, usize) {
+        (self.anchors.len(), self.shared)
     }
 
     fn written(&self, start: &Span, end: &Span) -> Option<String> {
@@ -204,22 +216,35 @@ fn is_merge(key: &Node) -> bool {
     matches!(&key.content, Content::Scalar { value, style: Style::Plain } if value == "<<")
 }
 
-/// Of two of the same key the later counts.
-fn set(fields: &mut Vec<(Node, Node)>, key: Node, value: Node) {
-    match fields.iter_mut().find(|(name, _)| name.scalar() == key.scalar()) {
-        Some((_, old)) => *old = value,
-        None => fields.push((key, value)),
+/// Of a mapping, while it is read.
+#[derive(Default)]
+struct Fields {
+    list: Vec<(Node, Node)>,
+    /// Where each key is.
+    places: HashMap<String, usize>,
+}
+
+impl Fields {
+    /// Of two of the same key the later counts.
+    fn set(&mut self, key: Node, value: Node) {
+        match self.places.entry(key.scalar().unwrap_or_default().to_owned()) {
+            Entry::Occupied(place) => self.list[*place.get()].1 = value,
+            Entry::Vacant(place) => {
+                place.insert(self.list.len());
+                self.list.push((key, value));
+            }
+        }
     }
 }
 
 /// Of several that are merged the earlier counts.
-fn merge(fields: &mut Vec<(Node, Node)>, value: Node) -> Option<()> {
+fn merge(fields: &mut Fields, value: Node) -> Option<()> {
     match value.content {
-        Content::Mapping(merged) => merged.into_iter().for_each(|(key, value)| set(fields, key, value)),
+        Content::Mapping(merged) => merged.into_iter().for_each(|(key, value)| fields.set(key, value)),
         Content::Sequence(items) => {
             for item in items.into_iter().rev() {
                 let Content::Mapping(merged) = item.content else { return None };
-                merged.into_iter().for_each(|(key, value)| set(fields, key, value));
+                merged.into_iter().for_each(|(key, value)| fields.set(key, value));
             }
         }
         Content::Scalar { .. } => return None,
@@ -245,12 +270,12 @@ fn json_node(raw: &RawValue, depth: usize) -> Result<Node, String> {
     let content = match text.as_bytes().first() {
         Some(b'{') => {
             let mut deserializer = serde_json::Deserializer::from_str(text);
-            let mut known = Vec::new();
+            let mut known = Fields::default();
             for (key, value) in deserializer.deserialize_map(Entries).map_err(failed)? {
                 let key = Node::new(Content::Scalar { value: key, style: Style::Quoted });
-                set(&mut known, key, json_node(value, depth + 1)?);
+                known.set(key, json_node(value, depth + 1)?);
             }
-            Content::Mapping(known)
+            Content::Mapping(known.list)
         }
         Some(b'[') => {
             let items: Vec<&RawValue> = serde_json::from_str(text).map_err(failed)?;

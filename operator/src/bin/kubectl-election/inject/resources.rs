@@ -31,7 +31,9 @@ pub(super) fn resources(pod: &Node, defaults: &Defaults) -> Result<Node, String>
     for kind in [("requests", &mut requests), ("limits", &mut limits)] {
         let others = defaults.resources.get(kind.0).map(Node::fields).unwrap_or_default();
         let others = others.iter().filter(|(name, _)| name.scalar().is_none_or(|name| !MEASURED.contains(&name)));
-        kind.1.extend(others.cloned());
+        // A number of YAML may be none of JSON.
+        let text = |value: &Node| value.scalar().map_or_else(|| value.clone(), Node::string);
+        kind.1.extend(others.map(|(name, value)| (name.clone(), text(value))));
     }
     for name in MEASURED {
         let (request, limit) = facts.figures(name, &annotations(pod, name)?, defaults);
