@@ -179,7 +179,8 @@ async fn whoever_may_see_little_is_told_which_rights_are_missing_from_1_34() {
     ] {
         findings.has(check, "unknown", &right);
     }
-    let seen = ["definition", "reconciled", "timings", "clocks", "ready", "leader-elected", "candidates-ready"];
+    let seen =
+        ["definition", "reconciled", "timings", "changes", "clocks", "ready", "leader-elected", "candidates-ready"];
     assert_eq!(findings.that_say("ok"), seen);
     assert_eq!(findings.that_say("not-applicable"), ["paused", "transfer"]);
 

@@ -2,12 +2,12 @@
 
 use elector_crds::display_text::{self, MAX_NAME};
 use elector_crds::{
-    ADOPT_ANNOTATION, AGENT_CONTAINER, CandidateIdentity, TRANSFER_ANNOTATION, identity, selector_query,
+    ADOPT_ANNOTATION, AGENT_CONTAINER, CandidateIdentity, PastTenure, TRANSFER_ANNOTATION, identity, selector_query,
 };
 use elector_election::Timings;
 use elector_operator::plan::lease::is_adoptable_in;
 use elector_operator::plan::rbac::is_made_for;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 
@@ -20,6 +20,10 @@ const CLOCKS_DIFFER: f64 = 3.0;
 
 /// When the operator gives a request for another leader up, beyond the release delay, with time to say so, in seconds.
 const TRANSFER_TAKES: i64 = 65;
+
+/// For how long, and how many tenures may end in it: as the alert LeaderElectorFlapping has it.
+const LOOKED_BACK: SignedDuration = SignedDuration::from_mins(15);
+const MOST_CHANGES: usize = 5;
 
 const OTHER_NAME: &str = "give the LeaderElection another name";
 
@@ -105,6 +109,29 @@ pub(super) fn transfer(facts: &Facts) -> Finding {
     }
     let take_back = kubectl(facts, &format!("annotate leaderelection {} {TRANSFER_ANNOTATION}-", facts.name()));
     Finding::error(check, message, format!("{SEE_OPERATOR}; to take it back: {take_back}"))
+}
+
+/// Whether leaders change all the time, as the operator remembers them.
+pub(super) fn changes(facts: &Facts) -> Finding {
+    let check = "changes";
+    let Ok(clock) = &facts.clock else { return Finding::unknown(check, "the API server's clock is not known") };
+    let minutes = LOOKED_BACK.as_secs() / 60;
+    let history = facts.election.status.iter().flat_map(|status| &status.history);
+    let is_recent = |tenure: &&PastTenure| {
+        let until = tenure.until.as_ref().and_then(|until| until.parse::<Timestamp>().ok());
+        until.is_some_and(|until| clock.server.duration_since(until) < LOOKED_BACK)
+    };
+    let ended: Vec<&PastTenure> = history.filter(is_recent).collect();
+    let message = format!("{} tenures have ended within the last {minutes} minutes", ended.len());
+    if ended.len() <= MOST_CHANGES {
+        return Finding::ok(check, message);
+    }
+    let mut reasons: Vec<&str> = ended.iter().filter_map(|tenure| tenure.reason.as_deref()).collect();
+    reasons.sort_unstable();
+    reasons.dedup();
+    let reasons = reasons.iter().map(|reason| display_text::shown(reason, MAX_NAME)).collect::<Vec<_>>().join(", ");
+    let mend = "docs/runbooks/LeaderElectorFlapping.md says what each reason means";
+    Finding::warning(check, format!("{message}: {reasons}"), mend)
 }
 
 /// Whether who holds it is one of the candidates, and an agent.

@@ -32,6 +32,7 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
     findings.push(lease::lease(facts));
     findings.push(lease::told_timings(facts));
     findings.push(lease::transfer(facts));
+    findings.push(lease::changes(facts));
     findings.push(lease::holder(facts));
     findings.push(lease::renewal(facts));
     findings.extend(lease::clocks(facts));

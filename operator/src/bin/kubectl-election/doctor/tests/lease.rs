@@ -238,3 +238,21 @@ fn clocks_that_differ_are_named_and_how_far() {
         ),
     ]);
 }
+
+#[test]
+fn leaders_that_change_all_the_time_are_named_with_why() {
+    let ended = |minutes: &'static [u32], reason: &'static str| {
+        move |world: &mut Value| {
+            let tenure = |minute| json!({"holder": "a", "identity": "a", "until": format!("2026-11-27T11:{minute}:00Z"), "reason": reason});
+            world["election"]["status"]["history"] = minutes.iter().map(tenure).collect();
+        }
+    };
+    let six = ended(&[59, 58, 55, 52, 50, 46], "Released");
+    let five = ended(&[59, 58, 55, 52, 50, 30, 20], "Released");
+    let odd = ended(&[59, 58, 55, 52, 50, 46], "a\u{202e}b");
+    are_found(&[
+        (&six, "changes", Outcome::Warning, "6 tenures have ended within the last 15 minutes: Released", "Flapping.md"),
+        (&five, "changes", Outcome::Ok, "5 tenures have ended within the last 15 minutes", ""),
+        (&odd, "changes", Outcome::Warning, r"minutes: a\u{202e}b", ""),
+    ]);
+}

@@ -222,6 +222,7 @@ fn all_is_well() {
         "lease",
         "told-timings",
         "transfer",
+        "changes",
         "holder",
         "renewal",
         "clocks",
