@@ -11,6 +11,7 @@ use elector_tests::kubectl::kubectl;
 use elector_tests::operators::{Operator, Operators};
 use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicy;
 use kube::Api;
+use kube::api::ListParams;
 use serde_json::json;
 use tokio::sync::OnceCell;
 use tokio::time::{Instant, sleep};
@@ -92,7 +93,9 @@ async fn policies_have_no_faults_of_types() {
     let policies: Api<ValidatingAdmissionPolicy> = Api::all(plane.client().await.unwrap());
     let begun = Instant::now();
     let checked = loop {
-        let listed = policies.list(&Default::default()).await.unwrap().items;
+        // Not those that other tests play other software by.
+        let of_release = ListParams::default().labels(&format!("app.kubernetes.io/instance={RELEASE}"));
+        let listed = policies.list(&of_release).await.unwrap().items;
         let checked: Vec<_> =
             listed.iter().filter_map(|policy| policy.status.as_ref()?.type_checking.clone()).collect();
         if checked.len() == listed.len() {
