@@ -41,7 +41,9 @@ async fn applied(name: &str) -> Result<()> {
     });
 
     let lease = json!(election.lease().await?);
-    assert_eq!(lease["spec"], json!({"leaseDurationSeconds": 15}));
+    let never = "1970-01-01T00:00:00.000000Z";
+    let first = json!({"leaseDurationSeconds": 15, "leaseTransitions": 0, "acquireTime": never, "renewTime": never});
+    assert_eq!(lease["spec"], first);
     let timings = lease["metadata"]["annotations"][TIMINGS_ANNOTATION].as_str().unwrap_or_default();
     assert_eq!(
         serde_json::from_str::<Value>(timings)?,
