@@ -47,6 +47,7 @@ async fn an_empty_spec_is_complete() {
         "candidates": {"serviceAccountNames": ["default"], "identity": "Pod"},
         "paused": false, "podLabels": "Disabled",
         "leaseDurationSeconds": 15, "renewDeadlineSeconds": 10, "retryPeriodSeconds": 2, "releaseDelaySeconds": 0,
+        "unreadyLeaderSeconds": 60,
     });
     assert_eq!(stored.data["spec"], complete);
 }

@@ -16,8 +16,9 @@ pub(crate) const TIMINGS: [u32; 3] = [5, 3, 1];
 pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
 /// A lease duration after the last renewal, and some time for a machine that is busy.
 pub(crate) const EXPIRED: Duration = Duration::from_millis(6500);
-/// Two retry periods and what a library adds at random and looks at itself, 3.2 s at most, likewise.
-const NEXT_LOOK: Duration = Duration::from_secs(5);
+/// Two retry periods and what a library adds at random and looks at itself, 3.2 s at most; and a request of a JVM that waits for
+/// a processor may have had its timeout of 3 s meanwhile, twice.
+const NEXT_LOOK: Duration = Duration::from_secs(10);
 
 /// One in a pod of its own, with that pod's token, and its name as its identity.
 pub(crate) async fn start(library: &str, namespace: &Namespace<'_>, election: &str, pod: &str) -> Result<Believer> {
