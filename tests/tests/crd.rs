@@ -126,7 +126,7 @@ async fn what_no_operator_could_use_is_refused() {
         (json!({"podLabels": "Sometimes"}), "Unsupported value"),
         (json!({"leaseDurationSeconds": "15"}), "must be of type integer"),
         (json!({"leaseDurationSeconds": 15.5}), "must be of type integer"),
-        (json!({"leaseDurationSeconds": 2_147_483_648_u64}), "int32"),
+        (json!({"leaseDurationSeconds": 2_147_483_648_u64}), "leaseDurationSeconds"),
     ] {
         let said = ask(&namespace, "billing", &spec).await.expect_err(words).to_string();
         assert!(said.contains(words), "{spec}: {said}");

@@ -196,6 +196,12 @@ async fn a_leader_that_is_not_ready_hands_over_to_one_that_is() {
     let mut spec = short_timings();
     spec["unreadyLeaderSeconds"] = json!(2);
     scene.election.apply(spec).await.unwrap();
+    // They bring their agents.
+    let agents = json!({"metadata": {"labels": {"leader-elector.io/injection": "disabled"}}});
+    for pod in ["billing-1", "billing-2"] {
+        let pods = scene.namespace.api::<Pod>();
+        pods.patch(pod, &PatchParams::default(), &Patch::Merge(&agents)).await.unwrap();
+    }
     scene.namespace.set_pod_ready("billing-0", false).await.unwrap();
     let is_said = |election: &LeaderElection| {
         let conditions = election.status.as_ref().map_or(&[][..], |status| &status.conditions);
