@@ -21,7 +21,7 @@ const OF_ONE_PROCESS: [Signal; 12] = [
     Signal::TTOU,
 ];
 
-/// What can be caught and is meant for whoever gets it, real-time signals included.
+/// The signals that a process can catch and that another process sends it on purpose, real-time signals included.
 pub(crate) fn passed_on() -> impl Iterator<Item = Signal> {
     let others = [Signal::KILL, Signal::STOP, Signal::CHILD];
     (1..=Signal::rt_max().as_raw())

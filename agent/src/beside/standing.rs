@@ -66,8 +66,8 @@ impl Heard {
 /// Who leads, in the words of the sidecars that were there before; nobody is named as a fact beyond the time for which it is one.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Answer {
-    /// The leader's pod, whoever is asked; empty where it is not known. A pod's hostname is another where somebody has set it, on
-    /// its node's network, and beyond 63 characters.
+    /// The name of the leader's pod, whichever agent is asked; empty where no leader is known. A pod's hostname differs from its
+    /// name where its spec sets one, on its node's network, and beyond 63 characters.
     pub(crate) name: String,
     /// When it was last heard of, RFC 3339; where it is not known, when that was looked at. Clients have it for a text that is
     /// always there.

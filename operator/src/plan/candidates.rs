@@ -81,9 +81,8 @@ fn leader_not_ready(view: &View<'_>) -> Option<String> {
     let is_certain = view.phase(seen) == Phase::Held;
     let leader = view.observed.holder_pod.as_ref().filter(|leader| is_certain && !leader.terminating)?;
     leader.unready_since?;
-    let history = view.election.status.as_ref().map_or(&[][..], |status| &status.history);
     let other = unready::better(view.election, view.observed, seen, view.now);
-    let follows = match unready::patience(view.election, history, view.now) {
+    let follows = match unready::patience(view.election, view.now) {
         Some(patience) if other.is_some() => {
             format!("after {} s it is asked to hand over to one that is", patience.as_secs())
         }

@@ -32,6 +32,22 @@ pub(super) fn is_better(election: &LeaderElection, observed: &Observed, identity
     pod.is_some_and(|pod| rank(election, pod) < rank(election, leader))
 }
 
+/// The pod of who leads for certain and can be asked to hand over.
+pub(super) fn leader<'a>(
+    election: &LeaderElection,
+    observed: &'a Observed,
+    seen: &LeaseSeen,
+    now: Now,
+) -> Option<&'a Arc<Pod>> {
+    let leads = !election.spec.paused && phase(seen, own_duration(&election.spec), now) == Phase::Held;
+    observed.holder_pod.as_ref().filter(|leader| leads && !leader.terminating)
+}
+
+/// The last tenures, the latest first.
+pub(super) fn history(election: &LeaderElection) -> &[PastTenure] {
+    election.status.as_ref().map_or(&[], |status| &status.history)
+}
+
 /// The candidate that had better lead than the one that does.
 pub(super) fn better<'a>(
     election: &LeaderElection,
@@ -39,13 +55,12 @@ pub(super) fn better<'a>(
     seen: &LeaseSeen,
     now: Now,
 ) -> Option<Better<'a>> {
-    let duration = own_duration(&election.spec);
-    let is_asked = !election.spec.candidates.preferred.is_empty() && !election.spec.paused;
-    if !is_asked || phase(seen, duration, now) != Phase::Held {
+    if election.spec.candidates.preferred.is_empty() {
         return None;
     }
-    let leader = observed.holder_pod.as_ref().filter(|leader| !leader.terminating)?;
-    let history = election.status.as_ref().map_or(&[][..], |status| &status.history);
+    let duration = own_duration(&election.spec);
+    let leader = leader(election, observed, seen, now)?;
+    let history = history(election);
     if was_moved_away(election, observed, history, leader) {
         return None;
     }

@@ -5,10 +5,10 @@
 
 use std::time::Duration;
 
-use elector_crds::{LeaderElection, PastTenure, identity};
+use elector_crds::{LeaderElection, identity};
 
 use super::prefer::{self, Better};
-use crate::observe::{LeaseSeen, Now, Observed, Phase, Pod, own_duration, phase};
+use crate::observe::{LeaseSeen, Now, Observed, Pod, own_duration};
 
 /// Whether `identity` is a pod that is ready, while the leader's is not, and may not be for ever.
 pub(super) fn is_better(election: &LeaderElection, observed: &Observed, identity: &str) -> bool {
@@ -26,27 +26,24 @@ pub(super) fn better<'a>(
     seen: &LeaseSeen,
     now: Now,
 ) -> Option<Better<'a>> {
-    let duration = own_duration(&election.spec);
-    if election.spec.paused || phase(seen, duration, now) != Phase::Held {
-        return None;
-    }
-    let leader = observed.holder_pod.as_ref().filter(|leader| !leader.terminating)?;
+    let leader = prefer::leader(election, observed, seen, now)?;
     let unready_since = leader.unready_since?.max(seen.tenure_since);
-    let history = election.status.as_ref().map_or(&[][..], |status| &status.history);
-    let asked_at = unready_since + patience(election, history, now)?;
+    let history = prefer::history(election);
+    let asked_at = unready_since + patience(election, now)?;
+    let ready_for = own_duration(&election.spec) * prefer::PATIENCE;
     let others = observed.pods.iter().filter(|pod| is_ready(election, pod) && pod.uid != leader.uid);
     let others = others.map(|pod| {
         let ready_since = pod.ready_since.unwrap_or(now.at);
-        let due = prefer::due(history, pod, ready_since, duration * prefer::PATIENCE, now);
+        let due = prefer::due(history, pod, ready_since, ready_for, now);
         Better { pod, due: due.max(asked_at) }
     });
     others.min_by_key(|better| (better.due.max(now.at), prefer::rank(election, better.pod), better.pod.name.clone()))
 }
 
 /// For how long a leader may not be ready. `None`: for ever.
-pub(super) fn patience(election: &LeaderElection, history: &[PastTenure], now: Now) -> Option<Duration> {
+pub(super) fn patience(election: &LeaderElection, now: Now) -> Option<Duration> {
     let seconds = u64::try_from(election.spec.unready_leader_seconds).ok().filter(|seconds| *seconds > 0)?;
-    Some(prefer::wait(Duration::from_secs(seconds), prefer::handovers(history, now)))
+    Some(prefer::wait(Duration::from_secs(seconds), prefer::handovers(prefer::history(election), now)))
 }
 
 /// Whether it could lead, and its app is ready.

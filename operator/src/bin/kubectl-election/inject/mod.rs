@@ -22,7 +22,7 @@ use crate::print::print;
 use node::Node;
 use pod::{Agent, Values, election_name};
 use quantity::Quantity;
-use stream::{Part, parts};
+use stream::{Segment, segments};
 
 const RESOURCES: &str = "{requests: {cpu: 5m, memory: 16Mi}, limits: {memory: 32Mi}}";
 const GUARANTEED_RESOURCES: &str = "{cpu: 50m, memory: 32Mi}";
@@ -93,10 +93,10 @@ impl Inject {
             platform_assigns_users: self.platform_assigns_users,
         })?;
         let (mut out, mut has_path) = (String::with_capacity(text.len()), false);
-        for part in parts(text)? {
+        for part in segments(text)? {
             match part {
-                Part::Between(text) => out.push_str(text),
-                Part::Document(mut document) => {
+                Segment::Between(text) => out.push_str(text),
+                Segment::Document(mut document) => {
                     let own = self.template_path.as_ref().map(|TemplatePath(path)| path.as_slice());
                     has_path |= own.is_some_and(|path| has(&document.root, path));
                     let is_changed = self.object(&agent, &mut document.root, "", "", own)?;

@@ -29,13 +29,13 @@ pub(super) fn yaml(text: &str) -> Result<Option<(Node, Vec<String>)>, String> {
         max_buffered_comment_events: usize::MAX,
     };
     let events = Parser::new_from_str_with_options(text, options).peekable();
-    let mut reader = Reader { text, events, anchors: HashMap::new(), shared: 0, above: Vec::new() };
+    let mut reader = YamlReader { text, events, anchors: HashMap::new(), shared: 0, above: Vec::new() };
     reader.document()
 }
 
 type Events<'a> = Parser<'a, granit_parser::StrInput<'a>>;
 
-struct Reader<'a> {
+struct YamlReader<'a> {
     text: &'a str,
     events: Peekable<Events<'a>>,
     /// With how large each is.
@@ -46,7 +46,7 @@ struct Reader<'a> {
     above: Vec<String>,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> YamlReader<'a> {
     fn document(&mut self) -> Result<Option<(Node, Vec<String>)>, String> {
         loop {
             match self.next()? {
@@ -130,7 +130,7 @@ impl<'a> Reader<'a> {
                 (node, size, anchor)
             }
             Event::MappingStart(style, anchor, tag) => {
-                let (before, mut fields, mut size) = (self.sharing(), Fields::default(), NODE);
+                let (before, mut fields, mut size) = (self.sharing(), MappingBuilder::default(), NODE);
                 let end = loop {
                     let (event, span) = match self.next()? {
                         (Event::MappingEnd, end) => break end,
@@ -218,13 +218,13 @@ fn is_merge(key: &Node) -> bool {
 
 /// Of a mapping, while it is read.
 #[derive(Default)]
-struct Fields {
+struct MappingBuilder {
     list: Vec<(Node, Node)>,
     /// Where each key is.
     places: HashMap<String, usize>,
 }
 
-impl Fields {
+impl MappingBuilder {
     /// Of two of the same key the later counts.
     fn set(&mut self, key: Node, value: Node) {
         match self.places.entry(key.scalar().unwrap_or_default().to_owned()) {
@@ -238,7 +238,7 @@ impl Fields {
 }
 
 /// Of several that are merged the earlier counts.
-fn merge(fields: &mut Fields, value: Node) -> Option<()> {
+fn merge(fields: &mut MappingBuilder, value: Node) -> Option<()> {
     match value.content {
         Content::Mapping(merged) => merged.into_iter().for_each(|(key, value)| fields.set(key, value)),
         Content::Sequence(items) => {
@@ -270,7 +270,7 @@ fn json_node(raw: &RawValue, depth: usize) -> Result<Node, String> {
     let content = match text.as_bytes().first() {
         Some(b'{') => {
             let mut deserializer = serde_json::Deserializer::from_str(text);
-            let mut known = Fields::default();
+            let mut known = MappingBuilder::default();
             for (key, value) in deserializer.deserialize_map(Entries).map_err(failed)? {
                 let key = Node::new(Content::Scalar { value: key, style: Style::Quoted });
                 known.set(key, json_node(value, depth + 1)?);

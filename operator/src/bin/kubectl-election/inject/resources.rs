@@ -14,7 +14,7 @@ pub(super) struct Defaults {
 }
 
 /// What the rule knows of a pod.
-struct Pod<'a> {
+struct PodFacts<'a> {
     containers: Vec<&'a Node>,
     is_of_pod_level: bool,
     is_best_effort: bool,
@@ -26,7 +26,7 @@ struct Pod<'a> {
 /// # Errors
 /// Names the annotation of the pod that cannot be meant.
 pub(super) fn resources(pod: &Node, defaults: &Defaults) -> Result<Node, String> {
-    let facts = Pod::of(pod);
+    let facts = PodFacts::of(pod);
     let (mut requests, mut limits) = (Vec::new(), Vec::new());
     for kind in [("requests", &mut requests), ("limits", &mut limits)] {
         let others = defaults.resources.get(kind.0).map(Node::fields).unwrap_or_default();
@@ -77,8 +77,8 @@ fn annotations(pod: &Node, name: &str) -> Result<[Option<String>; 2], String> {
     Ok(both)
 }
 
-impl<'a> Pod<'a> {
-    fn of(pod: &'a Node) -> Pod<'a> {
+impl<'a> PodFacts<'a> {
+    fn of(pod: &'a Node) -> PodFacts<'a> {
         let list = |key| pod.path(&["spec", key]).map(Node::items).unwrap_or_default();
         let containers: Vec<_> = list("containers").iter().chain(list("initContainers")).collect();
         let has = |kind| pod.path(&["spec", "resources", kind]).is_some_and(|figures| !figures.fields().is_empty());
@@ -88,7 +88,7 @@ impl<'a> Pod<'a> {
         let is_zero = |container: &Node, kind: &str, name: &str| {
             amount(container, kind, name).is_none_or(|it| it == Quantity::ZERO)
         };
-        Pod {
+        PodFacts {
             is_of_pod_level: has("requests") || has("limits"),
             is_best_effort: every(&|container, name| {
                 is_zero(container, "requests", name) && is_zero(container, "limits", name)

@@ -7,7 +7,7 @@ use super::{read, write};
 
 /// A part of what was read.
 #[derive(Debug)]
-pub(super) enum Part<'a> {
+pub(super) enum Segment<'a> {
     /// What stands between documents.
     Between(&'a str),
     Document(Document<'a>),
@@ -24,30 +24,30 @@ pub(super) struct Document<'a> {
 
 /// # Errors
 /// Says in one line what is wrong, and of which document.
-pub(super) fn parts(text: &str) -> Result<Vec<Part<'_>>, String> {
+pub(super) fn segments(text: &str) -> Result<Vec<Segment<'_>>, String> {
     let body = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut parts = vec![Part::Between(&text[..text.len() - body.len()])];
+    let mut segments = vec![Segment::Between(&text[..text.len() - body.len()])];
     if let Some(objects) = json_objects(body) {
         let mut end = 0;
         for (start, object) in objects {
-            parts.push(Part::Between(&body[end..start]));
+            segments.push(Segment::Between(&body[end..start]));
             end = start + object.len();
             let root = read::json(object)?;
-            parts.push(Part::Document(Document { text: object, is_json: true, root, after: Vec::new() }));
+            segments.push(Segment::Document(Document { text: object, is_json: true, root, after: Vec::new() }));
         }
-        parts.push(Part::Between(&body[end..]));
+        segments.push(Segment::Between(&body[end..]));
         return Ok(parts);
     }
     let mut number = 0;
     for chunk in chunks(body)? {
         if chunk.starts_with("---") {
-            parts.push(Part::Between(chunk));
+            segments.push(Segment::Between(chunk));
             continue;
         }
         number += 1;
         parts.push(match document(chunk).map_err(|why| format!("document {number}: {why}"))? {
-            Some(document) => Part::Document(document),
-            None => Part::Between(chunk),
+            Some(document) => Segment::Document(document),
+            None => Segment::Between(chunk),
         });
     }
     Ok(parts)
