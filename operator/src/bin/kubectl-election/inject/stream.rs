@@ -36,7 +36,7 @@ pub(super) fn segments(text: &str) -> Result<Vec<Segment<'_>>, String> {
             segments.push(Segment::Document(Document { text: object, is_json: true, root, after: Vec::new() }));
         }
         segments.push(Segment::Between(&body[end..]));
-        return Ok(parts);
+        return Ok(segments);
     }
     let mut number = 0;
     for chunk in chunks(body)? {
@@ -45,12 +45,12 @@ pub(super) fn segments(text: &str) -> Result<Vec<Segment<'_>>, String> {
             continue;
         }
         number += 1;
-        parts.push(match document(chunk).map_err(|why| format!("document {number}: {why}"))? {
+        segments.push(match document(chunk).map_err(|why| format!("document {number}: {why}"))? {
             Some(document) => Segment::Document(document),
             None => Segment::Between(chunk),
         });
     }
-    Ok(parts)
+    Ok(segments)
 }
 
 /// Where the objects of a stream of JSON begin. `None`: it is none.
