@@ -23,6 +23,7 @@ pub mod operators;
 pub mod packages;
 pub mod page;
 pub mod peer;
+pub mod policies;
 pub mod process;
 pub mod programs;
 pub mod prometheus;

@@ -23,7 +23,7 @@ const NODE_CONTROLLERS: &str = "deployment-controller,replicaset-controller,stat
                                 node-lifecycle-controller,taint-eviction-controller,pod-garbage-collector-controller";
 
 /// Releases in which MutatingAdmissionPolicy is off unless it is asked for.
-const BETA_POLICIES: Range<u32> = MUTATING_POLICIES..36;
+pub(super) const BETA_POLICIES: Range<u32> = MUTATING_POLICIES..36;
 
 /// On a Unix socket: no port to be taken, and none but us to connect.
 pub(super) fn etcd(folder: &Path, fsync: bool) -> Vec<String> {

@@ -208,7 +208,16 @@ impl ControlPlane {
 
     /// Whether it serves MutatingAdmissionPolicy.
     pub fn has_mutating_policies(&self) -> bool {
-        self.minor >= releases::MUTATING_POLICIES
+        self.mutating_policies().is_some()
+    }
+
+    /// The version of MutatingAdmissionPolicy that it serves.
+    pub fn mutating_policies(&self) -> Option<&'static str> {
+        match self.minor {
+            ..releases::MUTATING_POLICIES => None,
+            minor if flags::BETA_POLICIES.contains(&minor) => Some("v1beta1"),
+            _ => Some("v1"),
+        }
     }
 
     /// The certificate (PEM) that verifies the API server.

@@ -10,6 +10,7 @@ use elector_tests::cluster::Namespace;
 use elector_tests::controlplane::{ControlPlane, Options};
 use elector_tests::kubectl::kubectl;
 use elector_tests::operators::{Election, OPERATOR, short_timings};
+use elector_tests::policies::until_in_force;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{ListParams, PostParams};
 use kube::{Api, Client};
@@ -18,7 +19,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::files::{find, rendered};
 use crate::injection::{created, pasted, pod};
-use crate::release::{on, operated, until_injecting};
+use crate::release::{on, operated};
 
 /// Until the API server has heard of a policy.
 const SOON: Duration = Duration::from_secs(30);
@@ -108,7 +109,7 @@ async fn pods(value: &str, arguments: &[&str]) -> Result<[Value; 3]> {
 async fn pods_of_a_platform_that_assigns_users_take_one_value_of_the_chart_from_1_34() {
     let plane = ControlPlane::start(Options::default()).await.unwrap();
     on(&plane, "install", &[]).await.unwrap();
-    until_injecting(&plane).await.unwrap();
+    until_in_force(&plane).await.unwrap();
     let namespace = plane.namespace("openshift").await.unwrap();
     namespace.service_account(OPERATOR).await.unwrap();
     let kubeconfig = plane.kubeconfig();

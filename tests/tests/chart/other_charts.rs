@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use elector_crds::StoredLease;
 use elector_crds::conditions::{ConditionType, Reason};
 use elector_tests::controlplane::{ControlPlane, Options};
-use elector_tests::helm::{chart, helm};
+use elector_tests::helm::{chart, helm, values_for};
 use elector_tests::kubectl::kubectl;
 use elector_tests::operators::{self, Election};
 use elector_tests::process::Process;
@@ -63,7 +63,9 @@ async fn part() -> Result<()> {
     helm(Some(&kubeconfig), &["dependency", "update", text(&shop)?]).await?;
     let values = folder.path().join("values.yaml");
     fs::write(&values, block("<!-- values.yaml -->")?)?;
-    let release = ["shop", text(&shop)?, "--namespace=shop", "--create-namespace", "--values", text(&values)?];
+    let mut release = vec!["shop", text(&shop)?, "--namespace=shop", "--create-namespace", "--values", text(&values)?];
+    let more: Vec<_> = values_for(&plane).iter().map(|it| it.replace("--set=", "--set=leader-elector.")).collect();
+    release.extend(more.iter().map(String::as_str));
     let said =
         helm(Some(&kubeconfig), &[&["install"], &release[..]].concat()).await.expect_err("it is refused").to_string();
     ensure!(said.contains("no matches for kind \"LeaderElection\""), "{said}");

@@ -6,10 +6,11 @@ use anyhow::{Context as _, Result};
 use elector_tests::controlplane::{ControlPlane, Options};
 use elector_tests::helm::{chart, helm, values_for};
 use elector_tests::kubectl::{kubectl, shell};
+use elector_tests::policies::until_in_force;
 use tokio::time::{Instant, sleep};
 
 use crate::injection::{created, pod};
-use crate::release::{RELEASE, installed, on, until_injecting};
+use crate::release::{RELEASE, installed, on};
 
 const CHART_README: &str = include_str!("../../../charts/leader-elector/README.md");
 
@@ -71,7 +72,7 @@ async fn without_helm_one_file_installs_and_removes_all_from_1_36() {
     let image = ["-n", RELEASE, "get", "deployment", "leader-elector-operator", image];
     let operator = kubectl(&kubeconfig, &image, "").await.unwrap();
     assert_eq!(operator, "registry.example.com/elector/operator:0.1.0");
-    until_injecting(&plane).await.unwrap();
+    until_in_force(&plane).await.unwrap();
     let namespace = plane.namespace("installed").await.unwrap();
     let agent = created(&namespace, &pod()).await.unwrap()["spec"]["initContainers"][0]["image"].clone();
     assert_eq!(agent, "registry.example.com/elector/agent:0.1.0");

@@ -5,6 +5,7 @@ use elector_tests::candidate::AgentOptions;
 use elector_tests::controlplane::{ControlPlane, Options};
 use elector_tests::helm::install_yaml_for;
 use elector_tests::peer::Peer;
+use elector_tests::policies::until_in_force;
 use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::api::{DeleteParams, PostParams};
 use tokio::sync::OnceCell;
@@ -56,20 +57,7 @@ async fn installed() -> Result<&'static ControlPlane> {
         kubectl(&plane.kubeconfig(), &["apply", "--filename=-"], &install_yaml_for(&plane).await?).await?;
         let established = ["wait", "--for=condition=Established", "crd/leaderelections.leader-elector.io"];
         kubectl(&plane.kubeconfig(), &established, "").await?;
-        if !plane.has_mutating_policies() {
-            return anyhow::Ok(plane);
-        }
-        // An API server learns of policies by watching them, as anybody does.
-        let namespace = plane.namespace("injecting").await?;
-        let begun = Instant::now();
-        for at in 0.. {
-            let pod = namespace.create_pod(&format!("billing-{at}"), "default", &LABEL).await?;
-            if pod.spec.is_some_and(|spec| spec.init_containers.is_some()) {
-                break;
-            }
-            ensure!(begun.elapsed() < PATIENCE, "no agent is injected");
-            sleep(Duration::from_millis(200)).await;
-        }
+        until_in_force(&plane).await?;
         anyhow::Ok(plane)
     };
     let plane = PLANE.get_or_try_init(install).await?;

@@ -144,6 +144,7 @@ impl Cluster {
         match timeout(PATIENCE, request).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(Error::Api(status))) if status.is_forbidden() => Err(Unseen::Forbidden(right.to_owned())),
+            Ok(Err(Error::Api(status))) => Err(Unseen::Failed(format!("failed to {right}: {}", status.message))),
             Ok(Err(error)) => Err(Unseen::Failed(format!("failed to {right}: {}", chain(&error)))),
             Err(_) => Err(Unseen::Failed(format!("failed to {right}: no answer within {} s", PATIENCE.as_secs()))),
         }
@@ -167,7 +168,30 @@ impl Cluster {
     }
 }
 
-/// The answer to a path that is none is no Status, which one to a missing object is.
+/// An API server that does not serve a kind of object says "page not found", or that it finds nothing of no name. One
+/// that serves the kind names the object that is missing.
 pub(crate) fn is_without_definition(error: &Error) -> bool {
-    matches!(error, Error::Api(status) if status.code == 404 && status.reason != "NotFound")
+    let Error::Api(status) = error else { return false };
+    let names_an_object = || status.details.as_ref().is_some_and(|details| !details.name.is_empty());
+    status.code == 404 && !(status.reason == "NotFound" && names_an_object())
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_kind_that_is_not_served_is_told_from_an_object_that_is_missing() {
+        let answer = |reason: &str, details: serde_json::Value| {
+            let status = json!({"code": 404, "reason": reason, "message": "-", "details": details});
+            Error::Api(Box::new(serde_json::from_value::<Status>(status).unwrap()))
+        };
+        assert!(is_without_definition(&answer("Failed to parse error data", json!(null))));
+        assert!(is_without_definition(&answer("NotFound", json!({}))));
+        assert!(is_without_definition(&answer("NotFound", json!(null))));
+        assert!(!is_without_definition(&answer("NotFound", json!({"name": "billing", "kind": "leases"}))));
+    }
 }
