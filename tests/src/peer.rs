@@ -1,4 +1,4 @@
-//! client-go's leader election in a pod of its own: what ours is measured against and shares Leases with.
+//! Candidates in Go, each in a pod of its own: what ours is measured against and shares Leases with.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,9 +9,7 @@ use crate::candidate::{AgentOptions, Candidate};
 use crate::controlplane::Namespace;
 use crate::gobuild::{GoProgram, Origin, fingerprint, required_version};
 
-const MODULE: &str = "k8s.io/client-go";
-
-/// The program of `tests/peers/client-go`. It takes the environment and the timings of our agent, and needs `get`,
+/// A program of a folder of `tests/peers`. It takes the environment and the timings of our agent, and needs `get`,
 /// `create` and `update` on Leases.
 #[derive(Debug, Clone)]
 pub struct Peer {
@@ -20,19 +18,32 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Builds it when its source is new, which takes a minute the first time.
+    /// A sidecar on client-go. Builds it when its source is new, which takes a minute the first time.
     ///
     /// # Errors
     /// As [`GoProgram::path`].
-    pub async fn built() -> Result<Peer> {
-        tokio::task::spawn_blocking(|| {
-            let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers/client-go");
+    pub async fn client_go() -> Result<Peer> {
+        Self::built("client-go", "k8s.io/client-go").await
+    }
+
+    /// A manager of controller-runtime's, which ends when it loses the Lease. Built likewise.
+    ///
+    /// # Errors
+    /// As [`GoProgram::path`].
+    pub async fn controller_runtime() -> Result<Peer> {
+        Self::built("controller-runtime", "sigs.k8s.io/controller-runtime").await
+    }
+
+    async fn built(folder: &'static str, library: &'static str) -> Result<Peer> {
+        tokio::task::spawn_blocking(move || {
+            let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers").join(folder);
             let go_mod = fs::read_to_string(module.join("go.mod"))?;
-            let version = required_version(&go_mod, MODULE).context("go.mod does not require client-go")?.to_owned();
+            let version = required_version(&go_mod, library);
+            let version = version.with_context(|| format!("go.mod does not require {library}"))?.to_owned();
             let files = fs::read_dir(&module)?.map(|entry| Ok(entry?.path())).collect::<Result<Vec<_>>>()?;
-            let key = format!("peers/client-go-{version}-{:016x}", fingerprint(&files, None)?);
+            let key = format!("peers/{folder}-{version}-{:016x}", fingerprint(&files, None)?);
             let program = GoProgram {
-                name: "client-go-peer".to_owned(),
+                name: format!("{folder}-peer"),
                 module,
                 package: ".".to_owned(),
                 key,
@@ -50,7 +61,7 @@ impl Peer {
         &self.program
     }
 
-    /// Of client-go, without the `v`.
+    /// Of the library, without the `v`.
     pub fn version(&self) -> &str {
         &self.version
     }
@@ -85,11 +96,12 @@ impl Peer {
         mut options: AgentOptions,
     ) -> Result<Candidate> {
         let pod = namespace.create_pod(pod, "default", &[("leader-elector.io/election", election)]).await?;
-        // client-go knows nothing of the token's claims, so it is told who it is.
+        // They know nothing of the token's claims, so they are told who they are.
         let name = pod.metadata.name.clone().unwrap_or_default();
         let uid = pod.metadata.uid.clone().unwrap_or_default();
         options.program = Some(self.program.clone());
         options.environment.push(("IDENTITY".to_owned(), format!("{name}_{uid}")));
+        options.environment.push(("POD_NAME".to_owned(), name));
         Candidate::of_pod(namespace, election, pod, &options).await
     }
 }

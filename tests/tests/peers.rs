@@ -1,4 +1,4 @@
-//! One Lease shared by our agent and a sidecar on client-go: whoever goes, the other leads, and never both.
+//! One Lease shared by our agent and a candidate in Go: the one goes, the other leads, and never both.
 
 use std::time::{Duration, Instant};
 
@@ -18,8 +18,8 @@ async fn namespace(prefix: &str) -> Result<Namespace<'static>> {
     Ok(namespace)
 }
 
-async fn peer(namespace: &Namespace<'_>, timings: [u32; 3]) -> Result<Candidate> {
-    Peer::built().await?.start(namespace, ELECTION, "client-go", timings).await
+async fn client_go(namespace: &Namespace<'_>, timings: [u32; 3]) -> Result<Candidate> {
+    Peer::client_go().await?.start(namespace, ELECTION, "client-go", timings).await
 }
 
 async fn ours(namespace: &Namespace<'_>) -> Result<Candidate> {
@@ -41,61 +41,81 @@ async fn leads(candidate: &Candidate, since: Instant, patience: Duration) -> Dur
     since.elapsed()
 }
 
-/// Long enough for a standby to have seen whoever leads, which it must have to believe client-go's release.
+/// Long enough for a standby to have seen who leads, which it must have to believe client-go's release.
 async fn looked_around() {
     sleep(Duration::from_secs(3)).await;
 }
 
 #[tokio::test]
 async fn ours_takes_at_once_what_client_go_releases() {
-    let namespace = namespace("from-peer").await.unwrap();
-    let peer = peer(&namespace, TIMINGS).await.unwrap();
+    taken_at_once_from(Peer::client_go().await.unwrap(), "from-client-go").await.unwrap();
+}
+
+#[tokio::test]
+async fn ours_takes_at_once_what_controller_runtime_releases() {
+    taken_at_once_from(Peer::controller_runtime().await.unwrap(), "from-manager").await.unwrap();
+}
+
+async fn taken_at_once_from(peer: Peer, prefix: &str) -> Result<()> {
+    let namespace = namespace(prefix).await?;
+    let peer = peer.start(&namespace, ELECTION, "theirs", TIMINGS).await?;
     leads(&peer, Instant::now(), Duration::from_secs(20)).await;
-    let ours = ours(&namespace).await.unwrap();
+    let ours = ours(&namespace).await?;
     let witness = witness([&peer, &ours]);
     looked_around().await;
     assert!(peer.leads() && !ours.leads());
 
     let told = Instant::now();
-    peer.process().stop().await.unwrap();
+    peer.process().stop().await?;
     leads(&ours, told, Duration::from_secs(1)).await;
 
     looked_around().await;
     assert!(ours.leads() && !peer.leads());
     assert_eq!(witness.overlaps(), []);
+    Ok(())
 }
 
 #[tokio::test]
 async fn client_go_takes_at_its_next_look_what_ours_releases() {
-    let namespace = namespace("to-peer").await.unwrap();
-    let ours = ours(&namespace).await.unwrap();
-    // There is no Lease, so it waits out whoever may have held it.
+    takes_at_its_next_look(Peer::client_go().await.unwrap(), "to-client-go").await.unwrap();
+}
+
+#[tokio::test]
+async fn controller_runtime_takes_at_its_next_look_what_ours_releases() {
+    takes_at_its_next_look(Peer::controller_runtime().await.unwrap(), "to-manager").await.unwrap();
+}
+
+async fn takes_at_its_next_look(peer: Peer, prefix: &str) -> Result<()> {
+    let namespace = namespace(prefix).await?;
+    let ours = ours(&namespace).await?;
+    // There is no Lease, so it waits out any that there may have been.
     leads(&ours, Instant::now(), Duration::from_secs(20)).await;
-    let peer = peer(&namespace, TIMINGS).await.unwrap();
+    let peer = peer.start(&namespace, ELECTION, "theirs", TIMINGS).await?;
     let witness = witness([&peer, &ours]);
     looked_around().await;
     assert!(ours.leads() && !peer.leads());
 
     let told = Instant::now();
-    ours.process().stop().await.unwrap();
+    ours.process().stop().await?;
     // Without a release it would be the lease duration after the last renewal, at least 4 s.
     leads(&peer, told, Duration::from_millis(3500)).await;
 
     // Back again, ours is a standby as any other, and the next in turn.
-    ours.process().start().unwrap();
+    ours.process().start()?;
     looked_around().await;
     assert!(peer.leads() && !ours.leads());
     let told = Instant::now();
-    peer.process().stop().await.unwrap();
+    peer.process().stop().await?;
     leads(&ours, told, Duration::from_secs(1)).await;
     assert_eq!(witness.overlaps(), []);
+    Ok(())
 }
 
 #[tokio::test]
 async fn ours_takes_from_a_dead_client_go_only_after_the_records_duration() {
     let namespace = namespace("dead-peer").await.unwrap();
     // Longer than our own 5 s: what the record says is what counts.
-    let peer = peer(&namespace, [8, 5, 1]).await.unwrap();
+    let peer = client_go(&namespace, [8, 5, 1]).await.unwrap();
     leads(&peer, Instant::now(), Duration::from_secs(20)).await;
     let ours = ours(&namespace).await.unwrap();
     let witness = witness([&peer, &ours]);
@@ -117,7 +137,7 @@ async fn client_go_takes_from_a_dead_agent_only_after_the_lease_duration() {
     let namespace = namespace("dead-agent").await.unwrap();
     let ours = ours(&namespace).await.unwrap();
     leads(&ours, Instant::now(), Duration::from_secs(20)).await;
-    let peer = peer(&namespace, TIMINGS).await.unwrap();
+    let peer = client_go(&namespace, TIMINGS).await.unwrap();
     let witness = witness([&peer, &ours]);
     looked_around().await;
     assert!(ours.leads() && !peer.leads());

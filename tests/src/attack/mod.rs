@@ -304,7 +304,7 @@ impl Member {
                 let pod = namespace.create_pod(pod, "default", &label).await?;
                 Candidate::of_pod(namespace, ELECTION, pod, &options).await?
             }
-            Kind::ClientGo => Peer::built().await?.candidate(namespace, ELECTION, pod, options).await?,
+            Kind::ClientGo => Peer::client_go().await?.candidate(namespace, ELECTION, pod, options).await?,
         };
         Ok(Member { candidate, relay, front })
     }

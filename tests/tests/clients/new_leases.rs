@@ -58,9 +58,20 @@ async fn an_elector_of_npm_leads_on_a_new_lease_and_has_led() {
 #[tokio::test]
 async fn client_go_leads_on_a_new_lease() {
     let (namespace, election) = made("client-go").await.unwrap();
-    let peer = Peer::built().await.unwrap().start(&namespace, "new", "client-go", TIMINGS).await.unwrap();
+    let peer = Peer::client_go().await.unwrap().start(&namespace, "new", "client-go", TIMINGS).await.unwrap();
     peer.leads_within(Duration::from_secs(10)).await.unwrap();
     election.until_held_by("client-go").await.unwrap();
+}
+
+/// Its identity has the form of an agent's, `<pod>_<uid>`, and its second part is nobody's uid.
+#[tokio::test]
+async fn controller_runtime_leads_on_a_new_lease() {
+    let (namespace, election) = made("controller-runtime").await.unwrap();
+    let peer = Peer::controller_runtime().await.unwrap().start(&namespace, "new", "manager", TIMINGS).await.unwrap();
+    peer.leads_within(Duration::from_secs(10)).await.unwrap();
+    election.until_held_by("manager").await.unwrap();
+    peer.process().stop().await.unwrap();
+    election.until_reason(ConditionType::LeaderElected, Reason::Released).await.unwrap();
 }
 
 /// It writes by patches, which agents do not.

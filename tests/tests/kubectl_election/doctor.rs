@@ -246,12 +246,12 @@ async fn a_holder_that_is_no_agent_is_named() {
     namespace.allow_leases(&["create", "get", "list", "watch", "update"]).await.unwrap();
     let billing = Election::create(&namespace, "billing", short_timings()).await.unwrap();
     billing.until_reason(ConditionType::Ready, Reason::Reconciled).await.unwrap();
-    let peer = Peer::built().await.unwrap().start(&namespace, "billing", "billing-0", [5, 3, 1]).await.unwrap();
+    let peer = Peer::client_go().await.unwrap().start(&namespace, "billing", "billing-0", [5, 3, 1]).await.unwrap();
     peer.leads_within(PATIENCE).await.unwrap();
     billing.until_held_by("billing-0").await.unwrap();
     let findings = doctor(&namespace).await.unwrap();
     findings.has("holder", "error", &format!("{} holds the Lease, and is no agent of leader-elector", peer.identity()));
-    findings.has("agents", "error", "billing-0: no container leader-elector, and no policy adds it");
+    findings.has("agents", "error", "billing-0: no container leader-elector");
     findings.has("containers", "not-applicable", "there is no agent to look at");
     findings.has("strict-identity", "warning", "no policy of the chart checks");
     findings.has("renewal", "ok", "billing-0 has renewed the Lease ");

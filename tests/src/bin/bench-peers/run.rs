@@ -56,7 +56,7 @@ type Both<T> = [T; 2];
 /// Measures everything; what is known so far is always in `json`.
 pub(crate) async fn run(plan: &Plan, json: &Path) -> Result<Results> {
     let ours = kept(&Programs::static_agent().await?)?;
-    let peer = Peer::built().await?;
+    let peer = Peer::client_go().await?;
     let begun = Instant::now();
     let mut results = Results {
         date: Timestamp::now().strftime("%Y-%m-%d").to_string(),

@@ -51,7 +51,7 @@ impl Subjects {
     /// As they are shipped.
     pub(crate) async fn shipped() -> Result<Subjects> {
         let [agent, operator, _] = Programs::shipped().await?;
-        Ok(Subjects { operator, agent, peer: Some(Peer::built().await?) })
+        Ok(Subjects { operator, agent, peer: Some(Peer::client_go().await?) })
     }
 }
 
