@@ -40,7 +40,8 @@ pub struct Sight<'a> {
     pub transitions: u32,
     /// How long ago the holder was seen to have renewed it.
     pub age: Duration,
-    /// For how much longer the holder may be taken for one, if nothing more is seen of it.
+    /// For how much longer the holder may be named, if nothing more is seen of it: to the end of the renew deadline, after which
+    /// nobody who goes by the same timings acts. Candidates wait longer than that.
     pub expires_in: Duration,
     /// What keeps this candidate from contending, in a word.
     pub trouble: Option<&'static str>,

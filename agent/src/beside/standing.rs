@@ -63,7 +63,8 @@ impl Heard {
     }
 }
 
-/// Who leads, in the words of the sidecars that were there before; nobody is named as a fact beyond the time for which it is one.
+/// Who leads, in the words of the sidecars that were there before; nobody is named for longer than the renew deadline after
+/// its last renewal.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct Answer {
     /// The name of the leader's pod, whichever agent is asked; empty where no leader is known. A pod's hostname differs from its

@@ -67,11 +67,14 @@ impl Driver<'_> {
 
     pub(super) fn sight(&self, now: Now) -> Sight<'_> {
         let lease = self.election.lease();
+        let age = self.election.record_age(now);
+        // Who goes by these timings acts no longer than that after its last renewal; others wait longer for it.
+        let acts_for = self.election.timings().renew_deadline().saturating_sub(age);
         Sight {
             holder: lease.map(|lease| lease.record.holder.as_str()),
             transitions: lease.map_or(0, |lease| lease.record.transitions),
-            age: self.election.record_age(now),
-            expires_in: self.election.holder_expires_in(now),
+            age,
+            expires_in: self.election.holder_expires_in(now).min(acts_for),
             trouble: self.troubles.reason(),
         }
     }

@@ -64,7 +64,7 @@ async fn the_leader_and_a_standby_say_who_leads() {
     assert_eq!(others["identity"], first.identity());
     assert_eq!((&others["is_leader"], &others["fencing_token"]), (&json!(false), &Value::Null));
     let left = others["expires_in_seconds"].as_f64().unwrap();
-    assert!((3.0..=5.0).contains(&left), "{others}");
+    assert!((1.0..=3.0).contains(&left), "{others}");
     let asked = get(address, "/isLeader").await.unwrap();
     assert_eq!((asked.status, asked.json().unwrap()["name"].as_str()), (503, Some("a-0")));
     for path in ["/elsewhere", "/leader/", "/sse/?a=b"] {
@@ -73,7 +73,8 @@ async fn the_leader_and_a_standby_say_who_leads() {
     }
 }
 
-/// A leader that says nothing any more is named until its lease has run out, and then nobody is.
+/// A leader that says nothing any more is named for the three seconds for which it may act, and then nobody is, though the others
+/// wait for two more.
 #[tokio::test]
 async fn nobody_is_named_for_longer_than_is_known() {
     let namespace = namespace("http-unknown").await.unwrap();
@@ -89,9 +90,9 @@ async fn nobody_is_named_for_longer_than_is_known() {
     let renewed = Instant::now();
     first.process().kill();
     let unknown = events.next().await.unwrap().unwrap();
-    // Five seconds since the last renewal that was seen, of one a second.
+    // Since the last renewal that was seen, of one a second.
     let took = renewed.elapsed();
-    assert!(took > Duration::from_secs(3) && took < Duration::from_millis(5500), "{took:?}");
+    assert!(took > Duration::from_millis(1500) && took < Duration::from_millis(3500), "{took:?}");
     assert_eq!((&unknown["name"], &unknown["identity"]), (&json!(""), &Value::Null));
     let looked: jiff::Timestamp = unknown["last_update"].as_str().unwrap().parse().unwrap();
     assert!(looked.duration_until(jiff::Timestamp::now()).as_secs() < 5, "{unknown}");
