@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::time::Duration;
 
+use elector_crds::ReleaseReason;
 use elector_election::{Loss, Now, Vacancy};
 use futures::Stream;
 use futures::stream;
@@ -47,9 +48,17 @@ pub struct Sight<'a> {
     pub trouble: Option<&'static str>,
 }
 
-/// Says for how long beyond the time at which it could take the Lease a candidate should leave it to others, whenever that
-/// changes; `None`: not at all (rule F4).
-pub type Reluctance<'a> = Pin<Box<dyn Stream<Item = Option<Duration>> + 'a>>;
+/// That a candidate should leave the Lease to others (rule F4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct YieldRequest {
+    /// For how long beyond the time at which the candidate could take it.
+    pub grace: Duration,
+    /// What a leader says of it in the Lease that it gives up.
+    pub reason: ReleaseReason,
+}
+
+/// Says whether a candidate should leave the Lease to others, whenever that changes; `None`: not at all (rule F4).
+pub type Reluctance<'a> = Pin<Box<dyn Stream<Item = Option<YieldRequest>> + 'a>>;
 
 /// Whoever there is.
 pub struct Company<'a> {

@@ -21,9 +21,9 @@ use std::io;
 use std::pin::Pin;
 use std::time::Duration;
 
-use elector_crds::StoredLease;
+use elector_crds::{ReleaseReason, StoredLease};
 use elector_election::{
-    Action, Candidate, Now, Predecessor, Recorder, Recording, Request, State, Tenure, Timings, Vacancy,
+    Action, Candidate, Loss, Now, Predecessor, Recorder, Recording, Request, State, Tenure, Timings, Vacancy,
 };
 use futures::StreamExt as _;
 use http::Uri;
@@ -33,7 +33,7 @@ use tokio::time::Instant;
 use tracing::{error, info, trace};
 
 use crate::clock::{self, Alarm};
-use crate::company::{Company, Reluctance};
+use crate::company::{Company, Reluctance, YieldRequest};
 use crate::connect::{self, Access};
 use crate::lease_api::{self, LeaseApi, Reply};
 use crate::publication::Publication;
@@ -76,7 +76,7 @@ pub enum Error {
     Publication(#[source] io::Error),
 }
 
-/// Contends until `stop` completes, then retracts, releases and returns.
+/// Contends until `stop` completes, then retracts, releases, saying why in the Lease, and returns.
 ///
 /// # Errors
 /// Only what no waiting can mend; nothing shows any more by then. API server and network never end it.
@@ -84,7 +84,7 @@ pub async fn run(
     campaign: Campaign,
     publication: &mut dyn Publication,
     company: Company<'_>,
-    stop: impl Future<Output = ()>,
+    stop: impl Future<Output = ReleaseReason>,
 ) -> Result<(), Error> {
     Driver::new(campaign, publication, company, Recorder::silent).await?.run(stop).await.map(|_| ())
 }
@@ -96,7 +96,7 @@ pub async fn run(
 pub async fn run_recorded(
     campaign: Campaign,
     publication: &mut dyn Publication,
-    stop: impl Future<Output = ()>,
+    stop: impl Future<Output = ReleaseReason>,
 ) -> Result<Recording, Error> {
     let election = Driver::new(campaign, publication, Company::none(), Recorder::recording).await?.run(stop).await?;
     Ok(election.into_recording())
@@ -104,11 +104,11 @@ pub async fn run_recorded(
 
 #[expect(clippy::large_enum_variant, reason = "one lives at a time, on the stack")]
 enum Event {
-    Stop,
+    Stop(ReleaseReason),
     Connected(Result<Client, Trouble>),
     Reply(Reply),
     Seen(Seen),
-    Reluctance(Option<Duration>),
+    Reluctance(Option<YieldRequest>),
     Rung(io::Result<()>),
 }
 
@@ -128,10 +128,43 @@ async fn answer(in_flight: &mut Option<InFlight>) -> Reply {
     }
 }
 
-async fn told(reluctance: &mut Reluctance<'_>) -> Option<Duration> {
+async fn told(reluctance: &mut Reluctance<'_>) -> Option<YieldRequest> {
     match reluctance.next().await {
         Some(reluctance) => reluctance,
         None => std::future::pending().await,
+    }
+}
+
+/// Why this process gives the Lease up, for those who look at it later.
+#[derive(Debug, Default)]
+struct Reasons {
+    /// Of the last tenure, once it is over.
+    end_of_tenure: Option<ReleaseReason>,
+    /// Of the end of this candidacy.
+    stop: Option<ReleaseReason>,
+    /// While the Lease is left to others.
+    yielding: Option<ReleaseReason>,
+}
+
+impl Reasons {
+    fn take_in(&mut self, loss: &Loss) {
+        self.end_of_tenure = match loss {
+            Loss::Stopped => self.stop,
+            Loss::SteppedDown => self.yielding,
+            Loss::Paused => Some(ReleaseReason::Paused),
+            Loss::HandedOver => Some(ReleaseReason::HandedOver),
+            Loss::DeadlinePassed
+            | Loss::HeldByAnother { .. }
+            | Loss::Emptied
+            | Loss::Deleted
+            | Loss::Replaced
+            | Loss::RolledBack => None,
+        };
+    }
+
+    /// What is released without a tenure, as what was acquired too late, is given up for what holds now.
+    fn of_release(&self) -> Option<ReleaseReason> {
+        self.end_of_tenure.or(self.stop).or(self.yielding)
     }
 }
 
@@ -154,6 +187,7 @@ struct Driver<'a> {
     company: Company<'a>,
     /// Why leadership could not be shown.
     unshown: Option<io::Error>,
+    reasons: Reasons,
     finished: bool,
     api: LeaseApi,
     watch: LeaseWatch,
@@ -195,6 +229,7 @@ impl<'a> Driver<'a> {
             stage: Stage::new(publication),
             company,
             unshown: None,
+            reasons: Reasons::default(),
             finished: false,
             watch: LeaseWatch::open(client.clone(), &namespace, &lease),
             api: LeaseApi::new(client, &namespace, &lease),
@@ -215,7 +250,7 @@ impl<'a> Driver<'a> {
         })
     }
 
-    async fn run(mut self, stop: impl Future<Output = ()>) -> Result<Recorder, Error> {
+    async fn run(mut self, stop: impl Future<Output = ReleaseReason>) -> Result<Recorder, Error> {
         let result = self.contend(stop).await;
         if result.is_err() && !self.stage.retract() {
             self.retract_what_takes_time().await;
@@ -223,7 +258,7 @@ impl<'a> Driver<'a> {
         result.map(|()| self.election)
     }
 
-    async fn contend(&mut self, stop: impl Future<Output = ()>) -> Result<(), Error> {
+    async fn contend(&mut self, stop: impl Future<Output = ReleaseReason>) -> Result<(), Error> {
         let mut stop = std::pin::pin!(stop);
         let mut stopping = false;
         loop {
@@ -240,7 +275,7 @@ impl<'a> Driver<'a> {
             let Driver { watch, in_flight, connecting, alarm, company, .. } = &mut *self;
             let event = tokio::select! {
                 biased;
-                () = &mut stop, if !stopping => Event::Stop,
+                reason = &mut stop, if !stopping => Event::Stop(reason),
                 reluctance = told(&mut company.reluctance) => Event::Reluctance(reluctance),
                 connected = connected(connecting) => Event::Connected(connected),
                 reply = answer(in_flight) => Event::Reply(reply),
@@ -250,7 +285,7 @@ impl<'a> Driver<'a> {
                     Event::Rung(Ok(()))
                 }
             };
-            stopping |= matches!(event, Event::Stop);
+            stopping |= matches!(event, Event::Stop(_));
             self.take_in(event)?;
         }
     }
@@ -279,7 +314,12 @@ impl<'a> Driver<'a> {
                 self.in_flight = Some(InFlight {
                     request: lease_api::verb(&request),
                     sent_at: Instant::now(),
-                    reply: Box::pin(self.api.clone().send(request, self.base.clone(), timeout)),
+                    reply: Box::pin(self.api.clone().send(
+                        request,
+                        self.reasons.of_release(),
+                        self.base.clone(),
+                        timeout,
+                    )),
                 });
             } else if self.election.has_actions() {
                 continue;
@@ -292,6 +332,7 @@ impl<'a> Driver<'a> {
     fn perform(&mut self, action: Action) -> Result<(), Error> {
         match action {
             Action::Acquire(tenure) => {
+                self.reasons.end_of_tenure = None;
                 self.show(&tenure)?;
                 info!(
                     namespace = %self.namespace,
@@ -308,6 +349,7 @@ impl<'a> Driver<'a> {
                 self.company.observer.renewed();
             }
             Action::Retract(loss) => {
+                self.reasons.take_in(&loss);
                 self.retract()?;
                 self.log_loss(&loss);
                 self.company.observer.lost(&loss);
@@ -324,6 +366,7 @@ impl<'a> Driver<'a> {
     fn show(&mut self, tenure: &Tenure) -> Result<(), Error> {
         if let Err(error) = self.stage.show(tenure, clock::now()?) {
             self.election.handle_stop(clock::now()?);
+            self.reasons.stop = Some(ReleaseReason::PublishFailed);
             error!(namespace = %self.namespace, lease = %self.lease, %error, "failed to show leadership: the Lease is given up, and this process ends");
             self.unshown = Some(error);
         }

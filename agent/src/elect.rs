@@ -7,6 +7,7 @@ use elector_agent::driver::{self, Campaign};
 use elector_agent::identity::Sources;
 use elector_agent::status::{self, Author, Claim, StatusFiles};
 use elector_agent::{clock, connect, nonce};
+use elector_crds::ReleaseReason;
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::unistd::gethostname;
@@ -73,6 +74,7 @@ async fn show(settings: Settings, claim: Claim) -> Result<u8, Failure> {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
+        ReleaseReason::Stopped
     };
     let result = driver::run(campaign, &mut files, beside.company(), stop).await;
     beside.end();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use elector_crds::StoredLease;
+use elector_crds::{ReleaseReason, StoredLease};
 use elector_election::{Answer, Request};
 use kube::api::{Api, ObjectMeta, PostParams};
 use kube::{Client, Error};
@@ -38,11 +38,18 @@ impl LeaseApi {
         LeaseApi { leases: Api::namespaced(client, namespace), name: name.to_owned() }
     }
 
-    /// Sends `request`, based on `base` if it is an update: what the election does not set stays as it is there.
-    pub(crate) async fn send(self, request: Request, base: Option<StoredLease>, timeout: Duration) -> Reply {
+    /// Sends `request`, based on `base` if it is an update: what the election does not set stays as it is there. A release says
+    /// `reason`.
+    pub(crate) async fn send(
+        self,
+        request: Request,
+        reason: Option<ReleaseReason>,
+        base: Option<StoredLease>,
+        timeout: Duration,
+    ) -> Reply {
         let reading = request == Request::Get;
         let verb = verb(&request);
-        match tokio::time::timeout(timeout, self.call(request, base)).await {
+        match tokio::time::timeout(timeout, self.call(request, reason, base)).await {
             Ok(Ok(object)) => found(object, reading),
             Ok(Err(error)) => failed(&error, verb),
             Err(_) => {
@@ -51,7 +58,12 @@ impl LeaseApi {
         }
     }
 
-    async fn call(&self, request: Request, base: Option<StoredLease>) -> kube::Result<StoredLease> {
+    async fn call(
+        &self,
+        request: Request,
+        reason: Option<ReleaseReason>,
+        base: Option<StoredLease>,
+    ) -> kube::Result<StoredLease> {
         let new = || StoredLease::new(ObjectMeta { name: Some(self.name.clone()), ..ObjectMeta::default() });
         match request {
             Request::Get => self.leases.get(&self.name).await,
@@ -63,7 +75,7 @@ impl LeaseApi {
             }
             Request::Update { uid, resource_version, write } => {
                 let mut object = base.unwrap_or_else(new);
-                elector_crds::lease::apply(&write, &mut object);
+                elector_crds::lease::apply_with_reason(&write, reason, &mut object);
                 object.metadata.uid = Some(uid);
                 object.metadata.resource_version = Some(resource_version.0.to_string());
                 self.leases.replace(&self.name, &PostParams::default(), &object).await

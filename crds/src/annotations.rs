@@ -9,6 +9,7 @@ use elector_election::{AgentMark, Hints, MAX_LEASE_DURATION_SECONDS, MAX_TRANSIT
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::names;
 use crate::oddity::Oddity;
 use crate::timestamp::{format_timestamp, parse_timestamp};
 use crate::untrusted::shorten;
@@ -21,6 +22,25 @@ macro_rules! keys {
         $(#[$list_doc])*
         pub const $list: &[&str] = &[$($key),*];
     };
+}
+
+names! {
+    /// Why an agent gave its Lease up of its own accord, as the mark of its release in [`AGENT_ANNOTATION`] says it. It is for people:
+    /// nobody waits shorter or longer for it.
+    ReleaseReason {
+        /// Its process was told to stop, as when its pod is deleted.
+        Stopped,
+        /// The app beside it was not healthy.
+        AppUnhealthy,
+        /// The command that it ran had ended, or could not be run.
+        CommandEnded,
+        /// It could not show that it leads, as on a disk that is full, or not start its command.
+        PublishFailed,
+        /// The election was paused.
+        Paused,
+        /// The operator asked it to hand over.
+        HandedOver,
+    }
 }
 
 /// The container that the chart's policy adds to pods.
@@ -116,6 +136,8 @@ struct ReleaseJson<'a> {
     uid: &'a str,
     transitions: u32,
     renew_time: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
 }
 
 impl TimingsAnnotation {
@@ -220,9 +242,9 @@ pub fn parse_hints(text: &str, oddities: &mut Vec<Oddity>) -> Hints {
     hints
 }
 
-/// `mark` as the value of [`AGENT_ANNOTATION`].
+/// `mark` as the value of [`AGENT_ANNOTATION`]; `reason` stands in its release, if it has one.
 #[must_use]
-pub fn agent_to_json(mark: &AgentMark) -> String {
+pub fn agent_to_json(mark: &AgentMark, reason: Option<ReleaseReason>) -> String {
     json(&AgentJson {
         version: env!("CARGO_PKG_VERSION"),
         start: &mark.start,
@@ -231,6 +253,7 @@ pub fn agent_to_json(mark: &AgentMark) -> String {
             uid: &release.uid,
             transitions: release.transitions,
             renew_time: format_timestamp(release.renew_time),
+            reason: reason.map(ReleaseReason::as_str),
         }),
     })
 }
@@ -259,6 +282,13 @@ pub fn parse_agent(text: &str, oddities: &mut Vec<Oddity>) -> AgentMark {
         }
     };
     AgentMark { start: shorten(start).into_owned(), transitions, release }
+}
+
+/// Reads from the value of [`AGENT_ANNOTATION`] why the Lease was released. Any other word than those of [`ReleaseReason`] is none.
+pub(crate) fn parse_release_reason(text: &str) -> Option<ReleaseReason> {
+    let value: Value = serde_json::from_str(text).ok()?;
+    let said = value.get("release")?.get("reason")?.as_str()?;
+    ReleaseReason::ALL.iter().copied().find(|reason| reason.as_str() == said)
 }
 
 fn release_mark(value: &Value) -> Option<ReleaseMark> {
@@ -380,7 +410,7 @@ mod tests {
 
     #[test]
     fn the_agents_mark_is_written_as_documented_and_read_back() {
-        let text = agent_to_json(&mark());
+        let text = agent_to_json(&mark(), None);
         assert_eq!(
             text,
             format!(
@@ -395,6 +425,32 @@ mod tests {
             AgentMark { release: None, ..mark() }
         );
         assert_eq!(oddities, []);
+    }
+
+    #[test]
+    fn a_release_says_why_in_one_of_some_words_and_any_other_is_none() {
+        for reason in ReleaseReason::ALL {
+            let text = agent_to_json(&mark(), Some(*reason));
+            assert!(text.ends_with(&format!(r#","reason":"{reason}"}}}}"#)), "{text}");
+            assert_eq!(parse_release_reason(&text), Some(*reason));
+            let mut oddities = Vec::new();
+            assert_eq!((parse_agent(&text, &mut oddities), oddities.len()), (mark(), 0));
+        }
+        let held = AgentMark { release: None, ..mark() };
+        assert_eq!(agent_to_json(&held, Some(ReleaseReason::Stopped)), agent_to_json(&held, None));
+        for text in [
+            "",
+            "garbage",
+            r#"{"reason":"Stopped"}"#,
+            r#"{"release":null}"#,
+            r#"{"release":{}}"#,
+            r#"{"release":{"reason":null}}"#,
+            r#"{"release":{"reason":7}}"#,
+            r#"{"release":{"reason":"stopped"}}"#,
+            r#"{"release":{"reason":"Retired"}}"#,
+        ] {
+            assert_eq!(parse_release_reason(text), None, "{text}");
+        }
     }
 
     #[test]

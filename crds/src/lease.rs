@@ -14,7 +14,8 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use crate::annotations::{
-    AGENT_ANNOTATION, HINTS_ANNOTATION, TIMINGS_ANNOTATION, TimingsAnnotation, agent_to_json, parse_agent, parse_hints,
+    AGENT_ANNOTATION, HINTS_ANNOTATION, ReleaseReason, TIMINGS_ANNOTATION, TimingsAnnotation, agent_to_json,
+    parse_agent, parse_hints, parse_release_reason,
 };
 use crate::oddity::Oddity;
 use crate::timestamp::{format_timestamp, parse_timestamp};
@@ -155,8 +156,26 @@ pub fn read(stored: &StoredLease) -> Result<(Lease, Vec<Oddity>), UnusableLease>
     Ok((lease, oddities))
 }
 
+/// Why the agent that held the Lease last gave it up, if it says so and `lease`, which is what `stored` shows, is as that agent left
+/// it: a reason that an earlier holder left behind says nothing of a later one.
+#[must_use]
+pub fn release_reason(stored: &StoredLease, lease: &Lease) -> Option<ReleaseReason> {
+    let Lease { record, agent, .. } = lease;
+    let release = agent.as_ref()?.release.as_ref()?;
+    let is_of_this_record = record.holder.is_empty()
+        && release.uid == record.uid
+        && release.transitions == record.transitions
+        && Some(release.renew_time) == record.renew_time;
+    parse_release_reason(stored.annotation(AGENT_ANNOTATION).filter(|_| is_of_this_record)?)
+}
+
 /// Sets the fields of the record and the agent's mark as `write` says; everything else is kept.
 pub fn apply(write: &Write, stored: &mut StoredLease) {
+    apply_with_reason(write, None, stored);
+}
+
+/// As [`apply`]; a release says `reason`, and no other write does.
+pub fn apply_with_reason(write: &Write, reason: Option<ReleaseReason>, stored: &mut StoredLease) {
     if write.holder.is_empty() {
         stored.spec.remove(HOLDER_IDENTITY);
     } else {
@@ -166,7 +185,7 @@ pub fn apply(write: &Write, stored: &mut StoredLease) {
     stored.spec.insert(ACQUIRE_TIME.to_owned(), format_timestamp(write.acquire_time).into());
     stored.spec.insert(RENEW_TIME.to_owned(), format_timestamp(write.renew_time).into());
     stored.spec.insert(LEASE_TRANSITIONS.to_owned(), write.transitions.into());
-    stored.set_annotation(AGENT_ANNOTATION, agent_to_json(&write.agent));
+    stored.set_annotation(AGENT_ANNOTATION, agent_to_json(&write.agent, reason));
 }
 
 /// What the operator writes where there is no Lease. It never writes these fields of one that exists (rule O1).

@@ -9,6 +9,7 @@ use elector_agent::connect::{self, Access};
 use elector_agent::driver::{self, Campaign};
 use elector_agent::identity::Sources;
 use elector_agent::{nonce, server, usage};
+use elector_crds::ReleaseReason;
 use elector_crds::display_text::{MAX_LINE, shown};
 use elector_operator::heartbeat::Heartbeat;
 use elector_operator::key::Key;
@@ -168,6 +169,7 @@ fn operate(
     };
     // What the controllers look at is returned, too: they must not take its end for one that nobody asked for.
     let elected = start("election", election, async move || {
+        let stop = stop.map(|()| ReleaseReason::Stopped);
         let result = driver::run(campaign, &mut leadership, Company::none(), stop).await;
         (result, leadership)
     })?;

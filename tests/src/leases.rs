@@ -5,7 +5,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 use elector_crds::annotations::TimingsAnnotation;
 use elector_crds::lease::FirstRecord;
-use elector_crds::{StoredLease, TIMINGS_ANNOTATION};
+use elector_crds::{ReleaseReason, StoredLease, TIMINGS_ANNOTATION};
 use elector_election::{Lease, Timings};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
@@ -50,6 +50,15 @@ impl Namespace<'_> {
     /// When there is none.
     pub async fn lease(&self, election: &str) -> Result<Lease> {
         Ok(elector_crds::lease::read(&self.stored_lease(election).await?)?.0)
+    }
+
+    /// Why its last holder gave it up, if that one says so.
+    ///
+    /// # Errors
+    /// When it is not there, or cannot be used.
+    pub async fn release_reason(&self, election: &str) -> Result<Option<ReleaseReason>> {
+        let stored = self.stored_lease(election).await?;
+        Ok(elector_crds::lease::release_reason(&stored, &elector_crds::lease::read(&stored)?.0))
     }
 
     /// Edits it by hand: a merge patch.

@@ -273,7 +273,7 @@ fn stored(lease: &Lease, election: &LeaderElection) -> StoredLease {
         stored.set_annotation(HINTS_ANNOTATION, hints_to_json(&lease.hints));
     }
     if let Some(agent) = &lease.agent {
-        stored.set_annotation(AGENT_ANNOTATION, agent_to_json(agent));
+        stored.set_annotation(AGENT_ANNOTATION, agent_to_json(agent, None));
     }
     let time = |time: Option<Timestamp>| time.map(format_timestamp);
     let spec = json!({

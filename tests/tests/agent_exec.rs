@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use elector_agent::clock;
+use elector_crds::ReleaseReason;
 use elector_tests::candidate::{AgentOptions, Candidate};
 use elector_tests::controlplane::{ControlPlane, Namespace};
 use elector_tests::leases::short_timings;
@@ -153,6 +154,7 @@ async fn it_runs_while_it_leads_gets_signals_and_passes_its_exit_code_on_before_
     assert!(next.token > run.token);
     assert_eq!(second.ends_within(SOON).await.unwrap(), Some(3));
     assert_eq!(namespace.lease("a").await.unwrap().record.holder, "");
+    assert_eq!(namespace.release_reason("a").await.unwrap(), Some(ReleaseReason::CommandEnded));
 }
 
 /// What a command can be sent: all but what would end a shell that does not expect it, and what tells a process of itself.
@@ -314,5 +316,6 @@ async fn a_command_that_cannot_be_run_hands_over() {
         assert_eq!(candidate.process().exited().unwrap().unwrap().code(), Some(code), "{}", candidate.log());
         assert_eq!(candidate.said(&format!("failed to run {command}")).len(), 1, "{}", candidate.log());
         assert_eq!(namespace.lease("a").await.unwrap().record.holder, "");
+        assert_eq!(namespace.release_reason("a").await.unwrap(), Some(ReleaseReason::CommandEnded));
     }
 }

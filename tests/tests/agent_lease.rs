@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use elector_agent::clock;
 use elector_agent::status::Report;
-use elector_crds::{AGENT_ANNOTATION, StoredLease, TIMINGS_ANNOTATION};
+use elector_crds::{AGENT_ANNOTATION, ReleaseReason, StoredLease, TIMINGS_ANNOTATION};
 use elector_election::Timings;
 use elector_tests::candidate::{AgentOptions, Candidate};
 use elector_tests::controlplane::{ControlPlane, Entry, Namespace};
@@ -355,6 +355,7 @@ async fn who_cannot_show_that_it_leads_hands_over_and_ends() {
     }
     assert_eq!(unlucky.process().exited().unwrap().unwrap().code(), Some(1), "{}", unlucky.log());
     assert_eq!(namespace.lease("a").await.unwrap().record.holder, "");
+    assert_eq!(namespace.release_reason("a").await.unwrap(), Some(ReleaseReason::PublishFailed));
 
     // It leads, and its disk gets full: what it has shown is obeyed to the end, and no longer.
     unlucky.process().start().unwrap();

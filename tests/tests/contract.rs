@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use elector_agent::status::Report;
 use elector_crds::annotations::{TimingsAnnotation, hints_to_json};
-use elector_crds::lease::{FirstRecord, apply, read};
-use elector_crds::{HINTS_ANNOTATION, LeaderElection, StoredLease, TIMINGS_ANNOTATION, parse_timestamp};
+use elector_crds::lease::{FirstRecord, apply_with_reason, read};
+use elector_crds::{HINTS_ANNOTATION, LeaderElection, ReleaseReason, StoredLease, TIMINGS_ANNOTATION, parse_timestamp};
 use elector_election::{
     AgentMark, Answer, Candidate, Election, Hints, Lease, Moment, Now, ReleaseMark, Request, Timestamp, Timings,
     UNKNOWN_HOLDER, Write,
@@ -77,11 +77,23 @@ fn stored() -> StoredLease {
 
 /// What an agent writes.
 fn written(holder: &str, lease_duration_seconds: u32, transitions: u32, release: Option<ReleaseMark>) -> StoredLease {
+    written_for(None, holder, lease_duration_seconds, transitions, release)
+}
+
+/// The same, with why it is released.
+fn written_for(
+    reason: Option<ReleaseReason>,
+    holder: &str,
+    lease_duration_seconds: u32,
+    transitions: u32,
+    release: Option<ReleaseMark>,
+) -> StoredLease {
     let mut lease = stored();
     let (acquire_time, renew_time) = (at(ACQUIRED), at(RENEWED));
     let agent = AgentMark { start: "nonce".to_owned(), transitions, release };
     let holder = holder.to_owned();
-    apply(&Write { holder, lease_duration_seconds, acquire_time, renew_time, transitions, agent }, &mut lease);
+    let write = Write { holder, lease_duration_seconds, acquire_time, renew_time, transitions, agent };
+    apply_with_reason(&write, reason, &mut lease);
     lease
 }
 
@@ -131,7 +143,8 @@ fn this_version_says_what_is_on_record_for_its_minor_version() {
             "created by an operator that was late, and knows better",
             made(&restored, TimingsAnnotation { wait_seconds: 90, ..confirmed }),
         ),
-        ("released by an agent, for somebody else", with_hints(written("", 1, 4, Some(release)))),
+        ("released by an agent, for somebody else", with_hints(written("", 1, 4, Some(release.clone())))),
+        ("released by an agent that says why", written_for(Some(ReleaseReason::AppUnhealthy), "", 1, 4, Some(release))),
     ];
     let (major, minor) = minor();
     let contract = contract((major, minor)).unwrap();

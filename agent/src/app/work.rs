@@ -7,6 +7,7 @@ use std::os::unix::process::CommandExt as _;
 use std::time::Duration;
 
 use elector_agent::clock::Alarm;
+use elector_crds::ReleaseReason;
 use elector_election::{Now, Tenure, Validity};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::sync::Notify;
@@ -72,9 +73,15 @@ impl Work {
         &self.alarm
     }
 
-    /// Completes when the campaign should end.
-    pub(crate) async fn stopped(&self) {
+    /// Completes when the campaign should end, with why.
+    pub(crate) async fn stopped(&self) -> ReleaseReason {
         self.stop.notified().await;
+        let state = self.state.borrow();
+        // Without an end of the command it was told to stop, or has lost its supervisor.
+        match state.exit_code {
+            Some(_) if !state.told_to_end => ReleaseReason::CommandEnded,
+            Some(_) | None => ReleaseReason::Stopped,
+        }
     }
 
     /// That of the command, if it has ended for good.

@@ -18,9 +18,10 @@ use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use elector_agent::company::{Company, Observer, Reluctance, Sight};
+use elector_agent::company::{Company, Observer, Reluctance, Sight, YieldRequest};
 use elector_agent::publication::Publication;
 use elector_agent::status::{Author, Marker};
+use elector_crds::ReleaseReason;
 use elector_election::{Loss, Now, Tenure, Vacancy};
 use futures::stream::{self, StreamExt as _};
 use tokio::sync::watch;
@@ -126,7 +127,9 @@ impl Beside {
             Some((reluctance, receiver))
         });
         // It is asked again after its end, which would be an error of `unfold`.
-        Box::pin(first.chain(changes).fuse())
+        let request =
+            |grace: Option<Duration>| grace.map(|grace| YieldRequest { grace, reason: ReleaseReason::AppUnhealthy });
+        Box::pin(first.chain(changes).fuse().map(request))
     }
 
     /// Ends it, once the last hook has. Nothing is led any more.

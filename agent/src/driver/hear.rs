@@ -12,7 +12,7 @@ use tracing::{info, warn};
 
 use super::{Driver, Error, Event, InFlight};
 use crate::clock;
-use crate::company::Sight;
+use crate::company::{Sight, YieldRequest};
 use crate::connect::Access;
 use crate::lease_api::{self, LeaseApi, Reply};
 use crate::trouble::{Rights, Trouble};
@@ -24,7 +24,11 @@ const FOR_EVER: Duration = Duration::from_secs(365 * 86_400);
 impl Driver<'_> {
     pub(super) fn take_in(&mut self, event: Event) -> Result<(), Error> {
         match event {
-            Event::Stop => self.election.handle_stop(clock::now()?),
+            Event::Stop(reason) => {
+                // Leadership that could not be shown has ended it already.
+                self.reasons.stop.get_or_insert(reason);
+                self.election.handle_stop(clock::now()?);
+            }
             Event::Rung(rung) => rung?,
             Event::Reluctance(reluctance) => self.take_in_reluctance(reluctance)?,
             Event::Connected(connected) => self.move_to(connected),
@@ -55,10 +59,17 @@ impl Driver<'_> {
         if self.obeys_hints { lease } else { Lease { hints: Hints::default(), ..lease } }
     }
 
-    fn take_in_reluctance(&mut self, reluctance: Option<Duration>) -> Result<(), Error> {
-        let seconds = reluctance.map(|reluctance| reluctance.as_secs());
-        match reluctance {
-            Some(_) => info!(namespace = %self.namespace, lease = %self.lease, seconds, "leaving the lease to others"),
+    fn take_in_reluctance(&mut self, request: Option<YieldRequest>) -> Result<(), Error> {
+        let reluctance = request.map(|request| request.grace);
+        self.reasons.yielding = request.map(|request| request.reason);
+        match request {
+            Some(YieldRequest { grace, reason }) => info!(
+                namespace = %self.namespace,
+                lease = %self.lease,
+                seconds = grace.as_secs(),
+                %reason,
+                "leaving the lease to others"
+            ),
             None => info!(namespace = %self.namespace, lease = %self.lease, "contending again"),
         }
         self.election.handle_reluctance(reluctance, clock::now()?);

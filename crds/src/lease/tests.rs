@@ -68,7 +68,7 @@ fn reads_a_whole_lease() {
         }),
         json!({
             TIMINGS_ANNOTATION: TimingsAnnotation { timings: Some(Timings::DEFAULT), never_held: true, ..TimingsAnnotation::default() }.to_json(),
-            AGENT_ANNOTATION: agent_to_json(&write("billing-0_5f0c").agent),
+            AGENT_ANNOTATION: agent_to_json(&write("billing-0_5f0c").agent, None),
         }),
     );
     let expected = Lease {
@@ -171,7 +171,7 @@ fn writes_the_record_and_the_mark_and_keeps_the_rest() {
                 "annotations": {
                     "team": "shop",
                     TIMINGS_ANNOTATION: "kept",
-                    AGENT_ANNOTATION: agent_to_json(&write("").agent),
+                    AGENT_ANNOTATION: agent_to_json(&write("").agent, None),
                 },
             },
             "spec": {
@@ -253,4 +253,42 @@ fn a_lease_that_nobody_has_held_has_all_fields_but_a_holder_and_reads_as_one_wit
     // A clock that begins in 1970 says when it was held.
     first.spec.insert("renewTime".to_owned(), json!("1970-01-01T00:00:00.000001Z"));
     assert!(read(&first).unwrap().0.record.renew_time.is_some());
+}
+
+#[test]
+fn why_a_lease_was_released_is_said_of_that_release_alone() {
+    let released = |reason| {
+        let mut lease = stored(json!({}), json!({"example.com/kept": "1"}));
+        apply_with_reason(&write(""), reason, &mut lease);
+        lease
+    };
+    let why = |lease: &StoredLease| release_reason(lease, &read(lease).unwrap().0);
+    let unwell = released(Some(ReleaseReason::AppUnhealthy));
+    assert_eq!(why(&unwell), Some(ReleaseReason::AppUnhealthy));
+    assert_eq!((why(&released(None)), why(&stored(json!({}), json!({})))), (None, None));
+    // The next agent says nothing of it any more, whatever it will say itself one day.
+    let mut taken = unwell.clone();
+    let next = Write {
+        transitions: 5,
+        renew_time: at("2026-11-23T18:00:09.000000Z"),
+        agent: AgentMark { start: "n2".to_owned(), transitions: 5, release: None },
+        ..write("billing-1_71aa")
+    };
+    apply_with_reason(&next, Some(ReleaseReason::Stopped), &mut taken);
+    assert!(!taken.annotation(AGENT_ANNOTATION).unwrap().contains("reason"), "{taken:?}");
+    assert_eq!(why(&taken), None);
+    // Candidates that are not agents leave the annotation alone, and may count no tenures.
+    for (field, value) in [
+        ("holderIdentity", json!("x")),
+        ("renewTime", json!("2026-11-23T18:00:09.000000Z")),
+        ("renewTime", Value::Null),
+        ("leaseTransitions", json!(5)),
+    ] {
+        let mut lease = unwell.clone();
+        lease.spec.insert(field.to_owned(), value);
+        assert_eq!(why(&lease), None, "{field}");
+    }
+    let mut other = unwell;
+    other.metadata.uid = Some("another".to_owned());
+    assert_eq!(why(&other), None);
 }

@@ -232,7 +232,7 @@ fn a_read_that_shows_nothing_new_confirms_the_silence() {
 /// Of which an agent says that it began this tenure.
 fn by_agent(mut lease: StoredLease, transitions: u32) -> StoredLease {
     let mark = AgentMark { start: format!("n{transitions}"), transitions, release: None };
-    lease.set_annotation(AGENT_ANNOTATION, agent_to_json(&mark));
+    lease.set_annotation(AGENT_ANNOTATION, agent_to_json(&mark, None));
     lease
 }
 

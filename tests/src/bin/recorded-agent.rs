@@ -9,6 +9,7 @@ use elector_agent::connect;
 use elector_agent::driver::{self, Campaign};
 use elector_agent::nonce;
 use elector_agent::status::{self, Author, Claim};
+use elector_crds::ReleaseReason;
 use elector_election::Timings;
 use elector_simulation::replay::replay;
 use tokio::signal::unix::{SignalKind, signal};
@@ -57,6 +58,7 @@ async fn main() -> Result<()> {
         Campaign { access, namespace, lease, identity, start, timings, predecessor: None, obeys_hints: true };
     let stop = async move {
         terminate.recv().await;
+        ReleaseReason::Stopped
     };
     let recording = driver::run_recorded(campaign, &mut files, stop).await?;
     let replayed =

@@ -8,6 +8,7 @@ use anyhow::Result;
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
+use elector_crds::ReleaseReason;
 use elector_tests::candidate::{Candidate, leader};
 use elector_tests::controlplane::Namespace;
 use elector_tests::scratch::Scratch;
@@ -118,6 +119,10 @@ async fn an_app_can_say_so_by_http() {
     while !namespace.lease("a").await.unwrap().record.holder.is_empty() {
         assert!(begun.elapsed() < SOON, "it is not released");
     }
+    assert_eq!(namespace.release_reason("a").await.unwrap(), Some(ReleaseReason::AppUnhealthy));
     health.send_replace(StatusCode::OK);
     first.leads_within(STEP_DOWN).await.unwrap();
+    assert_eq!(namespace.release_reason("a").await.unwrap(), None, "it is said of the last tenure alone");
+    first.process().stop().await.unwrap();
+    assert_eq!(namespace.release_reason("a").await.unwrap(), Some(ReleaseReason::Stopped));
 }
