@@ -25,8 +25,8 @@ macro_rules! keys {
 }
 
 names! {
-    /// Why an agent gave its Lease up of its own accord, as the mark of its release in [`AGENT_ANNOTATION`] says it. It is for people:
-    /// nobody waits shorter or longer for it.
+    /// Why a Lease was released, as the mark of the release in [`AGENT_ANNOTATION`] says it. It is for people: nobody waits shorter or
+    /// longer for it.
     ReleaseReason {
         /// Its process was told to stop, as when its pod is deleted.
         Stopped,
@@ -40,6 +40,8 @@ names! {
         Paused,
         /// The operator asked it to hand over.
         HandedOver,
+        /// Its pod had ended, and the operator released the Lease for it.
+        PodTerminated,
     }
 }
 

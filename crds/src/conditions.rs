@@ -46,6 +46,8 @@ names! {
         CandidatesReady,
         /// The leader does what it is asked for. Only if it ever was.
         AdviceFollowed,
+        /// Tenures do not end all the time. Only if they ever did.
+        LeaderStable,
     }
 }
 
@@ -111,6 +113,11 @@ names! {
         Followed,
         /// The leader was asked to hand over, or to step down, and leads on.
         AdviceIgnored,
+
+        /// Few tenures have ended lately.
+        Settled,
+        /// Tenures end all the time.
+        Flapping,
     }
 }
 

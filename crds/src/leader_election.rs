@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use schemars::transform::RecursiveTransform;
 use serde::{Deserialize, Serialize};
 
-use crate::annotations::ELECTION_LABEL;
+use crate::annotations::{ELECTION_LABEL, ReleaseReason};
 use crate::display_text::{MAX_IDENTITY, MAX_NAME, MAX_SELECTOR};
 use crate::leader_service::LeaderService;
 use crate::names;
@@ -41,6 +41,8 @@ pub const DEFAULT_SERVICE_ACCOUNT: &str = "default";
         description = "How many tenures there have been."),
     printcolumn(name = "Held For", type_ = "date", json_path = ".status.holder.acquireTime",
         description = "How long the holder has led."),
+    printcolumn(name = "State", type_ = "string", json_path = ".status.state",
+        description = "LeaseHeld, or what keeps it from being so: Paused, Flapping, LeaderNotReady and others."),
     printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#,
         description = "Whether what was asked for is in place."),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
@@ -174,6 +176,12 @@ pub struct LeaderElectionStatus {
     #[schemars(length(max = 128))]
     pub lease_uid: Option<String>,
 
+    /// What matters most of the conditions, as one word, for the column STATE: LeaseHeld where somebody leads and all is well with
+    /// that; Paused; Flapping; LeaderNotReady; AdviceIgnored; or the reason of LeaderElected, why nobody is known to lead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 64))]
+    pub state: Option<String>,
+
     /// Who leads. Absent: nobody, as the operator sees it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holder: Option<Holder>,
@@ -200,7 +208,8 @@ pub struct LeaderElectionStatus {
     pub history: Vec<PastTenure>,
 
     /// Ready: what was asked for is in place. LeaderElected: somebody leads. CandidatesReady: those who may lead can.
-    /// AdviceFollowed: the leader does what it is asked for, if it ever was.
+    /// AdviceFollowed: the leader does what it is asked for, if it ever was. LeaderStable: tenures do not end all the time, if they
+    /// ever did.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = validation::conditions)]
     pub conditions: Vec<Condition>,
@@ -258,7 +267,8 @@ pub struct PastTenure {
     #[schemars(extend("format" = "date-time"))]
     pub until: Option<String>,
 
-    /// Why it ended: Released, Transferred, Preferred, Unready, Paused, PodTerminated, Expired, Replaced or LeaseDeleted.
+    /// Why it ended: Released, Stopped, AppUnhealthy, CommandEnded, PublishFailed, Transferred, Preferred, Unready, Paused,
+    /// PodTerminated, Expired, Replaced or LeaseDeleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub reason: Option<String>,
@@ -267,8 +277,16 @@ pub struct PastTenure {
 names! {
     /// Why a tenure ended, as [`PastTenure::reason`] has it.
     TenureEnd {
-        /// Its holder gave it up.
+        /// Its holder gave it up, and did not say why.
         Released,
+        /// The same, for its process was told to stop.
+        Stopped,
+        /// The same, for its app was not healthy.
+        AppUnhealthy,
+        /// The same, for the command that it ran had ended, or could not be run.
+        CommandEnded,
+        /// The same, for it could not show that it led.
+        PublishFailed,
         /// The same, for another was asked for.
         Transferred,
         /// The same, for a candidate that is preferred.
@@ -288,12 +306,30 @@ names! {
     }
 }
 
+impl From<ReleaseReason> for TenureEnd {
+    fn from(reason: ReleaseReason) -> TenureEnd {
+        match reason {
+            ReleaseReason::Stopped => TenureEnd::Stopped,
+            ReleaseReason::AppUnhealthy => TenureEnd::AppUnhealthy,
+            ReleaseReason::CommandEnded => TenureEnd::CommandEnded,
+            ReleaseReason::PublishFailed => TenureEnd::PublishFailed,
+            ReleaseReason::Paused => TenureEnd::Paused,
+            ReleaseReason::HandedOver => TenureEnd::Transferred,
+            ReleaseReason::PodTerminated => TenureEnd::PodTerminated,
+        }
+    }
+}
+
 impl TenureEnd {
     /// For an event that says of a leader that it no longer leads.
     #[must_use]
     pub fn in_words(self) -> &'static str {
         match self {
             TenureEnd::Released => "it gave the Lease up",
+            TenureEnd::Stopped => "it was told to stop",
+            TenureEnd::AppUnhealthy => "its app was not healthy",
+            TenureEnd::CommandEnded => "its command had ended, or could not be run",
+            TenureEnd::PublishFailed => "it could not write its status file, or not start its command",
             TenureEnd::Transferred => "it handed over, as was asked for",
             TenureEnd::Preferred => "it handed over to a preferred candidate",
             TenureEnd::Unready => "it handed over, as its pod was not ready",

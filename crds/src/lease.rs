@@ -17,6 +17,7 @@ use crate::annotations::{
     AGENT_ANNOTATION, HINTS_ANNOTATION, ReleaseReason, TIMINGS_ANNOTATION, TimingsAnnotation, agent_to_json,
     parse_agent, parse_hints, parse_release_reason,
 };
+use crate::leader_election::TenureEnd;
 use crate::oddity::Oddity;
 use crate::timestamp::{format_timestamp, parse_timestamp};
 use crate::untrusted::{FromUntrusted, JsonFields, Untrusted, shorten};
@@ -167,6 +168,16 @@ pub fn release_reason(stored: &StoredLease, lease: &Lease) -> Option<ReleaseReas
         && release.transitions == record.transitions
         && Some(release.renew_time) == record.renew_time;
     parse_release_reason(stored.annotation(AGENT_ANNOTATION).filter(|_| is_of_this_record)?)
+}
+
+/// That the last leader has given the Lease up, for people. What the operator asked it for is said elsewhere, with what came of it.
+#[must_use]
+pub fn given_up(reason: Option<ReleaseReason>) -> String {
+    let asked = [ReleaseReason::Paused, ReleaseReason::HandedOver];
+    match reason.filter(|reason| !asked.contains(reason)) {
+        Some(reason) => format!("the last leader gave the Lease up: {}", TenureEnd::from(reason).in_words()),
+        None => "the last leader gave the Lease up".to_owned(),
+    }
 }
 
 /// Sets the fields of the record and the agent's mark as `write` says; everything else is kept.

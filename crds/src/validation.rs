@@ -122,7 +122,7 @@ pub(crate) fn ports(schema: &mut Schema) {
     add_rules(schema, [rule]);
 }
 
-/// Most conditions: the operator's four, and room for somebody else's.
+/// Most conditions: the operator's five, and room for somebody else's.
 const MAX_CONDITIONS: u32 = 32;
 
 /// `metav1.Condition` with the limits that its Go markers state; merged by type.
@@ -139,7 +139,7 @@ pub(crate) fn conditions(schema: &mut Schema) {
             "required": ["lastTransitionTime", "message", "reason", "status", "type"],
             "properties": {
                 "type": {
-                    "description": "Ready, LeaderElected, CandidatesReady or AdviceFollowed.",
+                    "description": "Ready, LeaderElected, CandidatesReady, AdviceFollowed or LeaderStable.",
                     "type": "string",
                     "maxLength": 316,
                     "pattern": r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])$",

@@ -292,3 +292,12 @@ fn why_a_lease_was_released_is_said_of_that_release_alone() {
     other.metadata.uid = Some("another".to_owned());
     assert_eq!(why(&other), None);
 }
+
+#[test]
+fn what_the_operator_asked_for_is_no_reason_of_the_leaders_own() {
+    let said = given_up(Some(ReleaseReason::CommandEnded));
+    assert_eq!(said, "the last leader gave the Lease up: its command had ended, or could not be run");
+    for asked in [None, Some(ReleaseReason::Paused), Some(ReleaseReason::HandedOver)] {
+        assert_eq!(given_up(asked), "the last leader gave the Lease up");
+    }
+}

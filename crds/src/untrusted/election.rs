@@ -102,6 +102,7 @@ fn status(json: &str) -> LeaderElectionStatus {
         observed_generation: fields.read("observedGeneration"),
         selector: fields.read("selector"),
         lease_uid: fields.read("leaseUID"),
+        state: fields.read("state"),
         holder: fields.read("holder"),
         lease_transitions: fields.read("leaseTransitions"),
         candidates: fields.read("candidates"),

@@ -1,7 +1,7 @@
 //! Leases, by create and replace.
 
 use elector_crds::lease;
-use elector_crds::{LeaderElection, StoredLease};
+use elector_crds::{LeaderElection, ReleaseReason, StoredLease};
 use kube::ResourceExt as _;
 
 use super::{Aborted, Applier, Error, Outcome, is_refused, post};
@@ -106,7 +106,9 @@ impl Applier {
         answers: &mut Vec<Answer>,
     ) -> Result<(), Error> {
         let is_meant = |lease: &StoredLease| lease::read(lease).is_ok_and(|(lease, _)| lease.record == release.of);
-        let apply = |lease: &mut StoredLease| lease::apply(&release.write, lease);
+        let apply = |lease: &mut StoredLease| {
+            lease::apply_with_reason(&release.write, Some(ReleaseReason::PodTerminated), lease)
+        };
         self.replace_lease("release the Lease of a pod that is dead", election, answers, is_meant, apply).await
     }
 

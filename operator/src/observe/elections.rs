@@ -166,6 +166,7 @@ impl Index {
                 // What a Lease that is gone would be made again from.
                 lease_uid: status.lease_uid.as_deref().map(|uid| shorten(uid).into_owned()),
                 lease_transitions: status.lease_transitions,
+                state: status.state.as_deref().map(|state| shorten(state).into_owned()),
                 holder: status.holder.as_ref().map(|holder| Holder {
                     name: shorten(&holder.name).into_owned(),
                     identity: shorten(&holder.identity).into_owned(),

@@ -5,7 +5,9 @@ use std::time::Duration;
 use elector_crds::annotations::TimingsAnnotation;
 use elector_crds::lease::{self, UnusableLease};
 use elector_crds::untrusted::shorten;
-use elector_crds::{ADOPT_ANNOTATION, LeaderElection, Oddity, STRICT_IDENTITY_LABEL, StoredLease, TenureEnd};
+use elector_crds::{
+    ADOPT_ANNOTATION, LeaderElection, Oddity, ReleaseReason, STRICT_IDENTITY_LABEL, StoredLease, TenureEnd,
+};
 use elector_election::{Lease, MAX_LEASE_DURATION_SECONDS, Record, UNKNOWN_HOLDER};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
@@ -55,6 +57,8 @@ pub struct LeaseSeen {
     pub watched: bool,
     /// The last tenure that was seen to end under this uid.
     pub ended: Option<Ended>,
+    /// Why its last holder gave it up, as that one says.
+    pub release_reason: Option<ReleaseReason>,
     /// When it was last read from the store itself: a watch may be dead without anybody noticing.
     pub read_at: Option<Duration>,
 }
@@ -89,6 +93,7 @@ impl LeaseSeen {
         let asked_for = lease.timings.map_or(0, |timings| timings.lease_duration_seconds());
         Ok(LeaseSeen {
             longest_duration_seconds: lease.lease_duration_seconds.max(asked_for),
+            release_reason: lease::release_reason(stored, &lease),
             lease,
             owners: owners(stored),
             managed: stored.labels().get(MANAGED_BY_LABEL).is_some_and(|by| by == NAME),
@@ -109,7 +114,7 @@ impl LeaseSeen {
     /// The same Lease, seen again or changed.
     pub(super) fn then(&self, stored: &StoredLease, now: Now) -> Result<LeaseSeen, UnusableLease> {
         let mut next = LeaseSeen::first(stored, now)?;
-        next.ended = end_of(&self.lease, &next.lease).or_else(|| self.ended.clone());
+        next.ended = end_of(&self.lease, &next.lease, next.release_reason).or_else(|| self.ended.clone());
         let (last_record, record) = (&self.lease.record, &next.lease.record);
         if last_record.uid != record.uid {
             return Ok(LeaseSeen { ended: None, ..next });
@@ -268,8 +273,8 @@ impl History {
     }
 }
 
-/// Of the tenure that `last` shows, if `next` shows that it is over.
-fn end_of(last: &Lease, next: &Lease) -> Option<Ended> {
+/// Of the tenure that `last` shows, if `next` shows that it is over; `reason` is why the last tenure of `next` was given up.
+fn end_of(last: &Lease, next: &Lease, reason: Option<ReleaseReason>) -> Option<Ended> {
     let Record { holder: identity, transitions, acquire_time, .. } = &last.record;
     let goes_on = next.record.holder == *identity
         && next.record.transitions == *transitions
@@ -281,7 +286,10 @@ fn end_of(last: &Lease, next: &Lease) -> Option<Ended> {
         match &next.hints {
             hints if hints.paused => TenureEnd::Paused,
             hints if hints.end_tenure == Some(*transitions) => TenureEnd::Transferred,
-            _ => TenureEnd::Released,
+            // Of a tenure in between nothing was seen: what its holder says is of that one.
+            _ => {
+                reason.filter(|_| next.record.transitions == *transitions).map_or(TenureEnd::Released, TenureEnd::from)
+            }
         }
     } else if next.begins_tenure_after(last) && next.record.holder != *identity {
         // An agent takes what was not given up only when it was silent for long enough.
@@ -331,7 +339,7 @@ mod tests {
     #[test]
     fn how_a_tenure_ended_is_told_by_what_comes_next() {
         let last = held("a", 4);
-        let how = |next: &Lease| end_of(&last, next).map(|ended| ended.how);
+        let how = |next: &Lease| end_of(&last, next, None).map(|ended| ended.how);
         assert_eq!(how(&last), None);
         let mut renewed = held("a", 4);
         renewed.record.renew_time = Some(Timestamp::from_microseconds(50));
@@ -348,9 +356,30 @@ mod tests {
     }
 
     #[test]
+    fn why_a_holder_gave_it_up_is_what_it_says_unless_the_operator_asked_it_to() {
+        let last = held("a", 4);
+        let how = |next: &Lease, reason| end_of(&last, next, Some(reason)).map(|ended| ended.how);
+        let plain = released(4, Hints::default());
+        assert_eq!(how(&plain, ReleaseReason::Stopped), Some(TenureEnd::Stopped));
+        assert_eq!(how(&plain, ReleaseReason::AppUnhealthy), Some(TenureEnd::AppUnhealthy));
+        assert_eq!(how(&plain, ReleaseReason::CommandEnded), Some(TenureEnd::CommandEnded));
+        assert_eq!(how(&plain, ReleaseReason::PublishFailed), Some(TenureEnd::PublishFailed));
+        // The operator has taken back meanwhile what it had asked for.
+        assert_eq!(how(&plain, ReleaseReason::Paused), Some(TenureEnd::Paused));
+        assert_eq!(how(&plain, ReleaseReason::HandedOver), Some(TenureEnd::Transferred));
+        let paused = released(4, Hints { paused: true, ..Hints::default() });
+        assert_eq!(how(&paused, ReleaseReason::AppUnhealthy), Some(TenureEnd::Paused));
+        let asked = released(4, Hints { end_tenure: Some(4), ..Hints::default() });
+        assert_eq!(how(&asked, ReleaseReason::Stopped), Some(TenureEnd::Transferred));
+        // Another tenure came and went unseen, and the reason is that one's.
+        assert_eq!(how(&released(5, Hints::default()), ReleaseReason::AppUnhealthy), Some(TenureEnd::Released));
+        assert_eq!(how(&held("b", 5), ReleaseReason::AppUnhealthy), Some(TenureEnd::Expired));
+    }
+
+    #[test]
     fn nobody_has_no_tenure_that_could_end() {
         for nobody in ["", UNKNOWN_HOLDER] {
-            assert_eq!(end_of(&held(nobody, 4), &held("b", 5)), None, "{nobody}");
+            assert_eq!(end_of(&held(nobody, 4), &held("b", 5), None), None, "{nobody}");
         }
     }
 }

@@ -8,6 +8,7 @@ use elector_crds::conditions::{ConditionType, Reason, Status, find};
 use elector_crds::display_text::{MAX_MESSAGE, MAX_NAME, shown};
 use elector_crds::{Holder, LeaderElectionStatus, TenureEnd, identity, names, parse_timestamp};
 use elector_election::UNKNOWN_HOLDER;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 
 use super::lease::Standing;
@@ -47,6 +48,10 @@ names! {
         ObjectConflict,
         /// The spec breaks a rule.
         InvalidSpec,
+        /// The election is paused, and nobody leads.
+        Paused,
+        /// It is paused no more, and candidates know it.
+        Resumed,
         /// Another leads, as was asked for.
         TransferCompleted,
         /// Another was asked for, and does not.
@@ -63,6 +68,8 @@ impl EventReason {
             | EventReason::LeaderLost
             | EventReason::LeaseAdopted
             | EventReason::LeaseCreated
+            | EventReason::Paused
+            | EventReason::Resumed
             | EventReason::TransferCompleted => false,
             EventReason::LeaseExpired
             | EventReason::LeaseRestored
@@ -82,6 +89,7 @@ pub(super) fn events(view: &View<'_>, old: &LeaderElectionStatus, new: &LeaderEl
     events.extend(not_ready(view, old, new));
     events.extend(lease_appeared(view, old));
     events.extend(tenure_ended(view, old, new));
+    events.extend(paused_or_resumed(view, old, new));
     events.extend(tenure_began(view, old, new));
     events
 }
@@ -138,7 +146,7 @@ fn tenure_ended(view: &View<'_>, old: &LeaderElectionStatus, new: &LeaderElectio
     if leader(new).is_some() && tenure_of(new).as_ref() == Some(&tenure) {
         return None;
     }
-    let elected = find(&new.conditions, ConditionType::LeaderElected)?;
+    let elected = leader_elected(new)?;
     let same_lease = new.lease_uid == old.lease_uid;
     let pod = related_old(view, holder);
     if same_lease && elected.reason == Reason::LeaseExpired.as_str() {
@@ -153,6 +161,26 @@ fn tenure_ended(view: &View<'_>, old: &LeaderElectionStatus, new: &LeaderElectio
         None => format!("{name} no longer leads"),
     };
     Some(event(view, &tenure, EventReason::LeaderLost, note, pod))
+}
+
+/// That a pause has taken effect, or is over. Each change of the spec is another generation.
+fn paused_or_resumed(view: &View<'_>, old: &LeaderElectionStatus, new: &LeaderElectionStatus) -> Option<Event> {
+    let (Standing::Own(seen) | Standing::Adopted(seen)) = view.standing else { return None };
+    let is_paused = |status| leader_elected(status).is_some_and(|it| it.reason == Reason::Paused.as_str());
+    let (reason, note) = match (is_paused(old), is_paused(new)) {
+        (false, true) => (EventReason::Paused, "paused: nobody leads until spec.paused is false"),
+        // Who leads in spite of a pause does not end it.
+        (true, false) if !seen.lease.hints.paused => {
+            (EventReason::Resumed, "resumed: spec.paused is false, and candidates contend again")
+        }
+        (true | false, _) => return None,
+    };
+    let generation = view.election.metadata.generation.unwrap_or_default();
+    Some(event(view, &generation.to_string(), reason, note.to_owned(), None))
+}
+
+fn leader_elected(status: &LeaderElectionStatus) -> Option<&Condition> {
+    find(&status.conditions, ConditionType::LeaderElected)
 }
 
 fn tenure_began(view: &View<'_>, old: &LeaderElectionStatus, new: &LeaderElectionStatus) -> Option<Event> {
@@ -180,7 +208,7 @@ pub(super) fn transferred(view: &View<'_>, verdict: &Verdict) -> Event {
 
 /// Who a status says leads, with certainty.
 fn leader(status: &LeaderElectionStatus) -> Option<&Holder> {
-    let elected = find(&status.conditions, ConditionType::LeaderElected)?;
+    let elected = leader_elected(status)?;
     status.holder.as_ref().filter(|_| elected.status == Status::True.as_str())
 }
 

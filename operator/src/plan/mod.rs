@@ -6,6 +6,7 @@
 mod advice;
 mod candidates;
 mod events;
+pub mod flapping;
 mod history;
 pub mod lease;
 mod prefer;
@@ -196,7 +197,7 @@ fn plan_look(view: &View<'_>, plan: Plan) -> Plan {
     let gives_up = steer::gives_up_at(view.election, view.observed);
     let prefers = steer::prefers_at(view);
     let releases = lease::releases_at(view.observed, view.standing);
-    let overdue = [candidates::overdue_at(view), advice::overdue_at(view)];
+    let overdue = [candidates::overdue_at(view), advice::overdue_at(view), flapping::settles_at(view)];
     let held_back = traffic::held_back_until(view.observed, view.standing);
     let others = [retry, gives_up, prefers, releases, held_back].into_iter().chain(overdue);
     let later = |at: &Duration| *at > view.now.at;

@@ -4,12 +4,14 @@ use std::borrow::Cow;
 
 use elector_crds::conditions::{self, ConditionType, Reason, Status, condition};
 use elector_crds::display_text::{MAX_IDENTITY, MAX_MESSAGE, MAX_NAME, shown};
-use elector_crds::{Holder, LeaderElectionStatus, PastTenure, PodLabels, format_timestamp, identity, selector_text};
+use elector_crds::{
+    Holder, LeaderElectionStatus, PastTenure, PodLabels, format_timestamp, identity, lease, selector_text,
+};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::history::history;
 use super::lease::{Standing, is_adoptable_in};
-use super::{View, advice, candidates, name, rbac, traffic};
+use super::{View, advice, candidates, flapping, name, rbac, traffic};
 use crate::observe::{LeaseSeen, Part, Phase, Trouble, Unreadable};
 
 /// How it begins what is said of a pause that candidates do not know of.
@@ -26,7 +28,9 @@ pub(super) fn status(view: &View<'_>) -> LeaderElectionStatus {
     let history = history(view, &stored, holder.as_ref().filter(|_| leads));
     let mut conditions = stored.conditions;
     let advice = advice::advice_followed(view, &conditions);
-    let all = [ready(view), elected, candidates::candidates_ready(view, &candidates)].into_iter().chain(advice);
+    let stable = flapping::leader_stable(view, &history, &conditions);
+    let all = [ready(view), elected, candidates::candidates_ready(view, &candidates)];
+    let all = all.into_iter().chain(advice).chain(stable);
     for mut condition in all {
         condition.observed_generation = view.election.metadata.generation;
         conditions::set(&mut conditions, condition, view.now.wall);
@@ -39,6 +43,7 @@ pub(super) fn status(view: &View<'_>) -> LeaderElectionStatus {
         observed_generation: view.election.metadata.generation,
         selector: Some(selector_text(&view.election.spec.selector(&name(view.election)))),
         lease_uid: lease.map(|record| record.uid.clone()),
+        state: state(&conditions),
         holder,
         lease_transitions: lease.map(|record| record.transitions.into()).or(stored.lease_transitions),
         candidates: i64::try_from(candidates.len()).ok(),
@@ -46,6 +51,19 @@ pub(super) fn status(view: &View<'_>) -> LeaderElectionStatus {
         history,
         conditions,
     })
+}
+
+/// The reason that matters most, as one word. An election that flaps does so between two tenures as well.
+fn state(conditions: &[Condition]) -> Option<String> {
+    let fails = |type_| conditions::find(conditions, type_).filter(|it| it.status == Status::False.as_str());
+    let elected = conditions::find(conditions, ConditionType::LeaderElected)?;
+    let is_led = elected.status == Status::True.as_str();
+    let has_ended = [Reason::Released, Reason::LeaseExpired].iter().any(|reason| elected.reason == reason.as_str());
+    let flaps = fails(ConditionType::LeaderStable).filter(|_| is_led || has_ended);
+    let ignores = fails(ConditionType::AdviceFollowed).filter(|_| is_led);
+    let is_unready = |candidates: &&Condition| is_led && candidates.reason == Reason::LeaderNotReady.as_str();
+    let unready = fails(ConditionType::CandidatesReady).filter(is_unready);
+    Some(flaps.or(ignores).or(unready).unwrap_or(elected).reason.clone())
 }
 
 /// With every text as it can be stored: one that cannot would keep the whole status from being written, and leave the last
@@ -86,6 +104,7 @@ pub(super) fn unattended(view: &View<'_>) -> LeaderElectionStatus {
     let stored = view.election.status.clone().unwrap_or_default();
     as_shown(LeaderElectionStatus {
         observed_generation: view.election.metadata.generation,
+        state: state(&conditions),
         conditions,
         holder: stored.holder,
         lease_uid: stored.lease_uid,
@@ -187,7 +206,13 @@ fn leader_elected(view: &View<'_>, stored: &LeaderElectionStatus) -> (Condition,
     let seconds = seen.effective_duration(view.own_duration()).as_secs();
     let phase = view.phase(seen);
     // Whoever leads in spite of it, or may, is told of.
-    if seen.lease.hints.paused && !matches!(phase, Phase::Held | Phase::NotObserved) {
+    let may_lead = match phase {
+        Phase::Held => true,
+        // After a restart: what was said of this very tenure stays.
+        Phase::NotObserved => said_of_tenure(stored, seen).is_none_or(|said| said.reason != Reason::Paused.as_str()),
+        Phase::NeverHeld | Phase::Released | Phase::WaitingOut | Phase::Expired => false,
+    };
+    if seen.lease.hints.paused && !may_lead {
         let message = match unheard(view, seen) {
             Some(unheard) => format!("paused: candidates are told so{unheard}"),
             None => "paused: nobody is to lead until spec.paused is false".to_owned(),
@@ -200,7 +225,7 @@ fn leader_elected(view: &View<'_>, stored: &LeaderElectionStatus) -> (Condition,
         }
         // A candidate that is no agent may leave the Lease as it was made.
         Phase::NeverHeld | Phase::Released => {
-            (is(Status::False, Reason::Released, "the last leader gave the Lease up".to_owned()), None)
+            (is(Status::False, Reason::Released, lease::given_up(seen.release_reason)), None)
         }
         Phase::Held => held(view, seen),
         Phase::NotObserved => not_observed(view, seen, stored),
@@ -243,10 +268,7 @@ fn held(view: &View<'_>, seen: &LeaseSeen) -> (Condition, Option<Holder>) {
 /// After a restart: what was said of this very tenure stays, until the Lease is renewed or has been watched for its duration.
 fn not_observed(view: &View<'_>, seen: &LeaseSeen, stored: &LeaderElectionStatus) -> (Condition, Option<Holder>) {
     let record = &seen.lease.record;
-    let same_tenure =
-        stored.lease_uid.as_ref() == Some(&record.uid) && stored.lease_transitions == Some(record.transitions.into());
-    let said = conditions::find(&stored.conditions, ConditionType::LeaderElected);
-    if same_tenure && let Some(said) = said {
+    if let Some(said) = said_of_tenure(stored, seen) {
         let same_holder =
             stored.holder.as_ref().is_some_and(|holder| identity::is_same(&holder.identity, &record.holder));
         if same_holder && said.reason == Reason::LeaseHeld.as_str() {
@@ -263,6 +285,14 @@ fn not_observed(view: &View<'_>, seen: &LeaseSeen, stored: &LeaderElectionStatus
         condition(ConditionType::LeaderElected, Status::Unknown, Reason::LeaseNotObserved, message),
         Some(holder(view, seen)),
     )
+}
+
+/// What is stored of whether somebody leads, if it is about the tenure that the Lease shows.
+fn said_of_tenure<'a>(stored: &'a LeaderElectionStatus, seen: &LeaseSeen) -> Option<&'a Condition> {
+    let record = &seen.lease.record;
+    let is_same =
+        stored.lease_uid.as_ref() == Some(&record.uid) && stored.lease_transitions == Some(record.transitions.into());
+    conditions::find(&stored.conditions, ConditionType::LeaderElected).filter(|_| is_same)
 }
 
 fn holder(view: &View<'_>, seen: &LeaseSeen) -> Holder {

@@ -49,9 +49,10 @@ async fn one_file(prefix: &str, edit: Edit) -> Result<()> {
     let table = billing.kubectl(&["get", "leaderelections"], "").await?;
     let words = |line: Option<&str>| line.unwrap_or_default().split_whitespace().map(str::to_owned).collect::<Vec<_>>();
     let (head, row) = (words(table.lines().next()), words(table.lines().nth(1)));
-    ensure!(head.join(" ") == "NAME HOLDER CANDIDATES TRANSITIONS HELD FOR READY AGE", "{table}");
-    let [election, holder, candidates, tenures, held_for, ready, _] = &row[..] else { bail!("{table}") };
-    ensure!([election, holder, candidates, tenures, ready] == ["billing", &name, "3", &transitions, "True"], "{table}");
+    ensure!(head.join(" ") == "NAME HOLDER CANDIDATES TRANSITIONS HELD FOR STATE READY AGE", "{table}");
+    let [election, holder, candidates, tenures, held_for, state, ready, _] = &row[..] else { bail!("{table}") };
+    let expected = ["billing", &name, "3", &transitions, "LeaseHeld", "True"];
+    ensure!([election, holder, candidates, tenures, state, ready] == expected, "{table}");
     ensure!(held_for.strip_suffix('s').is_some_and(|held_for| held_for.parse::<u64>().is_ok()), "{table}");
     billing.end().await.map(drop)
 }

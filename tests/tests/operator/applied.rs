@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use elector_crds::annotations::TimingsAnnotation;
 use elector_crds::conditions::{ConditionType, Reason};
 use elector_crds::{LeaderElection, StoredLease, TIMINGS_ANNOTATION};
@@ -102,6 +102,7 @@ async fn applied(name: &str) -> Result<()> {
         json!({
             "observedGeneration": 1,
             "selector": format!("leader-elector.io/election={name}"),
+            "state": "NeverHeld",
             "leaseUID": lease["metadata"]["uid"],
             "leaseTransitions": 0,
             "candidates": 0,
@@ -191,12 +192,12 @@ async fn lead() -> Result<()> {
     assert_eq!([&status["candidates"], &status["readyCandidates"], &status["leaseTransitions"]], [2, 2, 1]);
 
     let [header, row] = table(&namespace, &[]).await?;
-    assert_eq!(header, ["NAME", "HOLDER", "CANDIDATES", "TRANSITIONS", "HELD FOR", "READY", "AGE"]);
+    assert_eq!(header, ["NAME", "HOLDER", "CANDIDATES", "TRANSITIONS", "HELD FOR", "STATE", "READY", "AGE"]);
     assert_eq!(row[..4], ["billing", first.name(), "2", "1"]);
-    assert!(row[4].ends_with('s') && row[5] == "True", "{row:?}");
+    assert!(row[4].ends_with('s') && row[5] == "LeaseHeld" && row[6] == "True", "{row:?}");
     let [header, row] = table(&namespace, &["-o", "wide"]).await?;
-    assert_eq!(header[7..], ["ELECTED", "REASON", "NODE"]);
-    assert_eq!(row[7..], ["True", "LeaseHeld", NODE]);
+    assert_eq!(header[8..], ["ELECTED", "REASON", "NODE"]);
+    assert_eq!(row[8..], ["True", "LeaseHeld", NODE]);
 
     let events = election.event_objects().await?;
     assert_eq!(events.len(), 1, "{events:?}");
@@ -224,7 +225,13 @@ async fn lead() -> Result<()> {
     // The last one leaves, too.
     candidates.iter().find(|candidate| candidate.name() == next).expect("it is one of them").process().stop().await?;
     let stored = election.until_reason(ConditionType::LeaderElected, Reason::Released).await?;
-    assert_eq!(stored.status.and_then(|status| status.holder), None);
+    let status = stored.status.context("no status")?;
+    assert_eq!(status.holder, None);
+    // Told to stop by SIGTERM, as when a pod is deleted.
+    let ends: Vec<_> = status.history.iter().filter_map(|tenure| tenure.reason.as_deref()).collect();
+    assert_eq!(ends, ["Stopped", "Stopped"]);
+    let [_, row] = table(&namespace, &[]).await?;
+    assert_eq!(row[..5], ["billing", "2", "2", "Released", "True"]);
     Ok(())
 }
 

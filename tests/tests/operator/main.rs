@@ -15,6 +15,7 @@ mod garbage;
 mod hostile;
 mod process;
 mod ratcheting;
+mod released;
 mod restored;
 mod steered;
 mod texts;

@@ -95,7 +95,11 @@ async fn a_pause_ends_the_tenure_and_nobody_leads_until_it_is_over() {
     scene.election.apply(Scene::with_pause(false)).await.unwrap();
     let next = leader(&scene.candidates, SOON).await.unwrap();
     scene.election.until_held_by(next.name()).await.unwrap();
-    assert_eq!(scene.election.event_reasons().await.unwrap(), ["LeaderElected", "LeaderLost", "LeaderElected"]);
+    let told = scene.election.event_reasons().await.unwrap();
+    assert_eq!(told.len(), 5, "{told:?}");
+    for (reason, times) in [("LeaderElected", 2), ("LeaderLost", 1), ("Paused", 1), ("Resumed", 1)] {
+        assert_eq!(told.iter().filter(|told| *told == reason).count(), times, "{told:?}");
+    }
     scene.until_no_hint().await.unwrap();
     assert_eq!(scene.ends().await.unwrap(), ["", "Paused"]);
 }

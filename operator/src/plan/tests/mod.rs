@@ -2,6 +2,7 @@
 
 mod candidates;
 mod dead;
+mod flapping;
 mod history;
 mod lease;
 mod objects;
@@ -94,6 +95,7 @@ fn never_held() -> LeaseSeen {
         annotation: timings(true),
         watched: true,
         ended: None,
+        release_reason: None,
         read_at: None,
     }
 }

@@ -1,8 +1,9 @@
 //! Who leads, and what is said of it.
 
 use super::*;
+use crate::observe::Ended;
 use crate::plan::LeaseAction;
-use elector_crds::Holder;
+use elector_crds::{Holder, ReleaseReason, TenureEnd};
 
 /// What is planned once the election's status says what `before` shows, and `then` is seen.
 fn change(before: LeaseSeen, then: LeaseSeen, second: u64) -> Plan {
@@ -23,6 +24,7 @@ fn a_holder_shows_with_its_pod_and_node() {
             "observedGeneration": 1,
             "selector": "leader-elector.io/election=billing",
             "leaseUID": "lease-uid",
+            "state": "LeaseHeld",
             "holder": {
                 "name": "billing-0",
                 "identity": "billing-0_billing-0-uid",
@@ -99,6 +101,24 @@ fn a_release_is_a_loss_without_a_warning() {
     assert_eq!(event_reasons(&plan), [EventReason::LeaderLost]);
     let status = plan.status.unwrap();
     assert_eq!((status.holder, status.lease_transitions), (None, Some(4)));
+}
+
+#[test]
+fn why_a_leader_gave_the_lease_up_is_said_where_people_look() {
+    for (reason, end, words) in [
+        (ReleaseReason::AppUnhealthy, TenureEnd::AppUnhealthy, "its app was not healthy"),
+        (ReleaseReason::CommandEnded, TenureEnd::CommandEnded, "its command had ended, or could not be run"),
+        (ReleaseReason::Stopped, TenureEnd::Stopped, "it was told to stop"),
+    ] {
+        let ended = Some(Ended { identity: "billing-0_billing-0-uid".to_owned(), transitions: 4, how: end });
+        let lease = LeaseSeen { ended, release_reason: Some(reason), ..released(4, 3) };
+        let plan = change(held_by("billing-0", 4, 0), lease, 3);
+        assert_eq!(plan.events[0].note, format!("billing-0 no longer leads: {words}"));
+        let status = plan.status.unwrap();
+        assert_eq!(status.history[0].reason.as_deref(), Some(reason.as_str()));
+        let said = message(&status, ConditionType::LeaderElected);
+        assert_eq!(said, format!("the last leader gave the Lease up: {words}"));
+    }
 }
 
 #[test]

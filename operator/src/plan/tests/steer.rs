@@ -264,3 +264,68 @@ fn a_pause_is_said_once_the_lease_says_it() {
     assert_eq!(reason, "False Paused");
     assert!(said.ends_with("; spec.paused is false, which candidates do not know: no right"), "{said}");
 }
+
+/// What is planned as the Lease goes through these states, one after the other; the status is stored each time.
+fn events_of(mut stored: LeaderElection, steps: Vec<(bool, u64, Observed)>) -> Vec<Vec<(EventReason, String)>> {
+    let mut said = Vec::new();
+    for (is_paused, second, observed) in steps {
+        if stored.spec.paused != is_paused {
+            stored.spec.paused = is_paused;
+            stored.metadata.generation = stored.metadata.generation.map(|generation| generation + 1);
+        }
+        let plan = plan(&stored, &observed, at(second));
+        said.push(plan.events.iter().map(|event| (event.reason, event.name.clone())).collect());
+        stored = after(&stored, &plan);
+    }
+    said
+}
+
+#[test]
+fn a_pause_and_its_end_are_an_event_each_and_a_restart_repeats_none() {
+    let hinted = |lease: LeaseSeen| with_hints(in_place(lease), Hints { paused: true, ..Hints::default() });
+    let given_up = || LeaseSeen { moved: false, ..released(4, 12) };
+    let events = events_of(
+        reported(&in_place(held_by("billing-0", 4, 10)), 11),
+        vec![
+            (true, 12, hinted(released(4, 12))),
+            (true, 20, hinted(released(4, 12))),
+            // Another operator, which has seen nothing yet.
+            (true, 30, hinted(given_up())),
+            (false, 40, in_place(released(4, 12))),
+            (false, 41, in_place(given_up())),
+            (false, 42, in_place(held_by("billing-1", 5, 42))),
+        ],
+    );
+    let reasons: Vec<Vec<EventReason>> =
+        events.iter().map(|events| events.iter().map(|(reason, _)| *reason).collect()).collect();
+    assert_eq!(
+        reasons,
+        [
+            vec![EventReason::LeaderLost, EventReason::Paused],
+            vec![],
+            vec![],
+            vec![EventReason::Resumed],
+            vec![],
+            vec![EventReason::LeaderElected],
+        ],
+        "{events:?}"
+    );
+    assert_eq!(events[0][1].1, "billing.election-uid.2.paused");
+    assert_eq!(events[3][0].1, "billing.election-uid.3.resumed");
+}
+
+#[test]
+fn a_pause_of_a_leader_that_fell_silent_outlives_a_restart() {
+    let hinted = |lease: LeaseSeen| with_hints(in_place(lease), Hints { paused: true, ..Hints::default() });
+    let silent = || LeaseSeen { read_at: Some(Duration::from_secs(30)), ..held_by("billing-0", 4, 10) };
+    let first_seen = || LeaseSeen { moved: false, ..held_by("billing-0", 4, 40) };
+    let mut stored = reported(&in_place(held_by("billing-0", 4, 10)), 11);
+    stored.spec.paused = true;
+    stored.metadata.generation = Some(2);
+    let taken_effect = plan(&stored, &hinted(silent()), at(30));
+    assert_eq!(reason(taken_effect.status.as_ref().unwrap(), ConditionType::LeaderElected), "False Paused");
+    assert!(event_reasons(&taken_effect).contains(&EventReason::Paused), "{taken_effect:?}");
+    let stored = after(&stored, &taken_effect);
+    let restarted = plan(&stored, &hinted(first_seen()), at(41));
+    assert!(restarted.is_idle(), "{restarted:?}");
+}

@@ -1,0 +1,77 @@
+//! Whether an election flaps: tenures that end all the time, as of an app that dies of leading.
+//!
+//! It is told from the stored history alone, so that a restart of the operator forgets nothing. It begins with many ends in a short
+//! time and is over after few, so that the status is written once for each: what is said in between changes only with a tenure.
+
+use std::time::Duration;
+
+use elector_crds::conditions::{self, ConditionType, Reason, Status, condition};
+use elector_crds::{PastTenure, TenureEnd};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+use super::View;
+
+/// For how long the end of a tenure counts: as the alert LeaderElectorFlapping has it.
+pub const WINDOW: SignedDuration = SignedDuration::from_mins(15);
+
+/// How many tenures may end within that time.
+pub const MAX_ENDS: usize = 5;
+
+/// With how many of them at most it is over.
+const MAX_ENDS_AFTERWARDS: usize = 2;
+
+/// The tenures that have ended within [`WINDOW`], the latest first. One whose pod was stopped and has not led again does not count:
+/// a rolling update stops each pod once.
+#[must_use]
+pub fn ended_lately(history: &[PastTenure], now: Timestamp) -> Vec<&PastTenure> {
+    let is_recent = |tenure: &&PastTenure| ended_at(tenure).is_some_and(|at| now.duration_since(at) < WINDOW);
+    let is_replaced = |tenure: &PastTenure| {
+        let tenures = history.iter().filter(|other| other.identity == tenure.identity).count();
+        tenure.reason.as_deref() == Some(TenureEnd::Stopped.as_str()) && tenures == 1
+    };
+    history.iter().filter(is_recent).filter(|tenure| !is_replaced(tenure)).collect()
+}
+
+fn ended_at(tenure: &PastTenure) -> Option<Timestamp> {
+    tenure.until.as_ref()?.parse().ok()
+}
+
+/// `None` as long as the election has never flapped.
+pub(super) fn leader_stable(view: &View<'_>, history: &[PastTenure], stored: &[Condition]) -> Option<Condition> {
+    let ended = ended_lately(history, view.now.wall);
+    let last = conditions::find(stored, ConditionType::LeaderStable);
+    let most = if last.is_some_and(flaps) { MAX_ENDS_AFTERWARDS } else { MAX_ENDS };
+    let minutes = WINDOW.as_mins();
+    match ended.first().filter(|_| ended.len() > most) {
+        Some(latest) => {
+            let why = TenureEnd::ALL.iter().find(|end| latest.reason.as_deref() == Some(end.as_str()));
+            let why = why.map(|why| format!(": {}", why.in_words())).unwrap_or_default();
+            let message = format!(
+                "more than {MAX_ENDS} tenures have ended within {minutes} minutes, and they go on ending; the last one was that of {}{why}; \
+                 docs/runbooks/LeaderElectorFlapping.md says what to look at",
+                latest.holder
+            );
+            Some(condition(ConditionType::LeaderStable, Status::False, Reason::Flapping, message))
+        }
+        None => {
+            last?;
+            let message = format!("no more than {MAX_ENDS} tenures have ended within {minutes} minutes");
+            Some(condition(ConditionType::LeaderStable, Status::True, Reason::Settled, message))
+        }
+    }
+}
+
+/// When an election that flaps will have settled, if no tenure ends until then.
+pub(super) fn settles_at(view: &View<'_>) -> Option<Duration> {
+    let status = view.election.status.as_ref()?;
+    conditions::find(&status.conditions, ConditionType::LeaderStable).filter(|stable| flaps(stable))?;
+    let ended = ended_lately(&status.history, view.now.wall);
+    let last_to_count = ended_at(ended.get(MAX_ENDS_AFTERWARDS)?)?;
+    let wait = (WINDOW - view.now.wall.duration_since(last_to_count)).min(WINDOW);
+    Some(view.now.at + wait.unsigned_abs())
+}
+
+fn flaps(stable: &Condition) -> bool {
+    stable.status == Status::False.as_str()
+}
