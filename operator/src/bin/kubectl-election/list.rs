@@ -1,7 +1,7 @@
 //! `list`: as `kubectl get leaderelections`, and whether somebody leads at a glance.
 
 use elector_crds::LeaderElection;
-use elector_crds::conditions::{ConditionType, find};
+use elector_crds::conditions::{ConditionType, Reason, Status, find};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::ListParams;
@@ -55,7 +55,8 @@ fn whole(elections: &[LeaderElection]) -> serde_json::Value {
 }
 
 fn table(elections: &[LeaderElection], with_namespaces: bool, wide: bool, now: Timestamp) -> Table {
-    let mut headings = vec!["NAME", "HOLDER", "CANDIDATES", "TRANSITIONS", "HELD FOR", "ELECTED", "READY", "AGE"];
+    let mut headings =
+        vec!["NAME", "HOLDER", "CANDIDATES", "TRANSITIONS", "HELD FOR", "STATE", "ELECTED", "READY", "AGE"];
     if with_namespaces {
         headings.insert(0, "NAMESPACE");
     }
@@ -72,20 +73,21 @@ fn table(elections: &[LeaderElection], with_namespaces: bool, wide: bool, now: T
         let created = election.metadata.creation_timestamp.as_ref().map(|time| time.0);
         let mut cells = vec![
             Cell::plain(election.name_any()),
-            Cell::maybe(holder.map(|holder| &holder.name)),
-            Cell::maybe(status.candidates),
-            Cell::maybe(status.lease_transitions),
-            Cell::maybe(held_for.map(|since| age(since, now))),
-            Cell::truth(elected.map(truth)),
-            Cell::truth(condition(ConditionType::Ready).map(truth)),
-            Cell::maybe(created.map(|created| age(created, now))),
+            Cell::or_blank(holder.map(|holder| &holder.name)),
+            Cell::or_blank(status.candidates),
+            Cell::or_blank(status.lease_transitions),
+            Cell::or_blank(held_for.map(|since| age(since, now))),
+            Cell::state(status.state.as_deref(), Reason::LeaseHeld.as_str()),
+            Cell::state(elected.map(truth), Status::True.as_str()),
+            Cell::state(condition(ConditionType::Ready).map(truth), Status::True.as_str()),
+            Cell::or_blank(created.map(|created| age(created, now))),
         ];
         if with_namespaces {
-            cells.insert(0, Cell::maybe(election.namespace()));
+            cells.insert(0, Cell::or_blank(election.namespace()));
         }
         if wide {
-            cells.push(Cell::maybe(elected.map(|elected| &elected.reason)));
-            cells.push(Cell::maybe(holder.and_then(|holder| holder.node_name.as_ref())));
+            cells.push(Cell::or_blank(elected.map(|elected| &elected.reason)));
+            cells.push(Cell::or_blank(holder.and_then(|holder| holder.node_name.as_ref())));
         }
         table.row(cells);
     }
@@ -109,7 +111,7 @@ mod tests {
                 "status": {
                     "holder": {"name": "billing-0", "identity": "billing-0_5f0c", "nodeName": "node-1",
                                "acquireTime": "2026-11-27T09:00:00.000000Z"},
-                    "candidates": 3, "leaseTransitions": 4,
+                    "candidates": 3, "leaseTransitions": 4, "state": "LeaseHeld",
                     "conditions": [
                         {"type": "Ready", "status": "True", "reason": "Reconciled", "message": "",
                          "lastTransitionTime": "2026-11-18T12:00:00Z"},
@@ -134,13 +136,13 @@ mod tests {
     }
 
     #[test]
-    fn a_row_says_who_leads_and_one_that_nobody_has_looked_at_says_so() {
+    fn a_row_says_who_leads_and_one_that_nobody_has_looked_at_is_blank_as_kubectls() {
         assert_eq!(
             lines(false, false),
             [
-                "NAME      HOLDER      CANDIDATES   TRANSITIONS   HELD FOR   ELECTED   READY    AGE",
-                "billing   billing-0   3            4             3h         True      True     9d",
-                "new       <none>      <none>       <none>        <none>     <none>    <none>   5s",
+                "NAME      HOLDER      CANDIDATES   TRANSITIONS   HELD FOR   STATE       ELECTED   READY   AGE",
+                "billing   billing-0   3            4             3h         LeaseHeld   True      True    9d",
+                "new                                                                                       5s",
             ]
         );
         assert!(lines(true, false)[1].starts_with("shop        billing   billing-0"));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use elector_crds::conditions::{ConditionType, Reason, Status, find};
-use elector_crds::{LeaderElection, StoredLease, identity, lease};
+use elector_crds::{LeaderElection, ReleaseReason, StoredLease, identity, lease};
 use elector_election::{Lease, UNKNOWN_HOLDER};
 use futures::StreamExt as _;
 use futures::stream::{self, BoxStream};
@@ -31,7 +31,8 @@ pub(crate) struct Sight {
 /// The Lease, if this user may see it.
 #[derive(Debug, Clone)]
 pub(crate) enum LeaseSight {
-    There(Box<Lease>),
+    /// With why its last holder gave it up, if that one says so.
+    There(Box<Lease>, Option<ReleaseReason>),
     Absent,
     /// With what the API server says, or what is wrong with it.
     Unreadable(String),
@@ -56,24 +57,23 @@ impl Sight {
     /// As far as it can be told.
     pub(crate) fn leads(&self) -> Leads {
         match &self.lease {
-            LeaseSight::There(_) if self.is_foreign() => {
+            LeaseSight::There(..) if self.is_foreign() => {
                 Leads::Nobody("the Lease of that name is not this LeaderElection's".to_owned())
             }
-            LeaseSight::There(lease) => self.by_lease(lease),
+            LeaseSight::There(lease, reason) => self.by_lease(lease, *reason),
             LeaseSight::Absent => Leads::Nobody("there is no Lease".to_owned()),
             LeaseSight::Unreadable(_) => self.by_operator(),
         }
     }
 
-    fn by_lease(&self, lease: &Lease) -> Leads {
+    fn by_lease(&self, lease: &Lease, reason: Option<ReleaseReason>) -> Leads {
         let holder = &lease.record.holder;
         if holder.is_empty() {
             if lease.hints.paused {
                 return Leads::Nobody("the election is paused".to_owned());
             }
             let told = self.elected().filter(|told| self.speaks_of(lease) && told.status != Status::True.as_str());
-            let why = told.map_or("the last leader gave the Lease up", |told| &told.message);
-            return Leads::Nobody(why.to_owned());
+            return Leads::Nobody(told.map_or_else(|| lease::given_up(reason), |told| told.message.clone()));
         }
         if let Some(silent) = self.elected().filter(|elected| self.speaks_of(lease) && is_over(elected)) {
             return Leads::Nobody(silent.message.clone());
@@ -147,10 +147,13 @@ fn is_over(elected: &Condition) -> bool {
 
 impl LeaseSight {
     pub(crate) fn of(stored: Option<StoredLease>) -> LeaseSight {
-        match stored.as_ref().map(lease::read) {
-            Some(Ok((lease, _))) => LeaseSight::There(Box::new(lease)),
-            Some(Err(unusable)) => LeaseSight::Unreadable(unusable.to_string()),
-            None => LeaseSight::Absent,
+        let Some(stored) = stored else { return LeaseSight::Absent };
+        match lease::read(&stored) {
+            Ok((lease, _)) => {
+                let reason = lease::release_reason(&stored, &lease);
+                LeaseSight::There(Box::new(lease), reason)
+            }
+            Err(unusable) => LeaseSight::Unreadable(unusable.to_string()),
         }
     }
 }

@@ -31,8 +31,19 @@ impl Cell {
         Cell { text: shown(&text.to_string(), MAX_MESSAGE).into_owned(), tone }
     }
 
+    /// As `kubectl get` has a column of which an object says nothing.
+    pub(crate) fn or_blank(text: Option<impl ToString>) -> Cell {
+        text.map_or_else(|| Cell::plain(""), Cell::plain)
+    }
+
     pub(crate) fn maybe(text: Option<impl ToString>) -> Cell {
         text.map_or_else(|| Cell::plain(NONE), Cell::plain)
+    }
+
+    /// Red where somebody should look.
+    pub(crate) fn state(state: Option<&str>, well: &str) -> Cell {
+        let tone = if state == Some(well) { Tone::Good } else { Tone::Bad };
+        Cell { tone, ..Cell::or_blank(state) }
     }
 
     /// Red unless it is True.

@@ -4,7 +4,9 @@ mod text;
 mod wrong;
 
 use elector_crds::display_text::{MAX_NAME, shown};
-use elector_crds::{LeaderElection, PastTenure, StoredLease, TRANSFER_ANNOTATION, format_timestamp, identity};
+use elector_crds::{
+    LeaderElection, PastTenure, ReleaseReason, StoredLease, TRANSFER_ANNOTATION, format_timestamp, identity,
+};
 use elector_election::{Lease, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
@@ -87,9 +89,12 @@ struct LeaseReport {
     /// By this machine's clock; below zero where that is behind.
     #[serde(skip_serializing_if = "Option::is_none")]
     renewed_seconds_ago: Option<f64>,
-    /// Nobody holds it: what it says of a duration is about nobody.
-    #[serde(skip)]
-    is_released: bool,
+    /// Its last holder gave it up, at the time of the last renewal: what it says of a duration is about nobody.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    released: Option<bool>,
+    /// Why, if that holder says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    release_reason: Option<&'static str>,
 }
 
 /// What is asked of the candidates.
@@ -127,7 +132,7 @@ impl Report {
     fn new(sight: &Sight, pods: Result<Vec<Pod>, String>, now: Timestamp) -> Report {
         let Sight { election, lease } = sight;
         let read = match lease {
-            LeaseSight::There(lease) => Some(&**lease),
+            LeaseSight::There(lease, _) => Some(&**lease),
             LeaseSight::Absent | LeaseSight::Unreadable(_) => None,
         };
         let (leader, nobody_leads) = match sight.leads() {
@@ -148,7 +153,10 @@ impl Report {
             namespace: election.namespace().unwrap_or_default(),
             leader,
             nobody_leads,
-            lease: read.map(|lease| lease_report(lease, now)),
+            lease: match lease {
+                LeaseSight::There(lease, reason) => Some(lease_report(lease, *reason, now)),
+                LeaseSight::Absent | LeaseSight::Unreadable(_) => None,
+            },
             hints: hints(election, read),
             candidates,
             history: election.status.as_ref().map(|status| status.history.clone()).unwrap_or_default(),
@@ -176,7 +184,7 @@ fn leader(
     LeaderReport { name, node: told.and_then(|told| told.node_name.clone()), identity, tenure, acquire_time: acquired }
 }
 
-fn lease_report(lease: &Lease, now: Timestamp) -> LeaseReport {
+fn lease_report(lease: &Lease, reason: Option<ReleaseReason>, now: Timestamp) -> LeaseReport {
     let renewed = lease.record.renew_time;
     let ago = |then: Timestamp| (now.as_microseconds().saturating_sub(then.as_microseconds())) as f64 / 1e6;
     LeaseReport {
@@ -184,7 +192,8 @@ fn lease_report(lease: &Lease, now: Timestamp) -> LeaseReport {
         lease_duration_seconds: lease.lease_duration_seconds,
         renew_time: renewed.map(format_timestamp),
         renewed_seconds_ago: renewed.map(ago),
-        is_released: lease.record.holder.is_empty(),
+        released: (lease.record.holder.is_empty() && lease.lease_duration_seconds == 1).then_some(true),
+        release_reason: reason.map(ReleaseReason::as_str),
     }
 }
 

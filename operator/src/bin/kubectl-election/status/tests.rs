@@ -110,16 +110,34 @@ History:
 }
 
 #[test]
-fn a_lease_that_was_given_up_lasts_for_nobody() {
+fn a_lease_that_was_given_up_says_when_and_why() {
     let released = |lease: &mut Value| {
         lease["spec"]["holderIdentity"] = json!("");
         lease["spec"]["leaseDurationSeconds"] = json!(1);
     };
-    let printed = printed(&report(election(|_| {}), lease(released)));
+    let plain = report(election(|_| {}), lease(released));
+    let said = printed(&plain);
+    assert!(said.contains("Released:   2026-11-27T11:59:58Z, 1.2 s ago by this machine's clock\n"), "{said}");
     assert!(
-        printed.contains("Renewed:    1.2 s ago by this machine's clock, when the last leader gave it up\n"),
-        "{printed}"
+        !said.contains("Renewed:") && said.contains("Leader:     nobody: the last leader gave the Lease up\n"),
+        "{said}"
     );
+    assert_eq!(serde_json::to_value(&plain).unwrap()["lease"]["released"], true);
+
+    let by_agent = |lease: &mut Value| {
+        released(lease);
+        let mark = r#"{"start":"n","transitions":4,"release":{"uid":"u","transitions":4,"renewTime":"2026-11-27T11:59:58.800000Z","reason":"AppUnhealthy"}}"#;
+        lease["metadata"]["annotations"] = json!({elector_crds::AGENT_ANNOTATION: mark});
+    };
+    let unwell = report(election(|_| {}), lease(by_agent));
+    let said = printed(&unwell);
+    assert!(said.contains("1.2 s ago by this machine's clock (AppUnhealthy)\n"), "{said}");
+    assert_eq!(
+        unwell.nobody_leads.as_deref(),
+        Some("the last leader gave the Lease up: its app was not healthy"),
+        "before the operator says it"
+    );
+    assert_eq!(serde_json::to_value(&unwell).unwrap()["lease"]["releaseReason"], "AppUnhealthy");
 }
 
 #[test]
@@ -192,6 +210,17 @@ fn a_leader_that_is_silent_leads_until_the_operator_says_otherwise() {
     let next = report(election(expired), lease(next));
     assert_eq!(next.leader.as_ref().unwrap().name, "billing-1");
     assert!(next.problems[0].starts_with("the Lease names billing-1, and the operator nobody"), "{:?}", next.problems);
+}
+
+#[test]
+fn an_election_that_flaps_is_a_problem() {
+    let flaps = |election: &mut Value| {
+        let stable = json!({"type": "LeaderStable", "status": "False", "reason": "Flapping", "message": "they end",
+                            "lastTransitionTime": "2026-11-27T10:00:00Z"});
+        election["status"]["conditions"].as_array_mut().unwrap().push(stable);
+    };
+    let problems = report(election(flaps), lease(|_| {})).problems;
+    assert_eq!(problems, ["LeaderStable is False (Flapping): they end"]);
 }
 
 #[test]

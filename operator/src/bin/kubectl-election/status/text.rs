@@ -22,7 +22,10 @@ pub(super) fn text(report: &Report, now: jiff::Timestamp, paint: Paint) -> Strin
             fields.push(("Leader", vec![("nobody".to_owned(), Tone::Bad), (why, Tone::Plain)]));
         }
     }
-    fields.extend(report.lease.as_ref().map(|lease| ("Renewed", vec![(renewed(lease), Tone::Plain)])));
+    fields.extend(report.lease.as_ref().map(|lease| match lease.released {
+        Some(true) => ("Released", vec![(released(lease), Tone::Plain)]),
+        Some(false) | None => ("Renewed", vec![(renewed(lease), Tone::Plain)]),
+    }));
     fields.push(("Asked for", vec![(hints(&report.hints), Tone::Plain)]));
 
     let mut lines = String::new();
@@ -59,12 +62,24 @@ fn tenure(leader: &LeaderReport, now: jiff::Timestamp) -> String {
     }
 }
 
+/// When the last leader gave the Lease up, by its clock, and why.
+fn released(lease: &LeaseReport) -> String {
+    let when = match (&lease.renew_time, lease.renewed_seconds_ago) {
+        (Some(at), Some(ago)) => {
+            let at = time(at).map_or_else(|| at.clone(), seconds);
+            format!("{at}, {ago:.1} s ago by this machine's clock")
+        }
+        (Some(_) | None, _) => "at a time that the Lease does not say".to_owned(),
+    };
+    match lease.release_reason {
+        Some(reason) => format!("{when} ({reason})"),
+        None => when,
+    }
+}
+
 fn renewed(lease: &LeaseReport) -> String {
     match lease.renewed_seconds_ago {
         None => "never".to_owned(),
-        Some(ago) if lease.is_released => {
-            format!("{ago:.1} s ago by this machine's clock, when the last leader gave it up")
-        }
         Some(ago) => {
             let lasts = lease.lease_duration_seconds;
             format!("{ago:.1} s ago by this machine's clock; the lease lasts {lasts} s")

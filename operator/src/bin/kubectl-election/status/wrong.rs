@@ -15,12 +15,11 @@ pub(super) fn problems(sight: &Sight, report: &Report) -> Vec<String> {
     problems.extend(silence(report));
     problems.extend(lag(sight, report));
     problems.extend(
-        [ConditionType::Ready, ConditionType::LeaderElected, ConditionType::CandidatesReady]
-            .into_iter()
-            .filter_map(|type_| condition(sight, type_)),
+        // In the order in which they are declared.
+        ConditionType::ALL.iter().filter_map(|type_| condition(sight, *type_)),
     );
     match &sight.lease {
-        LeaseSight::There(_) => {}
+        LeaseSight::There(..) => {}
         LeaseSight::Absent => problems.push(format!("there is no Lease {}", report.name)),
         LeaseSight::Unreadable(why) => problems.push(format!("who leads is what the operator says: {why}")),
     }

@@ -2,12 +2,13 @@
 
 use elector_crds::display_text::{self, MAX_NAME};
 use elector_crds::{
-    ADOPT_ANNOTATION, AGENT_CONTAINER, CandidateIdentity, PastTenure, TRANSFER_ANNOTATION, identity, selector_query,
+    ADOPT_ANNOTATION, AGENT_CONTAINER, CandidateIdentity, TRANSFER_ANNOTATION, identity, selector_query,
 };
 use elector_election::Timings;
+use elector_operator::plan::flapping::{MAX_ENDS, WINDOW, ended_lately};
 use elector_operator::plan::lease::is_adoptable_in;
 use elector_operator::plan::rbac::is_made_for;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 
@@ -20,10 +21,6 @@ const CLOCKS_DIFFER: f64 = 3.0;
 
 /// When the operator gives a request for another leader up, beyond the release delay, with time to say so, in seconds.
 const TRANSFER_TAKES: i64 = 65;
-
-/// For how long, and how many tenures may end in it: as the alert LeaderElectorFlapping has it.
-const LOOKED_BACK: SignedDuration = SignedDuration::from_mins(15);
-const MOST_CHANGES: usize = 5;
 
 const OTHER_NAME: &str = "give the LeaderElection another name";
 
@@ -115,15 +112,11 @@ pub(super) fn transfer(facts: &Facts) -> Finding {
 pub(super) fn changes(facts: &Facts) -> Finding {
     let check = "changes";
     let Ok(clock) = &facts.clock else { return Finding::unknown(check, "the API server's clock is not known") };
-    let minutes = LOOKED_BACK.as_secs() / 60;
-    let history = facts.election.status.iter().flat_map(|status| &status.history);
-    let is_recent = |tenure: &&PastTenure| {
-        let until = tenure.until.as_ref().and_then(|until| until.parse::<Timestamp>().ok());
-        until.is_some_and(|until| clock.server.duration_since(until) < LOOKED_BACK)
-    };
-    let ended: Vec<&PastTenure> = history.filter(is_recent).collect();
+    let minutes = WINDOW.as_mins();
+    let history = facts.election.status.as_ref().map_or(&[][..], |status| &status.history);
+    let ended = ended_lately(history, clock.server);
     let message = format!("{} tenures have ended within the last {minutes} minutes", ended.len());
-    if ended.len() <= MOST_CHANGES {
+    if ended.len() <= MAX_ENDS {
         return Finding::ok(check, message);
     }
     let mut reasons: Vec<&str> = ended.iter().filter_map(|tenure| tenure.reason.as_deref()).collect();

@@ -9,7 +9,7 @@ use kube::{CustomResourceExt as _, Resource as _, ResourceExt as _};
 use serde_json::Value;
 
 use super::{SEE_OPERATOR, kubectl};
-use crate::doctor::facts::{Clock, Facts, LeaseRead};
+use crate::doctor::facts::{Clock, Facts, LeaseRead, identity_of};
 use crate::doctor::finding::Finding;
 
 /// It is there, for the election was read; but it may be of an earlier release, and drop what it does not know.
@@ -163,11 +163,27 @@ fn condition(facts: &Facts, check: &'static str, type_: ConditionType) -> Findin
         _ if is_meant => Finding::ok(check, said),
         status if status == Status::True.as_str() => Finding::ok(check, condition.message.clone()),
         status if status == Status::False.as_str() => {
-            let mend = format!("mend what is wrong above; else see {describe}");
+            let mend = if condition.reason == Reason::LeaderNotReady.as_str() {
+                leader_not_ready(facts)
+            } else {
+                format!("mend what is wrong above; else see {describe}")
+            };
             // As during a rollout.
             let is_harmless = condition.reason == Reason::SomeNotReady.as_str();
             if is_harmless { Finding::warning(check, said, mend) } else { Finding::error(check, said, mend) }
         }
         _ => Finding::warning(check, said, format!("wait; if that stays so, see {describe}")),
+    }
+}
+
+/// What its containers lack is between the leader's pod and its app: no other check looks there.
+fn leader_not_ready(facts: &Facts) -> String {
+    let runbook = "docs/runbooks/LeaderElectorLeaderNotReady.md says what mends it";
+    let holder = facts.lease().map(|read| read.holder().to_owned()).unwrap_or_default();
+    let pods = facts.pods.as_deref().unwrap_or_default();
+    // By what the API server calls the pod: a holder may call itself anything, and this is for a shell.
+    match pods.iter().find(|pod| identity_of(pod) == holder) {
+        Some(pod) => format!("see {}; {runbook}", kubectl(facts, &format!("describe pod {}", pod.name_any()))),
+        None => runbook.to_owned(),
     }
 }

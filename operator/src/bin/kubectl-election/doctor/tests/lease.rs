@@ -249,10 +249,15 @@ fn leaders_that_change_all_the_time_are_named_with_why() {
     };
     let six = ended(&[59, 58, 55, 52, 50, 46], "Released");
     let five = ended(&[59, 58, 55, 52, 50, 30, 20], "Released");
+    let rolled = |world: &mut Value| {
+        let tenure = |number: u32| json!({"holder": format!("a-{number}"), "identity": format!("a-{number}"), "until": "2026-11-27T11:59:00Z", "reason": "Stopped"});
+        world["election"]["status"]["history"] = (0..8).map(tenure).collect();
+    };
     let odd = ended(&[59, 58, 55, 52, 50, 46], "a\u{202e}b");
     are_found(&[
         (&six, "changes", Outcome::Warning, "6 tenures have ended within the last 15 minutes: Released", "Flapping.md"),
         (&five, "changes", Outcome::Ok, "5 tenures have ended within the last 15 minutes", ""),
+        (&rolled, "changes", Outcome::Ok, "0 tenures have ended within the last 15 minutes", ""),
         (&odd, "changes", Outcome::Warning, r"minutes: a\u{202e}b", ""),
     ]);
 }

@@ -73,6 +73,16 @@ fn an_operator_that_is_not_there_and_what_it_said_last() {
         (
             &|world| {
                 let condition = &mut world["election"]["status"]["conditions"][2];
+                (condition["status"], condition["reason"]) = (json!("False"), json!("LeaderNotReady"));
+            },
+            "candidates-ready",
+            Outcome::Error,
+            "CandidatesReady is False (LeaderNotReady): fine",
+            "see kubectl -n shop describe pod billing-0; docs/runbooks/LeaderElectorLeaderNotReady.md says",
+        ),
+        (
+            &|world| {
+                let condition = &mut world["election"]["status"]["conditions"][2];
                 (condition["status"], condition["reason"]) = (json!("False"), json!("SomeNotReady"));
             },
             "candidates-ready",
