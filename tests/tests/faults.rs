@@ -12,6 +12,8 @@ fn sources(target: &str) -> io::Result<String> {
     let path = match target {
         "status" | "server" => root.join("agent/src").join(target),
         "trouble" => root.join("agent/src/trouble"),
+        "plan" => root.join("operator/src/plan/tests"),
+        "election_status" => root.join("operator/src/bin/kubectl-election/status"),
         "doctor" => root.join("operator/src/bin/kubectl-election/doctor/tests"),
         _ => root.join("tests/tests").join(target),
     };
