@@ -7,8 +7,8 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use elector_agent::status::{Health, Standing, Unknown, check, check_health};
 use elector_crds::display_text::json_shown;
+use leader_elector::status::{Health, Standing, Unknown, check, check_health};
 use serde_json::{Value, json};
 
 use crate::cli::DEFAULT_IMAGE;

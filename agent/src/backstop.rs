@@ -7,8 +7,8 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use elector_agent::publication::Publication;
 use elector_election::{Now, Tenure};
+use leader_elector::publication::Publication;
 use nix::sys::signal::{SigEvent, SigevNotify, Signal, raise};
 use nix::sys::time::TimeSpec;
 use nix::sys::timer::{Expiration, Timer, TimerSetTimeFlags};

@@ -3,11 +3,11 @@
 use std::ffi::OsString;
 use std::rc::Rc;
 
-use elector_agent::driver::{self, Campaign};
-use elector_agent::identity::Sources;
-use elector_agent::status::{self, Author, Claim, StatusFiles};
-use elector_agent::{clock, connect, nonce};
 use elector_crds::ReleaseReason;
+use leader_elector::driver::{self, Campaign};
+use leader_elector::identity::Sources;
+use leader_elector::status::{self, Author, Claim, StatusFiles};
+use leader_elector::{clock, connect, nonce};
 use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::unistd::gethostname;

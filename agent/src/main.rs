@@ -18,8 +18,8 @@ use std::sync::mpsc;
 use std::time::Duration;
 use std::{env, thread};
 
-use elector_agent::usage;
 use elector_crds::display_text::{MAX_LINE, shown};
+use elector_program::usage;
 use tracing_appender::non_blocking::WorkerGuard;
 
 use crate::cli::{Cli, Command};

@@ -8,7 +8,7 @@ use std::io;
 use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant};
 
-use elector_agent::status;
+use leader_elector::status;
 use nix::errno::Errno;
 use nix::libc::SI_KERNEL;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};

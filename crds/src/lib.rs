@@ -17,12 +17,16 @@ macro_rules! group {
 pub mod annotations;
 pub mod conditions;
 pub mod display_text;
+pub mod flapping;
 pub mod identity;
 mod leader_election;
 mod leader_service;
+pub mod leader_slice;
 pub mod lease;
 pub mod manifest;
 mod oddity;
+pub mod ownership;
+pub mod rbac;
 mod selector;
 mod timestamp;
 pub mod timings_cases;

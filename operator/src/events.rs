@@ -7,9 +7,9 @@ use k8s_openapi::api::events::v1 as api;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::{Resource, ResourceExt};
 
-use crate::NAME;
 use crate::observe::Now;
 use crate::plan::Event;
+use elector_crds::ownership::OPERATOR_NAME;
 
 /// The longest reporter that the API takes, in bytes.
 const MAX_INSTANCE: usize = 128;
@@ -47,6 +47,6 @@ pub fn object(election: &LeaderElection, event: &Event, reporter: &str, now: Now
 }
 
 fn instance(reporter: &str) -> String {
-    let reporter = if reporter.is_empty() { NAME } else { reporter };
+    let reporter = if reporter.is_empty() { OPERATOR_NAME } else { reporter };
     shown(reporter, MAX_INSTANCE).into_owned()
 }

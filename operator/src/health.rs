@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
-use elector_agent::server::exposition::Format;
+use elector_program::server::exposition::Format;
 use tokio::sync::watch;
 
 use crate::heartbeat::Heartbeat;

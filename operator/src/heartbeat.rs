@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use elector_agent::{driver, status};
+use leader_elector::{driver, status};
 use tokio::sync::watch;
 use tokio::time::Instant;
 

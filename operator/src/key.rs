@@ -4,8 +4,6 @@ use std::fmt;
 
 use kube::ResourceExt;
 
-const RBAC_PREFIX: &str = "leader-elector-";
-
 /// A namespaced name; ordered by namespace first, so that those of one namespace lie together.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key {
@@ -33,16 +31,4 @@ impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.namespace, self.name)
     }
-}
-
-/// The name of the Role and RoleBinding of the election called `election`.
-#[must_use]
-pub fn rbac_name(election: &str) -> String {
-    format!("{RBAC_PREFIX}{election}")
-}
-
-/// The election that a Role or RoleBinding of that name belongs to.
-#[must_use]
-pub fn election_of_rbac(name: &str) -> Option<&str> {
-    name.strip_prefix(RBAC_PREFIX)
 }

@@ -2,9 +2,9 @@
 
 use std::io;
 
-use elector_agent::clock;
-use elector_agent::publication::Publication;
 use elector_election::{Now, Tenure, Validity};
+use leader_elector::clock;
+use leader_elector::publication::Publication;
 use tokio::sync::watch;
 
 use crate::heartbeat::Heartbeat;

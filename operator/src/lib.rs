@@ -25,9 +25,3 @@ pub mod queue;
 pub mod settings;
 pub mod watches;
 mod work;
-
-/// Field manager of server-side apply, value of the label `app.kubernetes.io/managed-by`, and reporter of events.
-pub const NAME: &str = "leader-elector-operator";
-
-/// On every object that the operator makes.
-pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";

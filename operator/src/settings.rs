@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
-use elector_agent::identity;
-use elector_agent::logging::LogOptions;
-use elector_agent::server::address;
-use elector_agent::usage::without_empty_variables;
 use elector_election::{InvalidTimings, Timings};
+use elector_program::logging::LogOptions;
+use elector_program::server::address;
+use elector_program::usage::without_empty_variables;
+use leader_elector::identity;
 
 use crate::key::Key;
 use crate::observe::NAMESPACE_BYTES;
@@ -54,7 +54,7 @@ pub struct Cli {
     )]
     namespace_mebibytes: usize,
     /// The Lease by which replicas of the operator elect the one that writes
-    #[arg(long, env = "LEASE_NAME", value_name = "NAME", default_value = crate::NAME)]
+    #[arg(long, env = "LEASE_NAME", value_name = "NAME", default_value = elector_crds::ownership::OPERATOR_NAME)]
     lease_name: String,
     /// Namespace of that Lease [default: the pod's own]
     #[arg(long, env = "LEASE_NAMESPACE", value_name = "NAMESPACE")]

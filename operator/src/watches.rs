@@ -13,7 +13,7 @@ use kube::{Api, Client, Resource};
 use crate::apply::words;
 use crate::observe::Seen;
 use crate::settings::Features;
-use crate::{MANAGED_BY_LABEL, NAME};
+use elector_crds::ownership::{MANAGED_BY_LABEL, OPERATOR_NAME};
 
 /// Asks for no end: the API server ends a watch after half an hour or more. The stream of what there is belongs to the same
 /// request, and may take minutes; an end of ours in the midst of it would begin it anew, for ever.
@@ -58,7 +58,7 @@ impl Error {
 /// All watches, of one namespace or of the whole cluster, as one stream; it never ends.
 pub fn all(client: &Client, namespace: Option<&str>, features: Features) -> BoxStream<'static, Result<Seen, Error>> {
     let everything = everything();
-    let managed = everything.clone().labels(&format!("{MANAGED_BY_LABEL}={NAME}"));
+    let managed = everything.clone().labels(&format!("{MANAGED_BY_LABEL}={OPERATOR_NAME}"));
     let not_of_nodes = everything.clone().fields(NOT_OF_NODES);
     let [elections, leases, pods, roles, role_bindings, services, slices] = WATCHED;
     let mut watches = vec![

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
-use elector_agent::status::Report;
 use k8s_openapi::api::core::v1::Pod;
+use leader_elector::status::Report;
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use tokio::time::{Instant, sleep};
 

@@ -73,7 +73,7 @@ impl Images {
 /// When they do not compile.
 pub async fn dist() -> Result<PathBuf> {
     let folder = dist_folder()?;
-    let completion = root().join("operator/src/bin/kubectl-election/kubectl_complete-election");
+    let completion = root().join("operator/kubectl-election/src/kubectl_complete-election");
     for program in Programs::shipped().await?.into_iter().chain([completion]) {
         let name = program.file_name().context("a program without a name")?;
         // Whole or not at all: another process may be packing it.

@@ -52,12 +52,9 @@ impl Programs {
     /// # Errors
     /// As [`Programs::built`].
     pub async fn shipped() -> Result<[PathBuf; 3]> {
-        // One after the other: built at once, the operator's features would be the agent's, too.
-        let agent = build_static("elector-agent").await?;
-        let operator = build_static("elector-operator").await?;
-        // Of the same package.
-        let plugin = operator.with_file_name("kubectl-election");
-        Ok([agent, operator, plugin])
+        // One after the other: built at once, the features of what one depends on would be the others', too.
+        let [agent, operator, plugin] = ["elector-agent", "elector-operator", "kubectl-election"].map(build_static);
+        Ok([agent.await?, operator.await?, plugin.await?])
     }
 }
 

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use elector_crds::annotations::{TimingsAnnotation, agent_to_json, hints_to_json};
+use elector_crds::ownership::{MANAGED_BY_LABEL, OPERATOR_NAME};
 use elector_crds::untrusted::{FromUntrusted as _, StoredElection};
 use elector_crds::{
     AGENT_ANNOTATION, HINTS_ANNOTATION, LeaderElection, LeaderElectionSpec, STRICT_IDENTITY_LABEL, StoredLease,
@@ -13,7 +14,6 @@ use elector_election::{Hints, Lease, MAX_LEASE_DURATION_SECONDS, Timestamp, Timi
 use elector_operator::key::Key;
 use elector_operator::observe::{Answer, Index, Now, Seen, StoredPod};
 use elector_operator::plan::{LeaseAction, plan};
-use elector_operator::{MANAGED_BY_LABEL, NAME};
 use elector_simulation::clock::{Time, micros};
 use elector_simulation::operator::{Operator, Plan, Step, Word};
 use kube::runtime::watcher::Event;
@@ -261,7 +261,7 @@ fn stored(lease: &Lease, election: &LeaderElection) -> StoredLease {
     let mut stored = named(&lease.record.uid);
     stored.metadata.owner_references = election.controller_owner_ref(&()).map(|owner| vec![owner]);
     stored.metadata.resource_version = Some(lease.resource_version.0.to_string());
-    stored.labels_mut().insert(MANAGED_BY_LABEL.to_owned(), NAME.to_owned());
+    stored.labels_mut().insert(MANAGED_BY_LABEL.to_owned(), OPERATOR_NAME.to_owned());
     stored.labels_mut().insert(STRICT_IDENTITY_LABEL.to_owned(), "true".to_owned());
     let Lease { timings, never_held, least_wait_seconds, .. } = *lease;
     // The simulation has no durations that long.

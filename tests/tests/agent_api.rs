@@ -5,13 +5,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
-use elector_agent::clock;
 use elector_tests::candidate::{AgentOptions, Candidate};
 use elector_tests::controlplane::{ControlPlane, Namespace, Options};
 use elector_tests::leases::short_timings;
 use elector_tests::scratch::Scratch;
 use elector_tests::witness::Witness;
 use kube::config::Kubeconfig;
+use leader_elector::clock;
 use tokio::time::{Instant, sleep};
 
 const RIGHTS: &[&str] = &["get", "list", "watch", "update"];

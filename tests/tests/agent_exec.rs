@@ -6,12 +6,12 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use elector_agent::clock;
 use elector_crds::ReleaseReason;
 use elector_tests::candidate::{AgentOptions, Candidate};
 use elector_tests::controlplane::{ControlPlane, Namespace};
 use elector_tests::leases::short_timings;
 use elector_tests::scratch::Scratch;
+use leader_elector::clock;
 use rustix::process::{Signal, kill_process};
 use serde_json::json;
 use tokio::time::{Instant, sleep};

@@ -3,8 +3,6 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use elector_agent::clock;
-use elector_agent::status::Report;
 use elector_crds::{AGENT_ANNOTATION, ReleaseReason, StoredLease, TIMINGS_ANNOTATION};
 use elector_election::Timings;
 use elector_tests::candidate::{AgentOptions, Candidate};
@@ -14,6 +12,8 @@ use elector_tests::odd_objects::Target;
 use elector_tests::scratch::Scratch;
 use elector_tests::witness::Witness;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use leader_elector::clock;
+use leader_elector::status::Report;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use elector_agent::clock;
 use elector_tests::candidate::{AgentOptions, Candidate};
 use elector_tests::controlplane::{ControlPlane, Namespace};
 use elector_tests::leases::short_timings;
 use elector_tests::programs::Programs;
+use leader_elector::clock;
 use rustix::process::{Signal, kill_process, test_kill_process};
 use tokio::time::{Instant, sleep};
 

@@ -7,16 +7,17 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use elector_agent::status::Report;
 use elector_crds::annotations::{TimingsAnnotation, hints_to_json};
 use elector_crds::lease::{FirstRecord, apply_with_reason, read};
-use elector_crds::{HINTS_ANNOTATION, LeaderElection, ReleaseReason, StoredLease, TIMINGS_ANNOTATION, parse_timestamp};
+use elector_crds::{
+    HINTS_ANNOTATION, LeaderElection, ReleaseReason, StoredLease, TIMINGS_ANNOTATION, parse_timestamp, rbac,
+};
 use elector_election::{
     AgentMark, Answer, Candidate, Election, Hints, Lease, Moment, Now, ReleaseMark, Request, Timestamp, Timings,
     UNKNOWN_HOLDER, Write,
 };
-use elector_operator::plan::rbac;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use leader_elector::status::Report;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 

@@ -10,11 +10,11 @@ use elector_simulation::fault::Fault;
 fn sources(target: &str) -> io::Result<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let path = match target {
-        "status" | "server" => root.join("agent/src").join(target),
-        "trouble" => root.join("agent/src/trouble"),
+        "status" | "trouble" => root.join("agent/elector/src").join(target),
+        "server" => root.join("agent/program/src/server"),
+        "doctor" => root.join("operator/kubectl-election/src/doctor/tests"),
         "plan" => root.join("operator/src/plan/tests"),
-        "election_status" => root.join("operator/src/bin/kubectl-election/status"),
-        "doctor" => root.join("operator/src/bin/kubectl-election/doctor/tests"),
+        "election_status" => root.join("operator/kubectl-election/src/status"),
         _ => root.join("tests/tests").join(target),
     };
     if path.is_dir() { sources_in(&path) } else { fs::read_to_string(path.with_extension("rs")) }

@@ -17,9 +17,9 @@ use std::iter;
 use std::rc::Rc;
 use std::task::Poll;
 
-use elector_agent::clock;
-use elector_agent::publication::Publication;
 use elector_election::{Now, Tenure};
+use leader_elector::clock;
+use leader_elector::publication::Publication;
 use rustix::process::Signal as Number;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 

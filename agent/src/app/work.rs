@@ -6,9 +6,9 @@ use std::io;
 use std::os::unix::process::CommandExt as _;
 use std::time::Duration;
 
-use elector_agent::clock::Alarm;
 use elector_crds::ReleaseReason;
 use elector_election::{Now, Tenure, Validity};
+use leader_elector::clock::Alarm;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::sync::Notify;
 use tracing::{info, warn};

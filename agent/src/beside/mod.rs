@@ -12,18 +12,17 @@ mod http;
 mod metrics;
 mod standing;
 
-use std::io;
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
-use std::thread;
 use std::time::Duration;
+use std::{io, thread};
 
-use elector_agent::company::{Company, Observer, Reluctance, Sight, YieldRequest};
-use elector_agent::publication::Publication;
-use elector_agent::status::{Author, Marker};
 use elector_crds::ReleaseReason;
 use elector_election::{Loss, Now, Tenure, Vacancy};
 use futures::stream::{self, StreamExt as _};
+use leader_elector::company::{Company, Observer, Reluctance, Sight, YieldRequest};
+use leader_elector::publication::Publication;
+use leader_elector::status::{Author, Marker};
 use tokio::sync::watch;
 use tokio::time::timeout;
 

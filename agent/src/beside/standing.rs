@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use elector_agent::company::Sight;
-use elector_agent::status::Author;
 use elector_crds::{format_timestamp, identity};
 use elector_election::{Now, Tenure, Timestamp, UNKNOWN_HOLDER};
+use leader_elector::company::Sight;
+use leader_elector::status::Author;
 use serde::Serialize;
 use tokio::sync::watch;
 

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use elector_agent::server::address;
-use elector_agent::url;
+use elector_program::server::address;
 use hyper::Uri;
+use leader_elector::url;
 
 use crate::beside::{Addresses, Health, Hooks, Sign, Wanted};
 

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
-use elector_agent::usage::without_empty_variables;
+use elector_program::usage::without_empty_variables;
 use rustix::process::Signal;
 
 pub(crate) use self::settings::{Options, Settings};

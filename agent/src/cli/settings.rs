@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use clap::Args;
-use elector_agent::identity;
-use elector_agent::logging::LogOptions;
 use elector_election::{InvalidTimings, Timings};
+use elector_program::logging::LogOptions;
+use leader_elector::identity;
 
 use super::StatusFile;
 use super::app::{self, AppOptions};

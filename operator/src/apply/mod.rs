@@ -28,8 +28,9 @@ pub use self::error::{Error, Refusal};
 use self::error::{is_changed, is_refused};
 use crate::leadership::Leading;
 use crate::observe::{Answer, Now, Part};
-use crate::plan::{Event, Plan, rbac};
-use crate::{NAME, events, key::Key};
+use crate::plan::{Event, Plan};
+use crate::{events, key::Key};
+use elector_crds::ownership::{OPERATOR_NAME, conflict_message, is_made_for};
 
 /// What became of a plan.
 #[derive(Debug, Default)]
@@ -131,10 +132,10 @@ impl Applier {
         let api = self.api::<Untrusted<K>>(election);
         let existing = self.call(read, api.get_opt(&desired.name_any())).await?;
         // Where there is none, one that somebody makes in between must not be taken from them.
-        let mut parameters = PatchParams::apply(NAME);
+        let mut parameters = PatchParams::apply(OPERATOR_NAME);
         if let Some(existing) = existing {
-            if !rbac::is_made_for(&existing, election) {
-                return Err(Error::Conflict(rbac::conflict_message(kind, &existing)));
+            if !is_made_for(&existing, election) {
+                return Err(Error::Conflict(conflict_message(kind, &existing)));
             }
             parameters = parameters.force();
         }
@@ -234,7 +235,7 @@ impl Applier {
             "status": status,
         });
         let elections = self.api::<Untrusted<StoredElection>>(election);
-        let (parameters, patch) = (PatchParams::apply(NAME).force(), Patch::Apply(patch));
+        let (parameters, patch) = (PatchParams::apply(OPERATOR_NAME).force(), Patch::Apply(patch));
         let name = election.name_any();
         let applying = elections.patch_status(&name, &parameters, &patch);
         let Untrusted(applied) = self.write("apply the status", applying).await?;
@@ -272,5 +273,5 @@ impl Applier {
 }
 
 fn post() -> PostParams {
-    PostParams { field_manager: Some(NAME.to_owned()), ..PostParams::default() }
+    PostParams { field_manager: Some(OPERATOR_NAME.to_owned()), ..PostParams::default() }
 }

@@ -14,8 +14,10 @@ use serde_json::json;
 use super::{Aborted, Applier, Error, Outcome, post};
 use crate::key::Key;
 use crate::observe::{Answer, StoredPod};
+use crate::observe::{PodRole, RoleLabel};
+use crate::plan::Write;
 use crate::plan::traffic::service::amend;
-use crate::plan::{Label, PodRole, Write, rbac};
+use elector_crds::ownership::{conflict_message, is_made_for};
 
 /// How many pods that are labelled as leaders are listed at a time: there should be one.
 const PAGE: u32 = 10;
@@ -77,8 +79,8 @@ impl Applier {
             let Untrusted(created) = self.write("create the Service", services.create(&post(), &desired)).await?;
             return Ok(created);
         };
-        if !rbac::is_made_for(&known, election) {
-            return Err(Error::Conflict(rbac::conflict_message("Service", &known)));
+        if !is_made_for(&known, election) {
+            return Err(Error::Conflict(conflict_message("Service", &known)));
         }
         amend(&mut known, desired);
         let known = Untrusted(known);
@@ -87,7 +89,12 @@ impl Applier {
     }
 
     /// Returns what the pod's label says now. One that is gone has none.
-    async fn label(&self, election: &LeaderElection, label: &Label, answers: &mut Vec<Answer>) -> Result<Label, Error> {
+    async fn label(
+        &self,
+        election: &LeaderElection,
+        label: &RoleLabel,
+        answers: &mut Vec<Answer>,
+    ) -> Result<RoleLabel, Error> {
         let pods = self.api::<Untrusted<StoredPod>>(election);
         if label.role == Some(PodRole::Leader) {
             self.check_no_other_leads(election, label, answers).await?;
@@ -98,9 +105,9 @@ impl Applier {
         match self.write("label a pod", pods.patch(&label.pod, &PatchParams::default(), &patch)).await {
             Ok(pod) => {
                 let role = pod.labels().get(ROLE_LABEL).and_then(|role| PodRole::parse(role));
-                Ok(Label { role, ..label.clone() })
+                Ok(RoleLabel { role, ..label.clone() })
             }
-            Err(Error::Stale(_)) => Ok(Label { role: None, ..label.clone() }),
+            Err(Error::Stale(_)) => Ok(RoleLabel { role: None, ..label.clone() }),
             Err(error) => Err(error),
         }
     }
@@ -109,7 +116,7 @@ impl Applier {
     async fn check_no_other_leads(
         &self,
         election: &LeaderElection,
-        label: &Label,
+        label: &RoleLabel,
         answers: &mut Vec<Answer>,
     ) -> Result<(), Error> {
         let mut selector =
@@ -132,7 +139,7 @@ impl Applier {
         }
         for pod in others {
             let uid = pod.uid().unwrap_or_default();
-            let seen = Label { pod: pod.name_any(), uid, role: Some(PodRole::Leader) };
+            let seen = RoleLabel { pod: pod.name_any(), uid, role: Some(PodRole::Leader) };
             answers.push(Answer::Label(Key::of(&pod), seen));
         }
         Err(Error::Stale("label a pod"))

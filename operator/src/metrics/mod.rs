@@ -8,8 +8,8 @@ mod elections;
 
 use std::sync::Arc;
 
-use elector_agent::server::exposition::Format;
 use elector_crds::conditions::Reason;
+use elector_program::server::exposition::Format;
 use futures::Stream;
 use futures::stream;
 use prometheus_client::encoding::EncodeLabelSet;

@@ -15,7 +15,7 @@ use kube::{Resource, ResourceExt};
 use super::Now;
 use super::budget::Cost;
 use super::tenure::was_released;
-use crate::{MANAGED_BY_LABEL, NAME};
+use elector_crds::ownership::{MANAGED_BY_LABEL, OPERATOR_NAME};
 
 /// What a Lease takes beside the texts in it, in bytes.
 const LEASE_BYTES: usize = 768;
@@ -96,7 +96,7 @@ impl LeaseSeen {
             release_reason: lease::release_reason(stored, &lease),
             lease,
             owners: owners(stored),
-            managed: stored.labels().get(MANAGED_BY_LABEL).is_some_and(|by| by == NAME),
+            managed: stored.labels().get(MANAGED_BY_LABEL).is_some_and(|by| by == OPERATOR_NAME),
             adopt: stored.annotation(ADOPT_ANNOTATION) == Some("true"),
             strict: stored.labels().get(STRICT_IDENTITY_LABEL).map(|strict| strict != "false"),
             annotation: stored.timings_annotation(),

@@ -21,6 +21,7 @@ mod observed;
 mod owned;
 mod pod;
 mod pods;
+mod role_label;
 mod seen;
 mod sight;
 mod stored_pod;
@@ -50,14 +51,16 @@ use self::listing::{Change, Listing};
 pub use self::observed::{Now, Observed, Part, Transfer, Trouble, Troubles, Unreadable};
 use self::owned::{Owned, OwnedByName};
 pub use self::pod::{NamedPort, Pod};
+pub use self::role_label::{PodRole, RoleLabel};
 pub use self::seen::{Answer, Seen};
 pub use self::sight::Sight;
 pub use self::stored_pod::StoredPod;
 pub use self::tenure::{Phase, own_duration, phase};
 pub(crate) use self::tenure::{was_released, was_restored};
-use crate::key::{self, Key};
-use crate::plan::traffic;
+use crate::key::Key;
 use crate::settings::Features;
+use elector_crds::leader_slice::is_slice_of;
+use elector_crds::rbac::rbac_name;
 
 /// How many Services and how many slices of one election are looked at at a time. Anybody who may edit in a namespace can make
 /// more that look like an operator's.
@@ -194,7 +197,7 @@ impl Index {
         };
         let is_labelled = pods.iter().any(|pod| pod.labels.contains_key(ROLE_LABEL));
         let labelled_by = (is_labelled || election.has_pods_labelled()).then(|| self.labelled_by(key, &pods)).flatten();
-        let rbac_key = Key::new(&key.namespace, &key::rbac_name(&key.name));
+        let rbac_key = Key::new(&key.namespace, &rbac_name(&key.name));
         let observed = Observed {
             creation_watched: *creation_watched,
             name_is_new: self.histories.is_new(key),
@@ -209,7 +212,7 @@ impl Index {
             services: some(self.services.of(key), |name| {
                 object.spec.leader_service.as_ref().is_some_and(|asked| asked.name == name)
             }),
-            slices: some(self.slices.of(key), |name| traffic::is_slice_of(name, &key.name)),
+            slices: some(self.slices.of(key), |name| is_slice_of(name, &key.name)),
             labelled_by,
             strays: self.strays_of(key),
             transfer: transfer.clone(),

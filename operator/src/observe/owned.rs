@@ -15,13 +15,14 @@ use super::Index;
 use super::budget::Budget;
 use super::lease::{MAX_OWNERS, shorten_owner};
 use super::listing::{Change, Kept};
-use crate::MANAGED_BY_LABEL;
-use crate::key::{Key, election_of_rbac};
-use crate::plan::{owner, traffic};
+use crate::key::Key;
+use elector_crds::leader_slice::{SERVICE_NAME_LABEL, SLICE_MANAGED_BY_LABEL};
+use elector_crds::ownership::MANAGED_BY_LABEL;
+use elector_crds::ownership::owner;
+use elector_crds::rbac::election_of_rbac;
 
 /// The labels that plans look at.
-const LABELS: [&str; 4] =
-    [MANAGED_BY_LABEL, ELECTION_LABEL, traffic::SERVICE_NAME_LABEL, traffic::SLICE_MANAGED_BY_LABEL];
+const LABELS: [&str; 4] = [MANAGED_BY_LABEL, ELECTION_LABEL, SERVICE_NAME_LABEL, SLICE_MANAGED_BY_LABEL];
 
 /// The largest object that is kept whole, in bytes of JSON: none that operators make is as large.
 const MAX_BYTES: usize = 32 * 1024;

@@ -8,9 +8,9 @@ use kube::core::{Selector, SelectorExt};
 
 use super::budget::Cost;
 use super::listing::Change;
+use super::role_label::RoleLabel;
 use super::{Election, Index, Now, Pod, StoredPod};
 use crate::key::Key;
-use crate::plan::Label;
 
 /// What a pod takes beside the texts in it, in bytes, and each of its labels.
 const POD_BYTES: usize = 512;
@@ -85,8 +85,8 @@ impl Index {
     }
 
     /// What a pod's label says now.
-    pub(super) fn take_label(&mut self, key: &Key, label: Label) {
-        let Label { uid, role, .. } = label;
+    pub(super) fn take_label(&mut self, key: &Key, label: RoleLabel) {
+        let RoleLabel { uid, role, .. } = label;
         let Some(pod) = self.pods.get_mut(key).filter(|pod| pod.uid == uid) else { return };
         let cost = pod.cost();
         let labels = &mut Arc::make_mut(pod).labels;

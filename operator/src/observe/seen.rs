@@ -8,8 +8,8 @@ use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::runtime::watcher::Event;
 
 use super::StoredPod;
+use super::role_label::RoleLabel;
 use crate::key::Key;
-use crate::plan::Label;
 
 /// An event of one of the watches.
 #[derive(Debug)]
@@ -65,7 +65,7 @@ pub enum Answer {
     /// It is so.
     Slice(Box<EndpointSlice>),
     /// A pod is labelled so.
-    Label(Key, Label),
+    Label(Key, RoleLabel),
     /// It is gone.
     NoService(Box<Service>),
     /// It is gone.

@@ -4,8 +4,8 @@ mod room;
 
 use super::*;
 use crate::plan::{LeaseAction, plan};
-use crate::{MANAGED_BY_LABEL, NAME};
 use elector_crds::annotations::{TimingsAnnotation, agent_to_json};
+use elector_crds::ownership::{MANAGED_BY_LABEL, OPERATOR_NAME};
 use elector_crds::untrusted::{FromUntrusted as _, StoredElection};
 use elector_crds::{AGENT_ANNOTATION, StoredLease, TIMINGS_ANNOTATION};
 use elector_crds::{GROUP, LeaderElectionSpec};
@@ -274,7 +274,7 @@ fn what_the_watch_shows_late_is_known_before_what_came_of_it_is_confirmed() {
     index.handle_seen(Seen::Election(Event::Apply(election("e", 1).into())), at(1));
     assert!(observed(&index).name_is_new);
     let mut made = lease("made", 13, json!({"leaseDurationSeconds": 15}));
-    made.labels_mut().insert(MANAGED_BY_LABEL.to_owned(), NAME.to_owned());
+    made.labels_mut().insert(MANAGED_BY_LABEL.to_owned(), OPERATOR_NAME.to_owned());
     let annotation = TimingsAnnotation { timings: Some(Timings::DEFAULT), unconfirmed: true, ..Default::default() };
     made.set_annotation(TIMINGS_ANNOTATION, annotation.to_json());
     let deletions = index.deletions(&key());
@@ -386,7 +386,7 @@ fn what_an_operator_made_too_late_is_confirmed_with_what_is_known_once_the_watch
     let mut late = held(9, "earlier", 1, 1);
     late.metadata.uid = Some("late".to_owned());
     late.metadata.annotations = None;
-    late.labels_mut().insert(MANAGED_BY_LABEL.to_owned(), NAME.to_owned());
+    late.labels_mut().insert(MANAGED_BY_LABEL.to_owned(), OPERATOR_NAME.to_owned());
     let annotation = TimingsAnnotation { timings: Some(Timings::DEFAULT), unconfirmed: true, ..Default::default() };
     late.set_annotation(TIMINGS_ANNOTATION, annotation.to_json());
     let planned = |index: &Index| {

@@ -4,19 +4,16 @@ use std::time::Duration;
 
 use elector_crds::annotations::{TimingsAnnotation, hints_to_json};
 use elector_crds::lease::FirstRecord;
+use elector_crds::ownership::{is_adoptable_in, is_election, is_ours, metadata};
 use elector_crds::{
-    CandidateIdentity, ELECTION_LABEL, GROUP, HINTS_ANNOTATION, LeaderElection, STRICT_IDENTITY_LABEL, StoredLease,
-    TIMINGS_ANNOTATION, identity,
+    CandidateIdentity, HINTS_ANNOTATION, LeaderElection, STRICT_IDENTITY_LABEL, StoredLease, TIMINGS_ANNOTATION,
+    identity,
 };
 use elector_election::{AgentMark, Hints, Lease, Record, ReleaseMark, Timestamp, Timings, UNKNOWN_HOLDER, Write};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
 
 use crate::observe::{LeaseSeen, Now, Observed, Part, Phase, Pod, phase};
-use crate::{MANAGED_BY_LABEL, NAME};
-
-/// In namespaces of this kind Leases belong to the control plane.
-const CONTROL_PLANE_NAMESPACES: &str = "kube-";
 
 /// What to do to the Lease.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -181,30 +178,6 @@ pub(super) fn standing<'a>(election: &LeaderElection, observed: &'a Observed) ->
     Standing::Foreign
 }
 
-/// Whether a Lease of `namespace` can be adopted at all (rule O3).
-#[must_use]
-pub fn is_adoptable_in(namespace: &str) -> bool {
-    !namespace.starts_with(CONTROL_PLANE_NAMESPACES)
-}
-
-/// Whether an operator made the object for an election called `name`: its controller says so, or, if it has none, its label.
-pub(super) fn is_ours(managed: bool, owners: &[OwnerReference], name: &str) -> bool {
-    let mut controllers = owners.iter().filter(|owner| owner.controller == Some(true));
-    controllers.next().map_or(managed, |controller| is_election(controller, name))
-}
-
-/// The election that owns `object`, as its controller.
-pub(crate) fn owner(object: &impl ResourceExt) -> Option<&str> {
-    let owners = object.owner_references().iter();
-    let mut controllers = owners.filter(|owner| owner.controller == Some(true));
-    controllers.next().filter(|controller| is_election(controller, &controller.name)).map(|owner| &*owner.name)
-}
-
-fn is_election(owner: &OwnerReference, name: &str) -> bool {
-    let (group, _) = owner.api_version.split_once('/').unwrap_or_default();
-    group == GROUP && owner.kind == LeaderElection::kind(&()) && owner.name == name
-}
-
 /// Creates it, or brings its metadata up to date.
 pub(super) fn maintain(
     election: &LeaderElection,
@@ -299,18 +272,6 @@ fn create(election: &LeaderElection, observed: &Observed, timings: Timings, now:
     lease.set_annotation(TIMINGS_ANNOTATION, annotation.to_json());
     record.apply(&mut lease);
     lease
-}
-
-/// Of an object that is made for `election`.
-pub(super) fn metadata(election: &LeaderElection, name: String) -> ObjectMeta {
-    let labels = [(MANAGED_BY_LABEL, NAME.to_owned()), (ELECTION_LABEL, election.name_any())];
-    ObjectMeta {
-        name: Some(name),
-        namespace: election.namespace(),
-        labels: Some(labels.map(|(label, value)| (label.to_owned(), value)).into()),
-        owner_references: election.controller_owner_ref(&()).map(|owner| vec![owner]),
-        ..ObjectMeta::default()
-    }
 }
 
 /// Rule O2.

@@ -28,8 +28,7 @@ use kube::ResourceExt;
 pub use self::events::{Event, EventReason};
 pub use self::lease::LeaseAction;
 use self::lease::Standing;
-pub(crate) use self::lease::owner;
-pub use self::traffic::{Label, Role as PodRole, Write};
+pub use self::traffic::Write;
 use crate::observe::{LeaseSeen, Now, Observed, Part, Phase, Unreadable, own_duration, phase};
 
 /// What to do.

@@ -1,34 +1,12 @@
-//! The Role and RoleBinding that let exactly the candidates contend for exactly their Lease.
+//! What becomes of the Role and RoleBinding of an election.
 
 use elector_crds::LeaderElection;
-use k8s_openapi::api::rbac::v1::{PolicyRule, Role, RoleBinding, RoleRef, Subject};
+use elector_crds::ownership::{conflict_message, is_made_for};
+use elector_crds::rbac::{role, role_binding};
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::ResourceExt;
 
-use super::lease::{is_ours, metadata};
-use crate::key::rbac_name;
 use crate::observe::Observed;
-use crate::{MANAGED_BY_LABEL, NAME};
-
-/// All that an agent needs: no create, no patch, no delete, and no other Lease.
-pub const VERBS: [&str; 4] = ["get", "list", "watch", "update"];
-
-const RBAC_GROUP: &str = "rbac.authorization.k8s.io";
-
-/// Whether an operator made `object`, for `election` or an earlier one of its name.
-#[must_use]
-pub fn is_made_for(object: &impl ResourceExt, election: &LeaderElection) -> bool {
-    let managed = object.labels().get(MANAGED_BY_LABEL).is_some_and(|by| by == NAME);
-    is_ours(managed, object.owner_references(), &election.name_any())
-}
-
-/// What to say of an object that is somebody else's.
-#[must_use]
-pub fn conflict_message(kind: &str, object: &impl ResourceExt) -> String {
-    format!(
-        "{kind} {} exists and was not made for this LeaderElection; delete it, or rename the LeaderElection",
-        object.name_any()
-    )
-}
 
 /// What keeps Role or RoleBinding from being applied, as far as is known without asking.
 pub(super) fn conflict(election: &LeaderElection, observed: &Observed) -> Option<String> {
@@ -57,37 +35,6 @@ pub(super) fn role_binding_to_apply(election: &LeaderElection, known: Option<&Ro
         known.role_ref == desired.role_ref && known.subjects == desired.subjects && has_metadata(known, &desired)
     });
     (!in_place).then_some(desired)
-}
-
-/// What lets agents contend.
-#[must_use]
-pub fn role(election: &LeaderElection) -> Role {
-    let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
-    let rule = PolicyRule {
-        api_groups: Some(owned(&["coordination.k8s.io"])),
-        resources: Some(owned(&["leases"])),
-        resource_names: Some(vec![election.name_any()]),
-        verbs: owned(&VERBS),
-        ..PolicyRule::default()
-    };
-    Role { metadata: metadata(election, rbac_name(&election.name_any())), rules: Some(vec![rule]) }
-}
-
-/// Whom it lets.
-#[must_use]
-pub fn role_binding(election: &LeaderElection) -> RoleBinding {
-    let name = rbac_name(&election.name_any());
-    let subject = |account: &String| Subject {
-        api_group: None,
-        kind: "ServiceAccount".to_owned(),
-        name: account.clone(),
-        namespace: election.namespace(),
-    };
-    RoleBinding {
-        role_ref: RoleRef { api_group: RBAC_GROUP.to_owned(), kind: "Role".to_owned(), name: name.clone() },
-        subjects: Some(election.spec.candidates.service_account_names.iter().map(subject).collect()),
-        metadata: metadata(election, name),
-    }
 }
 
 /// Whether `known` has the labels and owners that it should have; others are nobody's business.

@@ -10,9 +10,10 @@ use elector_crds::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::history::history;
-use super::lease::{Standing, is_adoptable_in};
+use super::lease::Standing;
 use super::{View, advice, candidates, flapping, name, rbac, traffic};
 use crate::observe::{LeaseSeen, Part, Phase, Trouble, Unreadable};
+use elector_crds::ownership::is_adoptable_in;
 
 /// How it begins what is said of a pause that candidates do not know of.
 const UNHEARD: &str = "; spec.paused is ";

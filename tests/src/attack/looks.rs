@@ -9,8 +9,8 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 use std::{fmt, fs};
 
-use elector_agent::clock;
-use elector_agent::status::{Standing, check};
+use leader_elector::clock;
+use leader_elector::status::{Standing, check};
 
 use super::judge::{Belief, Tenure, Verdict};
 

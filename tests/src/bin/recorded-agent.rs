@@ -5,13 +5,12 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, anyhow};
 use clap::Parser;
-use elector_agent::connect;
-use elector_agent::driver::{self, Campaign};
-use elector_agent::nonce;
-use elector_agent::status::{self, Author, Claim};
 use elector_crds::ReleaseReason;
 use elector_election::Timings;
 use elector_simulation::replay::replay;
+use leader_elector::driver::{self, Campaign};
+use leader_elector::status::{self, Author, Claim};
+use leader_elector::{connect, nonce};
 use tokio::signal::unix::{SignalKind, signal};
 
 /// What [`elector_tests::candidate::Candidate`] says to an agent

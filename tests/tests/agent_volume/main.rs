@@ -10,11 +10,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use elector_agent::status::{Standing, Unknown, check};
 use elector_tests::candidate::{AgentOptions, Candidate};
 use elector_tests::controlplane::{ControlPlane, Namespace};
 use elector_tests::leases::short_timings;
 use futures::{StreamExt as _, stream};
+use leader_elector::status::{Standing, Unknown, check};
 use rustix::process::{Signal, kill_process};
 use tokio::time::{Instant, sleep, timeout};
 

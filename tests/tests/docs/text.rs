@@ -116,7 +116,7 @@ fn sources(folder: &Path) -> Result<String> {
 
 #[test]
 fn what_runbooks_look_for_in_an_agents_log_is_said_there() {
-    let agent = sources(&root().join("agent/src")).unwrap();
+    let agent = ["src", "elector/src"].map(|folder| sources(&root().join("agent").join(folder)).unwrap()).concat();
     let mut looked_for = 0;
     for page in Page::all().unwrap().into_iter().filter(|page| page.path.starts_with("docs/runbooks/")) {
         for line in page.text.lines().filter(|line| line.contains("logs POD -c leader-elector | grep")) {

@@ -384,7 +384,7 @@ async fn kubectl_finds_it_and_completes_what_is_typed() {
     Election::create(&scene.namespace, "shipping", short_timings()).await.unwrap();
     let plugin = Programs::built().await.unwrap().plugin.clone();
     let folder = plugin.parent().context("it is in no folder").unwrap().display();
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../operator/src/bin/kubectl-election");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../operator/kubectl-election/src");
     let kubectl = async |line: &str| {
         let line = format!("PATH={folder}:{script}:$PATH kubectl {line}");
         shell(&scene.namespace.cluster().kubeconfig(), &line).await.unwrap()

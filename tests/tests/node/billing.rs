@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use elector_agent::status::{Report, Standing, Unknown, check};
 use elector_tests::acts::{Acts, Run};
 use elector_tests::cluster::Namespace;
 use elector_tests::kubectl::kubectl;
@@ -16,6 +15,7 @@ use elector_tests::witness::{Sighting, Witness};
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, Pod};
 use kube::ResourceExt as _;
 use kube::api::{EvictParams, ListParams};
+use leader_elector::status::{Report, Standing, Unknown, check};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 

@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use elector_agent::status::{Standing, check};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
+use leader_elector::status::{Standing, check};
 use tokio::time::sleep;
 
 use crate::billing::Billing;

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
-use elector_agent::server;
+use elector_program::server;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
@@ -156,8 +156,8 @@ fn listener(address: SocketAddr, setting: &'static str) -> io::Result<TcpListene
 mod tests {
     use std::pin::pin;
 
-    use elector_agent::clock;
-    use elector_agent::status::Author;
+    use leader_elector::clock;
+    use leader_elector::status::Author;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tokio::net::TcpStream;
     use tokio::time::timeout;

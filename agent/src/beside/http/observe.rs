@@ -7,9 +7,9 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::get;
-use elector_agent::clock;
-use elector_agent::server::exposition::Format;
-use elector_agent::status::PULSE;
+use elector_program::server::exposition::Format;
+use leader_elector::clock;
+use leader_elector::status::PULSE;
 use tokio::sync::watch;
 
 use super::ServedAddresses;
@@ -63,8 +63,8 @@ async fn readyz(State(Observed { standing, served, .. }): State<Observed>) -> (S
 
 #[cfg(test)]
 mod tests {
-    use elector_agent::company::Sight;
-    use elector_agent::status::Author;
+    use leader_elector::company::Sight;
+    use leader_elector::status::Author;
     use std::time::Duration;
 
     use super::*;

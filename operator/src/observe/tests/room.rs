@@ -239,7 +239,7 @@ fn of_what_others_made_for_an_election_no_more_than_some_is_looked_at_at_a_time(
     for number in 0..100 {
         let owner = json!({"apiVersion": "leader-elector.io/v1alpha1", "kind": "LeaderElection", "name": "billing", "uid": "e", "controller": true});
         let metadata = json!({"name": format!("s{number}"), "namespace": "shop", "uid": number.to_string(), "resourceVersion": "7",
-                              "labels": {MANAGED_BY_LABEL: NAME}, "ownerReferences": [owner]});
+                              "labels": {MANAGED_BY_LABEL: OPERATOR_NAME}, "ownerReferences": [owner]});
         let service = core::Service::from_untrusted(&json!({"metadata": metadata, "spec": {}}).to_string());
         index.handle_seen(Seen::Service(Event::Apply(service)), at(1));
     }

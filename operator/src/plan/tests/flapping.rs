@@ -1,7 +1,7 @@
 //! Tenures that end all the time, and what is said of that.
 
 use super::*;
-use crate::plan::flapping::ended_lately;
+use elector_crds::flapping::ended_lately;
 use elector_crds::{PastTenure, TenureEnd};
 
 const MINUTE: u64 = 60;

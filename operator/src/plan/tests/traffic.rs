@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::NAME;
 use crate::observe::{NamedPort, Part, Troubles};
 use crate::plan::Write;
 use crate::settings::Features;
 use elector_crds::conditions::Reason;
+use elector_crds::ownership::OPERATOR_NAME;
 use elector_crds::{LeaderService, LeaderServicePort, PodLabels, Protocol, ROLE_LABEL, TargetPort};
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
@@ -122,8 +122,8 @@ fn the_leader_alone_is_reached() {
                 "name": "leader-elector-billing-ipv4",
                 "namespace": "shop",
                 "labels": {
-                    "app.kubernetes.io/managed-by": NAME,
-                    "endpointslice.kubernetes.io/managed-by": NAME,
+                    "app.kubernetes.io/managed-by": OPERATOR_NAME,
+                    "endpointslice.kubernetes.io/managed-by": OPERATOR_NAME,
                     "kubernetes.io/service-name": "front",
                     "leader-elector.io/election": "billing",
                 },

@@ -4,44 +4,7 @@ use elector_crds::{LeaderElection, PodLabels, ROLE_LABEL};
 use kube::ResourceExt as _;
 
 use super::Target;
-use crate::observe::{Observed, Pod};
-
-/// What a pod's label is to say.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Label {
-    /// The pod's name.
-    pub pod: String,
-    /// Its uid.
-    pub uid: String,
-    /// The label's value; `None`: no label.
-    pub role: Option<Role>,
-}
-
-/// What a candidate is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Role {
-    /// It leads.
-    Leader,
-    /// It does not.
-    Standby,
-}
-
-impl Role {
-    /// What a label says; one that says something else is as good as none.
-    #[must_use]
-    pub fn parse(label: &str) -> Option<Role> {
-        [Role::Leader, Role::Standby].into_iter().find(|role| role.as_str() == label)
-    }
-
-    /// As the label has it.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Role::Leader => "leader",
-            Role::Standby => "standby",
-        }
-    }
-}
+use crate::observe::{Observed, Pod, PodRole, RoleLabel};
 
 /// Another election that labels the same pods, and had better do so alone.
 pub(in crate::plan) fn rival<'a>(election: &LeaderElection, observed: &'a Observed) -> Option<&'a str> {
@@ -50,12 +13,12 @@ pub(in crate::plan) fn rival<'a>(election: &LeaderElection, observed: &'a Observ
 }
 
 /// What to write, in this order.
-pub(super) fn labels(election: &LeaderElection, observed: &Observed, target: Target<'_>) -> Vec<Label> {
+pub(super) fn labels(election: &LeaderElection, observed: &Observed, target: Target<'_>) -> Vec<RoleLabel> {
     if !observed.features.pod_labels {
         return Vec::new();
     }
-    let label = |pod: &Pod, role| Label { pod: pod.name.clone(), uid: pod.uid.clone(), role };
-    let mut labels: Vec<Label> = observed.strays.iter().map(|pod| label(pod, None)).collect();
+    let label = |pod: &Pod, role| RoleLabel { pod: pod.name.clone(), uid: pod.uid.clone(), role };
+    let mut labels: Vec<RoleLabel> = observed.strays.iter().map(|pod| label(pod, None)).collect();
     if rival(election, observed).is_some() {
         return labels;
     }
@@ -68,16 +31,16 @@ pub(super) fn labels(election: &LeaderElection, observed: &Observed, target: Tar
     let wanted = |pod: &Pod| match role_of(pod) {
         _ if !enabled => None,
         // What ends or has ended is as it was, unless it was the leader.
-        shown if !pod.is_candidate() && !is_target(pod, target) => shown.map(|_| Role::Standby),
-        _ if is_target(pod, target) => Some(Role::Leader),
-        _ => Some(Role::Standby),
+        shown if !pod.is_candidate() && !is_target(pod, target) => shown.map(|_| PodRole::Standby),
+        _ if is_target(pod, target) => Some(PodRole::Leader),
+        _ => Some(PodRole::Standby),
     };
     let changes = observed
         .pods
         .iter()
-        .filter(|pod| pod.labels.get(ROLE_LABEL).map(String::as_str) != wanted(pod).map(Role::as_str));
+        .filter(|pod| pod.labels.get(ROLE_LABEL).map(String::as_str) != wanted(pod).map(PodRole::as_str));
     labels.extend(changes.map(|pod| label(pod, wanted(pod))));
-    labels.sort_by_key(|label| (label.role == Some(Role::Leader), label.pod.clone()));
+    labels.sort_by_key(|label| (label.role == Some(PodRole::Leader), label.pod.clone()));
     labels
 }
 
@@ -86,11 +49,11 @@ fn is_target(pod: &Pod, target: Target<'_>) -> bool {
         Target::Nobody | Target::Last => false,
         Target::Leader(leader) => leader.uid == pod.uid,
         Target::Unchanged(holder) => {
-            holder.is_some_and(|holder| holder.uid == pod.uid) && role_of(pod) == Some(Role::Leader)
+            holder.is_some_and(|holder| holder.uid == pod.uid) && role_of(pod) == Some(PodRole::Leader)
         }
     }
 }
 
-fn role_of(pod: &Pod) -> Option<Role> {
-    Role::parse(pod.labels.get(ROLE_LABEL)?)
+fn role_of(pod: &Pod) -> Option<PodRole> {
+    PodRole::parse(pod.labels.get(ROLE_LABEL)?)
 }

@@ -10,10 +10,8 @@ use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 
 pub(super) use self::labels::rival;
-pub use self::labels::{Label, Role};
-pub(crate) use self::service::{SERVICE_NAME_LABEL, SLICE_MANAGED_BY_LABEL, is_slice_of};
 use super::lease::Standing;
-use crate::observe::{Now, Observed, Part, Phase, Pod, own_duration, phase, was_released};
+use crate::observe::{Now, Observed, Part, Phase, Pod, RoleLabel, own_duration, phase, was_released};
 
 /// One change.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,7 +25,7 @@ pub enum Write {
     /// Delete it, as it was seen.
     DeleteSlice(Box<EndpointSlice>),
     /// Label a pod.
-    Label(Label),
+    Label(RoleLabel),
 }
 
 impl Write {

@@ -4,29 +4,16 @@
 
 use std::net::IpAddr;
 
+use elector_crds::leader_slice::{AddressFamily, SERVICE_NAME_LABEL, SLICE_MANAGED_BY_LABEL, slice_name};
+use elector_crds::ownership::{OPERATOR_NAME, is_made_for, metadata};
 use elector_crds::{LeaderElection, LeaderService, LeaderServicePort, TargetPort};
 use k8s_openapi::api::core::v1::{ObjectReference, Service, ServicePort, ServiceSpec};
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointConditions, EndpointPort, EndpointSlice};
 use kube::ResourceExt;
 
 use super::{Target, Write};
-use crate::NAME;
 use crate::observe::{Observed, Pod};
-use crate::plan::lease::metadata;
-use crate::plan::rbac::{has_metadata, is_made_for};
-
-/// Which Service a slice belongs to.
-pub(crate) const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
-
-/// Who looks after a slice: with another value than theirs, the controllers of Kubernetes leave it alone.
-pub(crate) const SLICE_MANAGED_BY_LABEL: &str = "endpointslice.kubernetes.io/managed-by";
-
-/// Of one family; no slice holds both.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Family {
-    IPv4,
-    IPv6,
-}
+use crate::plan::rbac::has_metadata;
 
 /// What to write, in this order.
 pub(super) fn writes(election: &LeaderElection, observed: &Observed, target: Target<'_>) -> Vec<Write> {
@@ -71,7 +58,7 @@ fn slices(
 ) -> Vec<Write> {
     let mut writes = Vec::new();
     let mut unwanted: Vec<&EndpointSlice> = observed.slices.iter().collect();
-    for family in [Family::IPv4, Family::IPv6] {
+    for family in AddressFamily::ALL {
         let Some(asked) = asked else { break };
         let name = slice_name(&election.name_any(), family);
         let known = observed.slices.iter().find(|slice| slice.name_any() == name);
@@ -105,31 +92,18 @@ fn slices(
     deleted.chain(writes).collect()
 }
 
-/// Whether a slice that is called `name` is one that is made for `election`.
-pub(crate) fn is_slice_of(name: &str, election: &str) -> bool {
-    [Family::IPv4, Family::IPv6].into_iter().any(|family| slice_name(election, family) == name)
-}
-
-fn slice_name(election: &str, family: Family) -> String {
-    let family = match family {
-        Family::IPv4 => "ipv4",
-        Family::IPv6 => "ipv6",
-    };
-    format!("leader-elector-{election}-{family}")
-}
-
 fn shows(slice: &EndpointSlice, pod: &Pod) -> bool {
     let of_pod =
         |endpoint: &Endpoint| endpoint.target_ref.as_ref().and_then(|target| target.uid.as_ref()) == Some(&pod.uid);
     slice.endpoints.iter().any(of_pod)
 }
 
-fn slice(election: &LeaderElection, asked: &LeaderService, family: Family, pod: Option<&Pod>) -> EndpointSlice {
+fn slice(election: &LeaderElection, asked: &LeaderService, family: AddressFamily, pod: Option<&Pod>) -> EndpointSlice {
     let mut metadata = metadata(election, slice_name(&election.name_any(), family));
     let labels = metadata.labels.get_or_insert_default();
     labels.insert(SERVICE_NAME_LABEL.to_owned(), asked.name.clone());
-    labels.insert(SLICE_MANAGED_BY_LABEL.to_owned(), NAME.to_owned());
-    let address = pod.and_then(|pod| pod.addresses.iter().find(|address| Family::of(**address) == family));
+    labels.insert(SLICE_MANAGED_BY_LABEL.to_owned(), OPERATOR_NAME.to_owned());
+    let address = pod.and_then(|pod| pod.addresses.iter().find(|address| AddressFamily::of(**address) == family));
     let endpoint = pod.zip(address).map(|(pod, address)| endpoint(election, pod, *address));
     let ports: Vec<EndpointPort> = asked.ports.iter().filter_map(|port| endpoint_port(port, pod)).collect();
     EndpointSlice {
@@ -227,13 +201,4 @@ fn is_in_place(known: &Service, desired: &Service) -> bool {
         && known_spec.type_ == desired_spec.type_
         && ports.eq(desired_spec.ports.iter().flatten().cloned())
         && has_metadata(known, desired)
-}
-
-impl Family {
-    fn of(address: IpAddr) -> Family {
-        match address {
-            IpAddr::V4(_) => Family::IPv4,
-            IpAddr::V6(_) => Family::IPv6,
-        }
-    }
 }

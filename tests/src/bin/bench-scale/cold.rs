@@ -5,9 +5,10 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
+use elector_crds::ownership::OPERATOR_NAME;
+use elector_crds::rbac::rbac_name;
 use elector_crds::{ELECTION_LABEL, LeaderElection, STRICT_IDENTITY_LABEL, StoredLease};
-use elector_operator::NAME;
-use elector_operator::key::{Key, rbac_name};
+use elector_operator::key::Key;
 use elector_tests::controlplane::{ControlPlane, Entry};
 use elector_tests::machine::{computed, memory};
 use elector_tests::operators::{Operator, Operators};
@@ -163,7 +164,7 @@ impl Originals {
             subject.namespace = Some(namespace.to_owned());
         }
         let leases = Api::<StoredLease>::namespaced(client.clone(), namespace);
-        let post = PostParams { field_manager: Some(NAME.to_owned()), ..PostParams::default() };
+        let post = PostParams { field_manager: Some(OPERATOR_NAME.to_owned()), ..PostParams::default() };
         let mut created = leases.create(&post, &lease).await?;
         apply(&client, namespace, &role).await?;
         apply(&client, namespace, &role_binding).await?;
@@ -178,7 +179,7 @@ impl Originals {
             "status": election.status,
         });
         let elections = Api::<LeaderElection>::namespaced(client, namespace);
-        elections.patch_status(name, &PatchParams::apply(NAME).force(), &Patch::Apply(status)).await?;
+        elections.patch_status(name, &PatchParams::apply(OPERATOR_NAME).force(), &Patch::Apply(status)).await?;
         Ok(6)
     }
 }
@@ -200,7 +201,7 @@ where
     K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Serialize + DeserializeOwned,
 {
     let api = Api::<K>::namespaced(client.clone(), namespace);
-    api.patch(&object.name_any(), &PatchParams::apply(NAME), &Patch::Apply(object)).await?;
+    api.patch(&object.name_any(), &PatchParams::apply(OPERATOR_NAME), &Patch::Apply(object)).await?;
     Ok(())
 }
 

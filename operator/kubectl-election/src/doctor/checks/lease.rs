@@ -1,13 +1,12 @@
 //! The Lease: whose it is, what it tells candidates, who holds it, and by which clocks.
 
 use elector_crds::display_text::{self, MAX_NAME};
+use elector_crds::flapping::{MAX_ENDS, WINDOW, ended_lately};
+use elector_crds::ownership::{is_adoptable_in, is_made_for};
 use elector_crds::{
     ADOPT_ANNOTATION, AGENT_CONTAINER, CandidateIdentity, TRANSFER_ANNOTATION, identity, selector_query,
 };
 use elector_election::Timings;
-use elector_operator::plan::flapping::{MAX_ENDS, WINDOW, ended_lately};
-use elector_operator::plan::lease::is_adoptable_in;
-use elector_operator::plan::rbac::is_made_for;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;

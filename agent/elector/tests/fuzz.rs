@@ -7,8 +7,8 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use elector_agent::identity::Sources;
-use elector_agent::status::{Claim, Standing, boot_id, check};
+use leader_elector::identity::Sources;
+use leader_elector::status::{Claim, Standing, boot_id, check};
 use proptest::prelude::*;
 use serde_json::json;
 

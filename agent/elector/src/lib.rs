@@ -12,18 +12,12 @@ pub mod connect;
 pub mod driver;
 pub mod identity;
 mod lease_api;
-#[cfg(feature = "logging")]
-pub mod logging;
 mod pace;
 pub mod publication;
-#[cfg(feature = "server")]
-pub mod server;
 mod stage;
 pub mod status;
 mod trouble;
 pub mod url;
-#[cfg(feature = "logging")]
-pub mod usage;
 mod watch;
 
 pub use identity::nonce;

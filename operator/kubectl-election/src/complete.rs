@@ -4,11 +4,11 @@ use std::ffi::OsString;
 use std::fmt::Debug;
 
 use clap::{ArgMatches, CommandFactory as _, FromArgMatches as _};
-use elector_agent::connect::{Choice, context_names};
 use elector_crds::LeaderElection;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::api::ListParams;
 use kube::{Api, Resource, ResourceExt};
+use leader_elector::connect::{Choice, context_names};
 use serde::de::DeserializeOwned;
 
 use crate::cli::{Cli, Reach};

@@ -4,7 +4,7 @@ use super::node::Node;
 use super::resources::{Defaults, resources};
 
 /// The same file as the chart's.
-const SIDECAR: &str = include_str!("../../../../../agent/src/sidecar.yaml");
+const SIDECAR: &str = include_str!("../../../../agent/src/sidecar.yaml");
 const AGENT: &str = "leader-elector";
 const ELECTION_LABEL: &str = "leader-elector.io/election";
 const INJECTION_LABEL: &str = "leader-elector.io/injection";

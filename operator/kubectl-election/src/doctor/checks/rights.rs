@@ -1,7 +1,8 @@
 //! Whether the candidates' service accounts are there, and may contend.
 
-use elector_operator::key::rbac_name;
-use elector_operator::plan::rbac;
+use elector_crds::ownership::{conflict_message, is_made_for};
+use elector_crds::rbac;
+use elector_crds::rbac::rbac_name;
 use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::ResourceExt;
@@ -52,9 +53,9 @@ fn object<K: ResourceExt>(
             format!("there is no {kind} {name}"),
             format!("the operator makes it; {SEE_OPERATOR}"),
         ),
-        Ok(Some(object)) if !rbac::is_made_for(object, &facts.election) => {
+        Ok(Some(object)) if !is_made_for(object, &facts.election) => {
             let delete = kubectl(facts, &format!("delete {} {name}", kind.to_lowercase()));
-            Finding::error(check, rbac::conflict_message(kind, object), delete)
+            Finding::error(check, conflict_message(kind, object), delete)
         }
         Ok(Some(object)) => match flaw(object) {
             Some(flaw) => Finding::error(

@@ -1,7 +1,7 @@
 //! The chart's policies: what adds agents to pods, and what checks as whom they write.
 
+use elector_crds::ownership::is_made_for;
 use elector_crds::{CandidateIdentity, STRICT_IDENTITY_LABEL};
-use elector_operator::plan::rbac::is_made_for;
 use kube::ResourceExt as _;
 
 use super::{ADD_AGENTS, SEE_OPERATOR};

@@ -3,12 +3,12 @@
 use std::fmt::Debug;
 use std::time::Duration;
 
-use elector_agent::connect::{self, Access, Choice};
 use elector_crds::{LeaderElection, selector_query};
 use k8s_openapi::NamespaceResourceScope;
 use kube::api::ListParams;
 use kube::core::{Selector, SelectorExt as _};
 use kube::{Api, Client, Error, Resource, ResourceExt as _};
+use leader_elector::connect::{self, Access, Choice};
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 

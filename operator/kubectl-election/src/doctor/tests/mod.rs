@@ -6,7 +6,7 @@ mod pods;
 mod rights;
 
 use elector_crds::StoredLease;
-use elector_operator::plan::rbac;
+use elector_crds::rbac;
 use kube::CustomResourceExt as _;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ use crate::cluster::Unseen;
 use crate::lenient::{Lenient, readable};
 
 /// As it is printed for pasting.
-const SIDECAR: &str = include_str!("../../../../../../agent/src/sidecar.yaml");
+const SIDECAR: &str = include_str!("../../../../../agent/src/sidecar.yaml");
 
 /// A change to the world, and what is said of it: check, result, and what message and mend have in them.
 type Case<'a> = (&'a dyn Fn(&mut Value), &'a str, Outcome, &'a str, &'a str);

@@ -50,7 +50,7 @@ pub(super) fn operator(facts: &Facts) -> Finding {
         (Err(why), _) | (_, Err(why)) => return Finding::unseen(check, why),
     };
     if leases.is_empty() {
-        let name = elector_operator::NAME;
+        let name = elector_crds::ownership::OPERATOR_NAME;
         return Finding::unknown(check, format!("no Lease {name} in any namespace: none, or one of another name"));
     }
     let silences: Vec<String> = leases.iter().filter_map(|lease| silence(lease, clock)).collect();

@@ -1,8 +1,8 @@
 //! Looks at everything at once. What this user may not see is left to the checks to say.
 
+use elector_crds::rbac::VERBS;
+use elector_crds::rbac::rbac_name;
 use elector_crds::{LeaderElection, StoredLease};
-use elector_operator::key::rbac_name;
-use elector_operator::plan::rbac::VERBS;
 use futures::future::join_all;
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimeParser;
@@ -80,7 +80,7 @@ fn one<K: kube::Resource<DynamicType = ()>>(object: Option<Lenient<K>>) -> Optio
 
 /// By the name that the chart gives them in a release called leader-elector.
 async fn operators(cluster: &Cluster) -> Look<Vec<StoredLease>> {
-    let named = ListParams::default().fields(&format!("metadata.name={}", elector_operator::NAME));
+    let named = ListParams::default().fields(&format!("metadata.name={}", elector_crds::ownership::OPERATOR_NAME));
     let leases: Api<Lenient<StoredLease>> = cluster.api_of_all();
     cluster.look("list leases in all namespaces", leases.list(&named)).await.map(readable)
 }

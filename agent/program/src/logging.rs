@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_level_is_a_word_that_is_known_or_said_of_a_target() {
-        for level in ["info", "WARN", "off", "elector_agent=debug", "info,elector_agent=trace", "warn, kube=info"] {
+        for level in ["info", "WARN", "off", "leader_elector=debug", "info,leader_elector=trace", "warn, kube=info"] {
             filter(level).unwrap();
         }
         for level in ["warning", "loud", "", "info,verbose", "kube=loud"] {

@@ -1,0 +1,5 @@
+//! What the agent, the operator and the plugin of kubectl share as programs.
+
+pub mod logging;
+pub mod server;
+pub mod usage;
