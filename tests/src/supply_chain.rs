@@ -13,12 +13,8 @@ use crate::command;
 use crate::gobuild::{cache, lock, say};
 use crate::images::{dist_folder, root};
 
-/// What is shipped, in images and beside them, and the package of each.
-const PROGRAMS: [(&str, &str); 3] = [
-    ("elector-agent", "elector-agent"),
-    ("elector-operator", "elector-operator"),
-    ("kubectl-election", "elector-operator"),
-];
+/// What is shipped, in images and beside them: each a package with a program of its name.
+const PROGRAMS: [&str; 3] = ["elector-agent", "elector-operator", "kubectl-election"];
 
 /// How long one of the tools may take.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -90,11 +86,11 @@ pub async fn bills() -> Result<Vec<PathBuf>> {
     // It writes one for each program of the workspace, beside its Cargo.toml.
     for written in written().await? {
         let name = written.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let of_program = |(program, _): &&(&str, &str)| name == format!("{program}_bin.cdx.json");
-        if let Some((program, package)) = PROGRAMS.iter().find(of_program) {
+        let of_program = |program: &&&str| name == format!("{program}_bin.cdx.json");
+        if let Some(program) = PROGRAMS.iter().find(of_program) {
             let whole = fs::canonicalize(root())?;
             let text = fs::read_to_string(&written)?.replace(&format!("{}/", whole.display()), "");
-            ensure_complete(package, &serde_json::from_str(&text)?).await?;
+            ensure_complete(program, &serde_json::from_str(&text)?).await?;
             let bill = folder.join(format!("{program}.cdx.json"));
             fs::write(&bill, text)?;
             bills.push(bill);
@@ -119,13 +115,13 @@ async fn written() -> Result<Vec<PathBuf>> {
 }
 
 /// Compares it with what cargo itself says.
-async fn ensure_complete(package: &str, bill: &Value) -> Result<()> {
-    let linked = cargo(&["tree", "--locked", "--package", package, "--edges", "normal", "--prefix", "none"]).await?;
+async fn ensure_complete(program: &str, bill: &Value) -> Result<()> {
+    let linked = cargo(&["tree", "--locked", "--package", program, "--edges", "normal", "--prefix", "none"]).await?;
     let linked: BTreeSet<&str> = linked.lines().filter_map(|line| line.split_whitespace().next()).collect();
     let components = bill["components"].as_array().context("no components")?;
     let listed: BTreeSet<&str> = components.iter().filter_map(|component| component["name"].as_str()).collect();
-    let missing: Vec<_> = linked.difference(&listed).filter(|name| **name != package).collect();
-    ensure!(missing.is_empty(), "the bill of a program of {package} lacks {missing:?}");
+    let missing: Vec<_> = linked.difference(&listed).filter(|name| **name != program).collect();
+    ensure!(missing.is_empty(), "the bill of {program} lacks {missing:?}");
     Ok(())
 }
 
