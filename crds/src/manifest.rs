@@ -1,10 +1,5 @@
 //! The CustomResourceDefinition as a file: generated from the types, checked in, and tested to be current.
 
-use std::fs;
-use std::io;
-use std::path::{Path, PathBuf};
-use std::process::ExitCode;
-
 use kube::CustomResourceExt;
 
 use crate::LeaderElection;
@@ -12,26 +7,7 @@ use crate::LeaderElection;
 const HEADER: &str = "# Generated from crds/src by `cargo crdgen`.\n";
 
 /// Where it is kept, from the root of the repository: for kubectl, and for the Helm chart, byte for byte the same.
-const PLACES: [&str; 2] = ["crds/leaderelections.yaml", "charts/leader-elector/files/leaderelections.yaml"];
-
-/// Why the manifest could not be written or is not current.
-#[derive(Debug, thiserror::Error)]
-pub enum ManifestError {
-    /// A file could not be read or written.
-    #[error("failed to access {}: {source}", path.display())]
-    File {
-        /// Which one.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// A file is not what the types say.
-    #[error("{} is stale: run `cargo crdgen`", path.display())]
-    Stale {
-        /// Which one.
-        path: PathBuf,
-    },
-}
+pub const PLACES: [&str; 2] = ["crds/leaderelections.yaml", "charts/leader-elector/files/leaderelections.yaml"];
 
 /// The manifest.
 #[must_use]
@@ -40,58 +16,20 @@ pub fn manifest() -> String {
     format!("{HEADER}{yaml}")
 }
 
-/// What `cargo crdgen` does: writes the manifest, or with `only_check` looks whether it is current, and says what went wrong.
-#[must_use]
-pub fn run(only_check: bool) -> ExitCode {
-    let done = if only_check { check() } else { write() };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("{error}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-/// Writes it to all its places.
-///
-/// # Errors
-/// If a file cannot be written.
-pub fn write() -> Result<(), ManifestError> {
-    for path in paths() {
-        fs::write(&path, manifest()).map_err(|source| ManifestError::File { path, source })?;
-    }
-    Ok(())
-}
-
-/// Whether all its places are current.
-///
-/// # Errors
-/// The first file that is not, or cannot be read.
-pub fn check() -> Result<(), ManifestError> {
-    for path in paths() {
-        match fs::read_to_string(&path) {
-            Ok(text) if text == manifest() => {}
-            Ok(_) => return Err(ManifestError::Stale { path }),
-            Err(source) => return Err(ManifestError::File { path, source }),
-        }
-    }
-    Ok(())
-}
-
-fn paths() -> impl Iterator<Item = PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    PLACES.into_iter().map(move |place| root.join(place))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::Path;
+
     use super::*;
     use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 
     #[test]
     fn the_files_are_current() {
-        check().unwrap();
+        for place in PLACES {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(place);
+            assert_eq!(fs::read_to_string(path).unwrap(), manifest(), "{place} is stale: run `cargo crdgen`");
+        }
     }
 
     #[test]

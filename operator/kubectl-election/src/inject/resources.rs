@@ -1,5 +1,5 @@
 //! The agent's resources: the same rule as in charts/leader-elector/templates/injection.yaml, to which the tests of
-//! tests/tests/chart/inject.rs hold it.
+//! tests/e2e/tests/chart/inject.rs hold it.
 
 use super::node::Node;
 use super::quantity::Quantity;

@@ -1,4 +1,4 @@
-//! What `inject` prints. tests/tests/chart/inject.rs has what the API server and kubectl make of it.
+//! What `inject` prints. tests/e2e/tests/chart/inject.rs has what the API server and kubectl make of it.
 
 mod fuzz;
 
