@@ -12,7 +12,7 @@ use leader_elector::status::{Health, Standing, Unknown, check, check_health};
 use serde_json::{Value, json};
 
 use crate::cli::DEFAULT_IMAGE;
-use crate::{Failure, configuration};
+use elector_program::failure::Failure;
 
 const LEADS: u8 = 0;
 const DOES_NOT: u8 = 1;
@@ -36,18 +36,18 @@ pub(crate) fn tell(status_file: &Path, in_json: bool) -> Result<u8, Failure> {
     match found {
         Ok(Standing::Leads { .. }) => Ok(LEADS),
         Ok(Standing::DoesNot(_)) => Ok(DOES_NOT),
-        Err(error) => Err(Failure { code: UNKNOWN, said: format!("error: {error}") }),
+        Err(error) => Err(Failure::with_code(UNKNOWN, error)),
     }
 }
 
 /// Whether the agent works, as an exit code.
 pub(crate) fn tell_health(status_file: &Path) -> Result<u8, Failure> {
-    let ails = |said: &str| Err(Failure { code: AILS, said: format!("error: {said}") });
+    let ails = |said: &str| Err(Failure::with_code(AILS, said));
     match check_health(status_file) {
         Ok(Health::Works) => Ok(WORKS),
         Ok(Health::Hangs) => ails("the electing process has done nothing for long: restart it"),
         Ok(Health::Dead) => ails("there is no electing process"),
-        Err(error) => Err(Failure { code: UNKNOWN, said: format!("error: {error}") }),
+        Err(error) => Err(Failure::with_code(UNKNOWN, error)),
     }
 }
 
@@ -124,7 +124,7 @@ pub(crate) fn install(directory: &Path) -> Result<u8, Failure> {
     copy().map(|()| 0).map_err(|error| {
         // Half a program helps nobody; that it was never there is no matter.
         let _ = fs::remove_file(&temporary);
-        configuration(format!(
+        Failure::usage(format!(
             "failed to copy this program to {}: {error}; name a directory that this user may write to, with room in it",
             path.display()
         ))

@@ -21,33 +21,33 @@ use crate::cli::{Cli, Command, Exec, Settings};
 use crate::role::{Given, Parent};
 use crate::supervise::awaited;
 
-use crate::{CONFIGURATION, Failure, configuration, internal};
+use elector_program::failure::{Failure, USAGE};
 
 /// The exit code.
 pub(crate) fn run(Given { parent, rest }: Given) -> Result<u8, Failure> {
     // At its death, an orderly end: nobody would remove the file of one that is killed.
-    parent.follow(Signal::SIGTERM).map_err(internal)?;
+    parent.follow(Signal::SIGTERM).map_err(Failure::failed)?;
     // Else it is named after the link that it was started by.
-    prctl::set_name(c"elector-agent").map_err(internal)?;
+    prctl::set_name(c"elector-agent").map_err(Failure::failed)?;
     let mut rest = rest.into_iter();
     let again = rest.next().is_some_and(|starts| starts != "0");
     let arguments: Vec<OsString> = ["elector-agent".into()].into_iter().chain(rest).collect();
     let cli = crate::read(arguments.clone()).inspect_err(|failure| {
-        if failure.code == CONFIGURATION {
+        if failure.code == USAGE {
             // There is a better reason to end than this one's.
             drop(Claim::take(&Cli::status_file_of_sorts(arguments), ""));
         }
     })?;
     // Whatever else is wrong, what an earlier process left behind must go.
-    let claim = Claim::take(cli.options().status_file(), &nonce().map_err(internal)?).map_err(configuration)?;
+    let claim = Claim::take(cli.options().status_file(), &nonce().map_err(Failure::failed)?).map_err(Failure::usage)?;
     let _log = crate::start_logging(&cli)?;
-    let settings = cli.options().settings().map_err(configuration)?;
+    let settings = cli.options().settings().map_err(Failure::usage)?;
     if let (Some(Command::Exec(_)), Some(_)) = (&cli.command, &settings.beside.hooks) {
-        return Err(configuration(
+        return Err(Failure::usage(
             "ON_ACQUIRED and ON_LOST are for an agent beside its app: with exec, the command is what is run and ended",
         ));
     }
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(internal)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::failed)?;
     let result = runtime.block_on(async {
         match &cli.command {
             Some(Command::Exec(exec)) => run_app(settings, claim, exec, parent, again).await,
@@ -64,11 +64,11 @@ pub(crate) fn run(Given { parent, rest }: Given) -> Result<u8, Failure> {
 /// The files are all that shows.
 async fn show(settings: Settings, claim: Claim) -> Result<u8, Failure> {
     // From here on a signal is answered by an orderly end, even before there is anything to end.
-    let mut terminate = signal(SignalKind::terminate()).map_err(internal)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(internal)?;
-    awaited(false).thread_unblock().map_err(internal)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(Failure::failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::failed)?;
+    awaited(false).thread_unblock().map_err(Failure::failed)?;
     let Prepared { campaign, files, beside } = prepare(settings, claim).await?;
-    let mut files = Backstop::new(files).map_err(internal)?;
+    let mut files = Backstop::new(files).map_err(Failure::failed)?;
     let stop = async {
         tokio::select! {
             _ = terminate.recv() => {}
@@ -83,22 +83,22 @@ async fn show(settings: Settings, claim: Claim) -> Result<u8, Failure> {
 
 /// A command runs, too.
 async fn run_app(settings: Settings, claim: Claim, exec: &Exec, parent: Parent, again: bool) -> Result<u8, Failure> {
-    let signals = Signals::take().map_err(internal)?;
-    awaited(true).thread_unblock().map_err(internal)?;
+    let signals = Signals::take().map_err(Failure::failed)?;
+    awaited(true).thread_unblock().map_err(Failure::failed)?;
     let Prepared { mut campaign, files, beside } = prepare(settings, claim).await?;
     // Of the files alone, a lock says that their user is dead. Of what a command has left behind, only a supervisor
     // that has looked, or the end of its container.
     campaign.predecessor = campaign.predecessor.filter(|_| again || parent.is_init());
-    prctl::set_child_subreaper(true).map_err(internal)?;
-    let work = Work::new(exec, campaign.identity.clone()).map_err(internal)?;
+    prctl::set_child_subreaper(true).map_err(Failure::failed)?;
+    let work = Work::new(exec, campaign.identity.clone()).map_err(Failure::failed)?;
     let work = Rc::new(work);
     let app = App { work: Rc::clone(&work), publication: files };
-    let mut app = Backstop::new(app).map_err(internal)?;
+    let mut app = Backstop::new(app).map_err(Failure::failed)?;
     tokio::select! {
         result = driver::run(campaign, &mut app, beside.company(), work.stopped()) => {
             result.map_err(failure).map(|()| work.exit_code().unwrap_or(0))
         }
-        error = tend(&work, signals, parent) => Err(internal(format!("failed to look after the command: {error}"))),
+        error = tend(&work, signals, parent) => Err(Failure::failed(format!("failed to look after the command: {error}"))),
     }
 }
 
@@ -111,14 +111,14 @@ struct Prepared {
 /// All that precedes the first request.
 async fn prepare(settings: Settings, claim: Claim) -> Result<Prepared, Failure> {
     let Settings { lease, namespace, identity, pod, timings, beside } = settings;
-    let hostname = gethostname().map_err(internal)?.to_string_lossy().into_owned();
-    let boot_id = status::boot_id().map_err(internal)?;
+    let hostname = gethostname().map_err(Failure::failed)?.to_string_lossy().into_owned();
+    let boot_id = status::boot_id().map_err(Failure::failed)?;
     let predecessor = claim.predecessor(&boot_id, &namespace, &lease);
-    let access = connect::access().map_err(configuration)?;
+    let access = connect::access().map_err(Failure::usage)?;
     let (server, credentials) = (&access.config.cluster_url, &access.source);
     info!(%namespace, %lease, %server, credentials, "asking the API server");
     backstop::probe().map_err(|error| {
-        configuration(format!(
+        Failure::usage(format!(
             "nothing here can stop a leader that hangs: {error}; use a sandbox whose timers do as Linux's"
         ))
     })?;
@@ -132,8 +132,8 @@ async fn prepare(settings: Settings, claim: Claim) -> Result<Prepared, Failure> 
         lease: lease.clone(),
         start: start.clone(),
     };
-    let now = clock::now().map_err(internal)?;
-    let beside = Beside::start(beside, &author, claim.beside(".acquired"), now).map_err(configuration)?;
+    let now = clock::now().map_err(Failure::failed)?;
+    let beside = Beside::start(beside, &author, claim.beside(".acquired"), now).map_err(Failure::usage)?;
     let beside = Rc::new(beside);
     let publication = claim.sign(author, boot_id);
     let files = Announced { publication, beside: Rc::clone(&beside) };
@@ -143,7 +143,7 @@ async fn prepare(settings: Settings, claim: Claim) -> Result<Prepared, Failure> 
 
 fn failure(error: driver::Error) -> Failure {
     match error {
-        driver::Error::Connect(error) => configuration(error),
-        error @ (driver::Error::Clock(_) | driver::Error::Publication(_)) => internal(error),
+        driver::Error::Connect(error) => Failure::usage(error),
+        error @ (driver::Error::Clock(_) | driver::Error::Publication(_)) => Failure::failed(error),
     }
 }

@@ -24,7 +24,7 @@ use crate::children::{self, End, Reaped};
 use crate::cli::{Cli, Command};
 use crate::role::{self, Role};
 use crate::signals::{self, name};
-use crate::{CONFIGURATION, INTERNAL};
+use elector_program::failure::{FAILED, USAGE};
 
 /// Told to whoever contends, which sets its own handlers before it unblocks them: none is lost at the start.
 const END: [Named; 2] = [Named::SIGTERM, Named::SIGINT];
@@ -48,7 +48,7 @@ pub(crate) fn run() -> io::Result<u8> {
     for starts in 0.. {
         let begun = Instant::now();
         let end = supervisor.supervise(electing(starts)?)?;
-        let in_order = [End::Code(0), End::Code(CONFIGURATION.into())].contains(&end);
+        let in_order = [End::Code(0), End::Code(USAGE.into())].contains(&end);
         // It ends in order only when nothing shows any more, and with settings that say nothing it showed nothing.
         let Some(cli) = Cli::read(env::args_os()).ok().filter(|_| !in_order) else {
             supervisor.end_descendants()?;
@@ -70,11 +70,11 @@ pub(crate) fn run() -> io::Result<u8> {
         }
         supervisor.wait_for(pause)?;
         if supervisor.is_told_to_end() {
-            return Ok(INTERNAL);
+            return Ok(FAILED);
         }
         pause = (2 * pause).min(LONGEST_PAUSE);
     }
-    Ok(INTERNAL)
+    Ok(FAILED)
 }
 
 fn electing(starts: u64) -> io::Result<Pid> {

@@ -5,14 +5,14 @@ use std::process::ExitCode;
 use std::thread;
 
 use elector_crds::ReleaseReason;
-use elector_crds::display_text::{MAX_LINE, shown};
 use elector_operator::heartbeat::Heartbeat;
 use elector_operator::key::Key;
 use elector_operator::leadership::Leadership;
 use elector_operator::metrics::{Counts, Metrics, Observer};
 use elector_operator::settings::{Cli, OwnElection, Settings};
 use elector_operator::{controller, health, watches};
-use elector_program::{server, usage};
+use elector_program::failure::Failure;
+use elector_program::server;
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, try_join_all};
 use leader_elector::company::Company;
@@ -24,48 +24,19 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
 
-/// Something inside went wrong; a restart may help.
-const INTERNAL: u8 = 1;
-/// What was asked for cannot be done; a restart does not help.
-const CONFIGURATION: u8 = 2;
-
 fn main() -> ExitCode {
-    let ended = match Cli::read() {
-        Ok(cli) => run(&cli),
-        Err(asked) if asked.use_stderr() => Err(Failure { code: CONFIGURATION, said: usage::refusal(&asked) }),
-        Err(asked) => {
-            print!("{asked}");
-            Ok(())
-        }
-    };
-    match ended {
+    match Cli::read().map_err(|error| Failure::of_arguments(&error)).and_then(|cli| run(&cli)) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure { code, said }) => {
-            eprintln!("{}", shown(&said, MAX_LINE));
-            ExitCode::from(code)
-        }
+        Err(failure) => failure.exit(),
     }
 }
 
-struct Failure {
-    code: u8,
-    said: String,
-}
-
-fn configuration(error: impl std::fmt::Display) -> Failure {
-    Failure { code: CONFIGURATION, said: format!("error: {error}") }
-}
-
-fn internal(error: impl std::fmt::Display) -> Failure {
-    Failure { code: INTERNAL, said: format!("error: {error}") }
-}
-
 fn run(cli: &Cli) -> Result<(), Failure> {
-    let _log = cli.log.start().map_err(configuration)?;
-    let own = cli.own_election().map_err(configuration)?;
+    let _log = cli.log.start().map_err(Failure::usage)?;
+    let own = cli.own_election().map_err(Failure::usage)?;
     let threads = Threads::prepare(cli.health_address)?;
     let runtime = runtime()?;
-    let access = connect::access().map_err(configuration)?;
+    let access = connect::access().map_err(Failure::usage)?;
     let running = {
         let _in_runtime = runtime.enter();
         operate(cli, own, access, threads)?
@@ -77,7 +48,7 @@ fn run(cli: &Cli) -> Result<(), Failure> {
 }
 
 fn runtime() -> Result<Runtime, Failure> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(internal)
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::failed)
 }
 
 /// What runs beside the controllers, on a thread each: neither a long turn of theirs nor a flood of requests may cost the
@@ -95,13 +66,13 @@ impl Threads {
         let (election, http) = (runtime()?, runtime()?);
         let stop = {
             let _in_runtime = election.enter();
-            stop().map_err(internal)?.boxed()
+            stop().map_err(Failure::failed)?.boxed()
         };
         let listener = {
             let _in_runtime = http.enter();
-            server::listen(address).map_err(|error| configuration(format!("failed to serve {address}: {error}")))?
+            server::listen(address).map_err(|error| Failure::usage(format!("failed to serve {address}: {error}")))?
         };
-        let address = listener.local_addr().map_err(internal)?;
+        let address = listener.local_addr().map_err(Failure::failed)?;
         tracing::info!(%address, "serving /metrics, /healthz and /readyz");
         Ok(Threads { election, stop, http, listener })
     }
@@ -122,7 +93,7 @@ where
         let _ = ended.send(runtime.block_on(work()));
         runtime.shutdown_background();
     };
-    thread::Builder::new().name(name.to_owned()).spawn(run).map_err(internal)?;
+    thread::Builder::new().name(name.to_owned()).spawn(run).map_err(Failure::failed)?;
     Ok(end)
 }
 
@@ -137,7 +108,7 @@ fn operate(
     let mut watching = access.clone();
     watching.config.read_timeout = Some(watches::READ_TIMEOUT);
     watching.config.reset_reader_on_write = true;
-    let client = watching.client().map_err(configuration)?;
+    let client = watching.client().map_err(Failure::usage)?;
     tracing::info!(server = %access.config.cluster_url, credentials = access.source, "asking the API server");
 
     let election_turns = Heartbeat::new();
@@ -157,7 +128,7 @@ fn operate(
 
     let own_lease = Key::new(&own.namespace, &own.lease);
     let OwnElection { lease, namespace, timings } = own;
-    let nonce = nonce().map_err(internal)?;
+    let nonce = nonce().map_err(Failure::failed)?;
     let campaign = Campaign {
         access,
         namespace,
@@ -192,11 +163,11 @@ fn operate(
     Ok(async move {
         tokio::select! {
             elected = elected => match elected {
-                Ok((result, _)) => result.map_err(internal),
-                Err(_) => Err(internal("the thread of the operator's own election panicked")),
+                Ok((result, _)) => result.map_err(Failure::failed),
+                Err(_) => Err(Failure::failed("the thread of the operator's own election panicked")),
             },
-            _ = served => Err(internal(format!("failed to serve {address}: the server ended"))),
-            controlled = try_join_all(controllers) => controlled.map(drop).map_err(internal),
+            _ = served => Err(Failure::failed(format!("failed to serve {address}: the server ended"))),
+            controlled = try_join_all(controllers) => controlled.map(drop).map_err(Failure::failed),
         }
     })
 }

@@ -1,5 +1,6 @@
 //! What the agent, the operator and the plugin of kubectl share as programs.
 
+pub mod failure;
 pub mod logging;
 pub mod server;
 pub mod usage;

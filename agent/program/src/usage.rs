@@ -1,4 +1,4 @@
-//! How programs read their arguments and environment, and what they say of what they cannot use.
+//! How programs read their arguments and environment.
 
 use std::env;
 
@@ -13,12 +13,4 @@ pub fn without_empty_variables(command: Command) -> Command {
     }
     let command = command.mut_args(without_empty);
     command.mut_subcommands(|command| command.mut_args(without_empty))
-}
-
-/// One line: what is wrong and what would do. The rest of what clap says is the program's usage.
-#[must_use]
-pub fn refusal(error: &clap::Error) -> String {
-    let said = error.to_string();
-    let lines: Vec<&str> = said.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
-    format!("{}; see --help", lines.join(" "))
 }

@@ -1,6 +1,5 @@
 //! The child that becomes the command: what must not outlive its leader says so itself.
 
-use std::ffi::OsString;
 use std::io::{self, ErrorKind};
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
@@ -8,7 +7,7 @@ use std::process::Command;
 use nix::sys::signal::Signal;
 
 use crate::role::Given;
-use crate::{Failure, INTERNAL};
+use elector_program::failure::Failure;
 
 /// As a shell says it.
 const CANNOT_RUN: u8 = 126;
@@ -16,17 +15,14 @@ const NOT_FOUND: u8 = 127;
 
 /// Returns only if it cannot.
 pub(crate) fn become_command(Given { parent, rest }: Given) -> Failure {
-    let failure = |code, error: io::Error, what: &OsString| Failure {
-        code,
-        said: format!("error: failed to run {}: {error}", what.to_string_lossy()),
-    };
     let mut rest = rest.into_iter();
     let program = rest.next().unwrap_or_default();
+    let message = |error: io::Error| format!("failed to run {}: {error}", program.to_string_lossy());
     // It holds for the command too: exec keeps it, unless the program changes its user.
     if let Err(error) = parent.follow(Signal::SIGKILL) {
-        return failure(INTERNAL, error, &program);
+        return Failure::failed(message(error));
     }
     let error = Command::new(&program).args(rest).exec();
     let code = if error.kind() == ErrorKind::NotFound { NOT_FOUND } else { CANNOT_RUN };
-    failure(code, error, &program)
+    Failure::with_code(code, message(error))
 }

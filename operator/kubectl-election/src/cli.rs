@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::failure::Failure;
 use crate::inject::Inject;
+use elector_program::failure::Failure;
 
 const AFTER_HELP: &str = "\
 Exit codes: 0 done, 1 it failed, was refused, or doctor found an error, 2 arguments, a kubeconfig or a file that cannot work.";
@@ -179,7 +179,7 @@ mod tests {
 
     fn read(arguments: &[&str]) -> Result<Cli, String> {
         let arguments = std::iter::once("kubectl-election").chain(arguments.iter().copied());
-        Cli::read(arguments.map(OsString::from)).map_err(|Failure { code, said }| format!("{code} {said}"))
+        Cli::read(arguments.map(OsString::from)).map_err(|Failure { code, message }| format!("{code} {message}"))
     }
 
     #[test]

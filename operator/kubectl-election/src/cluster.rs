@@ -13,8 +13,8 @@ use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
 use crate::cli::Reach;
-use crate::failure::{Failure, chain};
 use crate::lenient::{Lenient, readable};
+use elector_program::failure::{Failure, chain};
 
 /// How long a request may take.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -13,9 +13,9 @@ use serde::de::DeserializeOwned;
 
 use crate::cli::{Cli, Reach};
 use crate::cluster::Cluster;
-use crate::failure::Failure;
 use crate::lenient::Lenient;
 use crate::print::print;
+use elector_program::failure::Failure;
 
 /// As the first argument.
 pub(crate) const COMMAND: &str = "__complete";

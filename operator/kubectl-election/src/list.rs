@@ -11,11 +11,11 @@ use serde_json::json;
 use crate::age::{age, time};
 use crate::cli::{ListOutput, Output};
 use crate::cluster::Cluster;
-use crate::failure::Failure;
 use crate::lenient::{Lenient, readable};
 use crate::paint::Paint;
 use crate::print::{document, note, print};
 use crate::table::{Cell, Table};
+use elector_program::failure::Failure;
 
 /// How many are asked for at a time: one can have 1.5 MB, and an answer may take no longer than any other.
 const PAGE: u32 = 100;

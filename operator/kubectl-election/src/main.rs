@@ -5,7 +5,6 @@ mod cli;
 mod cluster;
 mod complete;
 mod doctor;
-mod failure;
 mod inject;
 mod lenient;
 mod list;
@@ -23,17 +22,12 @@ use std::process::ExitCode;
 
 use crate::cli::{Cli, Command, OnCluster, Reach, Target};
 use crate::cluster::Cluster;
-use crate::failure::Failure;
+use elector_program::failure::Failure;
 
 fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure { code, said }) => {
-            if !said.is_empty() {
-                print::note(&said);
-            }
-            ExitCode::from(code)
-        }
+        Err(failure) => failure.exit(),
     }
 }
 

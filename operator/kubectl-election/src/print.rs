@@ -6,8 +6,8 @@ use elector_crds::display_text::{is_hidden, json_shown, quoted_yaml_shown};
 use serde::Serialize;
 
 use crate::cli::Output;
-use crate::failure::Failure;
 use crate::paint::printable;
+use elector_program::failure::Failure;
 
 /// Prints `text` as it is. One that reads no further, as `head`, is no failure and ends the program.
 ///

@@ -15,8 +15,8 @@ use serde::de::DeserializeOwned;
 use tokio::time::{Instant, timeout_at};
 
 use crate::cluster::Cluster;
-use crate::failure::chain;
 use crate::lenient::Lenient;
+use elector_program::failure::chain;
 
 /// How long one watch request lasts: a peer that died silently is noticed a little later.
 const TIMEOUT_SECONDS: u32 = 60;

@@ -11,10 +11,10 @@ use kube::api::{ListParams, Patch, PatchParams};
 use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
-use crate::failure::Failure;
 use crate::lenient::{Lenient, readable};
 use crate::print::{note, print};
 use crate::sight::{Leads, Sight, Sights, Until};
+use elector_program::failure::Failure;
 
 /// As the target of a transfer: whoever else there is.
 const ANYBODY: &str = "*";

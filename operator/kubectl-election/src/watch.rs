@@ -6,10 +6,10 @@ use serde::Serialize;
 use crate::age::seconds;
 use crate::cli::Output;
 use crate::cluster::Cluster;
-use crate::failure::Failure;
 use crate::paint::{Paint, Tone};
 use crate::print::{item, note, print};
 use crate::sight::{Leads, Lost, Sights};
+use elector_program::failure::Failure;
 
 /// Prints until it is interrupted.
 ///

@@ -14,10 +14,10 @@ use self::checks::findings;
 use self::finding::{Finding, Outcome};
 use crate::cli::Output;
 use crate::cluster::Cluster;
-use crate::failure::Failure;
 use crate::paint::{Paint, Tone};
 use crate::print::{document, print};
 use crate::table::{Cell, Table};
+use elector_program::failure::Failure;
 
 /// As the exit code: something is wrong.
 const ILL: u8 = 1;

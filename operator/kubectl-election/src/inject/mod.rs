@@ -17,8 +17,8 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::failure::Failure;
 use crate::print::print;
+use elector_program::failure::Failure;
 use node::Node;
 use pod::{Agent, Values, election_name};
 use quantity::Quantity;

@@ -14,11 +14,11 @@ use serde::Serialize;
 
 use crate::cli::Output;
 use crate::cluster::Cluster;
-use crate::failure::Failure;
 use crate::lenient::Lenient;
 use crate::paint::Paint;
 use crate::print::{document, print};
 use crate::sight::{Leads, LeaseSight, Sight};
+use elector_program::failure::Failure;
 
 /// Prints it.
 ///
@@ -26,7 +26,7 @@ use crate::sight::{Leads, LeaseSight, Sight};
 /// When there is no such election, or it cannot be read. A Lease or pods that cannot be are among what is wrong.
 pub(crate) async fn status(cluster: &Cluster, name: &str, output: Option<Output>) -> Result<(), Failure> {
     let election = cluster.election(name).await?;
-    let said = |failure: Failure| failure.said.trim_start_matches("error: ").to_owned();
+    let said = |failure: Failure| failure.message.trim_start_matches("error: ").to_owned();
     let lease = match cluster.ask("read the Lease", cluster.api::<Lenient<StoredLease>>().get_opt(name)).await {
         Ok(lease) => LeaseSight::of(lease.and_then(Lenient::into_readable)),
         Err(failure) => LeaseSight::Unreadable(said(failure)),

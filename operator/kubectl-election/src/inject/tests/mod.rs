@@ -11,7 +11,7 @@ use crate::cli::{Cli, Command};
 
 fn changed(arguments: &[&str], text: &str) -> Result<String, String> {
     let arguments = ["kubectl-election", "inject", "-f", "-"].iter().chain(arguments);
-    let cli = Cli::read(arguments.map(OsString::from)).map_err(|failure| failure.said)?;
+    let cli = Cli::read(arguments.map(OsString::from)).map_err(|failure| failure.message)?;
     let Command::Inject(inject) = cli.command else { return Err("another command".to_owned()) };
     inject.changed(text)
 }
