@@ -16,7 +16,8 @@ fn sources(target: &str) -> io::Result<String> {
         "plan" => root.join("operator/src/plan/tests"),
         "election_status" => root.join("operator/kubectl-election/src/status"),
         "demo" => root.join("tests/demo/tests/demo"),
-        "bugs" | "histories" => root.join("tests/histories/tests").join(target),
+        "bugs" => root.join("tests/bugs/tests/bugs"),
+        "histories" => root.join("tests/histories/tests").join(target),
         "controlplane" => root.join("tests/harness/tests/controlplane"),
         _ => root.join("tests/e2e/tests").join(target),
     };
