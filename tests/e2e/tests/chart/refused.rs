@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result};
 use elector_harness::controlplane::{ControlPlane, Options};
 use elector_harness::kubectl::kubectl;
 use elector_harness::operators::{OPERATOR, Operators};
+use elector_harness::policies::until_in_force;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use k8s_openapi::api::rbac::v1::{ClusterRole, PolicyRule};
 use kube::Api;
@@ -112,8 +113,7 @@ async fn by_policies() -> Result<()> {
         let mut scene = Scene::set(&plane, case).await?;
         let policy = policy(case, scene.namespace.name());
         kubectl(&plane.kubeconfig(), &["apply", "-f", "-"], &policy).await?;
-        // The API server learns of policies as anybody does.
-        sleep(Duration::from_secs(3)).await;
+        until_in_force(&plane).await?;
         scene.ask().await?;
         let told = scene.is_told().await;
         kubectl(&plane.kubeconfig(), &["delete", "-f", "-"], &policy).await?;
