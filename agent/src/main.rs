@@ -1,13 +1,13 @@
 //! The agent: see the README.
 
-mod app;
-mod assist;
-mod backstop;
-mod beside;
 mod children;
 mod cli;
-mod elect;
-mod role;
+mod commands;
+mod electing;
+mod exec;
+mod kill_timer;
+mod process_role;
+mod services;
 mod signals;
 mod supervise;
 
@@ -19,7 +19,7 @@ use elector_program::failure::Failure;
 use tracing_appender::non_blocking::WorkerGuard;
 
 use crate::cli::{Cli, Command};
-use crate::role::{Given, Role};
+use crate::process_role::{Given, Role};
 
 fn main() -> ExitCode {
     let first = env::args_os().nth(1);
@@ -43,21 +43,21 @@ fn main() -> ExitCode {
 fn play(role: Role) -> Result<u8, Failure> {
     let given = Given::read().ok_or_else(|| Failure::usage(format!("{role:?} is for the agent itself")))?;
     match role {
-        Role::Elect => elect::run(given),
-        Role::Become => Err(app::become_command(given)),
-        Role::Probe => backstop::probed().map_err(Failure::failed).map(|()| 0),
+        Role::Elect => electing::run(given),
+        Role::Become => Err(exec::become_command(given)),
+        Role::Probe => kill_timer::probed().map_err(Failure::failed).map(|()| 0),
     }
 }
 
 fn assist(cli: &Cli) -> Result<u8, Failure> {
     match &cli.command {
-        Some(Command::Check { alive: true, status, .. }) => assist::tell_health(&status.path),
-        Some(Command::Check { json, status, .. }) => assist::tell(&status.path, *json),
-        Some(Command::Wait { timeout, status }) => Ok(assist::wait(&status.path, *timeout)),
+        Some(Command::Check { alive: true, status, .. }) => commands::tell_health(&status.path),
+        Some(Command::Check { json, status, .. }) => commands::tell(&status.path, *json),
+        Some(Command::Wait { timeout, status }) => Ok(commands::wait(&status.path, *timeout)),
         Some(Command::Manifest { image, platform_assigns_users }) => {
-            Ok(assist::manifest(image, *platform_assigns_users))
+            Ok(commands::manifest(image, *platform_assigns_users))
         }
-        Some(Command::Install { directory }) => assist::install(directory),
+        Some(Command::Install { directory }) => commands::install(directory),
         Some(Command::Exec(_)) | None => Err(Failure::failed("what is supervised is read by the electing process")),
     }
 }

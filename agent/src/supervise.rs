@@ -22,7 +22,7 @@ use tracing_appender::non_blocking::WorkerGuard;
 
 use crate::children::{self, End, Reaped};
 use crate::cli::{Cli, Command};
-use crate::role::{self, Role};
+use crate::process_role::{self, Role};
 use crate::signals::{self, name};
 use elector_program::failure::{FAILED, USAGE};
 
@@ -78,7 +78,7 @@ pub(crate) fn run() -> io::Result<u8> {
 }
 
 fn electing(starts: u64) -> io::Result<Pid> {
-    let child = role::command(Role::Elect)?.arg(starts.to_string()).args(env::args_os().skip(1)).spawn()?;
+    let child = process_role::command(Role::Elect)?.arg(starts.to_string()).args(env::args_os().skip(1)).spawn()?;
     Ok(Pid::from_child(&child))
 }
 

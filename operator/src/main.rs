@@ -15,11 +15,11 @@ use elector_program::failure::Failure;
 use elector_program::server;
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, try_join_all};
-use leader_elector::company::Company;
 use leader_elector::connect::{self, Access};
 use leader_elector::driver::{self, Campaign};
 use leader_elector::identity::Sources;
 use leader_elector::nonce;
+use leader_elector::observer::CampaignHooks;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{oneshot, watch};
@@ -142,7 +142,7 @@ fn operate(
     // What the controllers look at is returned, too: they must not take its end for one that nobody asked for.
     let elected = start("election", election, async move || {
         let stop = stop.map(|()| ReleaseReason::Stopped);
-        let result = driver::run(campaign, &mut leadership, Company::none(), stop).await;
+        let result = driver::run(campaign, &mut leadership, CampaignHooks::none(), stop).await;
         (result, leadership)
     })?;
 

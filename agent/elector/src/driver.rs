@@ -9,12 +9,12 @@
 //! | [`LeaseApi::send`], with a timeout | [`Recorder::poll_request`], [`Recorder::handle_answer`] |
 //! | [`LeaseWatch`] | [`Recorder::handle_watch`] |
 //! | [`Alarm`] | [`Recorder::poll_timeout`], [`Recorder::handle_timeout`] |
-//! | [`Company`] | [`Recorder::handle_reluctance`] |
+//! | [`CampaignHooks`] | [`Recorder::handle_reluctance`] |
 //! | [`Publication`] | [`Recorder::poll_action`], [`Recorder::handle_retracted`] |
 //!
 //! Everything happens in one task: nothing that is detached can die unseen, and nothing in it waits but the one `select!`.
 
-mod hear;
+mod events;
 
 use std::future::Future;
 use std::io;
@@ -33,12 +33,12 @@ use tokio::time::Instant;
 use tracing::{error, info, trace};
 
 use crate::clock::{self, Alarm};
-use crate::company::{Company, Reluctance, YieldRequest};
 use crate::connect::{self, Access};
 use crate::lease_api::{self, LeaseApi, Reply};
+use crate::observer::{CampaignHooks, YieldRequest, YieldRequests};
+use crate::problem::{Problem, Problems};
 use crate::publication::Publication;
-use crate::stage::Stage;
-use crate::trouble::{Trouble, Troubles};
+use crate::publisher::Publisher;
 use crate::watch::{LeaseWatch, Seen};
 
 /// For what to contend, and as whom.
@@ -83,10 +83,10 @@ pub enum Error {
 pub async fn run(
     campaign: Campaign,
     publication: &mut dyn Publication,
-    company: Company<'_>,
+    hooks: CampaignHooks<'_>,
     stop: impl Future<Output = ReleaseReason>,
 ) -> Result<(), Error> {
-    Driver::new(campaign, publication, company, Recorder::silent).await?.run(stop).await.map(|_| ())
+    Driver::new(campaign, publication, hooks, Recorder::silent).await?.run(stop).await.map(|_| ())
 }
 
 /// The same, and says how: for tests of this module, since what it remembers only grows.
@@ -98,17 +98,18 @@ pub async fn run_recorded(
     publication: &mut dyn Publication,
     stop: impl Future<Output = ReleaseReason>,
 ) -> Result<Recording, Error> {
-    let election = Driver::new(campaign, publication, Company::none(), Recorder::recording).await?.run(stop).await?;
+    let election =
+        Driver::new(campaign, publication, CampaignHooks::none(), Recorder::recording).await?.run(stop).await?;
     Ok(election.into_recording())
 }
 
 #[expect(clippy::large_enum_variant, reason = "one lives at a time, on the stack")]
 enum Event {
     Stop(ReleaseReason),
-    Connected(Result<Client, Trouble>),
+    Connected(Result<Client, Problem>),
     Reply(Reply),
     Seen(Seen),
-    Reluctance(Option<YieldRequest>),
+    YieldRequests(Option<YieldRequest>),
     Rung(io::Result<()>),
 }
 
@@ -128,9 +129,9 @@ async fn answer(in_flight: &mut Option<InFlight>) -> Reply {
     }
 }
 
-async fn told(reluctance: &mut Reluctance<'_>) -> Option<YieldRequest> {
-    match reluctance.next().await {
-        Some(reluctance) => reluctance,
+async fn next_request(requests: &mut YieldRequests<'_>) -> Option<YieldRequest> {
+    match requests.next().await {
+        Some(request) => request,
         None => std::future::pending().await,
     }
 }
@@ -170,21 +171,21 @@ impl Reasons {
 
 type Connecting = JoinHandle<Result<Client, connect::Error>>;
 
-async fn connected(connecting: &mut Option<Connecting>) -> Result<Client, Trouble> {
+async fn connected(connecting: &mut Option<Connecting>) -> Result<Client, Problem> {
     let Some(job) = connecting else { return std::future::pending().await };
     let result = job.await;
     *connecting = None;
     match result {
         Ok(Ok(client)) => Ok(client),
-        Ok(Err(error)) => Err(Trouble::Credentials(error.to_string())),
-        Err(error) => Err(Trouble::Credentials(error.to_string())),
+        Ok(Err(error)) => Err(Problem::Credentials(error.to_string())),
+        Err(error) => Err(Problem::Credentials(error.to_string())),
     }
 }
 
 struct Driver<'a> {
     election: Recorder,
-    stage: Stage<'a>,
-    company: Company<'a>,
+    publisher: Publisher<'a>,
+    hooks: CampaignHooks<'a>,
     /// Why leadership could not be shown.
     unshown: Option<io::Error>,
     reasons: Reasons,
@@ -200,12 +201,12 @@ struct Driver<'a> {
     connecting: Option<Connecting>,
     connecting_since: Instant,
     /// What kept them from being read.
-    unreadable: Option<Trouble>,
+    unreadable: Option<Problem>,
     /// The object of the version that the election sees, with all that the election does not.
     base: Option<StoredLease>,
     obeys_hints: bool,
     alarm: Alarm,
-    troubles: Troubles,
+    problems: Problems,
     holder: Option<String>,
     /// Whether it was said that there is no Lease.
     missing: bool,
@@ -217,7 +218,7 @@ impl<'a> Driver<'a> {
     async fn new(
         campaign: Campaign,
         publication: &'a mut dyn Publication,
-        company: Company<'a>,
+        hooks: CampaignHooks<'a>,
         election: fn(Candidate, Now) -> Recorder,
     ) -> Result<Driver<'a>, Error> {
         let Campaign { access, namespace, lease, identity, start, timings, predecessor, obeys_hints } = campaign;
@@ -226,8 +227,8 @@ impl<'a> Driver<'a> {
         let candidate = Candidate { identity, start, timings, predecessor };
         Ok(Driver {
             election: election(candidate, clock::now()?),
-            stage: Stage::new(publication),
-            company,
+            publisher: Publisher::new(publication),
+            hooks,
             unshown: None,
             reasons: Reasons::default(),
             finished: false,
@@ -242,7 +243,7 @@ impl<'a> Driver<'a> {
             base: None,
             obeys_hints,
             alarm: Alarm::new()?,
-            troubles: Troubles::new(&namespace, &lease),
+            problems: Problems::new(&namespace, &lease),
             holder: None,
             missing: false,
             namespace,
@@ -252,7 +253,7 @@ impl<'a> Driver<'a> {
 
     async fn run(mut self, stop: impl Future<Output = ReleaseReason>) -> Result<Recorder, Error> {
         let result = self.contend(stop).await;
-        if result.is_err() && !self.stage.retract() {
+        if result.is_err() && !self.publisher.retract() {
             self.retract_what_takes_time().await;
         }
         result.map(|()| self.election)
@@ -267,16 +268,16 @@ impl<'a> Driver<'a> {
                 return self.unshown.take().map_or(Ok(()), |error| Err(Error::Publication(error)));
             }
             let now = clock::now()?;
-            self.stage.turned(now);
-            self.company.observer.saw(&self.sight(now), now);
+            self.publisher.turned(now);
+            self.hooks.observer.saw(&self.lease_view(now), now);
             self.sleep()?;
             let timings = self.election.timings();
-            let retract_again = self.stage.retract_again();
-            let Driver { watch, in_flight, connecting, alarm, company, .. } = &mut *self;
+            let retract_again = self.publisher.retract_again();
+            let Driver { watch, in_flight, connecting, alarm, hooks, .. } = &mut *self;
             let event = tokio::select! {
                 biased;
                 reason = &mut stop, if !stopping => Event::Stop(reason),
-                reluctance = told(&mut company.reluctance) => Event::Reluctance(reluctance),
+                request = next_request(&mut hooks.yield_requests) => Event::YieldRequests(request),
                 connected = connected(connecting) => Event::Connected(connected),
                 reply = answer(in_flight) => Event::Reply(reply),
                 seen = watch.next(timings) => Event::Seen(seen),
@@ -293,7 +294,7 @@ impl<'a> Driver<'a> {
     /// Does all that the election asks for, until it asks for nothing more.
     fn act(&mut self) -> Result<(), Error> {
         self.election.handle_timeout(clock::now()?);
-        if self.stage.retract_again().is_some() {
+        if self.publisher.retract_again().is_some() {
             self.retract()?;
         }
         loop {
@@ -341,22 +342,22 @@ impl<'a> Driver<'a> {
                     fencing_token = tenure.fencing_token.0,
                     "acquired leadership"
                 );
-                self.company.observer.acquired(self.vacancy);
+                self.hooks.observer.acquired(self.vacancy);
             }
             Action::Extend(tenure) => {
                 self.show(&tenure)?;
                 trace!(valid_until = ?tenure.validity.until_boottime(), "renewed");
-                self.company.observer.renewed();
+                self.hooks.observer.renewed();
             }
             Action::Retract(loss) => {
                 self.reasons.take_in(&loss);
                 self.retract()?;
                 self.log_loss(&loss);
-                self.company.observer.lost(&loss);
+                self.hooks.observer.lost(&loss);
             }
             Action::Rewatch => {
                 self.watch.restart();
-                self.company.observer.rewatched();
+                self.hooks.observer.rewatched();
             }
             Action::Finish => self.finished = true,
         }
@@ -364,7 +365,7 @@ impl<'a> Driver<'a> {
     }
 
     fn show(&mut self, tenure: &Tenure) -> Result<(), Error> {
-        if let Err(error) = self.stage.show(tenure, clock::now()?) {
+        if let Err(error) = self.publisher.show(tenure, clock::now()?) {
             self.election.handle_stop(clock::now()?);
             self.reasons.stop = Some(ReleaseReason::PublishFailed);
             error!(namespace = %self.namespace, lease = %self.lease, %error, "failed to show leadership: the Lease is given up, and this process ends");
@@ -374,7 +375,7 @@ impl<'a> Driver<'a> {
     }
 
     fn retract(&mut self) -> Result<(), Error> {
-        if self.stage.retract() {
+        if self.publisher.retract() {
             self.election.handle_retracted(clock::now()?);
         }
         Ok(())
@@ -382,9 +383,9 @@ impl<'a> Driver<'a> {
 
     /// For a campaign that cannot go on: what was refused once stays, what only takes time is waited for.
     async fn retract_what_takes_time(&mut self) {
-        while let Some(wait) = self.stage.pending() {
+        while let Some(wait) = self.publisher.pending() {
             tokio::time::sleep(wait).await;
-            self.stage.retract();
+            self.publisher.retract();
         }
     }
 

@@ -7,7 +7,7 @@ use elector_election::{Answer, Request};
 use kube::api::{Api, ObjectMeta, PostParams};
 use kube::{Client, Error};
 
-use crate::trouble::Trouble;
+use crate::problem::Problem;
 
 /// What came of a request.
 #[derive(Debug)]
@@ -17,12 +17,12 @@ pub(crate) struct Reply {
     /// The object that the answer holds, whole.
     pub(crate) object: Option<StoredLease>,
     /// For whoever reads the log.
-    pub(crate) trouble: Option<Trouble>,
+    pub(crate) problem: Option<Problem>,
 }
 
 impl Reply {
-    fn without_object(answer: Answer, trouble: Option<Trouble>) -> Reply {
-        Reply { answer, object: None, trouble }
+    fn without_object(answer: Answer, problem: Option<Problem>) -> Reply {
+        Reply { answer, object: None, problem }
     }
 }
 
@@ -53,7 +53,7 @@ impl LeaseApi {
             Ok(Ok(object)) => found(object, reading),
             Ok(Err(error)) => failed(&error, verb),
             Err(_) => {
-                Reply::without_object(Answer::Unknown, Some(Trouble::Unreachable(format!("no answer to {verb}"))))
+                Reply::without_object(Answer::Unknown, Some(Problem::Unreachable(format!("no answer to {verb}"))))
             }
         }
     }
@@ -109,15 +109,15 @@ fn found(object: StoredLease, reading: bool) -> Reply {
         Ok((lease, oddities)) => Reply {
             answer: if reading { Answer::Found(lease) } else { Answer::Stored(lease) },
             object: Some(object),
-            trouble: Trouble::of_oddities(&oddities),
+            problem: Problem::of_oddities(&oddities),
         },
-        Err(error) => Reply::without_object(Answer::Unknown, Some(Trouble::Garbage(error.to_string()))),
+        Err(error) => Reply::without_object(Answer::Unknown, Some(Problem::Garbage(error.to_string()))),
     }
 }
 
 fn failed(error: &Error, verb: &'static str) -> Reply {
     let Error::Api(status) = error else {
-        return Reply::without_object(Answer::Unknown, Some(Trouble::of_error(error, verb)));
+        return Reply::without_object(Answer::Unknown, Some(Problem::of_error(error, verb)));
     };
     let retry_after = status
         .details
@@ -127,14 +127,14 @@ fn failed(error: &Error, verb: &'static str) -> Reply {
     match status.code {
         // Whatever stands in between may say 404 too; it is no proof.
         404 if status.reason == "NotFound" => {
-            let trouble = (verb == "create").then_some(Trouble::NoNamespace);
-            Reply::without_object(Answer::NotFound, trouble)
+            let problem = (verb == "create").then_some(Problem::NoNamespace);
+            Reply::without_object(Answer::NotFound, problem)
         }
         409 => Reply::without_object(Answer::Conflict, None),
         // Each says that nothing was stored. Any other code, a 408 or a 5xx, may follow a write that was.
         400 | 401 | 403 | 405 | 413 | 415 | 422 | 429 => {
-            Reply::without_object(Answer::Refused { retry_after }, Some(Trouble::of_error(error, verb)))
+            Reply::without_object(Answer::Refused { retry_after }, Some(Problem::of_error(error, verb)))
         }
-        _ => Reply::without_object(Answer::Unknown, Some(Trouble::of_error(error, verb))),
+        _ => Reply::without_object(Answer::Unknown, Some(Problem::of_error(error, verb))),
     }
 }

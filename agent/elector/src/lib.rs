@@ -7,16 +7,16 @@
 compile_error!("leader-elector is for Linux: its clocks, timers and locks are that kernel's");
 
 pub mod clock;
-pub mod company;
 pub mod connect;
 pub mod driver;
 pub mod identity;
 mod lease_api;
-mod pace;
+pub mod observer;
+mod problem;
 pub mod publication;
-mod stage;
+mod publisher;
+mod rate_limit;
 pub mod status;
-mod trouble;
 pub mod url;
 mod watch;
 

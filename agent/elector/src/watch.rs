@@ -13,8 +13,8 @@ use kube::runtime::watcher::{self, Error, Event, watcher};
 use tokio::time::Instant;
 use tower::service_fn;
 
-use crate::pace::Pace;
-use crate::trouble::Trouble;
+use crate::problem::Problem;
+use crate::rate_limit::RateLimit;
 
 /// What the watch shows.
 #[derive(Debug)]
@@ -25,18 +25,18 @@ pub(crate) enum Seen {
     Empty,
     /// Nothing that tells anything.
     Nothing,
-    Failed(Trouble),
+    Failed(Problem),
 }
 
 type Events = Pin<Box<dyn Stream<Item = watcher::Result<Event<StoredLease>>> + Send>>;
 
 /// Watches a Lease by name. After a failure it waits before it goes on; streams that end without one are begun again at a
-/// pace.
+/// rate_limit.
 pub(crate) struct LeaseWatch {
     leases: Api<StoredLease>,
     namespace: String,
     name: String,
-    pace: Pace,
+    rate_limit: RateLimit,
     /// Whether the server can begin a watch with what there is: those before 1.32 cannot, nor can all later ones.
     streaming: bool,
     events: Events,
@@ -46,14 +46,14 @@ pub(crate) struct LeaseWatch {
 
 impl LeaseWatch {
     pub(crate) fn open(client: Client, namespace: &str, name: &str) -> LeaseWatch {
-        let pace = Pace::default();
-        let leases = paced(client, &pace, namespace);
+        let rate_limit = RateLimit::default();
+        let leases = paced(client, &rate_limit, namespace);
         LeaseWatch {
             events: events(&leases, name, true),
             leases,
             namespace: namespace.to_owned(),
             name: name.to_owned(),
-            pace,
+            rate_limit,
             streaming: true,
             resume_at: None,
             any: false,
@@ -70,7 +70,7 @@ impl LeaseWatch {
     /// Begins again on another client; after a failure no sooner than it would have.
     pub(crate) fn move_to(&mut self, client: Client) {
         let resume_at = self.resume_at;
-        self.leases = paced(client, &self.pace, &self.namespace);
+        self.leases = paced(client, &self.rate_limit, &self.namespace);
         self.restart();
         self.resume_at = resume_at;
     }
@@ -122,12 +122,12 @@ impl LeaseWatch {
             Some(_) | None => self.pause(timings.retry_period()),
         }
         match error {
-            Error::WatchError(status) => Seen::Failed(Trouble::of_error(&kube::Error::Api(status.clone()), "watch")),
-            Error::InitialListFailed(error) => Seen::Failed(Trouble::of_error(error, "list")),
+            Error::WatchError(status) => Seen::Failed(Problem::of_error(&kube::Error::Api(status.clone()), "watch")),
+            Error::InitialListFailed(error) => Seen::Failed(Problem::of_error(error, "list")),
             Error::WatchStartFailed(error) | Error::WatchFailed(error) => {
-                Seen::Failed(Trouble::of_error(error, "watch"))
+                Seen::Failed(Problem::of_error(error, "watch"))
             }
-            Error::NoResourceVersion => Seen::Failed(Trouble::Garbage(error.to_string())),
+            Error::NoResourceVersion => Seen::Failed(Problem::Garbage(error.to_string())),
         }
     }
 
@@ -136,12 +136,12 @@ impl LeaseWatch {
     }
 }
 
-fn paced(client: Client, pace: &Pace, namespace: &str) -> Api<StoredLease> {
+fn paced(client: Client, rate_limit: &RateLimit, namespace: &str) -> Api<StoredLease> {
     let send = service_fn(move |request| {
         let client = client.clone();
         async move { client.send(request).await }
     });
-    Api::namespaced(ClientBuilder::new(send, namespace).with_layer(pace).build(), namespace)
+    Api::namespaced(ClientBuilder::new(send, namespace).with_layer(rate_limit).build(), namespace)
 }
 
 fn events(leases: &Api<StoredLease>, name: &str, streaming: bool) -> Events {

@@ -1,6 +1,6 @@
 //! The agent's commands, and its settings: a flag and a variable each.
 
-mod app;
+mod services;
 mod settings;
 
 use std::ffi::OsString;

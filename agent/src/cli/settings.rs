@@ -8,8 +8,8 @@ use elector_program::logging::LogOptions;
 use leader_elector::identity;
 
 use super::StatusFile;
-use super::app::{self, AppOptions};
-use crate::beside::Wanted;
+use super::services::{self, ServiceArguments};
+use crate::services::ServiceOptions;
 
 /// Where the pod's service account says in which namespace it is.
 const IN_CLUSTER_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
@@ -76,7 +76,7 @@ pub(crate) struct Options {
     release_delay_seconds: i64,
     /// What the app is told, and says
     #[command(flatten)]
-    app: AppOptions,
+    app: ServiceArguments,
     /// The log
     #[command(flatten)]
     pub(crate) log: LogOptions,
@@ -112,7 +112,7 @@ pub(crate) enum Error {
     Timings(#[from] InvalidTimings),
     /// What the app is to be told, or says, makes no sense.
     #[error(transparent)]
-    App(#[from] app::Error),
+    App(#[from] services::Error),
 }
 
 /// Settings that were checked.
@@ -129,7 +129,7 @@ pub(crate) struct Settings {
     /// Used without an operator.
     pub(crate) timings: Timings,
     /// What runs beside the election.
-    pub(crate) beside: Wanted,
+    pub(crate) services: ServiceOptions,
 }
 
 impl Options {
@@ -174,7 +174,7 @@ impl Options {
                 self.retry_period_seconds,
                 self.release_delay_seconds,
             )?,
-            beside: self.app.wanted()?,
+            services: self.app.wanted()?,
         })
     }
 }

@@ -10,7 +10,7 @@ use kube::client::AuthError;
 
 /// A reason why somebody should look, in the words of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Trouble {
+pub(crate) enum Problem {
     /// No answer, or none that says anything.
     Unreachable(String),
     /// 5xx: whether anything was stored is not known.
@@ -29,60 +29,60 @@ pub(crate) enum Trouble {
     Garbage(String),
 }
 
-impl Trouble {
-    pub(crate) fn of_error(error: &Error, verb: &'static str) -> Trouble {
+impl Problem {
+    pub(crate) fn of_error(error: &Error, verb: &'static str) -> Problem {
         match error {
-            Error::Api(status) if status.code == 401 => Trouble::Unauthorized,
-            Error::Api(status) if status.code == 403 => Trouble::Forbidden(verb),
-            Error::Api(status) if status.code < 500 => Trouble::Refused(status.message.clone()),
-            Error::Api(status) => Trouble::Failing(format!("{}: {}", status.code, status.message)),
-            Error::Auth(error) => Trouble::Credentials(error.to_string()),
-            Error::Service(error) if error.is::<AuthError>() => Trouble::Credentials(error.to_string()),
-            _ => Trouble::Unreachable(with_sources(error)),
+            Error::Api(status) if status.code == 401 => Problem::Unauthorized,
+            Error::Api(status) if status.code == 403 => Problem::Forbidden(verb),
+            Error::Api(status) if status.code < 500 => Problem::Refused(status.message.clone()),
+            Error::Api(status) => Problem::Failing(format!("{}: {}", status.code, status.message)),
+            Error::Auth(error) => Problem::Credentials(error.to_string()),
+            Error::Service(error) if error.is::<AuthError>() => Problem::Credentials(error.to_string()),
+            _ => Problem::Unreachable(with_sources(error)),
         }
     }
 
-    pub(crate) fn of_oddities(oddities: &[Oddity]) -> Option<Trouble> {
+    pub(crate) fn of_oddities(oddities: &[Oddity]) -> Option<Problem> {
         let said: Vec<String> = oddities.iter().map(ToString::to_string).collect();
-        (!said.is_empty()).then(|| Trouble::Garbage(said.join("; ")))
+        (!said.is_empty()).then(|| Problem::Garbage(said.join("; ")))
     }
 
     /// Whether reading the credentials again may help.
     pub(crate) fn is_of_credentials(&self) -> bool {
         match self {
-            Trouble::Credentials(_) | Trouble::Unauthorized => true,
-            Trouble::Unreachable(_)
-            | Trouble::Failing(_)
-            | Trouble::Forbidden(_)
-            | Trouble::NoNamespace
-            | Trouble::Refused(_)
-            | Trouble::Garbage(_) => false,
+            Problem::Credentials(_) | Problem::Unauthorized => true,
+            Problem::Unreachable(_)
+            | Problem::Failing(_)
+            | Problem::Forbidden(_)
+            | Problem::NoNamespace
+            | Problem::Refused(_)
+            | Problem::Garbage(_) => false,
         }
     }
 
     /// Whether it may be there as long as there is no Lease.
     fn is_of_creation(&self) -> bool {
-        matches!(self, Trouble::Forbidden("create") | Trouble::NoNamespace)
+        matches!(self, Problem::Forbidden("create") | Problem::NoNamespace)
     }
 
     fn reason(&self) -> &'static str {
         match self {
-            Trouble::Unreachable(_) => "Unreachable",
-            Trouble::Failing(_) => "ServerError",
-            Trouble::Credentials(_) => "Credentials",
-            Trouble::Unauthorized => "Unauthorized",
-            Trouble::Forbidden("create") => "NoLease",
-            Trouble::Forbidden(_) => "Forbidden",
-            Trouble::NoNamespace => "NoNamespace",
-            Trouble::Refused(_) => "Refused",
-            Trouble::Garbage(_) => "OddLease",
+            Problem::Unreachable(_) => "Unreachable",
+            Problem::Failing(_) => "ServerError",
+            Problem::Credentials(_) => "Credentials",
+            Problem::Unauthorized => "Unauthorized",
+            Problem::Forbidden("create") => "NoLease",
+            Problem::Forbidden(_) => "Forbidden",
+            Problem::NoNamespace => "NoNamespace",
+            Problem::Refused(_) => "Refused",
+            Problem::Garbage(_) => "OddLease",
         }
     }
 
     /// Whether who was told of `self` knows of `other`: a network fails in many words, and one Role gives all verbs.
-    fn covers(&self, other: &Trouble) -> bool {
+    fn covers(&self, other: &Problem) -> bool {
         match (self, other) {
-            (Trouble::Refused(said), Trouble::Refused(other)) | (Trouble::Garbage(said), Trouble::Garbage(other)) => {
+            (Problem::Refused(said), Problem::Refused(other)) | (Problem::Garbage(said), Problem::Garbage(other)) => {
                 said == other
             }
             _ => self.reason() == other.reason(),
@@ -113,50 +113,50 @@ pub(crate) enum Rights {
 
 /// Remembers what was said, so that each change is said once: requests and watch often meet the same.
 #[derive(Debug)]
-pub(crate) struct Troubles {
+pub(crate) struct Problems {
     namespace: String,
     lease: String,
-    requests: Option<Trouble>,
-    watch: Option<Trouble>,
+    requests: Option<Problem>,
+    watch: Option<Problem>,
 }
 
-impl Troubles {
-    pub(crate) fn new(namespace: &str, lease: &str) -> Troubles {
-        Troubles { namespace: namespace.to_owned(), lease: lease.to_owned(), requests: None, watch: None }
+impl Problems {
+    pub(crate) fn new(namespace: &str, lease: &str) -> Problems {
+        Problems { namespace: namespace.to_owned(), lease: lease.to_owned(), requests: None, watch: None }
     }
 
     /// What there is, in a word.
     pub(crate) fn reason(&self) -> Option<&'static str> {
-        self.requests.as_ref().or(self.watch.as_ref()).map(Trouble::reason)
+        self.requests.as_ref().or(self.watch.as_ref()).map(Problem::reason)
     }
 
     /// Takes in what kept a request from being answered as it should; or that there was no Lease, which says nothing about
     /// whether one can be created.
-    pub(crate) fn of_requests(&mut self, trouble: Option<Trouble>, absent: bool) -> Rights {
-        let no_trouble = trouble.is_none();
-        if absent && no_trouble && self.requests.as_ref().is_some_and(Trouble::is_of_creation) {
+    pub(crate) fn of_requests(&mut self, problem: Option<Problem>, absent: bool) -> Rights {
+        let no_trouble = problem.is_none();
+        if absent && no_trouble && self.requests.as_ref().is_some_and(Problem::is_of_creation) {
             return Rights::Unchanged;
         }
-        let last = std::mem::replace(&mut self.requests, trouble);
+        let last = std::mem::replace(&mut self.requests, problem);
         self.say(self.requests.as_ref(), last.as_ref(), self.watch.as_ref());
         match last {
-            Some(Trouble::Forbidden(_)) if no_trouble => Rights::Granted,
+            Some(Problem::Forbidden(_)) if no_trouble => Rights::Granted,
             Some(_) | None => Rights::Unchanged,
         }
     }
 
-    pub(crate) fn of_watch(&mut self, trouble: Option<Trouble>) {
-        let last = std::mem::replace(&mut self.watch, trouble);
+    pub(crate) fn of_watch(&mut self, problem: Option<Problem>) {
+        let last = std::mem::replace(&mut self.watch, problem);
         self.say(self.watch.as_ref(), last.as_ref(), self.requests.as_ref());
     }
 
-    fn say(&self, trouble: Option<&Trouble>, last: Option<&Trouble>, other: Option<&Trouble>) {
+    fn say(&self, problem: Option<&Problem>, last: Option<&Problem>, other: Option<&Problem>) {
         let (namespace, lease) = (&self.namespace, &self.lease);
-        match (trouble, last) {
-            (Some(trouble), _) if [last, other].into_iter().flatten().any(|said| said.covers(trouble)) => {}
-            (Some(trouble), _) => {
-                let said = Said { trouble, namespace, lease };
-                tracing::warn!(%namespace, %lease, reason = trouble.reason(), "{said}");
+        match (problem, last) {
+            (Some(problem), _) if [last, other].into_iter().flatten().any(|said| said.covers(problem)) => {}
+            (Some(problem), _) => {
+                let said = Said { problem, namespace, lease };
+                tracing::warn!(%namespace, %lease, reason = problem.reason(), "{said}");
             }
             (None, Some(last)) if other.is_none() => {
                 tracing::info!(%namespace, %lease, reason = last.reason(), "trouble is over");
@@ -167,42 +167,42 @@ impl Troubles {
 }
 
 struct Said<'a> {
-    trouble: &'a Trouble,
+    problem: &'a Problem,
     namespace: &'a str,
     lease: &'a str,
 }
 
 impl fmt::Display for Said<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Said { trouble, namespace, lease } = self;
+        let Said { problem, namespace, lease } = self;
         // What an API server or a proxy says may repeat what others wrote, at any length.
-        match trouble {
-            Trouble::Unreachable(why) => {
+        match problem {
+            Problem::Unreachable(why) => {
                 write!(f, "failed to reach the API server, which is tried again: {}", shown(why, MAX_MESSAGE))
             }
-            Trouble::Failing(why) => {
+            Problem::Failing(why) => {
                 write!(f, "API server answered with an error, and is asked again: {}", shown(why, MAX_MESSAGE))
             }
-            Trouble::Credentials(why) => {
+            Problem::Credentials(why) => {
                 write!(f, "failed to read the credentials, which are tried again: {}", shown(why, MAX_MESSAGE))
             }
-            Trouble::Unauthorized => f.write_str("API server does not accept the token, which is read again"),
-            Trouble::Forbidden("create") => {
+            Problem::Unauthorized => f.write_str("API server does not accept the token, which is read again"),
+            Problem::Forbidden("create") => {
                 write!(
                     f,
                     "no LeaderElection {lease} in {namespace}: apply one, or allow this service account to create leases"
                 )
             }
-            Trouble::Forbidden(verb) => write!(
+            Problem::Forbidden(verb) => write!(
                 f,
                 "not allowed to {verb} lease {lease} in {namespace}: a Role must grant get, list, watch and update on \
                  leases.coordination.k8s.io with resourceNames [{lease}]; a LeaderElection that lists this service account makes it"
             ),
-            Trouble::NoNamespace => {
+            Problem::NoNamespace => {
                 write!(f, "there is no namespace {namespace}: create it, or set NAMESPACE to another")
             }
-            Trouble::Refused(why) => write!(f, "API server refused: {}", shown(why, MAX_MESSAGE)),
-            Trouble::Garbage(why) => write!(f, "lease holds what cannot be used: {why}"),
+            Problem::Refused(why) => write!(f, "API server refused: {}", shown(why, MAX_MESSAGE)),
+            Problem::Garbage(why) => write!(f, "lease holds what cannot be used: {why}"),
         }
     }
 }
@@ -222,8 +222,8 @@ mod tests {
             (401, "API server does not accept the token, which is read again"),
         ] {
             let status = Status { code, message: "etcd is away".to_owned(), ..Status::default() };
-            let trouble = Trouble::of_error(&Error::Api(status.boxed()), "get");
-            let said = Said { trouble: &trouble, namespace: "shop", lease: "billing" };
+            let problem = Problem::of_error(&Error::Api(status.boxed()), "get");
+            let said = Said { problem: &problem, namespace: "shop", lease: "billing" };
             assert_eq!(said.to_string(), told);
         }
     }

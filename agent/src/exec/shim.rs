@@ -6,7 +6,7 @@ use std::process::Command;
 
 use nix::sys::signal::Signal;
 
-use crate::role::Given;
+use crate::process_role::Given;
 use elector_program::failure::Failure;
 
 /// As a shell says it.

@@ -15,7 +15,7 @@ use tracing::{info, warn};
 
 use crate::children::{self, End, Reaped};
 use crate::cli::Exec;
-use crate::role::{self, Parent, Role};
+use crate::process_role::{self, Parent, Role};
 use crate::signals::name;
 
 /// How long a command has between SIGTERM and SIGKILL, both before its tenure ends: this, or a quarter of the tenure.
@@ -110,7 +110,7 @@ impl Work {
     }
 
     fn spawn(&self, tenure: &Tenure) -> io::Result<Pid> {
-        let child = role::command(Role::Become)?
+        let child = process_role::command(Role::Become)?
             .args(&self.command)
             .env("LEADER_ELECTION_FENCING_TOKEN", tenure.fencing_token.0.to_string())
             .env("LEADER_ELECTION_HOLDER", &self.holder)

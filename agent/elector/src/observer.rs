@@ -1,4 +1,4 @@
-//! Who else has a part in a campaign: whoever watches it, and whoever says that others should lead.
+//! What a program hangs into its campaign: an observer, who is told what happens, and requests to leave the Lease to others.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use futures::stream;
 /// Is told what happens as it happens. Nothing depends on it, and it must not take long: the election waits for it.
 pub trait Observer {
     /// Something was learned, or time has passed: what is known by now.
-    fn saw(&self, _: &Sight<'_>, _: Now) {}
+    fn saw(&self, _: &LeaseView<'_>, _: Now) {}
 
     /// A request was answered, or given up, after so long.
     fn answered(&self, _request: &'static str, _outcome: &'static str, _took: Duration) {}
@@ -29,12 +29,12 @@ pub trait Observer {
     fn rewatched(&self) {}
 }
 
-/// Does not care.
+/// Ignores it all.
 impl Observer for () {}
 
 /// What is known of the Lease, by somebody who may lead or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sight<'a> {
+pub struct LeaseView<'a> {
     /// Whom the Lease names; empty where it names nobody. `None` as long as no Lease was seen.
     pub holder: Option<&'a str>,
     /// How many tenures there have been.
@@ -45,7 +45,7 @@ pub struct Sight<'a> {
     /// nobody who goes by the same timings acts. Candidates wait longer than that.
     pub expires_in: Duration,
     /// What keeps this candidate from contending, in a word.
-    pub trouble: Option<&'static str>,
+    pub problem: Option<&'static str>,
 }
 
 /// That a candidate should leave the Lease to others (rule F4).
@@ -58,20 +58,20 @@ pub struct YieldRequest {
 }
 
 /// Says whether a candidate should leave the Lease to others, whenever that changes; `None`: not at all (rule F4).
-pub type Reluctance<'a> = Pin<Box<dyn Stream<Item = Option<YieldRequest>> + 'a>>;
+pub type YieldRequests<'a> = Pin<Box<dyn Stream<Item = Option<YieldRequest>> + 'a>>;
 
-/// Whoever there is.
-pub struct Company<'a> {
-    /// Watches.
+/// What a program hangs into its campaign.
+pub struct CampaignHooks<'a> {
+    /// Is told what happens.
     pub observer: &'a dyn Observer,
-    /// Speaks for others.
-    pub reluctance: Reluctance<'a>,
+    /// When others should lead.
+    pub yield_requests: YieldRequests<'a>,
 }
 
-impl Company<'static> {
-    /// Nobody.
+impl CampaignHooks<'static> {
+    /// Nothing.
     #[must_use]
-    pub fn none() -> Company<'static> {
-        Company { observer: &(), reluctance: Box::pin(stream::pending()) }
+    pub fn none() -> CampaignHooks<'static> {
+        CampaignHooks { observer: &(), yield_requests: Box::pin(stream::pending()) }
     }
 }

@@ -8,8 +8,8 @@
 //!      └───────────────── ending: SIGTERM, then SIGKILL while the tenure still lasts       (--once: the agent ends)
 //! ```
 
+mod command;
 mod shim;
-mod work;
 
 use std::future::poll_fn;
 use std::io;
@@ -23,9 +23,9 @@ use leader_elector::publication::Publication;
 use rustix::process::Signal as Number;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+pub(crate) use self::command::Work;
 pub(crate) use self::shim::become_command;
-pub(crate) use self::work::Work;
-use crate::role::Parent;
+use crate::process_role::Parent;
 use crate::signals;
 
 /// A publication that includes a command: shown before it starts, taken back when nothing of it is left.

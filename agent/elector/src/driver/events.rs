@@ -12,10 +12,10 @@ use tracing::{info, warn};
 
 use super::{Driver, Error, Event, InFlight};
 use crate::clock;
-use crate::company::{Sight, YieldRequest};
 use crate::connect::Access;
 use crate::lease_api::{self, LeaseApi, Reply};
-use crate::trouble::{Rights, Trouble};
+use crate::observer::{LeaseView, YieldRequest};
+use crate::problem::{Problem, Rights};
 use crate::watch::Seen;
 
 /// Longer than anybody waits for a time.
@@ -30,14 +30,14 @@ impl Driver<'_> {
                 self.election.handle_stop(clock::now()?);
             }
             Event::Rung(rung) => rung?,
-            Event::Reluctance(reluctance) => self.take_in_reluctance(reluctance)?,
+            Event::YieldRequests(request) => self.take_in_yield_request(request)?,
             Event::Connected(connected) => self.move_to(connected),
-            Event::Reply(Reply { answer, object, trouble }) => {
+            Event::Reply(Reply { answer, object, problem }) => {
                 if let Some(InFlight { request, sent_at, .. }) = self.in_flight.take() {
-                    self.company.observer.answered(request, lease_api::outcome(&answer), sent_at.elapsed());
+                    self.hooks.observer.answered(request, lease_api::outcome(&answer), sent_at.elapsed());
                 }
-                let trouble = self.reconnect_after(trouble);
-                if self.troubles.of_requests(trouble, answer == Answer::NotFound) == Rights::Granted {
+                let problem = self.reconnect_after(problem);
+                if self.problems.of_requests(problem, answer == Answer::NotFound) == Rights::Granted {
                     // What refused the requests refused the watch.
                     self.watch.resume();
                 }
@@ -59,7 +59,7 @@ impl Driver<'_> {
         if self.obeys_hints { lease } else { Lease { hints: Hints::default(), ..lease } }
     }
 
-    fn take_in_reluctance(&mut self, request: Option<YieldRequest>) -> Result<(), Error> {
+    fn take_in_yield_request(&mut self, request: Option<YieldRequest>) -> Result<(), Error> {
         let reluctance = request.map(|request| request.grace);
         self.reasons.yielding = request.map(|request| request.reason);
         match request {
@@ -76,22 +76,22 @@ impl Driver<'_> {
         Ok(())
     }
 
-    pub(super) fn sight(&self, now: Now) -> Sight<'_> {
+    pub(super) fn lease_view(&self, now: Now) -> LeaseView<'_> {
         let lease = self.election.lease();
         let age = self.election.record_age(now);
         // Who goes by these timings acts no longer than that after its last renewal; others wait longer for it.
         let acts_for = self.election.timings().renew_deadline().saturating_sub(age);
-        Sight {
+        LeaseView {
             holder: lease.map(|lease| lease.record.holder.as_str()),
             transitions: lease.map_or(0, |lease| lease.record.transitions),
             age,
             expires_in: self.election.holder_expires_in(now).min(acts_for),
-            trouble: self.troubles.reason(),
+            problem: self.problems.reason(),
         }
     }
 
     fn take_in_seen(&mut self, seen: Seen) -> Result<(), Error> {
-        let trouble = match seen {
+        let problem = match seen {
             Seen::Nothing => return Ok(()),
             Seen::Empty => {
                 self.election.handle_watch(WatchEvent::Empty, clock::now()?);
@@ -102,9 +102,9 @@ impl Driver<'_> {
                     let lease = self.obeyed(lease);
                     self.election.handle_watch(WatchEvent::Present(lease), clock::now()?);
                     self.keep(Some(object));
-                    Trouble::of_oddities(&oddities)
+                    Problem::of_oddities(&oddities)
                 }
-                Err(error) => Some(Trouble::Garbage(error.to_string())),
+                Err(error) => Some(Problem::Garbage(error.to_string())),
             },
             Seen::Deleted(object) => {
                 let uid = object.metadata.uid.unwrap_or_default();
@@ -112,15 +112,15 @@ impl Driver<'_> {
                 self.keep(None);
                 None
             }
-            Seen::Failed(trouble) => {
-                self.company.observer.rewatched();
-                if let Trouble::Forbidden(_) = trouble {
+            Seen::Failed(problem) => {
+                self.hooks.observer.rewatched();
+                if let Problem::Forbidden(_) = problem {
                     self.election.handle_watch(WatchEvent::Refused, clock::now()?);
                 }
-                self.reconnect_after(Some(trouble))
+                self.reconnect_after(Some(problem))
             }
         };
-        self.troubles.of_watch(trouble);
+        self.problems.of_watch(problem);
         Ok(())
     }
 
@@ -136,14 +136,14 @@ impl Driver<'_> {
 
     /// Reads the credentials again where that may help: a token that is refused was rotated or has expired, and the client
     /// would look only after some seconds; behind a failure to connect there may be a new certificate authority.
-    /// Elsewhere, for a kubeconfig may run a program that takes its time. What the trouble is, as far as is known.
-    fn reconnect_after(&mut self, trouble: Option<Trouble>) -> Option<Trouble> {
-        let may_help = match &trouble {
-            Some(Trouble::Credentials(_) | Trouble::Unauthorized) => true,
-            Some(Trouble::Unreachable(_) | Trouble::Failing(_)) => {
+    /// Elsewhere, for a kubeconfig may run a program that takes its time. What the problem is, as far as is known.
+    fn reconnect_after(&mut self, problem: Option<Problem>) -> Option<Problem> {
+        let may_help = match &problem {
+            Some(Problem::Credentials(_) | Problem::Unauthorized) => true,
+            Some(Problem::Unreachable(_) | Problem::Failing(_)) => {
                 self.connecting_since.elapsed() > self.election.timings().lease_duration()
             }
-            Some(Trouble::Forbidden(_) | Trouble::NoNamespace | Trouble::Refused(_) | Trouble::Garbage(_)) | None => {
+            Some(Problem::Forbidden(_) | Problem::NoNamespace | Problem::Refused(_) | Problem::Garbage(_)) | None => {
                 false
             }
         };
@@ -156,20 +156,20 @@ impl Driver<'_> {
             }));
             self.connecting_since = Instant::now();
         }
-        match &trouble {
-            Some(trouble) if trouble.is_of_credentials() => self.unreadable.clone().or(Some(trouble.clone())),
-            Some(_) | None => trouble,
+        match &problem {
+            Some(problem) if problem.is_of_credentials() => self.unreadable.clone().or(Some(problem.clone())),
+            Some(_) | None => problem,
         }
     }
 
-    fn move_to(&mut self, connected: Result<Client, Trouble>) {
+    fn move_to(&mut self, connected: Result<Client, Problem>) {
         match connected {
             Ok(client) => {
                 self.api = LeaseApi::new(client.clone(), &self.namespace, &self.lease);
                 self.watch.move_to(client);
                 self.unreadable = None;
             }
-            Err(trouble) => self.unreadable = Some(trouble),
+            Err(problem) => self.unreadable = Some(problem),
         }
     }
 

@@ -13,7 +13,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use super::standing::Standing;
+use super::snapshot::Snapshot;
 
 /// In seconds: a renewal takes some 5 ms where all is well, and has 10 s at most.
 const BUCKETS: [f64; 10] = [0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0];
@@ -146,14 +146,14 @@ impl Metrics {
     }
 
     /// In the format of OpenMetrics, as they are now.
-    pub(super) fn encode(&self, standing: &Standing, listening: &BTreeMap<&'static str, bool>, now: Now) -> String {
+    pub(super) fn encode(&self, snapshot: &Snapshot, listening: &BTreeMap<&'static str, bool>, now: Now) -> String {
         for (setting, is) in listening {
             self.listening.get_or_create(&SettingLabels { setting }).set((*is).into());
         }
-        let remaining = standing.remaining(now);
+        let remaining = snapshot.remaining(now);
         self.master_status.set(remaining.is_some().into());
         self.time_to_deadline.set(remaining.unwrap_or_default().as_secs_f64());
-        self.transitions.set(standing.transitions.into());
+        self.transitions.set(snapshot.transitions.into());
         let mut text = String::new();
         // A String takes whatever it is given.
         let _ = encode(&mut text, &self.registry);

@@ -16,12 +16,12 @@ use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 /// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(1);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How it is found out, and what follows.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Health {
-    pub(crate) sign: Sign,
+pub(crate) struct AppHealth {
+    pub(crate) probe: Probe,
     /// Between two looks.
     pub(crate) period: Duration,
     /// So many looks in a row have to fail.
@@ -32,20 +32,20 @@ pub(crate) struct Health {
 
 /// By what it is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Sign {
+pub(crate) enum Probe {
     /// The file is there.
     File(PathBuf),
     /// A GET is answered with 200 to 399.
     Url(Uri),
 }
 
-impl Health {
+impl AppHealth {
     /// Looks for ever, and says whether to leave the Lease to others. An app is ill until it was seen well.
     pub(super) async fn watch(self, gate: watch::Sender<Option<Duration>>) {
         let mut failures = self.failure_threshold - 1;
-        let mut eye = Eye::of(self.sign);
+        let mut prober = Prober::of(self.probe);
         loop {
-            match eye.look().await {
+            match prober.look().await {
                 Ok(()) => {
                     // Who waits at the gate is not woken for nothing.
                     if gate.send_if_modified(|gate| gate.take().is_some()) {
@@ -67,44 +67,44 @@ impl Health {
 }
 
 /// What is looked at, by what may hang: a volume, or a DNS server.
-enum Eye {
-    File(PathBuf, Aside<()>),
-    Url(Uri, Aside<Vec<SocketAddr>>),
+enum Prober {
+    File(PathBuf, Blocking<()>),
+    Url(Uri, Blocking<Vec<SocketAddr>>),
 }
 
-impl Eye {
-    fn of(sign: Sign) -> Eye {
-        match sign {
-            Sign::File(path) => Eye::File(path, Aside::idle()),
-            Sign::Url(uri) => Eye::Url(uri, Aside::idle()),
+impl Prober {
+    fn of(probe: Probe) -> Prober {
+        match probe {
+            Probe::File(path) => Prober::File(path, Blocking::idle()),
+            Probe::Url(uri) => Prober::Url(uri, Blocking::idle()),
         }
     }
 
     async fn look(&mut self) -> io::Result<()> {
         let look = async {
             match self {
-                Eye::File(path, aside) => {
+                Prober::File(path, blocking) => {
                     let path = path.clone();
-                    aside.done(move || fs::metadata(path).map(drop)).await
+                    blocking.done(move || fs::metadata(path).map(drop)).await
                 }
-                Eye::Url(uri, aside) => match get(uri, aside).await? {
+                Prober::Url(uri, blocking) => match get(uri, blocking).await? {
                     status if (200..400).contains(&status.as_u16()) => Ok(()),
                     status => Err(io::Error::other(format!("answered {status}"))),
                 },
             }
         };
-        timeout(PATIENCE, look).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+        timeout(PROBE_TIMEOUT, look).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
     }
 }
 
 /// Work on a thread of its own. One that hangs is waited for by the next look too: no more than one thread hangs with it.
-struct Aside<T> {
+struct Blocking<T> {
     running: Option<JoinHandle<io::Result<T>>>,
 }
 
-impl<T: Send + 'static> Aside<T> {
-    fn idle() -> Aside<T> {
-        Aside { running: None }
+impl<T: Send + 'static> Blocking<T> {
+    fn idle() -> Blocking<T> {
+        Blocking { running: None }
     }
 
     /// What `work` returns, or the same work that was begun earlier and not waited for to its end.
@@ -115,7 +115,7 @@ impl<T: Send + 'static> Aside<T> {
     }
 }
 
-async fn get(uri: &Uri, aside: &mut Aside<Vec<SocketAddr>>) -> io::Result<StatusCode> {
+async fn get(uri: &Uri, blocking: &mut Blocking<Vec<SocketAddr>>) -> io::Result<StatusCode> {
     let authority = uri.authority().ok_or(io::ErrorKind::InvalidInput)?;
     let host = authority.host().trim_start_matches('[').trim_end_matches(']');
     let port = authority.port_u16().unwrap_or(80);
@@ -123,7 +123,7 @@ async fn get(uri: &Uri, aside: &mut Aside<Vec<SocketAddr>>) -> io::Result<Status
         Ok(address) => vec![SocketAddr::new(address, port)],
         Err(_) => {
             let host = host.to_owned();
-            aside.done(move || Ok((host, port).to_socket_addrs()?.collect())).await?
+            blocking.done(move || Ok((host, port).to_socket_addrs()?.collect())).await?
         }
     };
     let stream = TcpStream::connect(&*addresses).await?;
@@ -150,15 +150,15 @@ mod tests {
     #[tokio::test]
     async fn a_look_that_hangs_is_waited_for_and_takes_no_second_thread() {
         let (answer, answers) = mpsc::channel();
-        let mut aside = Aside::idle();
-        let hangs = aside.done(move || answers.recv().map_err(io::Error::other));
+        let mut blocking = Blocking::idle();
+        let hangs = blocking.done(move || answers.recv().map_err(io::Error::other));
         assert!(hangs.now_or_never().is_none());
         for _ in 0..100 {
-            let second = aside.done(|| Err(io::Error::other("a second thread")));
+            let second = blocking.done(|| Err(io::Error::other("a second thread")));
             assert!(second.now_or_never().is_none());
         }
         answer.send(7).unwrap();
-        assert_eq!(aside.done(|| Err(io::Error::other("a second thread"))).await.unwrap(), 7);
-        assert_eq!(aside.done(|| Ok(8)).await.unwrap(), 8);
+        assert_eq!(blocking.done(|| Err(io::Error::other("a second thread"))).await.unwrap(), 7);
+        assert_eq!(blocking.done(|| Ok(8)).await.unwrap(), 8);
     }
 }

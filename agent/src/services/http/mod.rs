@@ -16,10 +16,10 @@ use tracing::{info, warn};
 
 use self::app::Listeners;
 use super::metrics::Metrics;
-use super::standing::Standing;
+use super::snapshot::Snapshot;
 
 /// Between two attempts to listen.
-const RETRY: Duration = Duration::from_secs(5);
+const LISTEN_RETRY_PERIOD: Duration = Duration::from_secs(5);
 
 /// Where to listen.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -81,7 +81,7 @@ impl Servers {
     /// If an address can never be listened on, as without the right to.
     pub(super) fn listen(
         addresses: Addresses,
-        standing: &watch::Receiver<Standing>,
+        snapshot: &watch::Receiver<Snapshot>,
         metrics: Option<&Arc<Metrics>>,
     ) -> Result<Servers, ListenError> {
         let served = ServedAddresses::default();
@@ -91,7 +91,7 @@ impl Servers {
             let listener = match listener(address, setting) {
                 Ok(listener) => Some(listener),
                 Err(error) if may_pass(&error) => {
-                    let seconds = RETRY.as_secs();
+                    let seconds = LISTEN_RETRY_PERIOD.as_secs();
                     warn!(%address, setting, %error, "failed to listen: trying again each {seconds} s, and not ready before");
                     None
                 }
@@ -102,10 +102,10 @@ impl Servers {
             Ok(())
         };
         if let Some(address) = addresses.app {
-            add("HTTP_ADDRESS", address, app::router(standing.clone(), listeners.clone()))?;
+            add("HTTP_ADDRESS", address, app::router(snapshot.clone(), listeners.clone()))?;
         }
         if let (Some(address), Some(metrics)) = (addresses.observe, metrics) {
-            let router = observe::router(standing.clone(), Arc::clone(metrics), served.clone());
+            let router = observe::router(snapshot.clone(), Arc::clone(metrics), served.clone());
             add("OBSERVE_ADDRESS", address, router)?;
         }
         Ok(Servers { servers, listeners })
@@ -134,7 +134,7 @@ impl Server {
                 server::serve(listener, router.clone()).await;
                 served.set(setting, false);
             }
-            tokio::time::sleep(RETRY).await;
+            tokio::time::sleep(LISTEN_RETRY_PERIOD).await;
             listener = self::listener(address, setting).ok();
             served.set(setting, listener.is_some());
         }
@@ -173,9 +173,9 @@ mod tests {
             lease: "l".to_owned(),
             start: "nonce".to_owned(),
         };
-        let (sender, standing) = watch::channel(Standing::new(author, clock::now().unwrap()));
+        let (sender, snapshot) = watch::channel(Snapshot::new(author, clock::now().unwrap()));
         let addresses = Addresses { app: Some("127.0.0.1:0".parse().unwrap()), observe: None };
-        let servers = Servers::listen(addresses, &standing, None).unwrap();
+        let servers = Servers::listen(addresses, &snapshot, None).unwrap();
         let address = servers.servers[0].listener.as_ref().unwrap().local_addr().unwrap();
         let mut farewell = pin!(servers.spawn());
         let mut clients = Vec::new();
@@ -187,7 +187,7 @@ mod tests {
         }
 
         assert!(timeout(Duration::ZERO, &mut farewell).await.is_err());
-        sender.send_modify(Standing::end);
+        sender.send_modify(Snapshot::end);
         farewell.await;
         for client in clients {
             let mut end = [0; 4096];

@@ -15,7 +15,7 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use super::standing::Standing;
+use super::snapshot::Snapshot;
 
 /// What is run: a program and its arguments each, without a shell.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,38 +29,38 @@ pub(crate) struct Hooks {
 impl Hooks {
     /// Runs them until the election has ended and all has been said. `marker` is there while somebody was told of a tenure and not
     /// of its end: an earlier process may have left it.
-    pub(super) async fn run(self, mut standing: watch::Receiver<Standing>, marker: &Marker) {
+    pub(super) async fn run(self, mut snapshot: watch::Receiver<Snapshot>, marker: &Marker) {
         if marker.is_there() {
-            self.lost(&mut standing, marker).await;
+            self.lost(&mut snapshot, marker).await;
         }
         loop {
             let (token, is_over) = {
-                let standing = standing.borrow_and_update();
-                (standing.fencing_token(), standing.is_over())
+                let snapshot = snapshot.borrow_and_update();
+                (snapshot.fencing_token(), snapshot.is_over())
             };
             if let Some(token) = token {
                 if let Err(error) = marker.put() {
                     warn!(%error, "failed to note that on-acquired is run: on-lost will not be run if this process crashes");
                 }
-                self.acquired(&mut standing, token).await;
-                let ended = standing.wait_for(|standing| standing.fencing_token() != Some(token)).await.is_err();
-                self.lost(&mut standing, marker).await;
+                self.acquired(&mut snapshot, token).await;
+                let ended = snapshot.wait_for(|snapshot| snapshot.fencing_token() != Some(token)).await.is_err();
+                self.lost(&mut snapshot, marker).await;
                 if ended {
                     return;
                 }
-            } else if is_over || standing.changed().await.is_err() {
+            } else if is_over || snapshot.changed().await.is_err() {
                 return;
             }
         }
     }
 
     /// Until it is done, or the tenure is over.
-    async fn acquired(&self, standing: &mut watch::Receiver<Standing>, token: u64) {
-        let identity = standing.borrow().identity().to_owned();
+    async fn acquired(&self, snapshot: &mut watch::Receiver<Snapshot>, token: u64) {
+        let identity = snapshot.borrow().identity().to_owned();
         let token_text = token.to_string();
         let variables = [("LEADER_ELECTION_FENCING_TOKEN", &*token_text), ("LEADER_ELECTION_HOLDER", &identity)];
         let Some(child) = start("on-acquired", &self.on_acquired, &variables) else { return };
-        let over = standing.wait_for(|standing| standing.fencing_token() != Some(token));
+        let over = snapshot.wait_for(|snapshot| snapshot.fencing_token() != Some(token));
         let run = Run::of(child);
         tokio::select! {
             biased;
@@ -69,8 +69,8 @@ impl Hooks {
         }
     }
 
-    async fn lost(&self, standing: &mut watch::Receiver<Standing>, marker: &Marker) {
-        let identity = standing.borrow().identity().to_owned();
+    async fn lost(&self, snapshot: &mut watch::Receiver<Snapshot>, marker: &Marker) {
+        let identity = snapshot.borrow().identity().to_owned();
         if let Some(child) = start("on-lost", &self.on_lost, &[("LEADER_ELECTION_HOLDER", &identity)]) {
             Run::of(child).end("on-lost", self.timeout).await;
         }

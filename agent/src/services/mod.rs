@@ -2,15 +2,15 @@
 //! and the look whether the app is well. Without any of it there is no thread.
 //!
 //! ```text
-//!   election ──── Standing, Metrics ────► servers, hooks
-//!            ◄─────── reluctance ──────── health
+//!   election ──── Snapshot, Metrics ────► servers, hooks
+//!            ◄─────── yield_requests ──────── health
 //! ```
 
-mod health;
+mod app_health;
 mod hooks;
 mod http;
 mod metrics;
-mod standing;
+mod snapshot;
 
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
@@ -20,43 +20,43 @@ use std::{io, thread};
 use elector_crds::ReleaseReason;
 use elector_election::{Loss, Now, Tenure, Vacancy};
 use futures::stream::{self, StreamExt as _};
-use leader_elector::company::{Company, Observer, Reluctance, Sight, YieldRequest};
+use leader_elector::observer::{CampaignHooks, LeaseView, Observer, YieldRequest, YieldRequests};
 use leader_elector::publication::Publication;
 use leader_elector::status::{Author, Marker};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-pub(crate) use self::health::{Health, Sign};
+pub(crate) use self::app_health::{AppHealth, Probe};
 pub(crate) use self::hooks::Hooks;
 use self::http::Servers;
 pub(crate) use self::http::{Addresses, ListenError};
 use self::metrics::Metrics;
-use self::standing::Standing;
+use self::snapshot::Snapshot;
 
 /// Its stack, in bytes: nothing in it goes deep.
-const STACK: usize = 256 * 1024;
+const STACK_BYTES: usize = 256 * 1024;
 
 /// Beyond what the last hook may take, for all that is left to be said.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+const LAST_MESSAGES_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// For listeners to be told that nothing is led any more: one that does not read keeps the process no longer.
-const FAREWELL: Duration = Duration::from_millis(200);
+const FAREWELL_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// What is wanted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Wanted {
+pub(crate) struct ServiceOptions {
     pub(crate) addresses: Addresses,
     pub(crate) hooks: Option<Hooks>,
-    pub(crate) health: Option<Health>,
+    pub(crate) health: Option<AppHealth>,
 }
 
 /// The election's side.
 #[derive(Debug)]
-pub(crate) struct Beside {
-    standing: watch::Sender<Standing>,
+pub(crate) struct Services {
+    snapshot: watch::Sender<Snapshot>,
     metrics: Option<Arc<Metrics>>,
     /// Whether the candidate should leave the Lease to others, where somebody looks whether the app is well.
-    reluctance: Option<watch::Receiver<Option<Duration>>>,
+    yield_requests: Option<watch::Receiver<Option<Duration>>>,
     /// Of the thread, if there is one to tell of what happens.
     end: Option<End>,
 }
@@ -68,25 +68,30 @@ struct End {
     patience: Duration,
 }
 
-impl Beside {
+impl Services {
     /// Listens, and starts the thread. `marker`: a file that is there from before `on-acquired` to after `on-lost`.
     ///
     /// # Errors
     /// If an address can never be listened on.
-    pub(crate) fn start(wanted: Wanted, author: &Author, marker: Marker, now: Now) -> Result<Beside, ListenError> {
-        let Wanted { addresses, hooks, health } = wanted;
-        let (standing, receiver) = watch::channel(Standing::new(author.clone(), now));
+    pub(crate) fn start(
+        wanted: ServiceOptions,
+        author: &Author,
+        marker: Marker,
+        now: Now,
+    ) -> Result<Services, ListenError> {
+        let ServiceOptions { addresses, hooks, health } = wanted;
+        let (snapshot, receiver) = watch::channel(Snapshot::new(author.clone(), now));
         let metrics = addresses.observe.map(|_| Arc::new(Metrics::new(&author.lease)));
         let servers = Servers::listen(addresses, &receiver, metrics.as_ref())?;
         let gate = health.map(|health| {
-            let (gate, reluctance) = watch::channel(Some(health.grace));
-            (health, gate, reluctance)
+            let (gate, yield_requests) = watch::channel(Some(health.grace));
+            (health, gate, yield_requests)
         });
-        let reluctance = gate.as_ref().map(|(_, _, reluctance)| reluctance.clone());
+        let yield_requests = gate.as_ref().map(|(_, _, yield_requests)| yield_requests.clone());
         if servers.is_empty() && hooks.is_none() && gate.is_none() {
-            return Ok(Beside { standing, metrics, reluctance, end: None });
+            return Ok(Services { snapshot, metrics, yield_requests, end: None });
         }
-        let patience = hooks.as_ref().map_or(Duration::ZERO, |hooks| hooks.timeout) + LAST_WORDS;
+        let patience = hooks.as_ref().map_or(Duration::ZERO, |hooks| hooks.timeout) + LAST_MESSAGES_TIMEOUT;
         let (ended, end) = mpsc::channel();
         let run = move |runtime: tokio::runtime::Runtime| {
             runtime.block_on(async move {
@@ -96,9 +101,9 @@ impl Beside {
                 }
                 match hooks {
                     Some(hooks) => hooks.run(receiver, &marker).await,
-                    None => Standing::until_over(receiver).await,
+                    None => Snapshot::until_over(receiver).await,
                 }
-                let _ = timeout(FAREWELL, farewell).await;
+                let _ = timeout(FAREWELL_TIMEOUT, farewell).await;
             });
             // A look at a file may never come back.
             runtime.shutdown_background();
@@ -106,24 +111,24 @@ impl Beside {
         };
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(ListenError::Thread)?;
-        let thread = thread::Builder::new().name("beside".to_owned()).stack_size(STACK);
+        let thread = thread::Builder::new().name("services".to_owned()).stack_size(STACK_BYTES);
         thread.spawn(move || run(runtime)).map_err(ListenError::Thread)?;
-        Ok(Beside { standing, metrics, reluctance, end: Some(End { end, patience }) })
+        Ok(Services { snapshot, metrics, yield_requests, end: Some(End { end, patience }) })
     }
 
     /// For the driver.
-    pub(crate) fn company(&self) -> Company<'_> {
-        Company { observer: self, reluctance: self.reluctance() }
+    pub(crate) fn campaign_hooks(&self) -> CampaignHooks<'_> {
+        CampaignHooks { observer: self, yield_requests: self.yield_requests() }
     }
 
     /// As it is now, and then each change.
-    fn reluctance(&self) -> Reluctance<'_> {
-        let Some(receiver) = self.reluctance.clone() else { return Box::pin(stream::pending()) };
+    fn yield_requests(&self) -> YieldRequests<'_> {
+        let Some(receiver) = self.yield_requests.clone() else { return Box::pin(stream::pending()) };
         let first = stream::iter([*receiver.borrow()]);
         let changes = stream::unfold(receiver, async |mut receiver| {
             receiver.changed().await.ok()?;
-            let reluctance = *receiver.borrow_and_update();
-            Some((reluctance, receiver))
+            let yield_requests = *receiver.borrow_and_update();
+            Some((yield_requests, receiver))
         });
         // It is asked again after its end, which would be an error of `unfold`.
         let request =
@@ -133,15 +138,15 @@ impl Beside {
 
     /// Ends it, once the last hook has. Nothing is led any more.
     pub(crate) fn end(&self) {
-        self.standing.send_modify(Standing::end);
+        self.snapshot.send_modify(Snapshot::end);
         if let Some(End { end, patience }) = &self.end {
             let _ = end.recv_timeout(*patience);
         }
     }
 
-    fn tell(&self, change: impl FnOnce(&mut Standing)) {
+    fn tell(&self, change: impl FnOnce(&mut Snapshot)) {
         if self.end.is_some() {
-            self.standing.send_modify(change);
+            self.snapshot.send_modify(change);
         }
     }
 
@@ -152,9 +157,9 @@ impl Beside {
     }
 }
 
-impl Observer for Beside {
-    fn saw(&self, sight: &Sight<'_>, now: Now) {
-        self.tell(|standing| standing.see(sight, now));
+impl Observer for Services {
+    fn saw(&self, view: &LeaseView<'_>, now: Now) {
+        self.tell(|snapshot| snapshot.see(view, now));
     }
 
     fn answered(&self, request: &'static str, outcome: &'static str, took: Duration) {
@@ -178,28 +183,28 @@ impl Observer for Beside {
     }
 }
 
-/// A publication that is told of beside: after it shows, and before it is taken back.
+/// A publication that is told of services: after it shows, and before it is taken back.
 #[derive(Debug)]
-pub(crate) struct Announced<P> {
+pub(crate) struct Notifying<P> {
     pub(crate) publication: P,
-    pub(crate) beside: Rc<Beside>,
+    pub(crate) services: Rc<Services>,
 }
 
-impl<P: Publication> Publication for Announced<P> {
+impl<P: Publication> Publication for Notifying<P> {
     fn publish(&mut self, tenure: &Tenure, now: Now) -> io::Result<()> {
         self.publication.publish(tenure, now)?;
-        self.beside.tell(|standing| standing.lead(tenure, now));
+        self.services.tell(|snapshot| snapshot.lead(tenure, now));
         Ok(())
     }
 
     fn extend(&mut self, tenure: &Tenure, now: Now) -> io::Result<()> {
         self.publication.extend(tenure, now)?;
-        self.beside.tell(|standing| standing.lead(tenure, now));
+        self.services.tell(|snapshot| snapshot.lead(tenure, now));
         Ok(())
     }
 
     fn retract(&mut self) -> io::Result<()> {
-        self.beside.tell(Standing::retire);
+        self.services.tell(Snapshot::retire);
         self.publication.retract()
     }
 

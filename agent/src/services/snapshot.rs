@@ -4,19 +4,19 @@ use std::time::Duration;
 
 use elector_crds::{format_timestamp, identity};
 use elector_election::{Now, Tenure, Timestamp, UNKNOWN_HOLDER};
-use leader_elector::company::Sight;
+use leader_elector::observer::LeaseView;
 use leader_elector::status::Author;
 use serde::Serialize;
 use tokio::sync::watch;
 
 /// Within which two times reckoned from different clocks may be the same.
-const SAME: Duration = Duration::from_millis(1);
+const CLOCK_TOLERANCE: Duration = Duration::from_millis(1);
 
 /// What the election has said last. Times without a date are in `CLOCK_BOOTTIME`, as those in the status files are.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Standing {
+pub(crate) struct Snapshot {
     author: Author,
-    own: Option<Own>,
+    own: Option<OwnTenure>,
     holder: Option<Holder>,
     /// When the first record was seen, of which nobody knows how old it is.
     first_seen_at: Option<Duration>,
@@ -24,7 +24,7 @@ pub(crate) struct Standing {
     pub(crate) has_seen: bool,
     pub(crate) transitions: u32,
     /// What keeps this candidate from contending, in a word.
-    pub(crate) trouble: Option<&'static str>,
+    pub(crate) problem: Option<&'static str>,
     /// When the election's loop has last turned; before the first time, since when it should.
     pub(crate) turned_at: Duration,
     over: bool,
@@ -32,9 +32,9 @@ pub(crate) struct Standing {
 
 /// The tenure of this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Own {
+struct OwnTenure {
     fencing_token: u64,
-    renewed: Heard,
+    renewed: Instants,
     valid_until: Duration,
 }
 
@@ -42,21 +42,21 @@ struct Own {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Holder {
     identity: String,
-    seen: Heard,
+    seen: Instants,
     expires_at: Duration,
 }
 
 /// When something was heard, for people and for reckoning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Heard {
+struct Instants {
     wall: Timestamp,
     boottime: Duration,
 }
 
-impl Heard {
-    fn before(age: Duration, now: Now) -> Heard {
+impl Instants {
+    fn before(age: Duration, now: Now) -> Instants {
         let microseconds = i64::try_from(age.as_micros()).unwrap_or(i64::MAX);
-        Heard {
+        Instants {
             wall: Timestamp::from_microseconds(now.wall.as_microseconds().saturating_sub(microseconds)),
             boottime: now.moment.boottime.saturating_sub(age),
         }
@@ -66,7 +66,7 @@ impl Heard {
 /// Who leads, in the words of the sidecars that were there before; nobody is named for longer than the renew deadline after
 /// its last renewal.
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub(crate) struct Answer {
+pub(crate) struct LeaderResponse {
     /// The name of the leader's pod, whichever agent is asked; empty where no leader is known. A pod's hostname differs from its
     /// name where its spec sets one, on its node's network, and beyond 63 characters.
     pub(crate) name: String,
@@ -85,52 +85,52 @@ pub(crate) struct Answer {
     pub(crate) expires_in_seconds: Option<f64>,
 }
 
-impl Answer {
+impl LeaderResponse {
     /// Whether somebody who was told `self` need not be told `other`.
-    pub(crate) fn says(&self, other: &Answer) -> bool {
+    pub(crate) fn says(&self, other: &LeaderResponse) -> bool {
         (&self.name, self.is_leader, self.fencing_token) == (&other.name, other.is_leader, other.fencing_token)
     }
 }
 
-impl Standing {
-    pub(crate) fn new(author: Author, now: Now) -> Standing {
-        Standing {
+impl Snapshot {
+    pub(crate) fn new(author: Author, now: Now) -> Snapshot {
+        Snapshot {
             author,
             own: None,
             holder: None,
             first_seen_at: None,
             has_seen: false,
             transitions: 0,
-            trouble: None,
+            problem: None,
             turned_at: now.moment.boottime,
             over: false,
         }
     }
 
-    pub(crate) fn see(&mut self, sight: &Sight<'_>, now: Now) {
+    pub(crate) fn see(&mut self, view: &LeaseView<'_>, now: Now) {
         // A record that bears the own name is told of by the tenure, or not at all.
         let is_somebody = |holder: &&str| !["", UNKNOWN_HOLDER, &self.author.identity].contains(holder);
-        let seen = Heard::before(sight.age, now);
-        if sight.holder.is_some() {
+        let seen = Instants::before(view.age, now);
+        if view.holder.is_some() {
             self.first_seen_at.get_or_insert(seen.boottime);
         }
         // The holder may have died long before this process began: it is named once it was seen to do something.
-        let lives = self.first_seen_at.is_some_and(|first| seen.boottime > first + SAME);
-        self.holder = sight.holder.filter(is_somebody).filter(|_| lives).map(|holder| Holder {
+        let lives = self.first_seen_at.is_some_and(|first| seen.boottime > first + CLOCK_TOLERANCE);
+        self.holder = view.holder.filter(is_somebody).filter(|_| lives).map(|holder| Holder {
             identity: holder.to_owned(),
             seen,
-            expires_at: now.moment.boottime + sight.expires_in,
+            expires_at: now.moment.boottime + view.expires_in,
         });
-        self.has_seen |= sight.holder.is_some();
-        self.transitions = sight.transitions;
-        self.trouble = sight.trouble;
+        self.has_seen |= view.holder.is_some();
+        self.transitions = view.transitions;
+        self.problem = view.problem;
         self.turned_at = now.moment.boottime;
     }
 
     pub(crate) fn lead(&mut self, tenure: &Tenure, now: Now) {
-        self.own = Some(Own {
+        self.own = Some(OwnTenure {
             fencing_token: tenure.fencing_token.0,
-            renewed: Heard::before(now.moment.longest_since(tenure.validity.since), now),
+            renewed: Instants::before(now.moment.longest_since(tenure.validity.since), now),
             valid_until: tenure.validity.until_boottime(),
         });
     }
@@ -148,9 +148,9 @@ impl Standing {
     }
 
     /// Completes when the election has ended.
-    pub(crate) async fn until_over(mut standing: watch::Receiver<Standing>) {
+    pub(crate) async fn until_over(mut snapshot: watch::Receiver<Snapshot>) {
         // As over is one that can say no more.
-        let _ = standing.wait_for(Standing::is_over).await;
+        let _ = snapshot.wait_for(Snapshot::is_over).await;
     }
 
     /// The token of this process's tenure.
@@ -169,8 +169,8 @@ impl Standing {
     }
 
     /// What can be said now.
-    pub(crate) fn answer(&self, now: Now) -> Answer {
-        let known = |name: &str, identity: &str, heard: Heard, expires_in: Duration| Answer {
+    pub(crate) fn answer(&self, now: Now) -> LeaderResponse {
+        let known = |name: &str, identity: &str, heard: Instants, expires_in: Duration| LeaderResponse {
             name: name.to_owned(),
             last_update: format_timestamp(heard.wall),
             is_leader: false,
@@ -182,7 +182,7 @@ impl Standing {
         if let (Some(own), Some(remaining)) = (self.own, self.remaining(now)) {
             let identity = &self.author.identity;
             let answer = known(&identity::shown_name(identity), identity, own.renewed, remaining);
-            return Answer { is_leader: true, fencing_token: Some(own.fencing_token), ..answer };
+            return LeaderResponse { is_leader: true, fencing_token: Some(own.fencing_token), ..answer };
         }
         let holder = self.holder.as_ref().filter(|holder| holder.expires_at > now.moment.boottime);
         match holder {
@@ -191,7 +191,7 @@ impl Standing {
                 let (name, identity) = (identity::shown_name(identity), identity::shown(identity));
                 known(&name, &identity, *seen, *expires_at - now.moment.boottime)
             }
-            None => Answer {
+            None => LeaderResponse {
                 name: String::new(),
                 last_update: format_timestamp(now.wall),
                 is_leader: false,
@@ -217,7 +217,7 @@ mod tests {
         Now { moment, wall: Timestamp::from_microseconds(1_800_000_000_000_000 + i64::from(seconds) * 1_000_000) }
     }
 
-    fn standing() -> Standing {
+    fn snapshot() -> Snapshot {
         let author = Author {
             hostname: "host".to_owned(),
             identity: "a-0_uid".to_owned(),
@@ -225,11 +225,11 @@ mod tests {
             lease: "billing".to_owned(),
             start: "nonce".to_owned(),
         };
-        Standing::new(author, at(0))
+        Snapshot::new(author, at(0))
     }
 
-    fn sight(holder: Option<&str>) -> Sight<'_> {
-        Sight { holder, transitions: 3, age: SECOND, expires_in: 14 * SECOND, trouble: None }
+    fn view(holder: Option<&str>) -> LeaseView<'_> {
+        LeaseView { holder, transitions: 3, age: SECOND, expires_in: 14 * SECOND, problem: None }
     }
 
     fn tenure(renewed: Now) -> Tenure {
@@ -244,26 +244,26 @@ mod tests {
 
     #[test]
     fn another_is_named_for_as_long_as_it_may_lead() {
-        let mut standing = standing();
-        standing.see(&sight(Some("a-1_uid")), at(8));
-        assert_eq!(standing.answer(at(8)).name, "", "it may have died long ago");
-        standing.see(&sight(Some("a-1_uid")), at(10));
-        let answer = standing.answer(at(12));
+        let mut snapshot = snapshot();
+        snapshot.see(&view(Some("a-1_uid")), at(8));
+        assert_eq!(snapshot.answer(at(8)).name, "", "it may have died long ago");
+        snapshot.see(&view(Some("a-1_uid")), at(10));
+        let answer = snapshot.answer(at(12));
         assert_eq!((&*answer.name, answer.identity.as_deref()), ("a-1", Some("a-1_uid")));
         assert_eq!((answer.is_leader, answer.fencing_token), (false, None));
         assert_eq!((answer.age_seconds, answer.expires_in_seconds), (Some(3.0), Some(12.0)));
         assert_eq!(answer.last_update, "2027-01-15T08:00:09.000000Z");
-        assert_eq!(standing.answer(at(23)).name, "a-1");
-        assert_eq!(standing.answer(at(24)).name, "");
+        assert_eq!(snapshot.answer(at(23)).name, "a-1");
+        assert_eq!(snapshot.answer(at(24)).name, "");
     }
 
     #[test]
     fn a_holder_may_call_itself_anything() {
-        let mut standing = standing();
+        let mut snapshot = snapshot();
         for holder in ["a\u{202e}\n".to_owned(), "a".repeat(1_400_000)] {
-            standing.see(&sight(Some(&holder)), at(8));
-            standing.see(&sight(Some(&holder)), at(10));
-            let answer = standing.answer(at(10));
+            snapshot.see(&view(Some(&holder)), at(8));
+            snapshot.see(&view(Some(&holder)), at(10));
+            let answer = snapshot.answer(at(10));
             assert_eq!(answer.identity.as_deref(), Some(&*identity::shown(&holder)));
             assert!(answer.identity.is_some_and(|identity| identity.len() <= 512) && answer.name.len() <= 253);
         }
@@ -272,42 +272,42 @@ mod tests {
     #[test]
     fn nobody_is_named_who_is_nobody_or_unknown_or_oneself_without_a_tenure() {
         for holder in [None, Some(""), Some("unknown"), Some("a-0_uid")] {
-            let mut standing = standing();
-            standing.see(&sight(holder), at(8));
-            standing.see(&sight(holder), at(10));
-            let answer = standing.answer(at(10));
+            let mut snapshot = snapshot();
+            snapshot.see(&view(holder), at(8));
+            snapshot.see(&view(holder), at(10));
+            let answer = snapshot.answer(at(10));
             assert_eq!((&*answer.name, answer.identity), ("", None), "{holder:?}");
             assert_eq!(answer.last_update, "2027-01-15T08:00:10.000000Z");
-            assert_eq!(standing.has_seen, holder.is_some());
+            assert_eq!(snapshot.has_seen, holder.is_some());
         }
     }
 
     #[test]
     fn the_own_tenure_counts_to_its_end_whatever_the_lease_was_seen_to_say() {
-        let mut standing = standing();
-        standing.see(&sight(Some("a-1_uid")), at(10));
-        standing.lead(&tenure(at(11)), at(12));
-        let answer = standing.answer(at(13));
+        let mut snapshot = snapshot();
+        snapshot.see(&view(Some("a-1_uid")), at(10));
+        snapshot.lead(&tenure(at(11)), at(12));
+        let answer = snapshot.answer(at(13));
         assert_eq!((&*answer.name, answer.is_leader, answer.fencing_token), ("a-0", true, Some(17)));
         assert_eq!((answer.age_seconds, answer.expires_in_seconds), (Some(2.0), Some(8.0)));
-        assert_eq!(standing.remaining(at(20)), Some(SECOND));
+        assert_eq!(snapshot.remaining(at(20)), Some(SECOND));
         // Even if nobody has said that it is over.
-        assert_eq!((standing.remaining(at(21)), standing.answer(at(21)).is_leader), (None, false));
-        standing.lead(&tenure(at(14)), at(14));
-        standing.retire();
-        assert!(!standing.answer(at(14)).is_leader);
+        assert_eq!((snapshot.remaining(at(21)), snapshot.answer(at(21)).is_leader), (None, false));
+        snapshot.lead(&tenure(at(14)), at(14));
+        snapshot.retire();
+        assert!(!snapshot.answer(at(14)).is_leader);
     }
 
     #[test]
     fn a_renewal_is_no_news_and_another_leader_or_tenure_is() {
-        let mut standing = standing();
-        standing.lead(&tenure(at(10)), at(10));
-        let told = standing.answer(at(10));
-        standing.lead(&tenure(at(12)), at(12));
-        assert!(told.says(&standing.answer(at(12))));
-        standing.lead(&Tenure { fencing_token: ResourceVersion(18), ..tenure(at(12)) }, at(12));
-        assert!(!told.says(&standing.answer(at(12))));
-        standing.retire();
-        assert!(!told.says(&standing.answer(at(12))));
+        let mut snapshot = snapshot();
+        snapshot.lead(&tenure(at(10)), at(10));
+        let told = snapshot.answer(at(10));
+        snapshot.lead(&tenure(at(12)), at(12));
+        assert!(told.says(&snapshot.answer(at(12))));
+        snapshot.lead(&Tenure { fencing_token: ResourceVersion(18), ..tenure(at(12)) }, at(12));
+        assert!(!told.says(&snapshot.answer(at(12))));
+        snapshot.retire();
+        assert!(!told.says(&snapshot.answer(at(12))));
     }
 }

@@ -9,11 +9,11 @@ use elector_program::server::address;
 use hyper::Uri;
 use leader_elector::url;
 
-use crate::beside::{Addresses, Health, Hooks, Sign, Wanted};
+use crate::services::{Addresses, AppHealth, Hooks, Probe, ServiceOptions};
 
 /// Of whoever contends.
 #[derive(Debug, Args)]
-pub(crate) struct AppOptions {
+pub(crate) struct ServiceArguments {
     /// Where the app can ask who leads, such as 127.0.0.1:4040 [default: nowhere]
     #[arg(long, env = "HTTP_ADDRESS", value_name = "ADDRESS", value_parser = address::parse)]
     http_address: Option<SocketAddr>,
@@ -67,10 +67,10 @@ pub(crate) enum Error {
     },
 }
 
-impl AppOptions {
+impl ServiceArguments {
     /// Checks them.
-    pub(super) fn wanted(&self) -> Result<Wanted, Error> {
-        Ok(Wanted {
+    pub(super) fn wanted(&self) -> Result<ServiceOptions, Error> {
+        Ok(ServiceOptions {
             addresses: Addresses { app: self.http_address, observe: self.observe_address },
             hooks: self.hooks()?,
             health: self.health()?,
@@ -85,15 +85,15 @@ impl AppOptions {
         Ok(any.then_some(Hooks { on_acquired, on_lost, timeout }))
     }
 
-    fn health(&self) -> Result<Option<Health>, Error> {
-        let sign = match (&self.health_file, &self.health_url) {
+    fn health(&self) -> Result<Option<AppHealth>, Error> {
+        let probe = match (&self.health_file, &self.health_url) {
             (None, None) => return Ok(None),
             (Some(_), Some(_)) => return Err(Error::TwoSigns),
-            (Some(file), None) => Sign::File(file.clone()),
-            (None, Some(url)) => Sign::Url(parsed(url).ok_or_else(|| Error::Url(url.clone()))?),
+            (Some(file), None) => Probe::File(file.clone()),
+            (None, Some(url)) => Probe::Url(parsed(url).ok_or_else(|| Error::Url(url.clone()))?),
         };
-        Ok(Some(Health {
-            sign,
+        Ok(Some(AppHealth {
+            probe,
             period: Duration::from_secs(self.health_period_seconds.into()),
             failure_threshold: self.health_failure_threshold,
             grace: Duration::from_secs(self.health_grace_seconds.into()),
@@ -128,17 +128,17 @@ mod tests {
     #[derive(clap::Parser)]
     struct Alone {
         #[command(flatten)]
-        app: AppOptions,
+        app: ServiceArguments,
     }
 
-    fn wanted(arguments: &[&str]) -> Result<Wanted, Error> {
+    fn wanted(arguments: &[&str]) -> Result<ServiceOptions, Error> {
         Alone::parse_from(["agent"].iter().chain(arguments)).app.wanted()
     }
 
     #[test]
     fn nothing_is_wanted_unless_it_is_asked_for() {
-        assert_eq!(wanted(&[]).unwrap(), Wanted::default());
-        assert_eq!(wanted(&["--on-acquired= ", "--hook-timeout-seconds=5"]).unwrap(), Wanted::default());
+        assert_eq!(wanted(&[]).unwrap(), ServiceOptions::default());
+        assert_eq!(wanted(&["--on-acquired= ", "--hook-timeout-seconds=5"]).unwrap(), ServiceOptions::default());
     }
 
     #[test]
@@ -178,7 +178,7 @@ mod tests {
             assert!(refused.contains("no URL such as http://127.0.0.1:8080/healthz"), "{url}: {refused}");
         }
         for url in ["http://127.0.0.1:8080/healthz", "http://localhost", "http://[::1]:80/a?b", "http://a:65535"] {
-            assert!(matches!(wanted(&["--health-url", url]).unwrap().health.unwrap().sign, Sign::Url(_)), "{url}");
+            assert!(matches!(wanted(&["--health-url", url]).unwrap().health.unwrap().probe, Probe::Url(_)), "{url}");
         }
         assert!(matches!(wanted(&["--health-url=http://a", "--health-file=/a"]), Err(Error::TwoSigns)));
     }

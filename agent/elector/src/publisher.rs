@@ -9,7 +9,7 @@ use tracing::{error, info};
 use crate::publication::Publication;
 
 /// A publication and what it shows.
-pub(crate) struct Stage<'a> {
+pub(crate) struct Publisher<'a> {
     publication: &'a mut dyn Publication,
     shown: Option<Validity>,
     failing: bool,
@@ -25,9 +25,9 @@ enum Retracting {
     Failing,
 }
 
-impl<'a> Stage<'a> {
-    pub(crate) fn new(publication: &'a mut dyn Publication) -> Stage<'a> {
-        Stage { publication, shown: None, failing: false, retracting: None }
+impl<'a> Publisher<'a> {
+    pub(crate) fn new(publication: &'a mut dyn Publication) -> Publisher<'a> {
+        Publisher { publication, shown: None, failing: false, retracting: None }
     }
 
     /// Publishes the tenure or its new validity, unless that has passed: then retraction is about to be asked for.
@@ -95,7 +95,7 @@ impl<'a> Stage<'a> {
         self.retract_again().filter(|_| self.retracting == Some(Retracting::Pending))
     }
 
-    /// After how long [`Stage::retract`], which has been called in vain, is to be called again.
+    /// After how long [`Publisher::retract`], which has been called in vain, is to be called again.
     pub(crate) fn retract_again(&self) -> Option<Duration> {
         self.retracting.map(|retracting| match retracting {
             Retracting::Pending => Duration::from_millis(5),

@@ -16,11 +16,11 @@ const PERIOD: Duration = Duration::from_secs(3);
 
 /// When the last requests began; clones share it.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Pace {
+pub(crate) struct RateLimit {
     begun: Arc<Mutex<VecDeque<Instant>>>,
 }
 
-impl Pace {
+impl RateLimit {
     /// When the next request may begin, which it then does.
     fn next(&self, now: Instant) -> Instant {
         let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
@@ -32,22 +32,22 @@ impl Pace {
     }
 }
 
-impl<S> Layer<S> for Pace {
-    type Service = Paced<S>;
+impl<S> Layer<S> for RateLimit {
+    type Service = RateLimited<S>;
 
-    fn layer(&self, inner: S) -> Paced<S> {
-        Paced { inner, pace: self.clone() }
+    fn layer(&self, inner: S) -> RateLimited<S> {
+        RateLimited { inner, rate_limit: self.clone() }
     }
 }
 
 /// A service whose requests wait for their turn.
 #[derive(Debug, Clone)]
-pub(crate) struct Paced<S> {
+pub(crate) struct RateLimited<S> {
     inner: S,
-    pace: Pace,
+    rate_limit: RateLimit,
 }
 
-impl<S, R> Service<R> for Paced<S>
+impl<S, R> Service<R> for RateLimited<S>
 where
     S: Service<R> + Clone + Send + 'static,
     S::Future: Send,
@@ -65,7 +65,7 @@ where
         let clone = self.inner.clone();
         // The one that was polled is the one that is ready.
         let mut ready = std::mem::replace(&mut self.inner, clone);
-        let turn = self.pace.next(Instant::now());
+        let turn = self.rate_limit.next(Instant::now());
         Box::pin(async move {
             sleep_until(turn).await;
             ready.call(request).await
@@ -79,23 +79,23 @@ mod tests {
 
     #[test]
     fn three_begin_at_once_and_the_fourth_three_seconds_after_the_first() {
-        let pace = Pace::default();
+        let rate_limit = RateLimit::default();
         let now = Instant::now();
         let later = now + Duration::from_secs(1);
-        assert_eq!([pace.next(now), pace.next(now), pace.next(later)], [now, now, later]);
-        assert_eq!(pace.next(later), now + PERIOD);
-        assert_eq!(pace.next(later), now + PERIOD);
-        assert_eq!(pace.next(later), later + PERIOD);
+        assert_eq!([rate_limit.next(now), rate_limit.next(now), rate_limit.next(later)], [now, now, later]);
+        assert_eq!(rate_limit.next(later), now + PERIOD);
+        assert_eq!(rate_limit.next(later), now + PERIOD);
+        assert_eq!(rate_limit.next(later), later + PERIOD);
         let much_later = later + 10 * PERIOD;
-        assert_eq!(pace.next(much_later), much_later);
+        assert_eq!(rate_limit.next(much_later), much_later);
     }
 
     #[test]
     fn those_that_never_began_do_not_push_the_next_off_for_ever() {
-        let pace = Pace::default();
+        let rate_limit = RateLimit::default();
         let now = Instant::now();
         for _ in 0..100 {
-            assert!(pace.next(now) <= now + PERIOD);
+            assert!(rate_limit.next(now) <= now + PERIOD);
         }
     }
 }

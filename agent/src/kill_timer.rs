@@ -15,7 +15,7 @@ use nix::sys::timer::{Expiration, Timer, TimerSetTimeFlags};
 use nix::time::ClockId;
 use tracing::error;
 
-use crate::role::{self, Role};
+use crate::process_role::{self, Role};
 
 /// From the end of a tenure until the kernel steps in. A process that runs retracts by itself at the end: killing it in
 /// the same moment would make a restart of each loss. The safety margin of a second (SAFETY.md, `w`) holds it.
@@ -27,15 +27,15 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A publication of which nothing shows for longer than it may, as long as somebody looks after what this process leaves.
 #[derive(Debug)]
-pub(crate) struct Backstop<P> {
+pub(crate) struct KillTimer<P> {
     timer: Timer,
     publication: P,
 }
 
-impl<P: Publication> Backstop<P> {
+impl<P: Publication> KillTimer<P> {
     /// Made once, before the first candidacy: a leader has no use for one that it cannot make.
-    pub(crate) fn new(publication: P) -> io::Result<Backstop<P>> {
-        Ok(Backstop { timer: deadly_timer()?, publication })
+    pub(crate) fn new(publication: P) -> io::Result<KillTimer<P>> {
+        Ok(KillTimer { timer: deadly_timer()?, publication })
     }
 
     fn arm(&mut self, tenure: &Tenure) -> io::Result<()> {
@@ -44,7 +44,7 @@ impl<P: Publication> Backstop<P> {
     }
 }
 
-impl<P: Publication> Publication for Backstop<P> {
+impl<P: Publication> Publication for KillTimer<P> {
     fn publish(&mut self, tenure: &Tenure, now: Now) -> io::Result<()> {
         self.arm(tenure)?;
         self.publication.publish(tenure, now)
@@ -83,7 +83,7 @@ pub(crate) fn probe() -> io::Result<()> {
     use std::os::unix::process::ExitStatusExt as _;
 
     let begun = Instant::now();
-    let mut child = role::command(Role::Probe)?.spawn()?;
+    let mut child = process_role::command(Role::Probe)?.spawn()?;
     let status = loop {
         if let Some(status) = child.try_wait()? {
             break status;

@@ -14,11 +14,11 @@ use nix::unistd::gethostname;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
 
-use crate::app::{App, Signals, Work, tend};
-use crate::backstop::{self, Backstop};
-use crate::beside::{Announced, Beside};
 use crate::cli::{Cli, Command, Exec, Settings};
-use crate::role::{Given, Parent};
+use crate::exec::{App, Signals, Work, tend};
+use crate::kill_timer::{self, KillTimer};
+use crate::process_role::{Given, Parent};
+use crate::services::{Notifying, Services};
 use crate::supervise::awaited;
 
 use elector_program::failure::{Failure, USAGE};
@@ -42,9 +42,9 @@ pub(crate) fn run(Given { parent, rest }: Given) -> Result<u8, Failure> {
     let claim = Claim::take(cli.options().status_file(), &nonce().map_err(Failure::failed)?).map_err(Failure::usage)?;
     let _log = crate::start_logging(&cli)?;
     let settings = cli.options().settings().map_err(Failure::usage)?;
-    if let (Some(Command::Exec(_)), Some(_)) = (&cli.command, &settings.beside.hooks) {
+    if let (Some(Command::Exec(_)), Some(_)) = (&cli.command, &settings.services.hooks) {
         return Err(Failure::usage(
-            "ON_ACQUIRED and ON_LOST are for an agent beside its app: with exec, the command is what is run and ended",
+            "ON_ACQUIRED and ON_LOST are for an agent services its app: with exec, the command is what is run and ended",
         ));
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::failed)?;
@@ -67,8 +67,8 @@ async fn show(settings: Settings, claim: Claim) -> Result<u8, Failure> {
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::failed)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(Failure::failed)?;
     awaited(false).thread_unblock().map_err(Failure::failed)?;
-    let Prepared { campaign, files, beside } = prepare(settings, claim).await?;
-    let mut files = Backstop::new(files).map_err(Failure::failed)?;
+    let Prepared { campaign, files, services } = prepare(settings, claim).await?;
+    let mut files = KillTimer::new(files).map_err(Failure::failed)?;
     let stop = async {
         tokio::select! {
             _ = terminate.recv() => {}
@@ -76,8 +76,8 @@ async fn show(settings: Settings, claim: Claim) -> Result<u8, Failure> {
         }
         ReleaseReason::Stopped
     };
-    let result = driver::run(campaign, &mut files, beside.company(), stop).await;
-    beside.end();
+    let result = driver::run(campaign, &mut files, services.campaign_hooks(), stop).await;
+    services.end();
     result.map_err(failure).map(|()| 0)
 }
 
@@ -85,7 +85,7 @@ async fn show(settings: Settings, claim: Claim) -> Result<u8, Failure> {
 async fn run_app(settings: Settings, claim: Claim, exec: &Exec, parent: Parent, again: bool) -> Result<u8, Failure> {
     let signals = Signals::take().map_err(Failure::failed)?;
     awaited(true).thread_unblock().map_err(Failure::failed)?;
-    let Prepared { mut campaign, files, beside } = prepare(settings, claim).await?;
+    let Prepared { mut campaign, files, services } = prepare(settings, claim).await?;
     // Of the files alone, a lock says that their user is dead. Of what a command has left behind, only a supervisor
     // that has looked, or the end of its container.
     campaign.predecessor = campaign.predecessor.filter(|_| again || parent.is_init());
@@ -93,9 +93,9 @@ async fn run_app(settings: Settings, claim: Claim, exec: &Exec, parent: Parent, 
     let work = Work::new(exec, campaign.identity.clone()).map_err(Failure::failed)?;
     let work = Rc::new(work);
     let app = App { work: Rc::clone(&work), publication: files };
-    let mut app = Backstop::new(app).map_err(Failure::failed)?;
+    let mut app = KillTimer::new(app).map_err(Failure::failed)?;
     tokio::select! {
-        result = driver::run(campaign, &mut app, beside.company(), work.stopped()) => {
+        result = driver::run(campaign, &mut app, services.campaign_hooks(), work.stopped()) => {
             result.map_err(failure).map(|()| work.exit_code().unwrap_or(0))
         }
         error = tend(&work, signals, parent) => Err(Failure::failed(format!("failed to look after the command: {error}"))),
@@ -104,20 +104,20 @@ async fn run_app(settings: Settings, claim: Claim, exec: &Exec, parent: Parent, 
 
 struct Prepared {
     campaign: Campaign,
-    files: Announced<StatusFiles>,
-    beside: Rc<Beside>,
+    files: Notifying<StatusFiles>,
+    services: Rc<Services>,
 }
 
 /// All that precedes the first request.
 async fn prepare(settings: Settings, claim: Claim) -> Result<Prepared, Failure> {
-    let Settings { lease, namespace, identity, pod, timings, beside } = settings;
+    let Settings { lease, namespace, identity, pod, timings, services } = settings;
     let hostname = gethostname().map_err(Failure::failed)?.to_string_lossy().into_owned();
     let boot_id = status::boot_id().map_err(Failure::failed)?;
     let predecessor = claim.predecessor(&boot_id, &namespace, &lease);
     let access = connect::access().map_err(Failure::usage)?;
     let (server, credentials) = (&access.config.cluster_url, &access.source);
     info!(%namespace, %lease, %server, credentials, "asking the API server");
-    backstop::probe().map_err(|error| {
+    kill_timer::probe().map_err(|error| {
         Failure::usage(format!(
             "nothing here can stop a leader that hangs: {error}; use a sandbox whose timers do as Linux's"
         ))
@@ -133,12 +133,12 @@ async fn prepare(settings: Settings, claim: Claim) -> Result<Prepared, Failure> 
         start: start.clone(),
     };
     let now = clock::now().map_err(Failure::failed)?;
-    let beside = Beside::start(beside, &author, claim.beside(".acquired"), now).map_err(Failure::usage)?;
-    let beside = Rc::new(beside);
+    let services = Services::start(services, &author, claim.beside(".acquired"), now).map_err(Failure::usage)?;
+    let services = Rc::new(services);
     let publication = claim.sign(author, boot_id);
-    let files = Announced { publication, beside: Rc::clone(&beside) };
+    let files = Notifying { publication, services: Rc::clone(&services) };
     let campaign = Campaign { access, namespace, lease, identity, start, timings, predecessor, obeys_hints: true };
-    Ok(Prepared { campaign, files, beside })
+    Ok(Prepared { campaign, files, services })
 }
 
 fn failure(error: driver::Error) -> Failure {
