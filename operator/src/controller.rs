@@ -19,10 +19,10 @@ use tracing::{debug, info, warn};
 
 use crate::apply::{Applier, Error as ApplyError, Outcome};
 use crate::heartbeat::{self, Heartbeat};
+use crate::index::{Index, Now, Part};
 use crate::key::Key;
 use crate::leadership::Leading;
 use crate::metrics::{Counts, Subject, View};
-use crate::observe::{Index, Now, Part};
 use crate::places::Places;
 use crate::plan::{Plan, plan};
 use crate::queue::{Flow, Queue, Why};
@@ -205,7 +205,7 @@ impl Controller {
         at.filter(|_| self.may_write()).map(|at| self.started + at)
     }
 
-    fn handle_seen(&mut self, seen: crate::observe::Seen) {
+    fn handle_seen(&mut self, seen: crate::index::Observation) {
         let now = self.now();
         let changed = self.index.handle_seen(seen, now);
         // A replica that begins to lead plans every election anyway.

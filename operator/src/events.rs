@@ -7,7 +7,7 @@ use k8s_openapi::api::events::v1 as api;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::{Resource, ResourceExt};
 
-use crate::observe::Now;
+use crate::index::Now;
 use crate::plan::Event;
 use elector_crds::ownership::OPERATOR_NAME;
 

@@ -11,8 +11,8 @@ use elector_program::server::address;
 use elector_program::usage::without_empty_variables;
 use leader_elector::identity;
 
+use crate::index::NAMESPACE_BYTES;
 use crate::key::Key;
-use crate::observe::NAMESPACE_BYTES;
 
 const MEBIBYTE: usize = 1024 * 1024;
 

@@ -11,7 +11,7 @@ use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, Resource};
 
 use crate::apply::words;
-use crate::observe::Seen;
+use crate::index::Observation;
 use crate::settings::Features;
 use elector_crds::ownership::{MANAGED_BY_LABEL, OPERATOR_NAME};
 
@@ -56,25 +56,29 @@ impl Error {
 }
 
 /// All watches, of one namespace or of the whole cluster, as one stream; it never ends.
-pub fn all(client: &Client, namespace: Option<&str>, features: Features) -> BoxStream<'static, Result<Seen, Error>> {
+pub fn all(
+    client: &Client,
+    namespace: Option<&str>,
+    features: Features,
+) -> BoxStream<'static, Result<Observation, Error>> {
     let everything = everything();
     let managed = everything.clone().labels(&format!("{MANAGED_BY_LABEL}={OPERATOR_NAME}"));
     let not_of_nodes = everything.clone().fields(NOT_OF_NODES);
     let [elections, leases, pods, roles, role_bindings, services, slices] = WATCHED;
     let mut watches = vec![
-        watch(client, namespace, elections, everything.clone(), Seen::Election),
-        watch(client, namespace, leases, not_of_nodes, Seen::Lease),
-        watch(client, namespace, pods, everything, Seen::Pod),
-        watch(client, namespace, roles, managed.clone(), Seen::Role),
-        watch(client, namespace, role_bindings, managed.clone(), Seen::RoleBinding),
+        watch(client, namespace, elections, everything.clone(), Observation::Election),
+        watch(client, namespace, leases, not_of_nodes, Observation::Lease),
+        watch(client, namespace, pods, everything, Observation::Pod),
+        watch(client, namespace, roles, managed.clone(), Observation::Role),
+        watch(client, namespace, role_bindings, managed.clone(), Observation::RoleBinding),
     ];
     watches.extend(if features.leader_service {
         [
-            watch(client, namespace, services, managed.clone(), Seen::Service),
-            watch(client, namespace, slices, managed, Seen::Slice),
+            watch(client, namespace, services, managed.clone(), Observation::Service),
+            watch(client, namespace, slices, managed, Observation::Slice),
         ]
     } else {
-        [nothing(Seen::Service), nothing(Seen::Slice)]
+        [nothing(Observation::Service), nothing(Observation::Slice)]
     });
     stream::select_all(watches).boxed()
 }
@@ -95,7 +99,7 @@ impl<K> Watched for K where
 }
 
 /// Without the right to see any there are none.
-fn nothing<K: Watched>(seen: fn(Event<K>) -> Seen) -> BoxStream<'static, Result<Seen, Error>> {
+fn nothing<K: Watched>(seen: fn(Event<K>) -> Observation) -> BoxStream<'static, Result<Observation, Error>> {
     stream::iter([Event::Init, Event::InitDone].map(seen).map(Ok)).boxed()
 }
 
@@ -104,8 +108,8 @@ fn watch<K: Watched>(
     namespace: Option<&str>,
     what: &'static str,
     config: watcher::Config,
-    seen: fn(Event<K>) -> Seen,
-) -> BoxStream<'static, Result<Seen, Error>> {
+    seen: fn(Event<K>) -> Observation,
+) -> BoxStream<'static, Result<Observation, Error>> {
     let api = match namespace {
         Some(namespace) => Api::namespaced(client.clone(), namespace),
         None => Api::all(client.clone()),

@@ -6,8 +6,8 @@ use elector_crds::conditions::Reason;
 use tracing::{debug, warn};
 
 use crate::apply::Error as ApplyError;
+use crate::index::{Now, Part, Trouble, Troubles};
 use crate::key::Key;
-use crate::observe::{Now, Part, Trouble, Troubles};
 use crate::plan::Event;
 
 /// The longest wait after a failure.

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use elector_crds::untrusted::{FromUntrusted, StoredElection};
 use elector_crds::{LeaderElection, LeaderElectionSpec, StoredLease};
+use elector_operator::index::{Index, Now, Observation, StoredPod};
 use elector_operator::key::Key;
-use elector_operator::observe::{Index, Now, Seen, StoredPod};
 use elector_operator::plan::plan;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Service;
@@ -61,7 +61,7 @@ fn named(object: &Value, name: &str) -> String {
     object.to_string()
 }
 
-fn show<K: FromUntrusted>(index: &mut Index, seen: fn(Event<K>) -> Seen, objects: &[String], now: Now) {
+fn show<K: FromUntrusted>(index: &mut Index, seen: fn(Event<K>) -> Observation, objects: &[String], now: Now) {
     let listed = objects.iter().map(|object| Event::InitApply(K::from_untrusted(object)));
     for event in [Event::Init].into_iter().chain(listed).chain([Event::InitDone]) {
         index.handle_seen(seen(event), now);
@@ -87,13 +87,13 @@ proptest! {
         let now = Now { at: Duration::from_secs(seconds), wall: Timestamp::UNIX_EPOCH };
         let mut index = Index::default();
         let odd = |number: usize, name: &str| [named(&objects[number], name)];
-        show::<StoredElection>(&mut index, Seen::Election, &[named(&objects[0], "billing"), sane()], now);
-        show::<StoredLease>(&mut index, Seen::Lease, &odd(1, "billing"), now);
-        show::<StoredPod>(&mut index, Seen::Pod, &odd(2, "billing-0"), now);
-        show::<Role>(&mut index, Seen::Role, &odd(3, "leader-elector-billing"), now);
-        show::<RoleBinding>(&mut index, Seen::RoleBinding, &odd(4, "leader-elector-billing"), now);
-        show::<Service>(&mut index, Seen::Service, &odd(5, "billing"), now);
-        show::<EndpointSlice>(&mut index, Seen::Slice, &odd(6, "leader-elector-billing-ipv4"), now);
+        show::<StoredElection>(&mut index, Observation::Election, &[named(&objects[0], "billing"), sane()], now);
+        show::<StoredLease>(&mut index, Observation::Lease, &odd(1, "billing"), now);
+        show::<StoredPod>(&mut index, Observation::Pod, &odd(2, "billing-0"), now);
+        show::<Role>(&mut index, Observation::Role, &odd(3, "leader-elector-billing"), now);
+        show::<RoleBinding>(&mut index, Observation::RoleBinding, &odd(4, "leader-elector-billing"), now);
+        show::<Service>(&mut index, Observation::Service, &odd(5, "billing"), now);
+        show::<EndpointSlice>(&mut index, Observation::Slice, &odd(6, "leader-elector-billing-ipv4"), now);
         prop_assert!(index.is_complete());
         let (election, observed) = index.observed(&Key::new("shop", "billing")).unwrap();
         let _ = plan(&election, &observed, now);

@@ -5,8 +5,8 @@ use elector_crds::{LeaderElection, ReleaseReason, StoredLease};
 use kube::ResourceExt as _;
 
 use super::{Aborted, Applier, Error, Outcome, is_refused, post};
+use crate::index::{Part, WriteAnswer};
 use crate::key::Key;
-use crate::observe::{Answer, Part};
 use crate::plan::LeaseAction;
 use crate::plan::lease::{Amendment, Release};
 
@@ -32,12 +32,12 @@ impl Applier {
         &self,
         election: &LeaderElection,
         lease: &StoredLease,
-        answers: &mut Vec<Answer>,
+        answers: &mut Vec<WriteAnswer>,
     ) -> Result<(), Error> {
         let leases = self.api::<StoredLease>(election);
         match self.write("create the Lease", leases.create(&post(), lease)).await {
             Ok(created) => {
-                answers.push(Answer::Lease(Box::new(created)));
+                answers.push(WriteAnswer::Lease(Box::new(created)));
                 Ok(())
             }
             Err(stale @ Error::Stale(_)) => {
@@ -103,7 +103,7 @@ impl Applier {
         &self,
         election: &LeaderElection,
         release: &Release,
-        answers: &mut Vec<Answer>,
+        answers: &mut Vec<WriteAnswer>,
     ) -> Result<(), Error> {
         let is_meant = |lease: &StoredLease| lease::read(lease).is_ok_and(|(lease, _)| lease.record == release.of);
         let apply = |lease: &mut StoredLease| {
@@ -116,7 +116,7 @@ impl Applier {
         &self,
         what: &'static str,
         election: &LeaderElection,
-        answers: &mut Vec<Answer>,
+        answers: &mut Vec<WriteAnswer>,
         is_meant: impl Fn(&StoredLease) -> bool,
         apply: impl FnOnce(&mut StoredLease),
     ) -> Result<(), Error> {
@@ -125,20 +125,20 @@ impl Applier {
         apply(&mut lease);
         let leases = self.api::<StoredLease>(election);
         let replaced = self.write(what, leases.replace(&election.name_any(), &post(), &lease)).await?;
-        answers.push(Answer::Lease(Box::new(replaced)));
+        answers.push(WriteAnswer::Lease(Box::new(replaced)));
         Ok(())
     }
 
     async fn read_lease(
         &self,
         election: &LeaderElection,
-        answers: &mut Vec<Answer>,
+        answers: &mut Vec<WriteAnswer>,
     ) -> Result<Option<StoredLease>, Error> {
         let leases = self.api::<StoredLease>(election);
         let read = self.call("read the Lease", leases.get_opt(&election.name_any())).await?;
         answers.push(match &read {
-            Some(lease) => Answer::LeaseRead(Box::new(lease.clone())),
-            None => Answer::NoLease(Key::of(election)),
+            Some(lease) => WriteAnswer::LeaseRead(Box::new(lease.clone())),
+            None => WriteAnswer::NoLease(Key::of(election)),
         });
         Ok(read)
     }

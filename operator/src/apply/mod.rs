@@ -26,8 +26,8 @@ use serde_json::json;
 pub(crate) use self::error::words;
 pub use self::error::{Error, Refusal};
 use self::error::{is_changed, is_refused};
+use crate::index::{Now, Part, WriteAnswer};
 use crate::leadership::Leading;
-use crate::observe::{Answer, Now, Part};
 use crate::plan::{Event, Plan};
 use crate::{events, key::Key};
 use elector_crds::ownership::{OPERATOR_NAME, conflict_message, is_made_for};
@@ -36,7 +36,7 @@ use elector_crds::ownership::{OPERATOR_NAME, conflict_message, is_made_for};
 #[derive(Debug, Default)]
 pub struct Outcome {
     /// What the API server said meanwhile.
-    pub answers: Vec<Answer>,
+    pub answers: Vec<WriteAnswer>,
     /// What was written.
     pub written: Vec<Part>,
     /// What was not, and why. One that the API server has refused holds up no other; after any other failure nothing is tried.
@@ -108,12 +108,12 @@ impl Applier {
         self.apply_lease(election, &plan.lease, outcome).await?;
         if let Some(role) = &plan.role {
             let applied = self.apply_owned("Role", role, election).await;
-            let applied = applied.map(|role| outcome.answers.push(Answer::Role(Box::new(role))));
+            let applied = applied.map(|role| outcome.answers.push(WriteAnswer::Role(Box::new(role))));
             outcome.note(Part::Role, applied)?;
         }
         if let Some(role_binding) = plan.role_binding.as_ref().filter(|_| !outcome.has_failed(Part::Role)) {
             let applied = self.apply_owned("RoleBinding", role_binding, election).await;
-            let applied = applied.map(|binding| outcome.answers.push(Answer::RoleBinding(Box::new(binding))));
+            let applied = applied.map(|binding| outcome.answers.push(WriteAnswer::RoleBinding(Box::new(binding))));
             outcome.note(Part::RoleBinding, applied)?;
         }
         Ok(())
@@ -170,13 +170,13 @@ impl Applier {
         }
         if let Some(status) = &plan.status {
             let applied = self.apply_status(election, status).await;
-            let applied = applied.map(|applied| outcome.answers.push(Answer::Election(Box::new(applied))));
+            let applied = applied.map(|applied| outcome.answers.push(WriteAnswer::Election(Box::new(applied))));
             outcome.note(Part::Status, applied)?;
         }
         // Last: if it cannot be removed, all else has been said.
         if let Some(target) = &plan.request_done {
             let removed = self.remove_request(election, target).await;
-            let removed = removed.map(|removed| outcome.answers.push(Answer::Election(Box::new(removed))));
+            let removed = removed.map(|removed| outcome.answers.push(WriteAnswer::Election(Box::new(removed))));
             outcome.note(Part::Request, removed)?;
         }
         Ok(())

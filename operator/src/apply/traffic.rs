@@ -12,9 +12,9 @@ use kube::{Resource, ResourceExt};
 use serde_json::json;
 
 use super::{Aborted, Applier, Error, Outcome, post};
+use crate::index::{PodRole, RoleLabel};
+use crate::index::{StoredPod, WriteAnswer};
 use crate::key::Key;
-use crate::observe::{Answer, StoredPod};
-use crate::observe::{PodRole, RoleLabel};
 use crate::plan::Write;
 use crate::plan::traffic::service::amend;
 use elector_crds::ownership::{conflict_message, is_made_for};
@@ -48,24 +48,24 @@ impl Applier {
         &self,
         election: &LeaderElection,
         write: &Write,
-        answers: &mut Vec<Answer>,
-    ) -> Result<Answer, Error> {
+        answers: &mut Vec<WriteAnswer>,
+    ) -> Result<WriteAnswer, Error> {
         Ok(match write {
-            Write::Service(service) => Answer::Service(Box::new(self.put_service(election, service).await?)),
+            Write::Service(service) => WriteAnswer::Service(Box::new(self.put_service(election, service).await?)),
             Write::Slice(slice) => {
-                Answer::Slice(Box::new(self.apply_owned("EndpointSlice", &**slice, election).await?))
+                WriteAnswer::Slice(Box::new(self.apply_owned("EndpointSlice", &**slice, election).await?))
             }
             Write::Label(label) => {
                 let label = self.label(election, label, answers).await?;
-                Answer::Label(Key::new(&election.namespace().unwrap_or_default(), &label.pod), label)
+                WriteAnswer::Label(Key::new(&election.namespace().unwrap_or_default(), &label.pod), label)
             }
             Write::DeleteService(service) => {
                 self.delete("delete the Service", &**service, election).await?;
-                Answer::NoService(service.clone())
+                WriteAnswer::NoService(service.clone())
             }
             Write::DeleteSlice(slice) => {
                 self.delete("delete the EndpointSlice", &**slice, election).await?;
-                Answer::NoSlice(slice.clone())
+                WriteAnswer::NoSlice(slice.clone())
             }
         })
     }
@@ -93,7 +93,7 @@ impl Applier {
         &self,
         election: &LeaderElection,
         label: &RoleLabel,
-        answers: &mut Vec<Answer>,
+        answers: &mut Vec<WriteAnswer>,
     ) -> Result<RoleLabel, Error> {
         let pods = self.api::<Untrusted<StoredPod>>(election);
         if label.role == Some(PodRole::Leader) {
@@ -117,7 +117,7 @@ impl Applier {
         &self,
         election: &LeaderElection,
         label: &RoleLabel,
-        answers: &mut Vec<Answer>,
+        answers: &mut Vec<WriteAnswer>,
     ) -> Result<(), Error> {
         let mut selector =
             Selector::from(Expression::Equal(ROLE_LABEL.to_owned(), PodRole::Leader.as_str().to_owned()));
@@ -140,7 +140,7 @@ impl Applier {
         for pod in others {
             let uid = pod.uid().unwrap_or_default();
             let seen = RoleLabel { pod: pod.name_any(), uid, role: Some(PodRole::Leader) };
-            answers.push(Answer::Label(Key::of(&pod), seen));
+            answers.push(WriteAnswer::Label(Key::of(&pod), seen));
         }
         Err(Error::Stale("label a pod"))
     }

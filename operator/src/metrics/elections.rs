@@ -8,8 +8,8 @@ use elector_crds::conditions::{ConditionType, Status, find};
 use elector_crds::display_text::{MAX_NAME, shown};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
+use crate::index::{ElectionView, Index, Now, own_duration};
 use crate::key::Key;
-use crate::observe::{Index, Now, Sight, own_duration};
 
 /// Of so many elections one family is written at a time.
 pub(super) const PIECE: usize = 500;
@@ -20,7 +20,7 @@ pub(super) struct PerElection {
     name: &'static str,
     kind: Kind,
     help: &'static str,
-    show: fn(&Sight<'_>, Now, &mut Samples<'_>),
+    show: fn(&ElectionView<'_>, Now, &mut Samples<'_>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,7 +139,7 @@ impl PerElection {
     }
 }
 
-impl Sight<'_> {
+impl ElectionView<'_> {
     fn status(&self) -> Option<&LeaderElectionStatus> {
         self.election.status.as_ref()
     }
@@ -195,7 +195,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::observe::Seen;
+    use crate::index::Observation;
 
     fn at(second: u64) -> Now {
         Now { at: Duration::from_secs(second), wall: Timestamp::UNIX_EPOCH }
@@ -239,9 +239,12 @@ mod tests {
     #[test]
     fn who_leads_is_shown_with_the_age_of_the_last_renewal_until_it_is_too_old() {
         let mut index = Index::default();
-        index.handle_seen(Seen::Election(Event::Apply(election("billing", false, led_by("billing-0")).into())), at(0));
-        index.handle_seen(Seen::Lease(Event::Apply(lease("billing", 1))), at(1));
-        index.handle_seen(Seen::Lease(Event::Apply(lease("billing", 2))), at(3));
+        index.handle_seen(
+            Observation::Election(Event::Apply(election("billing", false, led_by("billing-0")).into())),
+            at(0),
+        );
+        index.handle_seen(Observation::Lease(Event::Apply(lease("billing", 1))), at(1));
+        index.handle_seen(Observation::Lease(Event::Apply(lease("billing", 2))), at(3));
         let of_status = r#"leader_elector_election_condition{namespace="shop",name="billing",condition="LeaderElected",status="True",reason="LeaseHeld"} 1
 leader_elector_election_transitions_total{namespace="shop",name="billing"} 4
 leader_elector_election_candidates{namespace="shop",name="billing"} 3
@@ -266,12 +269,12 @@ leader_elector_election_lease_duration_seconds{namespace="shop",name="billing"} 
     fn an_election_is_shown_before_it_has_a_status_and_not_after_its_end() {
         let mut index = Index::default();
         let paused = election("billing", true, Value::Null);
-        index.handle_seen(Seen::Election(Event::Apply(paused.clone().into())), at(0));
+        index.handle_seen(Observation::Election(Event::Apply(paused.clone().into())), at(0));
         let bare = r#"leader_elector_election_leader{namespace="shop",name="billing"} 0
 leader_elector_election_paused{namespace="shop",name="billing"} 1
 "#;
         assert_eq!(text(&index, at(1)), bare);
-        index.handle_seen(Seen::Election(Event::Delete(paused.into())), at(2));
+        index.handle_seen(Observation::Election(Event::Delete(paused.into())), at(2));
         assert_eq!(text(&index, at(3)), "");
     }
 
@@ -279,8 +282,9 @@ leader_elector_election_paused{namespace="shop",name="billing"} 1
     fn a_lease_may_name_anybody() {
         let mut index = Index::default();
         let holder = "a\"b\\c\nd\u{202e}";
-        index.handle_seen(Seen::Election(Event::Apply(election("billing", false, led_by(holder)).into())), at(0));
-        index.handle_seen(Seen::Lease(Event::Apply(lease("billing", 1))), at(0));
+        index
+            .handle_seen(Observation::Election(Event::Apply(election("billing", false, led_by(holder)).into())), at(0));
+        index.handle_seen(Observation::Lease(Event::Apply(lease("billing", 1))), at(0));
         assert!(text(&index, at(1)).contains(r#"holder="a\"b\\c\\nd\\u{202e}","#));
     }
 
@@ -289,7 +293,7 @@ leader_elector_election_paused{namespace="shop",name="billing"} 1
         let names: Vec<String> = (0..2 * PIECE + 3).map(|number| format!("e{number:04}")).collect();
         let mut index = Index::default();
         for name in &names {
-            index.handle_seen(Seen::Election(Event::Apply(election(name, false, Value::Null).into())), at(0));
+            index.handle_seen(Observation::Election(Event::Apply(election(name, false, Value::Null).into())), at(0));
         }
         let paused = FAMILIES.iter().find(|family| family.name == "leader_elector_election_paused").unwrap();
         let (mut text, mut last, mut lengths) = (String::new(), None, vec![]);

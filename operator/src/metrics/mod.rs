@@ -21,9 +21,9 @@ use prometheus_client::registry::Registry;
 use tokio::sync::{mpsc, oneshot};
 
 use self::elections::FAMILIES;
+use crate::index::{Index, Now};
 use crate::key::Key;
 use crate::leadership::Leading;
-use crate::observe::{Index, Now};
 use crate::queue::Queue;
 use crate::watches;
 
@@ -307,8 +307,8 @@ mod tests {
     use kube::runtime::watcher::Event;
 
     use super::*;
+    use crate::index::{Observation, StoredPod};
     use crate::leadership;
-    use crate::observe::{Seen, StoredPod};
     use crate::queue::Why;
 
     const NOW: Now = Now { at: Duration::from_secs(60), wall: Timestamp::UNIX_EPOCH };
@@ -319,7 +319,7 @@ mod tests {
         election
     }
 
-    fn list<K: ResourceExt>(index: &mut Index, seen: fn(Event<K>) -> Seen, objects: Vec<K>) {
+    fn list<K: ResourceExt>(index: &mut Index, seen: fn(Event<K>) -> Observation, objects: Vec<K>) {
         let events = objects.into_iter().map(Event::InitApply);
         for event in [Event::Init].into_iter().chain(events).chain([Event::InitDone]) {
             index.handle_seen(seen(event), NOW);
@@ -330,13 +330,13 @@ mod tests {
     fn controller(counts: &Counts, namespace: &str, questions: usize) -> Observer {
         let (observer, mut subject) = Observer::new(counts);
         let (mut index, mut queue) = (Index::default(), Queue::default());
-        list(&mut index, Seen::Election, vec![election(namespace).into()]);
-        list::<StoredLease>(&mut index, Seen::Lease, vec![]);
-        list::<StoredPod>(&mut index, Seen::Pod, vec![]);
-        list::<Role>(&mut index, Seen::Role, vec![]);
-        list::<RoleBinding>(&mut index, Seen::RoleBinding, vec![]);
-        list::<Service>(&mut index, Seen::Service, vec![]);
-        list::<EndpointSlice>(&mut index, Seen::Slice, vec![]);
+        list(&mut index, Observation::Election, vec![election(namespace).into()]);
+        list::<StoredLease>(&mut index, Observation::Lease, vec![]);
+        list::<StoredPod>(&mut index, Observation::Pod, vec![]);
+        list::<Role>(&mut index, Observation::Role, vec![]);
+        list::<RoleBinding>(&mut index, Observation::RoleBinding, vec![]);
+        list::<Service>(&mut index, Observation::Service, vec![]);
+        list::<EndpointSlice>(&mut index, Observation::Slice, vec![]);
         queue.push(Key::new(namespace, "billing"), Why::Time, Duration::from_secs(59));
         tokio::spawn(async move {
             for _ in 0..questions {

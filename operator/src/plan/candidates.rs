@@ -7,9 +7,9 @@ use elector_crds::display_text::{MAX_NAME, shown};
 use elector_crds::selector_text;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::lease::Standing;
+use super::lease::Ownership;
 use super::{View, name, unready};
-use crate::observe::{Phase, Pod};
+use crate::index::{Phase, Pod};
 
 /// After how many lease durations a Lease that is free, with candidates able to take it, is said to find no taker.
 const PATIENCE: u32 = 2;
@@ -77,7 +77,7 @@ pub(super) fn candidates_ready(view: &View<'_>, candidates: &[&Pod]) -> Conditio
 
 /// That the pod of who leads for certain is not ready, and what follows.
 fn leader_not_ready(view: &View<'_>) -> Option<String> {
-    let (Standing::Own(seen) | Standing::Adopted(seen)) = view.standing else { return None };
+    let (Ownership::Own(seen) | Ownership::Adopted(seen)) = view.standing else { return None };
     let is_certain = view.phase(seen) == Phase::Held;
     let leader = view.observed.holder_pod.as_ref().filter(|leader| is_certain && !leader.terminating)?;
     leader.unready_since?;
@@ -94,7 +94,7 @@ fn leader_not_ready(view: &View<'_>) -> Option<String> {
 
 /// When a Lease that is free will have found no taker for too long. `None` if it is not free, or no candidate is able to.
 pub(super) fn overdue_at(view: &View<'_>) -> Option<Duration> {
-    let (Standing::Own(seen) | Standing::Adopted(seen)) = view.standing else { return None };
+    let (Ownership::Own(seen) | Ownership::Adopted(seen)) = view.standing else { return None };
     if view.election.spec.paused {
         return None;
     }

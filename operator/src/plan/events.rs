@@ -11,10 +11,10 @@ use elector_election::UNKNOWN_HOLDER;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 
-use super::lease::Standing;
-use super::steer::{Verdict, request};
+use super::hints::{Verdict, request};
+use super::lease::Ownership;
 use super::{View, name};
-use crate::observe::was_restored;
+use crate::index::was_restored;
 
 /// Something that happened to an election.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,9 +114,9 @@ fn not_ready(view: &View<'_>, old: &LeaderElectionStatus, new: &LeaderElectionSt
 
 fn lease_appeared(view: &View<'_>, old: &LeaderElectionStatus) -> Option<Event> {
     let (seen, adopted) = match view.standing {
-        Standing::Own(seen) => (seen, false),
-        Standing::Adopted(seen) => (seen, true),
-        Standing::Absent | Standing::Foreign => return None,
+        Ownership::Own(seen) => (seen, false),
+        Ownership::Adopted(seen) => (seen, true),
+        Ownership::Absent | Ownership::Foreign => return None,
     };
     let uid = &seen.lease.record.uid;
     if old.lease_uid.as_ref() == Some(uid) {
@@ -165,7 +165,7 @@ fn tenure_ended(view: &View<'_>, old: &LeaderElectionStatus, new: &LeaderElectio
 
 /// That a pause has taken effect, or is over. Each change of the spec is another generation.
 fn paused_or_resumed(view: &View<'_>, old: &LeaderElectionStatus, new: &LeaderElectionStatus) -> Option<Event> {
-    let (Standing::Own(seen) | Standing::Adopted(seen)) = view.standing else { return None };
+    let (Ownership::Own(seen) | Ownership::Adopted(seen)) = view.standing else { return None };
     let is_paused = |status| leader_elected(status).is_some_and(|it| it.reason == Reason::Paused.as_str());
     let (reason, note) = match (is_paused(old), is_paused(new)) {
         (false, true) => (EventReason::Paused, "paused: nobody leads until spec.paused is false"),

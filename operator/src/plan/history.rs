@@ -3,10 +3,10 @@
 use elector_crds::{Holder, LeaderElectionStatus, PastTenure, TenureEnd, format_timestamp, identity};
 use elector_election::{Lease, Timestamp};
 
-use super::lease::Standing;
-use super::steer::request;
-use super::{View, prefer};
-use crate::observe::{LeaseSeen, Phase};
+use super::hints::request;
+use super::lease::Ownership;
+use super::{View, preference};
+use crate::index::{LeaseSeen, Phase};
 
 /// How many are kept.
 const MOST: usize = 10;
@@ -15,8 +15,8 @@ const MOST: usize = 10;
 pub(super) fn history(view: &View<'_>, stored: &LeaderElectionStatus, leader: Option<&Holder>) -> Vec<PastTenure> {
     let mut history = stored.history.clone();
     let seen = match view.standing {
-        Standing::Own(seen) | Standing::Adopted(seen) => Some(seen),
-        Standing::Absent | Standing::Foreign => None,
+        Ownership::Own(seen) | Ownership::Adopted(seen) => Some(seen),
+        Ownership::Absent | Ownership::Foreign => None,
     };
     if let Some(last) = history.first_mut().filter(|last| last.until.is_none())
         && let Some(end) = end_of(view, stored, last, seen)
@@ -82,7 +82,7 @@ fn without_request(view: &View<'_>, last: &PastTenure, lease: &Lease) -> TenureE
     let pods = || view.observed.pods.iter().chain(&view.observed.holder_pod);
     let rank = |identity: &str| {
         let pod = pods().find(|pod| identity::is_same(&identity::of_pod(&pod.name, &pod.uid), identity))?;
-        Some(prefer::rank(view.election, pod))
+        Some(preference::rank(view.election, pod))
     };
     // Between the tenures nobody holds the Lease.
     let holder = Some(&lease.record.holder).filter(|holder| !holder.is_empty());

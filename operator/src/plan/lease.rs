@@ -13,7 +13,7 @@ use elector_election::{AgentMark, Hints, Lease, Record, ReleaseMark, Timestamp, 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
 
-use crate::observe::{LeaseSeen, Now, Observed, Part, Phase, Pod, phase};
+use crate::index::{ElectionSnapshot, LeaseSeen, Now, Part, Phase, Pod, phase};
 
 /// What to do to the Lease.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -61,7 +61,7 @@ pub struct Release {
 
 /// Whose Lease it is.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Standing<'a> {
+pub enum Ownership<'a> {
     /// There is none.
     Absent,
     /// An operator made it, for this election or an earlier one of its name.
@@ -133,8 +133,8 @@ impl Amendment {
 ///
 /// A name that somebody edited into the record, or a record that was applied again, says nothing of who acts: the holder must
 /// have been seen to write it, and nothing later be known.
-pub(super) fn releases_at(observed: &Observed, standing: Standing<'_>) -> Option<Duration> {
-    let (Standing::Own(seen) | Standing::Adopted(seen)) = standing else { return None };
+pub(super) fn releases_at(observed: &ElectionSnapshot, standing: Ownership<'_>) -> Option<Duration> {
+    let (Ownership::Own(seen) | Ownership::Adopted(seen)) = standing else { return None };
     let Lease { record, agent, .. } = &seen.lease;
     agent.as_ref().filter(|agent| agent.transitions == record.transitions && agent.release.is_none())?;
     let holder = observed.holder_pod.as_ref();
@@ -145,7 +145,7 @@ pub(super) fn releases_at(observed: &Observed, standing: Standing<'_>) -> Option
 }
 
 /// Rule O1: the pod of the holder's uid has no process left that could act, and will have none.
-pub(super) fn release(observed: &Observed, standing: Standing<'_>, now: Now) -> Option<Release> {
+pub(super) fn release(observed: &ElectionSnapshot, standing: Ownership<'_>, now: Now) -> Option<Release> {
     releases_at(observed, standing).filter(|at| now.at >= *at && observed.troubles.allow(Part::Release, now.at))?;
     let Lease { record, agent, .. } = &observed.lease.as_ref()?.lease;
     let agent = agent.as_ref()?;
@@ -163,37 +163,37 @@ pub(super) fn release(observed: &Observed, standing: Standing<'_>, now: Now) -> 
     Some(Release { of: record.clone(), write })
 }
 
-pub(super) fn standing<'a>(election: &LeaderElection, observed: &'a Observed) -> Standing<'a> {
+pub(super) fn standing<'a>(election: &LeaderElection, observed: &'a ElectionSnapshot) -> Ownership<'a> {
     // A LeaderElection that steers that one can stop the operator for good.
     if observed.is_operators_own {
-        return Standing::Foreign;
+        return Ownership::Foreign;
     }
-    let Some(seen) = &observed.lease else { return Standing::Absent };
+    let Some(seen) = &observed.lease else { return Ownership::Absent };
     if is_ours(seen.managed, &seen.owners, &election.name_any()) {
-        return Standing::Own(seen);
+        return Ownership::Own(seen);
     }
     if seen.adopt && is_adoptable_in(&election.namespace().unwrap_or_default()) {
-        return Standing::Adopted(seen);
+        return Ownership::Adopted(seen);
     }
-    Standing::Foreign
+    Ownership::Foreign
 }
 
 /// Creates it, or brings its metadata up to date.
 pub(super) fn maintain(
     election: &LeaderElection,
-    observed: &Observed,
-    standing: Standing<'_>,
+    observed: &ElectionSnapshot,
+    standing: Ownership<'_>,
     timings: Timings,
     hints: &Hints,
     now: Now,
 ) -> LeaseAction {
     let may = |part| observed.troubles.allow(part, now.at);
     let (seen, owner) = match standing {
-        Standing::Absent if !may(Part::Lease) => return LeaseAction::None,
-        Standing::Absent => return LeaseAction::Create(Box::new(create(election, observed, timings, now))),
-        Standing::Own(seen) => (seen, election.controller_owner_ref(&())),
-        Standing::Adopted(seen) => (seen, None),
-        Standing::Foreign => return LeaseAction::None,
+        Ownership::Absent if !may(Part::Lease) => return LeaseAction::None,
+        Ownership::Absent => return LeaseAction::Create(Box::new(create(election, observed, timings, now))),
+        Ownership::Own(seen) => (seen, election.controller_owner_ref(&())),
+        Ownership::Adopted(seen) => (seen, None),
+        Ownership::Foreign => return LeaseAction::None,
     };
     // One that was adopted has candidates that may have named themselves.
     let strict = owner.is_some().then(|| is_strict(election)).filter(|strict| seen.strict != Some(*strict));
@@ -224,7 +224,12 @@ pub(super) fn maintain(
 }
 
 /// What is known of the past once the watch has shown a Lease that an operator made, and all that was before (rule O2).
-fn confirmed(election: &LeaderElection, observed: &Observed, seen: &LeaseSeen, timings: Timings) -> TimingsAnnotation {
+fn confirmed(
+    election: &LeaderElection,
+    observed: &ElectionSnapshot,
+    seen: &LeaseSeen,
+    timings: Timings,
+) -> TimingsAnnotation {
     let Lease { record, agent, .. } = &seen.lease;
     let is_untouched =
         record.holder.is_empty() && record.transitions == 0 && record.renew_time.is_none() && agent.is_none();
@@ -253,8 +258,8 @@ fn is_strict(election: &LeaderElection) -> bool {
 }
 
 /// Reads a Lease that has fallen silent, once.
-pub(super) fn look(standing: Standing<'_>, own: Duration, now: Now) -> LeaseAction {
-    let (Standing::Own(seen) | Standing::Adopted(seen)) = standing else { return LeaseAction::None };
+pub(super) fn look(standing: Ownership<'_>, own: Duration, now: Now) -> LeaseAction {
+    let (Ownership::Own(seen) | Ownership::Adopted(seen)) = standing else { return LeaseAction::None };
     let expired_at = seen.seen_at + seen.effective_duration(own);
     match phase(seen, own, now) {
         Phase::Expired if seen.read_at.is_none_or(|read_at| read_at < expired_at) => LeaseAction::Look,
@@ -264,7 +269,7 @@ pub(super) fn look(standing: Standing<'_>, own: Duration, now: Now) -> LeaseActi
     }
 }
 
-fn create(election: &LeaderElection, observed: &Observed, timings: Timings, now: Now) -> StoredLease {
+fn create(election: &LeaderElection, observed: &ElectionSnapshot, timings: Timings, now: Now) -> StoredLease {
     let record = first_record(election, observed, timings, now);
     let annotation = TimingsAnnotation { timings: Some(timings), unconfirmed: true, ..TimingsAnnotation::default() };
     let mut lease = StoredLease::new(metadata(election, election.name_any()));
@@ -275,7 +280,7 @@ fn create(election: &LeaderElection, observed: &Observed, timings: Timings, now:
 }
 
 /// Rule O2.
-fn first_record(election: &LeaderElection, observed: &Observed, timings: Timings, now: Now) -> FirstRecord {
+fn first_record(election: &LeaderElection, observed: &ElectionSnapshot, timings: Timings, now: Now) -> FirstRecord {
     let own = timings.lease_duration_seconds();
     if is_new(election, observed) {
         return FirstRecord::NeverHeld { lease_duration_seconds: own };
@@ -293,7 +298,7 @@ fn first_record(election: &LeaderElection, observed: &Observed, timings: Timings
 }
 
 /// Whether nobody can have held it before.
-fn is_new(election: &LeaderElection, observed: &Observed) -> bool {
+fn is_new(election: &LeaderElection, observed: &ElectionSnapshot) -> bool {
     let status = election.status.clone().unwrap_or_default();
     let status_names_none =
         status.holder.is_none() && status.lease_uid.is_none() && status.lease_transitions.unwrap_or(0) == 0;

@@ -3,16 +3,16 @@
 //! Objects come first. As long as one of them is to be written nothing is said about them: status and events are planned
 //! once the answers have been observed.
 
-mod advice;
 mod candidates;
 mod events;
 pub mod flapping;
+mod hints;
+mod hints_followed;
 mod history;
 pub mod lease;
-mod prefer;
+mod preference;
 pub mod rbac;
 mod status;
-mod steer;
 #[cfg(test)]
 mod tests;
 pub mod traffic;
@@ -27,9 +27,9 @@ use kube::ResourceExt;
 
 pub use self::events::{Event, EventReason};
 pub use self::lease::LeaseAction;
-use self::lease::Standing;
+use self::lease::Ownership;
 pub use self::traffic::Write;
-use crate::observe::{LeaseSeen, Now, Observed, Part, Phase, Unreadable, own_duration, phase};
+use crate::index::{ElectionSnapshot, LeaseSeen, Now, Part, Phase, Unreadable, own_duration, phase};
 
 /// What to do.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -74,7 +74,7 @@ impl Plan {
 
 /// What to do about `election`.
 #[must_use]
-pub fn plan(election: &LeaderElection, observed: &Observed, now: Now) -> Plan {
+pub fn plan(election: &LeaderElection, observed: &ElectionSnapshot, now: Now) -> Plan {
     // The garbage collector is about to take everything.
     if election.metadata.deletion_timestamp.is_some() {
         return Plan::default();
@@ -97,7 +97,7 @@ pub fn plan(election: &LeaderElection, observed: &Observed, now: Now) -> Plan {
             return Plan { traffic, ..Plan::default() };
         }
     }
-    let steering = steer::steer(election, observed, standing, now);
+    let steering = hints::steer(election, observed, standing, now);
     let objects = plan_objects(election, observed, standing, &steering.hints, now);
     if objects.has_objects() {
         return objects;
@@ -107,7 +107,7 @@ pub fn plan(election: &LeaderElection, observed: &Observed, now: Now) -> Plan {
     }
     let view = View { election, observed, standing, now };
     // Nothing to be said of a Lease that is about to be confirmed.
-    if let Standing::Own(seen) | Standing::Adopted(seen) = standing
+    if let Ownership::Own(seen) | Ownership::Adopted(seen) = standing
         && seen.is_unconfirmed()
         && may(Part::Timings)
     {
@@ -125,15 +125,15 @@ pub fn plan(election: &LeaderElection, observed: &Observed, now: Now) -> Plan {
     events.extend(events::events(&view, &stored, &status).into_iter().filter(|event| !is_known(event)));
     let status = (stored != status && may(Part::Status)).then_some(status);
     events.extend(verdict.as_ref().map(|verdict| events::transferred(&view, verdict)));
-    let request_done = verdict.and_then(|_| steer::request(election)).map(str::to_owned);
+    let request_done = verdict.and_then(|_| hints::request(election)).map(str::to_owned);
     plan_look(&view, Plan { events, request_done, status, ..Plan::default() })
 }
 
 /// What status and events are made from.
 struct View<'a> {
     election: &'a LeaderElection,
-    observed: &'a Observed,
-    standing: Standing<'a>,
+    observed: &'a ElectionSnapshot,
+    standing: Ownership<'a>,
     now: Now,
 }
 
@@ -149,13 +149,13 @@ impl View<'_> {
 
 fn plan_objects(
     election: &LeaderElection,
-    observed: &Observed,
-    standing: Standing<'_>,
+    observed: &ElectionSnapshot,
+    standing: Ownership<'_>,
     hints: &Hints,
     now: Now,
 ) -> Plan {
     let may = |part| observed.troubles.allow(part, now.at);
-    if let Standing::Foreign = standing {
+    if let Ownership::Foreign = standing {
         // Nobody has rights by the operator on somebody else's Lease, nor keeps them on one that has become so.
         let role = rbac::role_to_empty(election, observed.role.as_ref()).filter(|_| may(Part::Role));
         return Plan { role, ..Plan::default() };
@@ -184,19 +184,19 @@ fn plan_objects(
 
 fn plan_look(view: &View<'_>, plan: Plan) -> Plan {
     let expiry = match view.standing {
-        Standing::Own(seen) | Standing::Adopted(seen) => match view.phase(seen) {
+        Ownership::Own(seen) | Ownership::Adopted(seen) => match view.phase(seen) {
             Phase::Held | Phase::NotObserved | Phase::WaitingOut => {
                 Some(seen.seen_at + seen.effective_duration(view.own_duration()))
             }
             Phase::NeverHeld | Phase::Released | Phase::Expired => None,
         },
-        Standing::Absent | Standing::Foreign => None,
+        Ownership::Absent | Ownership::Foreign => None,
     };
     let retry = view.observed.troubles.all().map(|trouble| trouble.retry_at).filter(|at| *at > view.now.at).min();
-    let gives_up = steer::gives_up_at(view.election, view.observed);
-    let prefers = steer::prefers_at(view);
+    let gives_up = hints::gives_up_at(view.election, view.observed);
+    let prefers = hints::prefers_at(view);
     let releases = lease::releases_at(view.observed, view.standing);
-    let overdue = [candidates::overdue_at(view), advice::overdue_at(view), flapping::settles_at(view)];
+    let overdue = [candidates::overdue_at(view), hints_followed::overdue_at(view), flapping::settles_at(view)];
     let held_back = traffic::held_back_until(view.observed, view.standing);
     let others = [retry, gives_up, prefers, releases, held_back].into_iter().chain(overdue);
     let later = |at: &Duration| *at > view.now.at;

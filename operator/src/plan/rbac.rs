@@ -6,10 +6,10 @@ use elector_crds::rbac::{role, role_binding};
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::ResourceExt;
 
-use crate::observe::Observed;
+use crate::index::ElectionSnapshot;
 
 /// What keeps Role or RoleBinding from being applied, as far as is known without asking.
-pub(super) fn conflict(election: &LeaderElection, observed: &Observed) -> Option<String> {
+pub(super) fn conflict(election: &LeaderElection, observed: &ElectionSnapshot) -> Option<String> {
     let role = observed.role.as_ref().filter(|role| !is_made_for(*role, election));
     let role_binding = observed.role_binding.as_ref().filter(|binding| !is_made_for(*binding, election));
     role.map(|role| conflict_message("Role", role))

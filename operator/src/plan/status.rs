@@ -10,9 +10,9 @@ use elector_crds::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::history::history;
-use super::lease::Standing;
-use super::{View, advice, candidates, flapping, name, rbac, traffic};
-use crate::observe::{LeaseSeen, Part, Phase, Trouble, Unreadable};
+use super::lease::Ownership;
+use super::{View, candidates, flapping, hints_followed, name, rbac, traffic};
+use crate::index::{LeaseSeen, Part, Phase, Trouble, Unreadable};
 use elector_crds::ownership::is_adoptable_in;
 
 /// How it begins what is said of a pause that candidates do not know of.
@@ -28,7 +28,7 @@ pub(super) fn status(view: &View<'_>) -> LeaderElectionStatus {
     let leads = elected.status == Status::True.as_str();
     let history = history(view, &stored, holder.as_ref().filter(|_| leads));
     let mut conditions = stored.conditions;
-    let advice = advice::advice_followed(view, &conditions);
+    let advice = hints_followed::advice_followed(view, &conditions);
     let stable = flapping::leader_stable(view, &history, &conditions);
     let all = [ready(view), elected, candidates::candidates_ready(view, &candidates)];
     let all = all.into_iter().chain(advice).chain(stable);
@@ -37,8 +37,8 @@ pub(super) fn status(view: &View<'_>) -> LeaderElectionStatus {
         conditions::set(&mut conditions, condition, view.now.wall);
     }
     let lease = match view.standing {
-        Standing::Own(seen) | Standing::Adopted(seen) => Some(&seen.lease.record),
-        Standing::Absent | Standing::Foreign => None,
+        Ownership::Own(seen) | Ownership::Adopted(seen) => Some(&seen.lease.record),
+        Ownership::Absent | Ownership::Foreign => None,
     };
     as_shown(LeaderElectionStatus {
         observed_generation: view.election.metadata.generation,
@@ -132,7 +132,7 @@ fn ready(view: &View<'_>) -> Condition {
     if let Err(invalid) = view.election.spec.timings() {
         return not(Reason::InvalidSpec, format!("spec: {invalid}"));
     }
-    if let Standing::Foreign = view.standing {
+    if let Ownership::Foreign = view.standing {
         return not(Reason::ObjectConflict, foreign_lease_message(view));
     }
     if let Some(message) = rbac::conflict(view.election, view.observed) {
@@ -193,15 +193,15 @@ fn foreign_lease_message(view: &View<'_>) -> String {
 fn leader_elected(view: &View<'_>, stored: &LeaderElectionStatus) -> (Condition, Option<Holder>) {
     let is = |status, reason, message: String| condition(ConditionType::LeaderElected, status, reason, message);
     let seen = match view.standing {
-        Standing::Absent => {
+        Ownership::Absent => {
             let message = format!("there is no Lease {}", name(view.election));
             return (is(Status::Unknown, Reason::LeaseNotObserved, message), None);
         }
-        Standing::Foreign => {
+        Ownership::Foreign => {
             let message = format!("Lease {} is not this LeaderElection's", name(view.election));
             return (is(Status::Unknown, Reason::LeaseNotObserved, message), None);
         }
-        Standing::Own(seen) | Standing::Adopted(seen) => seen,
+        Ownership::Own(seen) | Ownership::Adopted(seen) => seen,
     };
     let who = display_name(seen);
     let seconds = seen.effective_duration(view.own_duration()).as_secs();

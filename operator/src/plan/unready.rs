@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use elector_crds::{LeaderElection, identity};
 
-use super::prefer::{self, Better};
-use crate::observe::{LeaseSeen, Now, Observed, Pod, own_duration};
+use super::preference::{self, Better};
+use crate::index::{ElectionSnapshot, LeaseSeen, Now, Pod, own_duration};
 
 /// Whether `identity` is a pod that is ready, while the leader's is not, and may not be for ever.
-pub(super) fn is_better(election: &LeaderElection, observed: &Observed, identity: &str) -> bool {
+pub(super) fn is_better(election: &LeaderElection, observed: &ElectionSnapshot, identity: &str) -> bool {
     let leader = observed.holder_pod.as_ref();
     let is_it = |pod: &Pod| identity::of_pod(&pod.name, &pod.uid) == identity;
     election.spec.unready_leader_seconds > 0
@@ -22,28 +22,29 @@ pub(super) fn is_better(election: &LeaderElection, observed: &Observed, identity
 /// The candidate that had better lead than one whose pod is not ready: of those that are due the one that is preferred.
 pub(super) fn better<'a>(
     election: &LeaderElection,
-    observed: &'a Observed,
+    observed: &'a ElectionSnapshot,
     seen: &LeaseSeen,
     now: Now,
 ) -> Option<Better<'a>> {
-    let leader = prefer::leader(election, observed, seen, now)?;
+    let leader = preference::leader(election, observed, seen, now)?;
     let unready_since = leader.unready_since?.max(seen.tenure_since);
-    let history = prefer::history(election);
+    let history = preference::history(election);
     let asked_at = unready_since + patience(election, now)?;
-    let ready_for = own_duration(&election.spec) * prefer::PATIENCE;
+    let ready_for = own_duration(&election.spec) * preference::PATIENCE;
     let others = observed.pods.iter().filter(|pod| is_ready(election, pod) && pod.uid != leader.uid);
     let others = others.map(|pod| {
         let ready_since = pod.ready_since.unwrap_or(now.at);
-        let due = prefer::due(history, pod, ready_since, ready_for, now);
+        let due = preference::due(history, pod, ready_since, ready_for, now);
         Better { pod, due: due.max(asked_at) }
     });
-    others.min_by_key(|better| (better.due.max(now.at), prefer::rank(election, better.pod), better.pod.name.clone()))
+    others
+        .min_by_key(|better| (better.due.max(now.at), preference::rank(election, better.pod), better.pod.name.clone()))
 }
 
 /// For how long a leader may not be ready. `None`: for ever.
 pub(super) fn patience(election: &LeaderElection, now: Now) -> Option<Duration> {
     let seconds = u64::try_from(election.spec.unready_leader_seconds).ok().filter(|seconds| *seconds > 0)?;
-    Some(prefer::wait(Duration::from_secs(seconds), prefer::handovers(prefer::history(election), now)))
+    Some(preference::wait(Duration::from_secs(seconds), preference::handovers(preference::history(election), now)))
 }
 
 /// Whether it could lead, and its app is ready.

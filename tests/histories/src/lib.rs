@@ -11,8 +11,8 @@ use elector_crds::{
     TIMINGS_ANNOTATION, format_timestamp, lease,
 };
 use elector_election::{Hints, Lease, MAX_LEASE_DURATION_SECONDS, Timestamp, Timings, WatchEvent};
+use elector_operator::index::{Index, Now, Observation, StoredPod, WriteAnswer};
 use elector_operator::key::Key;
-use elector_operator::observe::{Answer, Index, Now, Seen, StoredPod};
 use elector_operator::plan::{LeaseAction, plan};
 use elector_simulation::clock::{Time, micros};
 use elector_simulation::operator::{Operator, Plan, Step, Word};
@@ -60,7 +60,7 @@ impl Shipped {
         };
         operator.list(None, None, now);
         operator.store();
-        operator.show(Seen::Election(Event::Apply(operator.election.clone().into())), now);
+        operator.show(Observation::Election(Event::Apply(operator.election.clone().into())), now);
         Box::new(operator)
     }
 
@@ -74,7 +74,7 @@ impl Shipped {
         self.election.metadata.resource_version = Some(self.version.to_string());
     }
 
-    fn show(&mut self, seen: Seen, now: Time) {
+    fn show(&mut self, seen: Observation, now: Time) {
         let changed = self.index.handle_seen(seen, self.now(now));
         self.changed |= !changed.is_empty();
     }
@@ -91,21 +91,21 @@ impl Shipped {
     }
 
     fn list(&mut self, election: Option<LeaderElection>, lease: Option<StoredLease>, now: Time) {
-        for seen in listing(election.map(StoredElection::from), Seen::Election) {
+        for seen in listing(election.map(StoredElection::from), Observation::Election) {
             self.show(seen, now);
         }
-        for seen in listing(lease, Seen::Lease) {
+        for seen in listing(lease, Observation::Lease) {
             self.show(seen, now);
         }
-        let pods = listing(None, Seen::Pod);
-        let rights = [listing(None, Seen::Role), listing(None, Seen::RoleBinding)];
-        let traffic = [listing(None, Seen::Service), listing(None, Seen::Slice)];
+        let pods = listing(None, Observation::Pod);
+        let rights = [listing(None, Observation::Role), listing(None, Observation::RoleBinding)];
+        let traffic = [listing(None, Observation::Service), listing(None, Observation::Slice)];
         for seen in pods.into_iter().chain(rights.into_iter().flatten()).chain(traffic.into_iter().flatten()) {
             self.show(seen, now);
         }
     }
 
-    fn answer(&mut self, answers: Vec<Answer>, now: Time) {
+    fn answer(&mut self, answers: Vec<WriteAnswer>, now: Time) {
         let deletions = self.index.deletions(&key());
         self.index.handle_answers(&key(), answers, deletions, self.now(now));
     }
@@ -119,27 +119,27 @@ impl Operator for Shipped {
             // Neither is an event of a watch that goes on.
             WatchEvent::Empty | WatchEvent::Refused => return,
         };
-        self.show(Seen::Lease(event), now);
+        self.show(Observation::Lease(event), now);
     }
 
     fn handle_spec(&mut self, timings: Timings, now: Time) {
         self.election.spec = LeaderElectionSpec { paused: self.election.spec.paused, ..spec(timings) };
         self.store();
-        self.show(Seen::Election(Event::Apply(self.election.clone().into())), now);
+        self.show(Observation::Election(Event::Apply(self.election.clone().into())), now);
     }
 
     fn handle_pause(&mut self, paused: bool, now: Time) {
         self.election.spec.paused = paused;
         self.store();
-        self.show(Seen::Election(Event::Apply(self.election.clone().into())), now);
+        self.show(Observation::Election(Event::Apply(self.election.clone().into())), now);
     }
 
     fn handle_death(&mut self, identity: &str, now: Time) {
         let Some((name, uid)) = elector_crds::identity::pod_and_uid(identity) else { return };
         let dead = dead_pod(name, uid);
-        self.show(Seen::Pod(Event::Apply(dead.clone())), now);
+        self.show(Observation::Pod(Event::Apply(dead.clone())), now);
         // Kubelet deletes it as soon as it has said so.
-        self.show(Seen::Pod(Event::Delete(dead)), now);
+        self.show(Observation::Pod(Event::Delete(dead)), now);
     }
 
     fn plan(&mut self, now: Time) -> Plan {
@@ -169,12 +169,12 @@ impl Operator for Shipped {
                 LeaseAction::Look => Some(Step::Look),
             };
             let mut answers = Vec::new();
-            answers.extend(role.map(Box::new).map(Answer::Role));
-            answers.extend(role_binding.map(Box::new).map(Answer::RoleBinding));
+            answers.extend(role.map(Box::new).map(WriteAnswer::Role));
+            answers.extend(role_binding.map(Box::new).map(WriteAnswer::RoleBinding));
             if let Some(status) = status {
                 self.election.status = Some(status);
                 self.store();
-                answers.push(Answer::Election(Box::new(self.election.clone().into())));
+                answers.push(WriteAnswer::Election(Box::new(self.election.clone().into())));
             }
             if step.is_some() || answers.is_empty() {
                 self.answer(answers, now);
@@ -188,8 +188,8 @@ impl Operator for Shipped {
 
     fn handle_answer(&mut self, lease: Option<&Lease>, now: Time) {
         let answer = match lease {
-            Some(lease) => Answer::LeaseRead(Box::new(stored(lease, &self.election))),
-            None => Answer::NoLease(key()),
+            Some(lease) => WriteAnswer::LeaseRead(Box::new(stored(lease, &self.election))),
+            None => WriteAnswer::NoLease(key()),
         };
         self.index.handle_answers(&key(), vec![answer], self.deletions, self.now(now));
         self.changed = true;
@@ -225,7 +225,7 @@ fn spec(timings: Timings) -> LeaderElectionSpec {
     }
 }
 
-fn listing<K>(object: Option<K>, seen: fn(Event<K>) -> Seen) -> Vec<Seen> {
+fn listing<K>(object: Option<K>, seen: fn(Event<K>) -> Observation) -> Vec<Observation> {
     [Event::Init].into_iter().chain(object.map(Event::InitApply)).chain([Event::InitDone]).map(seen).collect()
 }
 

@@ -4,7 +4,7 @@ use super::*;
 
 fn status_with(pods: Vec<Pod>, lease: LeaseSeen, now: Now) -> LeaderElectionStatus {
     let pods = pods.into_iter().map(Arc::new).collect();
-    let observed = Observed { pods, ..in_place(lease) };
+    let observed = ElectionSnapshot { pods, ..in_place(lease) };
     plan(&election(), &observed, now).status.unwrap()
 }
 

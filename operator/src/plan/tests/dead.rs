@@ -4,7 +4,7 @@ use super::*;
 use crate::plan::LeaseAction;
 
 /// `billing-0`, which leads its fourth tenure, has been known to be dead since second 5.
-fn dead() -> Observed {
+fn dead() -> ElectionSnapshot {
     let mut observed = in_place(held_by("billing-0", 4, 0));
     Arc::make_mut(observed.holder_pod.as_mut().unwrap()).dead_since = Some(Duration::from_secs(5));
     observed
@@ -39,7 +39,7 @@ fn a_release_delay_is_left_to_readers_of_the_dead_too() {
 
 #[test]
 fn nothing_is_released_for_a_name_that_its_holder_did_not_write() {
-    let change = |change: fn(&mut Observed)| {
+    let change = |change: fn(&mut ElectionSnapshot)| {
         let mut observed = dead();
         change(&mut observed);
         plan(&election(), &observed, at(5)).lease

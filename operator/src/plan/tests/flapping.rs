@@ -111,7 +111,7 @@ fn a_rolling_update_is_no_flapping_and_pods_that_come_back_are() {
 #[test]
 fn the_state_is_the_reason_that_matters_most() {
     let ends = ended(&[1, 2, 3, 4, 5, 6], TenureEnd::AppUnhealthy);
-    let state = |election: &LeaderElection, observed: &Observed, second| {
+    let state = |election: &LeaderElection, observed: &ElectionSnapshot, second| {
         plan(election, observed, at(second)).status.unwrap().state.unwrap()
     };
     assert_eq!(state(&election(), &in_place(never_held()), 3), "NeverHeld");

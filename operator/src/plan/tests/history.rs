@@ -1,7 +1,7 @@
 //! The last tenures in the status.
 
 use super::*;
-use crate::observe::Ended;
+use crate::index::Ended;
 use elector_crds::TRANSFER_ANNOTATION;
 use elector_crds::{CandidateSelector, PastTenure, TenureEnd};
 use std::sync::Arc;

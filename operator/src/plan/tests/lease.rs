@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::observe::{History, Part};
+use crate::index::{History, Part};
 use crate::plan::LeaseAction;
 use crate::plan::lease::Amendment;
 use elector_crds::{
@@ -14,18 +14,18 @@ use kube::ResourceExt as _;
 use kube::core::ObjectMeta;
 use serde_json::Value;
 
-fn watched() -> Observed {
-    Observed { creation_watched: true, name_is_new: true, ..Observed::default() }
+fn watched() -> ElectionSnapshot {
+    ElectionSnapshot { creation_watched: true, name_is_new: true, ..ElectionSnapshot::default() }
 }
 
-fn created(election: &LeaderElection, observed: &Observed) -> StoredLease {
+fn created(election: &LeaderElection, observed: &ElectionSnapshot) -> StoredLease {
     match plan(election, observed, at(3)).lease {
         LeaseAction::Create(lease) => *lease,
         other => panic!("{other:?}"),
     }
 }
 
-fn created_spec(election: &LeaderElection, observed: &Observed) -> Value {
+fn created_spec(election: &LeaderElection, observed: &ElectionSnapshot) -> Value {
     json!(created(election, observed).spec)
 }
 
@@ -71,12 +71,12 @@ fn a_new_election_gets_a_lease_that_was_never_held_and_rights_and_nothing_else()
 fn never_held_needs_all_that_rule_o2_asks() {
     let holder = Holder { identity: "billing-9_u9".to_owned(), ..Holder::default() };
     let with_status = |status| LeaderElection { status: Some(status), ..election() };
-    let with_pod = |pod: Pod| Observed { pods: vec![Arc::new(pod)], ..watched() };
+    let with_pod = |pod: Pod| ElectionSnapshot { pods: vec![Arc::new(pod)], ..watched() };
     let older = Pod { created: Some("2026-11-23T17:59:59Z".parse().unwrap()), ..pod("billing-0") };
     for (what, election, observed, never_held) in [
         ("all of it", election(), watched(), true),
-        ("found at start", election(), Observed { creation_watched: false, ..watched() }, false),
-        ("name seen before", election(), Observed { name_is_new: false, ..watched() }, false),
+        ("found at start", election(), ElectionSnapshot { creation_watched: false, ..watched() }, false),
+        ("name seen before", election(), ElectionSnapshot { name_is_new: false, ..watched() }, false),
         (
             "status names a holder",
             with_status(LeaderElectionStatus { holder: Some(holder), ..Default::default() }),
@@ -109,7 +109,7 @@ fn never_held_needs_all_that_rule_o2_asks() {
         if never_held {
             let mut seen = LeaseSeen { annotation: unconfirmed(), ..super::never_held() };
             seen.lease.never_held = false;
-            let shown = |seen| Observed { lease: Some(seen), ..observed.clone() };
+            let shown = |seen| ElectionSnapshot { lease: Some(seen), ..observed.clone() };
             match plan(&election, &shown(seen.clone()), at(3)).lease {
                 LeaseAction::Amend(amendment) => {
                     assert_eq!((amendment.upon, amendment.timings), (unconfirmed(), Some(super::timings(true))));
@@ -127,7 +127,7 @@ fn never_held_needs_all_that_rule_o2_asks() {
 fn a_restored_lease_names_the_last_holder_known_and_the_longest_wait() {
     let history = History { holder: Some("billing-1_u1".to_owned()), duration_seconds: 60, transitions: 7 };
     let mut election = election();
-    let unknown = created_spec(&election, &Observed::default());
+    let unknown = created_spec(&election, &ElectionSnapshot::default());
     let time = "2026-11-23T18:00:03.000000Z";
     assert_eq!(
         unknown,
@@ -145,10 +145,10 @@ fn a_restored_lease_names_the_last_holder_known_and_the_longest_wait() {
         lease_transitions: Some(4),
         ..LeaderElectionStatus::default()
     });
-    let from_status = created_spec(&election, &Observed::default());
+    let from_status = created_spec(&election, &ElectionSnapshot::default());
     assert_eq!((&from_status["holderIdentity"], &from_status["leaseTransitions"]), (&json!("billing-9_u9"), &json!(4)));
 
-    let from_history = created_spec(&election, &Observed { history, ..Observed::default() });
+    let from_history = created_spec(&election, &ElectionSnapshot { history, ..ElectionSnapshot::default() });
     assert_eq!(
         from_history,
         json!({
@@ -186,17 +186,17 @@ fn whose_lease_it_is() {
         ("annotated, in kube-public", "kube-public", LeaseSeen { adopt: true, ..bare() }, Is::Foreign),
         ("made for an election in kube-system", "kube-system", never_held(), Is::Own),
     ] {
-        let observed = Observed { lease: Some(seen), ..Observed::default() };
+        let observed = ElectionSnapshot { lease: Some(seen), ..ElectionSnapshot::default() };
         let is = match crate::plan::lease::standing(&election_in(namespace), &observed) {
-            crate::plan::Standing::Own(_) => Is::Own,
-            crate::plan::Standing::Adopted(_) => Is::Adopted,
-            crate::plan::Standing::Foreign => Is::Foreign,
-            crate::plan::Standing::Absent => panic!("{what}"),
+            crate::plan::Ownership::Own(_) => Is::Own,
+            crate::plan::Ownership::Adopted(_) => Is::Adopted,
+            crate::plan::Ownership::Foreign => Is::Foreign,
+            crate::plan::Ownership::Absent => panic!("{what}"),
         };
         assert_eq!(is, expected, "{what}");
-        let observed = Observed { is_operators_own: true, ..observed };
+        let observed = ElectionSnapshot { is_operators_own: true, ..observed };
         let standing = crate::plan::lease::standing(&election_in(namespace), &observed);
-        assert_eq!(standing, crate::plan::Standing::Foreign, "{what}, and the operator's own");
+        assert_eq!(standing, crate::plan::Ownership::Foreign, "{what}, and the operator's own");
     }
 }
 
@@ -275,7 +275,7 @@ fn an_adopted_lease_gets_timings_and_no_owner() {
 #[test]
 fn somebody_elses_lease_is_untouched_and_nobody_gets_rights_on_it() {
     let seen = LeaseSeen { owners: vec![], managed: false, strict: None, ..never_held() };
-    let observed = Observed { lease: Some(seen), ..Observed::default() };
+    let observed = ElectionSnapshot { lease: Some(seen), ..ElectionSnapshot::default() };
     let first = plan(&election(), &observed, at(3));
     assert!(!first.has_objects());
     assert_eq!(event_reasons(&first), [EventReason::ObjectConflict]);
@@ -289,8 +289,8 @@ fn somebody_elses_lease_is_untouched_and_nobody_gets_rights_on_it() {
 
 #[test]
 fn the_lease_of_the_operators_own_election_is_no_leader_elections() {
-    let missing = Observed { is_operators_own: true, ..Observed::default() };
-    let there = Observed { lease: Some(LeaseSeen { adopt: true, ..never_held() }), ..missing.clone() };
+    let missing = ElectionSnapshot { is_operators_own: true, ..ElectionSnapshot::default() };
+    let there = ElectionSnapshot { lease: Some(LeaseSeen { adopt: true, ..never_held() }), ..missing.clone() };
     let mut paused = election();
     paused.spec.paused = true;
     for observed in [missing, there] {
@@ -306,7 +306,7 @@ fn the_lease_of_the_operators_own_election_is_no_leader_elections() {
 fn rights_on_a_lease_that_has_become_somebody_elses_end() {
     let whole = in_place(held_by("billing-0", 4, 0));
     let theirs = LeaseSeen { owners: vec![reference("Deployment", "billing", "other")], ..never_held() };
-    let mut observed = Observed { lease: Some(theirs), ..whole };
+    let mut observed = ElectionSnapshot { lease: Some(theirs), ..whole };
     let first = plan(&election(), &observed, at(3));
     let mut emptied = observed.role.clone().unwrap();
     emptied.rules = Some(vec![]);
@@ -320,7 +320,7 @@ fn rights_on_a_lease_that_has_become_somebody_elses_end() {
     observed.role.as_mut().unwrap().rules = Some(vec![PolicyRule::default()]);
     assert!(!plan(&election(), &observed, at(4)).has_objects(), "somebody else's Role is theirs");
     // Given back, it is granted again.
-    let again = Observed { lease: Some(held_by("billing-0", 4, 0)), role: Some(emptied), ..observed };
+    let again = ElectionSnapshot { lease: Some(held_by("billing-0", 4, 0)), role: Some(emptied), ..observed };
     assert!(plan(&election(), &again, at(5)).role.is_some_and(|role| role.rules.is_some_and(|it| it.len() == 1)));
 }
 
@@ -356,7 +356,7 @@ fn a_lease_is_marked_for_the_policy_as_its_election_asks() {
         }
     }
     for (election, strict) in [(election(), true), (any, false)] {
-        let LeaseAction::Create(lease) = plan(&election, &Observed::default(), at(1)).lease else {
+        let LeaseAction::Create(lease) = plan(&election, &ElectionSnapshot::default(), at(1)).lease else {
             panic!("there is none")
         };
         assert_eq!(lease.labels()[STRICT_IDENTITY_LABEL], strict.to_string());

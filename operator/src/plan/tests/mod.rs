@@ -3,12 +3,12 @@
 mod candidates;
 mod dead;
 mod flapping;
+mod hints;
 mod history;
 mod lease;
 mod objects;
-mod prefer;
+mod preference;
 mod status;
-mod steer;
 mod texts;
 mod traffic;
 mod unready;
@@ -26,7 +26,7 @@ use kube::Resource;
 use serde_json::json;
 
 use super::{EventReason, Plan, plan};
-use crate::observe::{LeaseSeen, Now, Observed, Pod, Trouble};
+use crate::index::{ElectionSnapshot, LeaseSeen, Now, Pod, Trouble};
 
 /// What could not be written, until second 9.
 fn trouble(reason: Reason, message: &str) -> Trouble {
@@ -151,17 +151,17 @@ fn pod(name: &str) -> Pod {
 }
 
 /// Everything is in place, and two pods are ready.
-fn in_place(lease: LeaseSeen) -> Observed {
-    let first = plan(&election(), &Observed::default(), at(0));
+fn in_place(lease: LeaseSeen) -> ElectionSnapshot {
+    let first = plan(&election(), &ElectionSnapshot::default(), at(0));
     let pods = ["billing-0", "billing-1"].map(pod).map(Arc::new).to_vec();
     let holder_pod = pods.iter().find(|pod| lease.lease.record.holder == format!("{0}_{0}-uid", pod.name)).cloned();
-    Observed {
+    ElectionSnapshot {
         role: first.role,
         role_binding: first.role_binding,
         lease: Some(lease),
         pods,
         holder_pod,
-        ..Observed::default()
+        ..ElectionSnapshot::default()
     }
 }
 
@@ -176,7 +176,7 @@ fn after(election: &LeaderElection, plan: &Plan) -> LeaderElection {
 }
 
 /// The election whose status says what `observed` shows at second `second`.
-fn reported(observed: &Observed, second: u64) -> LeaderElection {
+fn reported(observed: &ElectionSnapshot, second: u64) -> LeaderElection {
     let election = election();
     let plan = plan(&election, observed, at(second));
     assert!(!plan.has_objects(), "{plan:?}");

@@ -1,13 +1,13 @@
 //! Role and RoleBinding, invalid specs, and trouble.
 
 use super::*;
-use crate::observe::Part;
+use crate::index::Part;
 use crate::plan::LeaseAction;
 use elector_crds::conditions::Reason;
 
 #[test]
 fn the_role_allows_four_verbs_on_one_lease() {
-    let plan = plan(&election(), &Observed::default(), at(0));
+    let plan = plan(&election(), &ElectionSnapshot::default(), at(0));
     let (role, binding) = (json!(plan.role), json!(plan.role_binding));
     assert_eq!(role["metadata"]["name"], "leader-elector-billing");
     assert_eq!(
@@ -92,7 +92,7 @@ fn an_invalid_spec_leaves_everything_as_it_is_and_says_why() {
     assert_eq!(status.holder.unwrap().name, "billing-0");
     assert!(plan(&after(&election, &first), &observed, at(2)).is_idle());
 
-    let without_lease = plan(&election, &Observed::default(), at(1));
+    let without_lease = plan(&election, &ElectionSnapshot::default(), at(1));
     assert!(!without_lease.has_objects());
 }
 
@@ -100,14 +100,14 @@ fn an_invalid_spec_leaves_everything_as_it_is_and_says_why() {
 fn an_election_that_is_being_deleted_is_left_to_the_garbage_collector() {
     let mut election = election();
     election.metadata.deletion_timestamp = Some(Time(CREATED.parse().unwrap()));
-    assert_eq!(plan(&election, &Observed::default(), at(1)), Plan::default());
+    assert_eq!(plan(&election, &ElectionSnapshot::default(), at(1)), Plan::default());
     assert_eq!(plan(&election, &in_place(held_by("billing-0", 4, 0)), at(1)), Plan::default());
 }
 
 #[test]
 fn trouble_is_said_and_tried_again_when_its_time_has_come() {
     let message = "the operator may not create the Lease: forbidden".to_owned();
-    let mut observed = Observed::default();
+    let mut observed = ElectionSnapshot::default();
     observed.troubles.insert(Part::Lease, trouble(Reason::Forbidden, &message));
     let others = plan(&election(), &observed, at(8));
     assert_eq!((others.lease, others.status), (LeaseAction::None, None));

@@ -1,7 +1,7 @@
 //! Who leads, and what is said of it.
 
 use super::*;
-use crate::observe::Ended;
+use crate::index::Ended;
 use crate::plan::LeaseAction;
 use elector_crds::{Holder, ReleaseReason, TenureEnd};
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::observe::{Ended, Transfer};
+use crate::index::{Ended, Transfer};
 use elector_crds::display_text::{MAX_MESSAGE, is_hidden};
 use elector_crds::{CandidateSelector, TRANSFER_ANNOTATION, TenureEnd};
 
@@ -103,7 +103,7 @@ fn a_hostile_request_is_answered_and_goes() {
         for version in [Some("41"), None, Some("-")] {
             let version = version.map(str::to_owned);
             let transfer = Transfer { since: Duration::from_secs(10), version, ..Transfer::default() };
-            let observed = Observed { transfer: Some(transfer), ..in_place(held_by("billing-0", 4, 10)) };
+            let observed = ElectionSnapshot { transfer: Some(transfer), ..in_place(held_by("billing-0", 4, 10)) };
             let plan = plan(&election, &observed, at(12));
             assert_fits(&plan);
             assert!(event_reasons(&plan).contains(&EventReason::TransferRefused), "{plan:?}");
@@ -124,7 +124,7 @@ fn a_hostile_selector_keeps_no_status_from_being_written() {
         let mut election = election();
         let selector = CandidateSelector { match_labels, ..CandidateSelector::default() };
         election.spec.candidates.selector = Some(selector);
-        let observed = Observed { pods: vec![], holder_pod: None, ..in_place(held_by("billing-0", 4, 0)) };
+        let observed = ElectionSnapshot { pods: vec![], holder_pod: None, ..in_place(held_by("billing-0", 4, 0)) };
         let first = plan(&election, &observed, at(5));
         assert_fits(&first);
         let status = first.status.as_ref().unwrap();

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::observe::{NamedPort, Part, Troubles};
+use crate::index::{NamedPort, Part, Troubles};
 use crate::plan::Write;
 use crate::settings::Features;
 use elector_crds::conditions::Reason;
@@ -26,7 +26,7 @@ fn asks_for(name: &str) -> LeaderElection {
 }
 
 /// As [`in_place`], with pods that have addresses.
-fn reachable(lease: LeaseSeen) -> Observed {
+fn reachable(lease: LeaseSeen) -> ElectionSnapshot {
     let mut observed = in_place(lease);
     for (number, pod) in (1_u32..).zip(&mut observed.pods) {
         Arc::make_mut(pod).addresses =
@@ -39,7 +39,7 @@ fn reachable(lease: LeaseSeen) -> Observed {
 }
 
 /// Does what is planned until nothing is left to do for traffic, as the API server would; and returns all of it.
-fn settle(election: &LeaderElection, observed: &mut Observed, second: u64) -> Vec<Write> {
+fn settle(election: &LeaderElection, observed: &mut ElectionSnapshot, second: u64) -> Vec<Write> {
     let mut done = Vec::new();
     loop {
         let plan = plan(election, observed, at(second));
@@ -55,11 +55,11 @@ fn settle(election: &LeaderElection, observed: &mut Observed, second: u64) -> Ve
     }
 }
 
-fn carry_out(observed: &mut Observed, write: &Write) {
-    let services = |observed: &mut Observed, service: &Service| {
+fn carry_out(observed: &mut ElectionSnapshot, write: &Write) {
+    let services = |observed: &mut ElectionSnapshot, service: &Service| {
         observed.services.retain(|known| known.metadata.name != service.metadata.name);
     };
-    let slices = |observed: &mut Observed, slice: &EndpointSlice| {
+    let slices = |observed: &mut ElectionSnapshot, slice: &EndpointSlice| {
         observed.slices.retain(|known| known.metadata.name != slice.metadata.name);
     };
     match write {
@@ -91,7 +91,7 @@ fn carry_out(observed: &mut Observed, write: &Write) {
 }
 
 /// The addresses that are reached, with whether each is ready.
-fn endpoints(observed: &Observed) -> Vec<(String, bool)> {
+fn endpoints(observed: &ElectionSnapshot) -> Vec<(String, bool)> {
     let endpoints = observed.slices.iter().flat_map(|slice| &slice.endpoints);
     endpoints
         .map(|endpoint| (endpoint.addresses[0].clone(), endpoint.conditions.as_ref().unwrap().ready.unwrap()))
@@ -148,7 +148,7 @@ fn nobody_is_reached_once_nobody_leads() {
     settle(&election, &mut observed, 1);
     assert_eq!(endpoints(&observed), both(1, true));
 
-    let mut freed = Observed { lease: Some(released(1, 2)), holder_pod: None, ..observed.clone() };
+    let mut freed = ElectionSnapshot { lease: Some(released(1, 2)), holder_pod: None, ..observed.clone() };
     let at_once = plan(&election, &freed, at(2));
     assert_eq!(at_once.traffic, [], "the next leader comes within milliseconds, and proxies wait between two changes");
     let at_once = plan(&after(&election, &at_once), &freed, at(2));
@@ -157,7 +157,7 @@ fn nobody_is_reached_once_nobody_leads() {
     assert_eq!(endpoints(&freed), []);
     assert_eq!(freed.slices.len(), 2, "they stay, for the next leader");
 
-    let mut gone = Observed { lease: None, ..observed.clone() };
+    let mut gone = ElectionSnapshot { lease: None, ..observed.clone() };
     settle(&election, &mut gone, 2);
     assert_eq!(endpoints(&gone), []);
 
@@ -327,7 +327,7 @@ fn role(pod: &Pod) -> &str {
     pod.labels.get(ROLE_LABEL).map_or("", String::as_str)
 }
 
-fn roles(observed: &Observed) -> Vec<&str> {
+fn roles(observed: &ElectionSnapshot) -> Vec<&str> {
     observed.pods.iter().map(|pod| role(pod)).collect()
 }
 
@@ -338,17 +338,17 @@ fn each_candidate_is_labelled_and_the_stale_leader_first() {
     settle(&election, &mut observed, 1);
     assert_eq!(roles(&observed), ["leader", "standby"]);
 
-    let mut next = Observed { lease: Some(held_by("billing-1", 2, 2)), ..observed.clone() };
+    let mut next = ElectionSnapshot { lease: Some(held_by("billing-1", 2, 2)), ..observed.clone() };
     next.holder_pod = next.pods.iter().find(|pod| pod.name == "billing-1").cloned();
     let writes = settle(&election, &mut next, 2);
     assert_eq!(roles(&next), ["standby", "leader"]);
     assert_eq!(writes.len(), 2);
 
-    let mut freed = Observed { lease: Some(released(1, 2)), holder_pod: None, ..observed.clone() };
+    let mut freed = ElectionSnapshot { lease: Some(released(1, 2)), holder_pod: None, ..observed.clone() };
     settle(&election, &mut freed, 2);
     assert_eq!(roles(&freed), ["standby", "standby"]);
 
-    let mut ended = Observed { lease: Some(released(1, 2)), holder_pod: None, ..observed.clone() };
+    let mut ended = ElectionSnapshot { lease: Some(released(1, 2)), holder_pod: None, ..observed.clone() };
     Arc::make_mut(&mut ended.pods[0]).finished = true;
     Arc::make_mut(&mut ended.pods[1]).labels.clear();
     Arc::make_mut(&mut ended.pods[1]).terminating = true;

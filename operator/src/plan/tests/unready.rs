@@ -7,7 +7,7 @@ use crate::plan::LeaseAction;
 use elector_crds::{PastTenure, TenureEnd};
 
 /// `billing-0` has led since second 0, and its pod has not been ready since second 100; the others have, since that second.
-fn led(others: &[(&str, u64)]) -> Observed {
+fn led(others: &[(&str, u64)]) -> ElectionSnapshot {
     let ready = |(name, since): &(&str, u64)| {
         let since = Some(Duration::from_secs(*since));
         Arc::new(Pod { ready_since: since, able_since: since, ..pod(name) })
@@ -37,7 +37,7 @@ fn past(pod: &str, reason: TenureEnd) -> PastTenure {
 }
 
 /// Who is asked to lead next at `second`, at which the Lease is renewed.
-fn successor(election: &LeaderElection, observed: &Observed, second: u64) -> Option<String> {
+fn successor(election: &LeaderElection, observed: &ElectionSnapshot, second: u64) -> Option<String> {
     let mut observed = observed.clone();
     observed.lease.as_mut().unwrap().seen_at = Duration::from_secs(second);
     match plan(election, &observed, at(second)).lease {

@@ -4,16 +4,16 @@ use elector_crds::{LeaderElection, PodLabels, ROLE_LABEL};
 use kube::ResourceExt as _;
 
 use super::Target;
-use crate::observe::{Observed, Pod, PodRole, RoleLabel};
+use crate::index::{ElectionSnapshot, Pod, PodRole, RoleLabel};
 
 /// Another election that labels the same pods, and had better do so alone.
-pub(in crate::plan) fn rival<'a>(election: &LeaderElection, observed: &'a Observed) -> Option<&'a str> {
+pub(in crate::plan) fn rival<'a>(election: &LeaderElection, observed: &'a ElectionSnapshot) -> Option<&'a str> {
     let enabled = election.spec.pod_labels == PodLabels::Enabled && observed.features.pod_labels;
     observed.labelled_by.as_deref().filter(|other| enabled && **other < *election.name_any())
 }
 
 /// What to write, in this order.
-pub(super) fn labels(election: &LeaderElection, observed: &Observed, target: Target<'_>) -> Vec<RoleLabel> {
+pub(super) fn labels(election: &LeaderElection, observed: &ElectionSnapshot, target: Target<'_>) -> Vec<RoleLabel> {
     if !observed.features.pod_labels {
         return Vec::new();
     }

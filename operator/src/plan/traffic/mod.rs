@@ -10,8 +10,8 @@ use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 
 pub(super) use self::labels::rival;
-use super::lease::Standing;
-use crate::observe::{Now, Observed, Part, Phase, Pod, RoleLabel, own_duration, phase, was_released};
+use super::lease::Ownership;
+use crate::index::{ElectionSnapshot, Now, Part, Phase, Pod, RoleLabel, own_duration, phase, was_released};
 
 /// One change.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,22 +56,32 @@ enum Target<'a> {
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// When traffic that was held back is looked at again.
-pub(super) fn held_back_until(observed: &Observed, standing: Standing<'_>) -> Option<Duration> {
-    let (Standing::Own(seen) | Standing::Adopted(seen)) = standing else { return None };
+pub(super) fn held_back_until(observed: &ElectionSnapshot, standing: Ownership<'_>) -> Option<Duration> {
+    let (Ownership::Own(seen) | Ownership::Adopted(seen)) = standing else { return None };
     let asked = !observed.services.is_empty();
     (asked && was_released(&seen.lease)).then(|| seen.seen_at + PAUSE)
 }
 
 /// What to write, in this order.
-pub(super) fn writes(election: &LeaderElection, observed: &Observed, standing: Standing<'_>, now: Now) -> Vec<Write> {
+pub(super) fn writes(
+    election: &LeaderElection,
+    observed: &ElectionSnapshot,
+    standing: Ownership<'_>,
+    now: Now,
+) -> Vec<Write> {
     let target = target(election, observed, standing, now);
     let mut writes = service::writes(election, observed, target);
     writes.extend(labels::labels(election, observed, target).into_iter().map(Write::Label));
     writes
 }
 
-fn target<'a>(election: &LeaderElection, observed: &'a Observed, standing: Standing<'_>, now: Now) -> Target<'a> {
-    let (Standing::Own(seen) | Standing::Adopted(seen)) = standing else { return Target::Nobody };
+fn target<'a>(
+    election: &LeaderElection,
+    observed: &'a ElectionSnapshot,
+    standing: Ownership<'_>,
+    now: Now,
+) -> Target<'a> {
+    let (Ownership::Own(seen) | Ownership::Adopted(seen)) = standing else { return Target::Nobody };
     let leader = observed.holder_pod.as_deref().filter(|pod| pod.dead_since.is_none());
     match phase(seen, own_duration(&election.spec), now) {
         Phase::Held => leader.map_or(Target::Nobody, Target::Leader),

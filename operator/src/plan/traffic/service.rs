@@ -12,11 +12,11 @@ use k8s_openapi::api::discovery::v1::{Endpoint, EndpointConditions, EndpointPort
 use kube::ResourceExt;
 
 use super::{Target, Write};
-use crate::observe::{Observed, Pod};
+use crate::index::{ElectionSnapshot, Pod};
 use crate::plan::rbac::has_metadata;
 
 /// What to write, in this order.
-pub(super) fn writes(election: &LeaderElection, observed: &Observed, target: Target<'_>) -> Vec<Write> {
+pub(super) fn writes(election: &LeaderElection, observed: &ElectionSnapshot, target: Target<'_>) -> Vec<Write> {
     let asked = asked(election, observed);
     let service = asked.and_then(|asked| observed.services.iter().find(|service| service.name_any() == asked.name));
     let service = service.filter(|service| is_made_for(*service, election));
@@ -31,12 +31,12 @@ pub(super) fn writes(election: &LeaderElection, observed: &Observed, target: Tar
     writes
 }
 
-fn asked<'a>(election: &'a LeaderElection, observed: &Observed) -> Option<&'a LeaderService> {
+fn asked<'a>(election: &'a LeaderElection, observed: &ElectionSnapshot) -> Option<&'a LeaderService> {
     election.spec.leader_service.as_ref().filter(|_| observed.features.leader_service)
 }
 
 /// What keeps the leader's pod from being reached, in words.
-pub(in crate::plan) fn obstacle(election: &LeaderElection, observed: &Observed) -> Option<String> {
+pub(in crate::plan) fn obstacle(election: &LeaderElection, observed: &ElectionSnapshot) -> Option<String> {
     let asked = asked(election, observed)?;
     let why = match &observed.holder_pod {
         None => "does not reach it: no pod of that name is known".to_owned(),
@@ -52,7 +52,7 @@ pub(in crate::plan) fn obstacle(election: &LeaderElection, observed: &Observed) 
 
 fn slices(
     election: &LeaderElection,
-    observed: &Observed,
+    observed: &ElectionSnapshot,
     asked: Option<&LeaderService>,
     target: Target<'_>,
 ) -> Vec<Write> {

@@ -12,19 +12,19 @@ fn large_pod(name: &str, bytes: usize) -> StoredPod {
 }
 
 fn see_pod(index: &mut Index, pod: StoredPod) -> Vec<Key> {
-    index.handle_seen(Seen::Pod(Event::Apply(pod)), at(1))
+    index.handle_seen(Observation::Pod(Event::Apply(pod)), at(1))
 }
 
 /// With room for 100 kB of each namespace, which has an election.
 fn small_index() -> Index {
     let mut index = Index::new(100_000);
-    list(&mut index, Seen::Election, vec![election("e", 1)]);
-    list::<StoredLease, _>(&mut index, Seen::Lease, vec![]);
-    list::<StoredPod, _>(&mut index, Seen::Pod, vec![]);
-    list::<Role, _>(&mut index, Seen::Role, vec![]);
-    list::<RoleBinding, _>(&mut index, Seen::RoleBinding, vec![]);
-    list::<core::Service, _>(&mut index, Seen::Service, vec![]);
-    list::<EndpointSlice, _>(&mut index, Seen::Slice, vec![]);
+    list(&mut index, Observation::Election, vec![election("e", 1)]);
+    list::<StoredLease, _>(&mut index, Observation::Lease, vec![]);
+    list::<StoredPod, _>(&mut index, Observation::Pod, vec![]);
+    list::<Role, _>(&mut index, Observation::Role, vec![]);
+    list::<RoleBinding, _>(&mut index, Observation::RoleBinding, vec![]);
+    list::<core::Service, _>(&mut index, Observation::Service, vec![]);
+    list::<EndpointSlice, _>(&mut index, Observation::Slice, vec![]);
     index
 }
 
@@ -36,7 +36,7 @@ fn pods_beyond_the_room_of_their_namespace_are_left_out_and_that_is_said() {
     see_pod(&mut index, large_pod("billing-1", 60_000));
     assert_eq!((observed(&index).pods.len(), observed(&index).is_partial), (1, true));
     let (stored, seen) = index.observed(&key()).unwrap();
-    let plan = plan(&stored, &Observed { role: None, ..seen }, at(1));
+    let plan = plan(&stored, &ElectionSnapshot { role: None, ..seen }, at(1));
     assert!(plan.has_objects(), "the election is looked after all the same");
 
     // Of another namespace nothing is left out.
@@ -46,17 +46,17 @@ fn pods_beyond_the_room_of_their_namespace_are_left_out_and_that_is_said() {
     assert_eq!((index.left_out_namespaces(), index.wants_list()), (1, false));
 
     // What there was room for is gone: only a list shows what there is room for now.
-    index.handle_seen(Seen::Pod(Event::Delete(large_pod("billing-0", 60_000))), at(2));
+    index.handle_seen(Observation::Pod(Event::Delete(large_pod("billing-0", 60_000))), at(2));
     assert!(index.wants_list());
     index.expect_lists();
-    list(&mut index, Seen::Pod, vec![large_pod("billing-1", 60_000)]);
+    list(&mut index, Observation::Pod, vec![large_pod("billing-1", 60_000)]);
     assert_eq!((observed(&index).pods.len(), observed(&index).is_partial), (1, true), "other lists are under way");
-    list(&mut index, Seen::Election, vec![election("e", 1)]);
-    list::<StoredLease, _>(&mut index, Seen::Lease, vec![]);
-    list::<Role, _>(&mut index, Seen::Role, vec![]);
-    list::<RoleBinding, _>(&mut index, Seen::RoleBinding, vec![]);
-    list::<core::Service, _>(&mut index, Seen::Service, vec![]);
-    list::<EndpointSlice, _>(&mut index, Seen::Slice, vec![]);
+    list(&mut index, Observation::Election, vec![election("e", 1)]);
+    list::<StoredLease, _>(&mut index, Observation::Lease, vec![]);
+    list::<Role, _>(&mut index, Observation::Role, vec![]);
+    list::<RoleBinding, _>(&mut index, Observation::RoleBinding, vec![]);
+    list::<core::Service, _>(&mut index, Observation::Service, vec![]);
+    list::<EndpointSlice, _>(&mut index, Observation::Slice, vec![]);
     assert_eq!((observed(&index).pods.len(), observed(&index).is_partial), (1, false));
 }
 
@@ -71,15 +71,15 @@ fn what_is_kept_of_a_namespace_is_counted_to_the_last_byte() {
         for version in 0..3 {
             see_lease(&mut index, held(10 + version, &"h".repeat(100 * (3 - version as usize)), 1, version), at(1));
         }
-        index.handle_seen(Seen::Election(Event::Apply(election("e", 2 + round as u64).into())), at(1));
+        index.handle_seen(Observation::Election(Event::Apply(election("e", 2 + round as u64).into())), at(1));
         assert!(index.budget.used("shop") > before + 3000);
         for name in ["billing-0", "billing-1", "billing-2"] {
-            index.handle_seen(Seen::Pod(Event::Delete(large_pod(name, 0))), at(2));
+            index.handle_seen(Observation::Pod(Event::Delete(large_pod(name, 0))), at(2));
         }
-        index.handle_seen(Seen::Lease(Event::Delete(held(20, "a", 1, 4))), at(2));
+        index.handle_seen(Observation::Lease(Event::Delete(held(20, "a", 1, 4))), at(2));
     }
     assert_eq!(index.budget.used("shop"), before);
-    index.handle_seen(Seen::Election(Event::Delete(election("e", 9).into())), at(3));
+    index.handle_seen(Observation::Election(Event::Delete(election("e", 9).into())), at(3));
     assert_eq!((index.budget.used("shop"), index.holders.of(&Key::new("shop", "a")).count()), (0, 0));
 }
 
@@ -90,7 +90,7 @@ fn an_election_beyond_the_room_is_named_and_nothing_else_of_it_is_kept() {
     let mut late = election("late", 3);
     late.metadata.name = Some("late".to_owned());
     late.spec.candidates.service_account_names = vec!["x".repeat(9_000)];
-    index.handle_seen(Seen::Election(Event::Apply(late.clone().into())), at(1));
+    index.handle_seen(Observation::Election(Event::Apply(late.clone().into())), at(1));
     let (election, observed) = index.observed(&Key::new("shop", "late")).unwrap();
     assert_eq!(election.spec, LeaderElectionSpec::default());
     let planned = plan(&election, &observed, at(1));
@@ -102,7 +102,7 @@ fn an_election_beyond_the_room_is_named_and_nothing_else_of_it_is_kept() {
     // Once that is stored there is nothing more to do.
     late.status = Some(status);
     late.metadata.resource_version = Some("4".to_owned());
-    index.handle_seen(Seen::Election(Event::Apply(late.into())), at(2));
+    index.handle_seen(Observation::Election(Event::Apply(late.into())), at(2));
     let (election, observed) = index.observed(&Key::new("shop", "late")).unwrap();
     assert!(plan(&election, &observed, at(2)).is_idle());
 }
@@ -130,8 +130,8 @@ fn where_a_pod_is_left_out_that_may_be_older_no_lease_is_new() {
     };
     for (filler, never_held) in [(1_000, true), (90_000, false)] {
         let mut index = Index::new(100_000);
-        list::<StoredElection, _>(&mut index, Seen::Election, vec![]);
-        list::<StoredLease, _>(&mut index, Seen::Lease, vec![]);
+        list::<StoredElection, _>(&mut index, Observation::Election, vec![]);
+        list::<StoredLease, _>(&mut index, Observation::Lease, vec![]);
         let mut other = pod("filler", "other", true);
         other.metadata.labels.get_or_insert_default().insert("note".to_owned(), "x".repeat(filler));
         see_pod(&mut index, other);
@@ -140,7 +140,7 @@ fn where_a_pod_is_left_out_that_may_be_older_no_lease_is_new() {
         }
         let mut made = election("e2", 9);
         made.metadata.creation_timestamp = Some(Time("2026-11-23T00:00:00Z".parse().unwrap()));
-        index.handle_seen(Seen::Election(Event::Apply(made.into())), at(2));
+        index.handle_seen(Observation::Election(Event::Apply(made.into())), at(2));
         assert_eq!(made_lease(&mut index).never_held, never_held, "{filler}");
     }
 }
@@ -148,22 +148,22 @@ fn where_a_pod_is_left_out_that_may_be_older_no_lease_is_new() {
 #[test]
 fn an_election_that_was_left_out_is_not_new_when_there_is_room_for_it() {
     let mut index = Index::new(10_000);
-    list(&mut index, Seen::Pod, vec![large_pod("filler", 9_000)]);
+    list(&mut index, Observation::Pod, vec![large_pod("filler", 9_000)]);
     let others = (0..5).map(|number| {
         let mut other = election(&format!("u{number}"), 1);
         other.metadata.name = Some(format!("a-{number}"));
         other
     });
-    list(&mut index, Seen::Election, others.chain([election("e", 1)]).collect());
-    list::<StoredLease, _>(&mut index, Seen::Lease, vec![]);
+    list(&mut index, Observation::Election, others.chain([election("e", 1)]).collect());
+    list::<StoredLease, _>(&mut index, Observation::Lease, vec![]);
     assert!(index.observed(&key()).is_none());
-    index.handle_seen(Seen::Pod(Event::Delete(large_pod("filler", 9_000))), at(1));
+    index.handle_seen(Observation::Pod(Event::Delete(large_pod("filler", 9_000))), at(1));
     for number in 0..5 {
         let mut other = election(&format!("u{number}"), 1);
         other.metadata.name = Some(format!("a-{number}"));
-        index.handle_seen(Seen::Election(Event::Delete(other.into())), at(1));
+        index.handle_seen(Observation::Election(Event::Delete(other.into())), at(1));
     }
-    index.handle_seen(Seen::Election(Event::Apply(election("e", 20).into())), at(2));
+    index.handle_seen(Observation::Election(Event::Apply(election("e", 20).into())), at(2));
     assert!(!made_lease(&mut index).never_held);
 }
 
@@ -181,7 +181,7 @@ fn what_is_known_of_the_past_outlives_a_time_without_room() {
         holder: Some(holder.clone()),
         ..Default::default()
     });
-    index.handle_seen(Seen::Election(Event::Apply(edited.into())), at(2));
+    index.handle_seen(Observation::Election(Event::Apply(edited.into())), at(2));
     let (election, observed) = index.observed(&key()).unwrap();
     let status = plan(&election, &observed, at(3)).status.unwrap();
     assert_eq!(
@@ -200,7 +200,7 @@ fn a_lease_that_is_left_out_is_not_taken_for_absent() {
         number += 1;
         let mut other = election(&format!("u{number}"), 1);
         other.metadata.name = Some(format!("a-{number}"));
-        index.handle_seen(Seen::Election(Event::Apply(other.into())), at(1));
+        index.handle_seen(Observation::Election(Event::Apply(other.into())), at(1));
         let mut lease = held(5, &"h".repeat(1024), 1, 1);
         lease.metadata.name = Some(format!("a-{number}"));
         see_lease(&mut index, lease, at(1));
@@ -213,9 +213,9 @@ fn a_lease_that_is_left_out_is_not_taken_for_absent() {
     let ready = planned.status.unwrap().conditions.into_iter().find(|it| it.type_ == "Ready").unwrap();
     assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("False", "NamespaceTooLarge"));
     // Until a list shows that it is gone.
-    list::<StoredLease, _>(&mut index, Seen::Lease, vec![held(21, &"h".repeat(1024), 7, 1)]);
+    list::<StoredLease, _>(&mut index, Observation::Lease, vec![held(21, &"h".repeat(1024), 7, 1)]);
     assert!(observed(&index).unreadable.is_some());
-    list::<StoredLease, _>(&mut index, Seen::Lease, vec![]);
+    list::<StoredLease, _>(&mut index, Observation::Lease, vec![]);
     assert!(observed(&index).unreadable.is_none());
 }
 
@@ -235,13 +235,13 @@ fn many_short_texts_and_many_requirements_count_as_what_they_take() {
 #[test]
 fn of_what_others_made_for_an_election_no_more_than_some_is_looked_at_at_a_time() {
     let mut index = Index::default();
-    list(&mut index, Seen::Election, vec![election("e", 1)]);
+    list(&mut index, Observation::Election, vec![election("e", 1)]);
     for number in 0..100 {
         let owner = json!({"apiVersion": "leader-elector.io/v1alpha1", "kind": "LeaderElection", "name": "billing", "uid": "e", "controller": true});
         let metadata = json!({"name": format!("s{number}"), "namespace": "shop", "uid": number.to_string(), "resourceVersion": "7",
                               "labels": {MANAGED_BY_LABEL: OPERATOR_NAME}, "ownerReferences": [owner]});
         let service = core::Service::from_untrusted(&json!({"metadata": metadata, "spec": {}}).to_string());
-        index.handle_seen(Seen::Service(Event::Apply(service)), at(1));
+        index.handle_seen(Observation::Service(Event::Apply(service)), at(1));
     }
     assert_eq!(observed(&index).services.len(), MAX_OWNED);
 }
@@ -253,8 +253,8 @@ fn names_of_elections_that_are_gone_have_a_limit() {
     for number in 0..before + 2 {
         let mut gone = election(&format!("u{number}"), number + 1);
         gone.metadata.name = Some(format!("e{number}"));
-        index.handle_seen(Seen::Election(Event::Apply(gone.clone().into())), at(1));
-        index.handle_seen(Seen::Election(Event::Delete(gone.into())), at(1));
+        index.handle_seen(Observation::Election(Event::Apply(gone.clone().into())), at(1));
+        index.handle_seen(Observation::Election(Event::Delete(gone.into())), at(1));
     }
     assert!(!index.histories.is_new(&Key::new("shop", "never-seen")), "it forgot some, and so knows of none");
     assert!(index.histories.is_new(&Key::new("bank", "never-seen")));

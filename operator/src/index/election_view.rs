@@ -9,7 +9,7 @@ use crate::key::Key;
 
 /// One election, and the Lease of its name.
 #[derive(Debug, Clone, Copy)]
-pub struct Sight<'a> {
+pub struct ElectionView<'a> {
     /// Its namespace and name.
     pub key: &'a Key,
     /// As it was last seen.
@@ -32,9 +32,9 @@ impl Index {
     }
 
     /// Those that come after `last` in the order of their keys; all, after `None`.
-    pub fn after<'a>(&'a self, last: Option<&'a Key>) -> impl Iterator<Item = Sight<'a>> {
+    pub fn after<'a>(&'a self, last: Option<&'a Key>) -> impl Iterator<Item = ElectionView<'a>> {
         let from = last.map_or(Bound::Unbounded, Bound::Excluded);
         let elections = self.elections.range((from, Bound::Unbounded));
-        elections.map(|(key, known)| Sight { key, election: &known.object, lease: self.leases.get(key) })
+        elections.map(|(key, known)| ElectionView { key, election: &known.object, lease: self.leases.get(key) })
     }
 }

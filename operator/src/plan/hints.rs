@@ -8,10 +8,10 @@ use elector_crds::{LeaderElection, TRANSFER_ANNOTATION, identity};
 use elector_election::Hints;
 use kube::ResourceExt;
 
-use super::lease::Standing;
-use super::prefer::Better;
-use super::{View, prefer, unready};
-use crate::observe::{LeaseSeen, Now, Observed, Part, Phase, Pod, own_duration, phase};
+use super::lease::Ownership;
+use super::preference::Better;
+use super::{View, preference, unready};
+use crate::index::{ElectionSnapshot, LeaseSeen, Now, Part, Phase, Pod, own_duration, phase};
 
 /// A request that nobody has followed for so long, beyond what a release takes, is taken back.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -41,22 +41,27 @@ pub(super) fn request(election: &LeaderElection) -> Option<&str> {
 }
 
 /// When the request that there is will have been waited for long enough.
-pub(super) fn gives_up_at(election: &LeaderElection, observed: &Observed) -> Option<Duration> {
+pub(super) fn gives_up_at(election: &LeaderElection, observed: &ElectionSnapshot) -> Option<Duration> {
     request(election)?;
     let release_delay = election.spec.timings().unwrap_or_default().release_delay();
     observed.transfer.as_ref().map(|transfer| transfer.since + PATIENCE + release_delay)
 }
 
-pub(super) fn steer(election: &LeaderElection, observed: &Observed, standing: Standing<'_>, now: Now) -> Steering {
+pub(super) fn steer(
+    election: &LeaderElection,
+    observed: &ElectionSnapshot,
+    standing: Ownership<'_>,
+    now: Now,
+) -> Steering {
     let nothing = Hints { paused: election.spec.paused, ..Hints::default() };
     let (seen, target) = match (standing, request(election)) {
-        (Standing::Own(seen) | Standing::Adopted(seen), Some(target)) => (seen, target),
-        (Standing::Own(seen) | Standing::Adopted(seen), None) => {
+        (Ownership::Own(seen) | Ownership::Adopted(seen), Some(target)) => (seen, target),
+        (Ownership::Own(seen) | Ownership::Adopted(seen), None) => {
             let hints = preference(election, observed, seen, now).unwrap_or(nothing);
             return Steering { hints, verdict: None };
         }
-        (Standing::Absent | Standing::Foreign, None) => return Steering { hints: nothing, verdict: None },
-        (Standing::Absent | Standing::Foreign, Some(_)) => {
+        (Ownership::Absent | Ownership::Foreign, None) => return Steering { hints: nothing, verdict: None },
+        (Ownership::Absent | Ownership::Foreign, Some(_)) => {
             return Steering { hints: nothing, verdict: Some(refused("there is no Lease of this LeaderElection")) };
         }
     };
@@ -87,21 +92,26 @@ pub(super) fn steer(election: &LeaderElection, observed: &Observed, standing: St
 
 /// When another candidate will be asked to lead, if nothing changes.
 pub(super) fn prefers_at(view: &View<'_>) -> Option<Duration> {
-    let View { election, observed, standing: Standing::Own(seen) | Standing::Adopted(seen), now, .. } = view else {
+    let View { election, observed, standing: Ownership::Own(seen) | Ownership::Adopted(seen), now, .. } = view else {
         return None;
     };
     better(election, observed, seen, *now).map(|better| better.due)
 }
 
 /// The candidate that had better lead, for whatever reason comes first.
-fn better<'a>(election: &LeaderElection, observed: &'a Observed, seen: &LeaseSeen, now: Now) -> Option<Better<'a>> {
-    let preferred = prefer::better(election, observed, seen, now);
+fn better<'a>(
+    election: &LeaderElection,
+    observed: &'a ElectionSnapshot,
+    seen: &LeaseSeen,
+    now: Now,
+) -> Option<Better<'a>> {
+    let preferred = preference::better(election, observed, seen, now);
     let ready = unready::better(election, observed, seen, now);
     preferred.into_iter().chain(ready).min_by_key(|better| better.due)
 }
 
 /// Without a request: that another candidate is to lead, as it is preferred, or ready where the leader is not. `None`: nothing.
-fn preference(election: &LeaderElection, observed: &Observed, seen: &LeaseSeen, now: Now) -> Option<Hints> {
+fn preference(election: &LeaderElection, observed: &ElectionSnapshot, seen: &LeaseSeen, now: Now) -> Option<Hints> {
     if election.spec.paused {
         return None;
     }
@@ -113,7 +123,8 @@ fn preference(election: &LeaderElection, observed: &Observed, seen: &LeaseSeen, 
         // What was begun goes on: between the tenures nobody holds the Lease.
         let goes_on = match phase(seen, own_duration(&election.spec), now) {
             Phase::Held => {
-                prefer::is_better(election, observed, successor) || unready::is_better(election, observed, successor)
+                preference::is_better(election, observed, successor)
+                    || unready::is_better(election, observed, successor)
             }
             Phase::Released => true,
             Phase::NeverHeld | Phase::NotObserved | Phase::WaitingOut | Phase::Expired => false,
@@ -126,7 +137,7 @@ fn preference(election: &LeaderElection, observed: &Observed, seen: &LeaseSeen, 
 }
 
 /// The tenure that was asked to end in favour of this target, by this request.
-fn passed_on(observed: &Observed, seen: &LeaseSeen, target: &str) -> Option<u32> {
+fn passed_on(observed: &ElectionSnapshot, seen: &LeaseSeen, target: &str) -> Option<u32> {
     let Hints { end_tenure, successor, .. } = &seen.lease.hints;
     let same = match successor {
         None => target == ANYBODY,
@@ -158,7 +169,7 @@ fn outcome(election: &LeaderElection, seen: &LeaseSeen, tenure: u32) -> Verdict 
 /// Who is to begin the next tenure; `None`: anybody else.
 fn successor(
     election: &LeaderElection,
-    observed: &Observed,
+    observed: &ElectionSnapshot,
     seen: &LeaseSeen,
     target: &str,
     now: Now,
@@ -172,7 +183,7 @@ fn successor(
     let holder = &seen.lease.record.holder;
     let identity = |pod: &Pod| identity::of_pod(&pod.name, &pod.uid);
     if target == ANYBODY {
-        let is_other = |pod: &Pod| prefer::is_able(pod) && pod.name != identity::display_name(holder);
+        let is_other = |pod: &Pod| preference::is_able(pod) && pod.name != identity::display_name(holder);
         let others = observed.pods.iter().filter(|pod| is_other(pod)).count();
         // Whose pod is not known may be one of them.
         let most = usize::from(observed.holder_pod.is_none());
@@ -195,7 +206,7 @@ fn successor(
     Ok(Some(identity(pod)))
 }
 
-fn not_passed_on(observed: &Observed) -> Verdict {
+fn not_passed_on(observed: &ElectionSnapshot) -> Verdict {
     let why = observed.troubles.of(Part::Hints).map(|trouble| format!(": {}", trouble.message)).unwrap_or_default();
     Verdict::Refused(format!("it could not be passed on within 60 s{why}"))
 }

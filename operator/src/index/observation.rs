@@ -13,7 +13,7 @@ use crate::key::Key;
 
 /// An event of one of the watches.
 #[derive(Debug)]
-pub enum Seen {
+pub enum Observation {
     /// Of elections.
     Election(Event<StoredElection>),
     /// Of Leases.
@@ -30,24 +30,24 @@ pub enum Seen {
     Slice(Event<EndpointSlice>),
 }
 
-impl Seen {
+impl Observation {
     /// Whether with it a list has shown everything.
     pub(super) fn ends_list(&self) -> bool {
         match self {
-            Seen::Election(event) => matches!(event, Event::InitDone),
-            Seen::Lease(event) => matches!(event, Event::InitDone),
-            Seen::Pod(event) => matches!(event, Event::InitDone),
-            Seen::Role(event) => matches!(event, Event::InitDone),
-            Seen::RoleBinding(event) => matches!(event, Event::InitDone),
-            Seen::Service(event) => matches!(event, Event::InitDone),
-            Seen::Slice(event) => matches!(event, Event::InitDone),
+            Observation::Election(event) => matches!(event, Event::InitDone),
+            Observation::Lease(event) => matches!(event, Event::InitDone),
+            Observation::Pod(event) => matches!(event, Event::InitDone),
+            Observation::Role(event) => matches!(event, Event::InitDone),
+            Observation::RoleBinding(event) => matches!(event, Event::InitDone),
+            Observation::Service(event) => matches!(event, Event::InitDone),
+            Observation::Slice(event) => matches!(event, Event::InitDone),
         }
     }
 }
 
 /// What the API server said of one object.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Answer {
+pub enum WriteAnswer {
     /// It is so.
     Election(Box<StoredElection>),
     /// It is so.

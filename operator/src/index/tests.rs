@@ -69,31 +69,31 @@ fn pod(name: &str, label: &str, ready: bool) -> StoredPod {
 /// All lists are complete; they showed `elections` and `leases`.
 fn index(elections: Vec<LeaderElection>, leases: Vec<StoredLease>) -> Index {
     let mut index = Index::default();
-    list(&mut index, Seen::Election, elections);
-    list(&mut index, Seen::Lease, leases);
-    list::<StoredPod, _>(&mut index, Seen::Pod, vec![]);
-    list::<Role, _>(&mut index, Seen::Role, vec![]);
-    list::<RoleBinding, _>(&mut index, Seen::RoleBinding, vec![]);
-    list::<core::Service, _>(&mut index, Seen::Service, vec![]);
+    list(&mut index, Observation::Election, elections);
+    list(&mut index, Observation::Lease, leases);
+    list::<StoredPod, _>(&mut index, Observation::Pod, vec![]);
+    list::<Role, _>(&mut index, Observation::Role, vec![]);
+    list::<RoleBinding, _>(&mut index, Observation::RoleBinding, vec![]);
+    list::<core::Service, _>(&mut index, Observation::Service, vec![]);
     assert!(!index.is_complete());
-    list::<EndpointSlice, _>(&mut index, Seen::Slice, vec![]);
+    list::<EndpointSlice, _>(&mut index, Observation::Slice, vec![]);
     assert!(index.is_complete());
     index
 }
 
-fn list<K: Into<S>, S>(index: &mut Index, seen: fn(Event<S>) -> Seen, objects: Vec<K>) {
+fn list<K: Into<S>, S>(index: &mut Index, seen: fn(Event<S>) -> Observation, objects: Vec<K>) {
     let events = objects.into_iter().map(Into::into).map(Event::InitApply);
     for event in [Event::Init].into_iter().chain(events).chain([Event::InitDone]) {
         index.handle_seen(seen(event), at(0));
     }
 }
 
-fn observed(index: &Index) -> Observed {
+fn observed(index: &Index) -> ElectionSnapshot {
     index.observed(&key()).unwrap().1
 }
 
 fn see_lease(index: &mut Index, lease: StoredLease, now: Now) -> Vec<Key> {
-    index.handle_seen(Seen::Lease(Event::Apply(lease)), now)
+    index.handle_seen(Observation::Lease(Event::Apply(lease)), now)
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn whatever_else_changes_a_lease_wakes_its_election() {
         assert_eq!(see_lease(&mut index, lease, at(1)), [key()], "{what}");
     }
     let deleted = lease("lease-uid-2", 6, json!({}));
-    assert_eq!(index.handle_seen(Seen::Lease(Event::Delete(deleted)), at(1)), [key()]);
+    assert_eq!(index.handle_seen(Observation::Lease(Event::Delete(deleted)), at(1)), [key()]);
     assert_eq!(observed(&index).lease, None);
 }
 
@@ -144,8 +144,8 @@ fn a_renewal_after_the_expiry_wakes_its_election() {
 fn leases_without_an_election_wake_nobody_and_are_remembered() {
     let mut index = index(vec![], vec![]);
     assert_eq!(see_lease(&mut index, held(2, "a", 7, 0), at(1)), []);
-    assert_eq!(index.handle_seen(Seen::Lease(Event::Delete(held(3, "a", 7, 0))), at(2)), []);
-    assert_eq!(index.handle_seen(Seen::Election(Event::Apply(election("e", 4).into())), at(3)), [key()]);
+    assert_eq!(index.handle_seen(Observation::Lease(Event::Delete(held(3, "a", 7, 0))), at(2)), []);
+    assert_eq!(index.handle_seen(Observation::Election(Event::Apply(election("e", 4).into())), at(3)), [key()]);
     let observed = observed(&index);
     assert!(observed.creation_watched && !observed.name_is_new);
     let history = History { holder: Some("a".to_owned()), duration_seconds: 15, transitions: 7 };
@@ -156,11 +156,11 @@ fn leases_without_an_election_wake_nobody_and_are_remembered() {
 fn only_what_was_seen_being_created_counts_as_watched() {
     let mut index = index(vec![election("e", 1)], vec![]);
     assert!(!observed(&index).creation_watched);
-    index.handle_seen(Seen::Election(Event::Apply(election("e", 2).into())), at(1));
+    index.handle_seen(Observation::Election(Event::Apply(election("e", 2).into())), at(1));
     assert!(!observed(&index).creation_watched);
 
-    index.handle_seen(Seen::Election(Event::Delete(election("e", 3).into())), at(1));
-    index.handle_seen(Seen::Election(Event::Apply(election("e2", 4).into())), at(1));
+    index.handle_seen(Observation::Election(Event::Delete(election("e", 3).into())), at(1));
+    index.handle_seen(Observation::Election(Event::Apply(election("e2", 4).into())), at(1));
     assert!(observed(&index).creation_watched);
     assert!(!observed(&index).name_is_new);
 }
@@ -169,7 +169,7 @@ fn only_what_was_seen_being_created_counts_as_watched() {
 fn an_election_replaced_while_nobody_watched_is_not_new() {
     let mut index = index(vec![election("e", 1)], vec![]);
     assert!(observed(&index).name_is_new);
-    list(&mut index, Seen::Election, vec![election("e2", 9)]);
+    list(&mut index, Observation::Election, vec![election("e2", 9)]);
     let observed = observed(&index);
     assert!(!observed.creation_watched && !observed.name_is_new);
 }
@@ -178,7 +178,7 @@ fn an_election_replaced_while_nobody_watched_is_not_new() {
 fn the_last_holder_is_remembered_beyond_release_and_deletion() {
     let mut index = index(vec![election("e", 1)], vec![held(2, "a", 4, 0)]);
     see_lease(&mut index, lease("lease-uid", 3, json!({"leaseDurationSeconds": 1, "leaseTransitions": 4})), at(1));
-    list::<StoredLease, _>(&mut index, Seen::Lease, vec![]);
+    list::<StoredLease, _>(&mut index, Observation::Lease, vec![]);
     let observed = observed(&index);
     assert_eq!(observed.lease, None);
     assert_eq!(observed.history, History { holder: Some("a".to_owned()), duration_seconds: 15, transitions: 4 });
@@ -189,16 +189,16 @@ fn older_versions_are_ignored_except_in_a_list() {
     let mut index = index(vec![election("e", 1)], vec![held(9, "b", 2, 5)]);
     assert_eq!(see_lease(&mut index, held(8, "a", 1, 4), at(1)), []);
     assert_eq!(observed(&index).lease.unwrap().lease.record.holder, "b");
-    assert_eq!(index.handle_seen(Seen::Election(Event::Apply(election("e", 1).into())), at(1)), []);
-    list(&mut index, Seen::Lease, vec![held(8, "a", 1, 4)]);
+    assert_eq!(index.handle_seen(Observation::Election(Event::Apply(election("e", 1).into())), at(1)), []);
+    list(&mut index, Observation::Lease, vec![held(8, "a", 1, 4)]);
     assert_eq!(observed(&index).lease.unwrap().lease.record.holder, "a");
 }
 
 #[test]
 fn a_deletion_of_something_older_deletes_nothing() {
     let mut index = index(vec![election("e2", 5)], vec![lease("new", 6, json!({}))]);
-    assert_eq!(index.handle_seen(Seen::Lease(Event::Delete(lease("old", 4, json!({})))), at(1)), []);
-    assert_eq!(index.handle_seen(Seen::Election(Event::Delete(election("e", 4).into())), at(1)), []);
+    assert_eq!(index.handle_seen(Observation::Lease(Event::Delete(lease("old", 4, json!({})))), at(1)), []);
+    assert_eq!(index.handle_seen(Observation::Election(Event::Delete(election("e", 4).into())), at(1)), []);
     assert!(observed(&index).lease.is_some());
 }
 
@@ -206,11 +206,11 @@ fn a_deletion_of_something_older_deletes_nothing() {
 fn answers_count_as_watched_unless_something_was_deleted_meanwhile() {
     let mut index = index(vec![election("e", 1)], vec![]);
     let deletions = index.deletions(&key());
-    let created = || vec![Answer::Lease(Box::new(held(2, "a", 1, 0)))];
+    let created = || vec![WriteAnswer::Lease(Box::new(held(2, "a", 1, 0)))];
     index.handle_answers(&key(), created(), deletions, at(1));
     assert!(observed(&index).lease.is_some());
 
-    index.handle_seen(Seen::Lease(Event::Delete(held(3, "a", 1, 0))), at(2));
+    index.handle_seen(Observation::Lease(Event::Delete(held(3, "a", 1, 0))), at(2));
     index.handle_answers(&key(), created(), deletions, at(3));
     assert_eq!(observed(&index).lease, None);
 }
@@ -219,13 +219,13 @@ fn answers_count_as_watched_unless_something_was_deleted_meanwhile() {
 fn a_read_that_shows_nothing_new_confirms_the_silence() {
     let mut index = index(vec![election("e", 1)], vec![held(2, "a", 1, 0)]);
     let deletions = index.deletions(&key());
-    index.handle_answers(&key(), vec![Answer::LeaseRead(Box::new(held(2, "a", 1, 0)))], deletions, at(15));
+    index.handle_answers(&key(), vec![WriteAnswer::LeaseRead(Box::new(held(2, "a", 1, 0)))], deletions, at(15));
     let seen = observed(&index).lease.unwrap();
     assert_eq!((seen.seen_at, seen.read_at), (Duration::ZERO, Some(Duration::from_secs(15))));
 
-    index.handle_answers(&key(), vec![Answer::LeaseRead(Box::new(held(3, "a", 1, 9)))], deletions, at(16));
+    index.handle_answers(&key(), vec![WriteAnswer::LeaseRead(Box::new(held(3, "a", 1, 9)))], deletions, at(16));
     assert_eq!(index.expires_at(&key()), Some(Duration::from_secs(31)));
-    index.handle_answers(&key(), vec![Answer::NoLease(key())], deletions, at(17));
+    index.handle_answers(&key(), vec![WriteAnswer::NoLease(key())], deletions, at(17));
     assert_eq!(observed(&index).lease, None);
 }
 
@@ -271,14 +271,14 @@ fn what_is_made_by_hand_lowers_no_duration() {
 #[test]
 fn what_the_watch_shows_late_is_known_before_what_came_of_it_is_confirmed() {
     let mut index = index(vec![], vec![]);
-    index.handle_seen(Seen::Election(Event::Apply(election("e", 1).into())), at(1));
+    index.handle_seen(Observation::Election(Event::Apply(election("e", 1).into())), at(1));
     assert!(observed(&index).name_is_new);
     let mut made = lease("made", 13, json!({"leaseDurationSeconds": 15}));
     made.labels_mut().insert(MANAGED_BY_LABEL.to_owned(), OPERATOR_NAME.to_owned());
     let annotation = TimingsAnnotation { timings: Some(Timings::DEFAULT), unconfirmed: true, ..Default::default() };
     made.set_annotation(TIMINGS_ANNOTATION, annotation.to_json());
     let deletions = index.deletions(&key());
-    index.handle_answers(&key(), vec![Answer::Lease(Box::new(made.clone()))], deletions, at(2));
+    index.handle_answers(&key(), vec![WriteAnswer::Lease(Box::new(made.clone()))], deletions, at(2));
     assert!(observed(&index).name_is_new);
     let planned = |index: &Index| {
         let (election, observed) = index.observed(&key()).unwrap();
@@ -286,7 +286,7 @@ fn what_the_watch_shows_late_is_known_before_what_came_of_it_is_confirmed() {
     };
 
     see_lease(&mut index, by_agent(for_seconds(held(10, "a", 1, 1), 60), 1), at(3));
-    index.handle_seen(Seen::Lease(Event::Delete(held(12, "a", 1, 1))), at(3));
+    index.handle_seen(Observation::Lease(Event::Delete(held(12, "a", 1, 1))), at(3));
     see_lease(&mut index, made, at(3));
     let LeaseAction::Amend(amendment) = planned(&index) else { panic!("{:?}", planned(&index)) };
     let timings = amendment.timings.unwrap();
@@ -296,16 +296,16 @@ fn what_the_watch_shows_late_is_known_before_what_came_of_it_is_confirmed() {
 #[test]
 fn after_another_list_no_election_is_new() {
     let mut index = index(vec![], vec![]);
-    index.handle_seen(Seen::Election(Event::Apply(election("e", 1).into())), at(1));
+    index.handle_seen(Observation::Election(Event::Apply(election("e", 1).into())), at(1));
     assert!(observed(&index).name_is_new);
-    list::<StoredLease, _>(&mut index, Seen::Lease, vec![]);
+    list::<StoredLease, _>(&mut index, Observation::Lease, vec![]);
     assert!(!observed(&index).name_is_new);
 }
 
 #[test]
 fn pods_wake_the_elections_that_select_them_or_are_held_by_them() {
     let mut index = index(vec![election("e", 1)], vec![held(2, "other-0_other-0-uid", 1, 0)]);
-    let mut see = |pod| index.handle_seen(Seen::Pod(Event::Apply(pod)), at(5));
+    let mut see = |pod| index.handle_seen(Observation::Pod(Event::Apply(pod)), at(5));
     assert_eq!(see(pod("billing-0", "billing", false)), [key()]);
     assert_eq!(see(pod("billing-0", "billing", false)), []);
     assert_eq!(see(pod("billing-0", "billing", true)), [key()]);
@@ -320,7 +320,7 @@ fn pods_wake_the_elections_that_select_them_or_are_held_by_them() {
 fn readiness_is_dated_by_the_operators_own_clock() {
     let mut index = index(vec![election("e", 1)], vec![]);
     let mut ready_since = |ready, second| {
-        index.handle_seen(Seen::Pod(Event::Apply(pod("billing-0", "billing", ready))), at(second));
+        index.handle_seen(Observation::Pod(Event::Apply(pod("billing-0", "billing", ready))), at(second));
         observed(&index).pods[0].ready_since.map(|since| since.as_secs())
     };
     assert_eq!(ready_since(true, 5), Some(5));
@@ -332,7 +332,7 @@ fn readiness_is_dated_by_the_operators_own_clock() {
 #[test]
 fn a_holders_pod_is_one_of_that_uid() {
     let mut index = index(vec![election("e", 1)], vec![held(2, "billing-0_gone", 1, 0)]);
-    index.handle_seen(Seen::Pod(Event::Apply(pod("billing-0", "billing", true))), at(1));
+    index.handle_seen(Observation::Pod(Event::Apply(pod("billing-0", "billing", true))), at(1));
     assert_eq!(observed(&index).holder_pod, None);
     see_lease(&mut index, held(3, "billing-0", 2, 0), at(2));
     assert_eq!(observed(&index).holder_pod.unwrap().uid, "billing-0-uid");
@@ -349,7 +349,7 @@ fn roles_belong_to_the_election_that_their_name_says() {
         },
         rules: None,
     };
-    let mut see = |event| index.handle_seen(Seen::Role(event), at(1));
+    let mut see = |event| index.handle_seen(Observation::Role(event), at(1));
     assert_eq!(see(Event::Apply(role("leader-elector-billing"))), [key()]);
     assert_eq!(see(Event::Apply(role("something-else"))), []);
     assert_eq!(see(Event::Delete(role("leader-elector-billing"))), [key()]);
@@ -366,7 +366,7 @@ fn timings_that_were_asked_for_are_remembered_when_the_lease_vanishes() {
         TimingsAnnotation { timings: Some(raised), never_held: false, ..TimingsAnnotation::default() }.to_json();
     lease.set_annotation(TIMINGS_ANNOTATION, asked);
     see_lease(&mut index, lease, at(1));
-    list::<StoredLease, _>(&mut index, Seen::Lease, vec![]);
+    list::<StoredLease, _>(&mut index, Observation::Lease, vec![]);
     let (election, observed) = index.observed(&key()).unwrap();
     match plan(&election, &observed, at(4)).lease {
         LeaseAction::Create(made) => assert_eq!(made.spec["leaseDurationSeconds"], 40),
@@ -381,7 +381,7 @@ fn what_an_operator_made_too_late_is_confirmed_with_what_is_known_once_the_watch
     let mut longer = held(5, "a", 1, 2);
     longer.spec.insert("leaseDurationSeconds".to_owned(), json!(40));
     see_lease(&mut index, longer, at(1));
-    list::<StoredLease, _>(&mut index, Seen::Lease, vec![]);
+    list::<StoredLease, _>(&mut index, Observation::Lease, vec![]);
 
     let mut late = held(9, "earlier", 1, 1);
     late.metadata.uid = Some("late".to_owned());
@@ -399,7 +399,7 @@ fn what_an_operator_made_too_late_is_confirmed_with_what_is_known_once_the_watch
     };
     // A read may be ahead of the watch, which may still have to show who held it in between.
     let deletions = index.deletions(&key());
-    index.handle_answers(&key(), vec![Answer::LeaseRead(Box::new(late.clone()))], deletions, at(2));
+    index.handle_answers(&key(), vec![WriteAnswer::LeaseRead(Box::new(late.clone()))], deletions, at(2));
     assert!(confirmed(planned(&index)).is_none_or(|annotation| annotation.unconfirmed));
 
     assert_eq!(see_lease(&mut index, late.clone(), at(3)), [key()]);
@@ -412,7 +412,7 @@ fn what_an_operator_made_too_late_is_confirmed_with_what_is_known_once_the_watch
     see_lease(&mut index, late, at(5));
     // Here it has no owner yet: whatever is amended leaves it alone.
     assert!(matches!(planned(&index), LeaseAction::Amend(amendment) if amendment.timings.is_none()));
-    list::<StoredLease, _>(&mut index, Seen::Lease, vec![]);
+    list::<StoredLease, _>(&mut index, Observation::Lease, vec![]);
     match planned(&index) {
         LeaseAction::Create(made) => assert_eq!(made.spec["leaseDurationSeconds"], 40),
         other => panic!("{other:?}"),
@@ -427,7 +427,7 @@ fn a_spec_that_cannot_be_read_is_named_and_changes_nothing() {
         "spec": {"paused": "yes"},
     });
     let unreadable = StoredElection::from_untrusted(&stored.to_string());
-    assert_eq!(index.handle_seen(Seen::Election(Event::Apply(unreadable)), at(3)), [key()]);
+    assert_eq!(index.handle_seen(Observation::Election(Event::Apply(unreadable)), at(3)), [key()]);
     assert_eq!(index.unreadable_elections(), 1);
     let (election, observed) = index.observed(&key()).unwrap();
     let planned = plan(&election, &observed, at(3));

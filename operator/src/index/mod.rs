@@ -11,21 +11,21 @@
 //! room for: what is beyond that is left out, and the elections of that namespace say so.
 
 mod budget;
+mod election_view;
 mod elections;
 mod histories;
 mod holders;
-mod lease;
-mod leases;
+mod lease_changes;
+mod lease_history;
 mod listing;
-mod observed;
+mod observation;
 mod owned;
+mod phase;
 mod pod;
-mod pods;
+mod pod_changes;
 mod role_label;
-mod seen;
-mod sight;
+mod snapshot;
 mod stored_pod;
-mod tenure;
 #[cfg(test)]
 mod tests;
 
@@ -44,19 +44,19 @@ use kube::runtime::watcher::Event;
 
 use self::budget::Budget;
 pub use self::budget::NAMESPACE_BYTES;
+pub use self::election_view::ElectionView;
 use self::histories::Histories;
 use self::holders::Holders;
-pub use self::lease::{Ended, History, LeaseSeen};
+pub use self::lease_history::{Ended, History, LeaseSeen};
 use self::listing::{Change, Listing};
-pub use self::observed::{Now, Observed, Part, Transfer, Trouble, Troubles, Unreadable};
+pub use self::observation::{Observation, WriteAnswer};
 use self::owned::{Owned, OwnedByName};
+pub use self::phase::{Phase, own_duration, phase};
+pub(crate) use self::phase::{was_released, was_restored};
 pub use self::pod::{NamedPort, Pod};
 pub use self::role_label::{PodRole, RoleLabel};
-pub use self::seen::{Answer, Seen};
-pub use self::sight::Sight;
+pub use self::snapshot::{ElectionSnapshot, Now, Part, Transfer, Trouble, Troubles, Unreadable};
 pub use self::stored_pod::StoredPod;
-pub use self::tenure::{Phase, own_duration, phase};
-pub(crate) use self::tenure::{was_released, was_restored};
 use crate::key::Key;
 use crate::settings::Features;
 use elector_crds::leader_slice::is_slice_of;
@@ -88,7 +88,7 @@ pub struct Index {
     /// Namespaces of which something is left out, and whether anything was since the lists began anew.
     left_out: HashMap<String, bool>,
     /// Of which kinds a list has ended since: once it has of all, that counts. `None`: no lists are waited for.
-    ended_lists: Option<HashSet<Discriminant<Seen>>>,
+    ended_lists: Option<HashSet<Discriminant<Observation>>>,
     /// Elections whose Lease is, and whether the list under way, if there is one, has shown that Lease.
     left_out_leases: HashMap<Key, bool>,
 }
@@ -178,7 +178,7 @@ impl Index {
     /// What [`plan`](crate::plan::plan) needs to know of one election, but for what is known of the operator itself: its
     /// troubles and features. `None` if there is no such election.
     #[must_use]
-    pub fn observed(&self, key: &Key) -> Option<(Arc<LeaderElection>, Observed)> {
+    pub fn observed(&self, key: &Key) -> Option<(Arc<LeaderElection>, ElectionSnapshot)> {
         let election = self.elections.get(key)?;
         let Election { object, unreadable, selector, creation_watched, transfer, .. } = election;
         // That there is one is known, and nothing else: it must not be taken for absent.
@@ -198,7 +198,7 @@ impl Index {
         let is_labelled = pods.iter().any(|pod| pod.labels.contains_key(ROLE_LABEL));
         let labelled_by = (is_labelled || election.has_pods_labelled()).then(|| self.labelled_by(key, &pods)).flatten();
         let rbac_key = Key::new(&key.namespace, &rbac_name(&key.name));
-        let observed = Observed {
+        let observed = ElectionSnapshot {
             creation_watched: *creation_watched,
             name_is_new: self.histories.is_new(key),
             history: self.histories.of(key),
@@ -226,7 +226,7 @@ impl Index {
     }
 
     /// Takes in what a watch says.
-    pub fn handle_seen(&mut self, seen: Seen, now: Now) -> Vec<Key> {
+    pub fn handle_seen(&mut self, seen: Observation, now: Now) -> Vec<Key> {
         let ended = seen.ends_list().then(|| discriminant(&seen));
         let mut changed = self.take_in(seen, now);
         if let Some(kind) = ended {
@@ -235,13 +235,13 @@ impl Index {
         changed
     }
 
-    fn take_in(&mut self, seen: Seen, now: Now) -> Vec<Key> {
+    fn take_in(&mut self, seen: Observation, now: Now) -> Vec<Key> {
         match seen {
-            Seen::Election(event) => {
+            Observation::Election(event) => {
                 let changes = self.listings.elections.handle(event, &self.elections);
                 changes.into_iter().flat_map(|change| self.change_election(change, now)).collect()
             }
-            Seen::Lease(event) => {
+            Observation::Lease(event) => {
                 if matches!(event, Event::Init) && self.listings.leases.is_complete() {
                     self.forget_novelty();
                 }
@@ -249,23 +249,23 @@ impl Index {
                 let changes = self.listings.leases.handle(event, &self.leases);
                 changes.into_iter().flat_map(|change| self.watch_lease(change, now)).chain(gone).collect()
             }
-            Seen::Pod(event) => {
+            Observation::Pod(event) => {
                 let changes = self.listings.pods.handle(event, &self.pods);
                 changes.into_iter().flat_map(|change| self.change_pod(change, now)).collect()
             }
-            Seen::Role(event) => {
+            Observation::Role(event) => {
                 let changes = self.listings.roles.handle(event, &self.roles);
                 changes.into_iter().flat_map(|change| self.change_role(change)).collect()
             }
-            Seen::RoleBinding(event) => {
+            Observation::RoleBinding(event) => {
                 let changes = self.listings.role_bindings.handle(event, &self.role_bindings);
                 changes.into_iter().flat_map(|change| self.change_role_binding(change)).collect()
             }
-            Seen::Service(event) => {
+            Observation::Service(event) => {
                 let changes = self.listings.services.handle(event, &self.services);
                 changes.into_iter().flat_map(|change| self.change_service(change)).collect()
             }
-            Seen::Slice(event) => {
+            Observation::Slice(event) => {
                 let changes = self.listings.slices.handle(event, &self.slices);
                 changes.into_iter().flat_map(|change| self.change_slice(change)).collect()
             }
@@ -291,7 +291,7 @@ impl Index {
     }
 
     /// Takes in what the requests of one plan were answered with; `deletions` is what there were when it was made.
-    pub fn handle_answers(&mut self, key: &Key, answers: Vec<Answer>, deletions: Option<u64>, now: Now) {
+    pub fn handle_answers(&mut self, key: &Key, answers: Vec<WriteAnswer>, deletions: Option<u64>, now: Now) {
         for answer in answers {
             if self.deletions(key) == deletions {
                 self.handle_answer(answer, now);
@@ -299,41 +299,41 @@ impl Index {
         }
     }
 
-    fn handle_answer(&mut self, answer: Answer, now: Now) {
+    fn handle_answer(&mut self, answer: WriteAnswer, now: Now) {
         match answer {
-            Answer::Election(election) => {
+            WriteAnswer::Election(election) => {
                 self.change_election(Change::Changed(*election), now);
             }
-            Answer::Lease(lease) => {
+            WriteAnswer::Lease(lease) => {
                 self.change_lease(Change::Changed(*lease), now);
             }
-            Answer::LeaseRead(lease) => {
+            WriteAnswer::LeaseRead(lease) => {
                 let key = Key::of(&*lease);
                 self.change_lease(Change::Changed(*lease), now);
                 if let Some(seen) = self.leases.get_mut(&key) {
                     seen.read_at = Some(now.at);
                 }
             }
-            Answer::NoLease(key) => {
+            WriteAnswer::NoLease(key) => {
                 self.remove_lease(&key);
             }
-            Answer::Role(role) => {
+            WriteAnswer::Role(role) => {
                 self.change_role(Change::Changed(*role));
             }
-            Answer::RoleBinding(role_binding) => {
+            WriteAnswer::RoleBinding(role_binding) => {
                 self.change_role_binding(Change::Changed(*role_binding));
             }
-            Answer::Service(service) => {
+            WriteAnswer::Service(service) => {
                 self.change_service(Change::Changed(*service));
             }
-            Answer::Slice(slice) => {
+            WriteAnswer::Slice(slice) => {
                 self.change_slice(Change::Changed(*slice));
             }
-            Answer::Label(key, label) => self.take_label(&key, label),
-            Answer::NoService(service) => {
+            WriteAnswer::Label(key, label) => self.take_label(&key, label),
+            WriteAnswer::NoService(service) => {
                 self.change_service(Change::Deleted(*service));
             }
-            Answer::NoSlice(slice) => {
+            WriteAnswer::NoSlice(slice) => {
                 self.change_slice(Change::Deleted(*slice));
             }
         }
@@ -373,7 +373,7 @@ impl Index {
     }
 
     /// A list of that kind has ended. Returns the elections of which everything is known from now on.
-    fn end_list(&mut self, kind: Discriminant<Seen>) -> Vec<Key> {
+    fn end_list(&mut self, kind: Discriminant<Observation>) -> Vec<Key> {
         let Some(ended) = &mut self.ended_lists else { return Vec::new() };
         ended.insert(kind);
         if ended.len() < Listings::COUNT {

@@ -14,7 +14,7 @@ use kube::{Resource, ResourceExt};
 
 use super::Now;
 use super::budget::Cost;
-use super::tenure::was_released;
+use super::phase::was_released;
 use elector_crds::ownership::{MANAGED_BY_LABEL, OPERATOR_NAME};
 
 /// What a Lease takes beside the texts in it, in bytes.

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use super::Index;
 use super::budget::Budget;
-use super::lease::{MAX_OWNERS, shorten_owner};
+use super::lease_history::{MAX_OWNERS, shorten_owner};
 use super::listing::{Change, Kept};
 use crate::key::Key;
 use elector_crds::leader_slice::{SERVICE_NAME_LABEL, SLICE_MANAGED_BY_LABEL};

@@ -10,7 +10,7 @@ use std::time::Duration;
 use elector_crds::{LeaderElection, PastTenure, TenureEnd, identity};
 use kube::core::SelectorExt as _;
 
-use crate::observe::{LeaseSeen, Now, Observed, Phase, Pod, own_duration, phase};
+use crate::index::{ElectionSnapshot, LeaseSeen, Now, Phase, Pod, own_duration, phase};
 
 /// How many lease durations a preferred pod must have been able to lead, and the leader have led.
 pub(super) const PATIENCE: u32 = 2;
@@ -25,7 +25,7 @@ pub(super) struct Better<'a> {
 }
 
 /// Whether `identity` is a pod that can lead, and preferred to the one that leads.
-pub(super) fn is_better(election: &LeaderElection, observed: &Observed, identity: &str) -> bool {
+pub(super) fn is_better(election: &LeaderElection, observed: &ElectionSnapshot, identity: &str) -> bool {
     let Some(leader) = &observed.holder_pod else { return false };
     let is_it = |pod: &&Arc<Pod>| identity::of_pod(&pod.name, &pod.uid) == identity;
     let pod = observed.pods.iter().find(is_it).filter(|pod| is_able(pod));
@@ -35,7 +35,7 @@ pub(super) fn is_better(election: &LeaderElection, observed: &Observed, identity
 /// The pod of who leads for certain and can be asked to hand over.
 pub(super) fn leader<'a>(
     election: &LeaderElection,
-    observed: &'a Observed,
+    observed: &'a ElectionSnapshot,
     seen: &LeaseSeen,
     now: Now,
 ) -> Option<&'a Arc<Pod>> {
@@ -51,7 +51,7 @@ pub(super) fn history(election: &LeaderElection) -> &[PastTenure] {
 /// The candidate that had better lead than the one that does.
 pub(super) fn better<'a>(
     election: &LeaderElection,
-    observed: &'a Observed,
+    observed: &'a ElectionSnapshot,
     seen: &LeaseSeen,
     now: Now,
 ) -> Option<Better<'a>> {
@@ -135,7 +135,12 @@ pub(super) fn handovers(history: &[PastTenure], now: Now) -> usize {
 }
 
 /// Whether the last tenure was handed over on request by a pod that is preferred to the one that leads: as somebody wishes.
-fn was_moved_away(election: &LeaderElection, observed: &Observed, history: &[PastTenure], leader: &Pod) -> bool {
+fn was_moved_away(
+    election: &LeaderElection,
+    observed: &ElectionSnapshot,
+    history: &[PastTenure],
+    leader: &Pod,
+) -> bool {
     let is_of_others = |tenure: &&PastTenure| tenure.reason.as_deref() != Some(TenureEnd::Unready.as_str());
     let mut ended = history.iter().filter(|tenure| tenure.until.is_some());
     let Some(last) = ended.find(is_of_others) else { return false };

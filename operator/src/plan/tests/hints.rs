@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::observe::{Part, Transfer};
+use crate::index::{Part, Transfer};
 use crate::plan::LeaseAction;
 use elector_crds::{HINTS_ANNOTATION, StoredLease, TRANSFER_ANNOTATION};
 use kube::core::ObjectMeta;
@@ -23,15 +23,15 @@ fn asking_for(target: &str) -> LeaderElection {
 }
 
 /// `billing-0` leads its fourth tenure and was asked for another leader at second 10.
-fn led() -> Observed {
-    Observed { transfer: Some(asked_at(10)), ..in_place(held_by("billing-0", 4, 10)) }
+fn led() -> ElectionSnapshot {
+    ElectionSnapshot { transfer: Some(asked_at(10)), ..in_place(held_by("billing-0", 4, 10)) }
 }
 
 fn asked_at(second: u64) -> Transfer {
     Transfer { since: Duration::from_secs(second), version: Some("41".to_owned()), ..Transfer::default() }
 }
 
-fn with_hints(mut observed: Observed, hints: Hints) -> Observed {
+fn with_hints(mut observed: ElectionSnapshot, hints: Hints) -> ElectionSnapshot {
     observed.lease.as_mut().unwrap().lease.hints = hints;
     observed
 }
@@ -61,7 +61,7 @@ fn told(plan: &Plan, target: &str) -> (EventReason, String) {
     (events[0].reason, events[0].note.clone())
 }
 
-fn refused(election: &LeaderElection, observed: &Observed, second: u64) -> String {
+fn refused(election: &LeaderElection, observed: &ElectionSnapshot, second: u64) -> String {
     let plan = plan(election, observed, at(second));
     let (reason, note) = told(&plan, &election.metadata.annotations.as_ref().unwrap()[TRANSFER_ANNOTATION]);
     assert_eq!(reason, EventReason::TransferRefused);
@@ -71,7 +71,7 @@ fn refused(election: &LeaderElection, observed: &Observed, second: u64) -> Strin
 #[test]
 fn a_pause_is_passed_on_and_taken_back() {
     let hint = Hints { paused: true, ..Hints::default() };
-    let plan_of = |election: &LeaderElection, observed: &Observed| plan(election, observed, at(12));
+    let plan_of = |election: &LeaderElection, observed: &ElectionSnapshot| plan(election, observed, at(12));
     let led = in_place(held_by("billing-0", 4, 10));
     assert_eq!(hints(&plan_of(&paused(), &led)), Some(hint.clone()));
     let passed_on = with_hints(led, hint.clone());
@@ -88,7 +88,7 @@ fn a_pause_is_passed_on_and_taken_back() {
 }
 
 /// Of a paused election.
-fn status_of(observed: &Observed, second: u64) -> LeaderElectionStatus {
+fn status_of(observed: &ElectionSnapshot, second: u64) -> LeaderElectionStatus {
     plan(&paused(), observed, at(second)).status.unwrap()
 }
 
@@ -192,7 +192,7 @@ fn what_cannot_be_is_refused_with_why() {
     let mut going = led();
     Arc::make_mut(&mut going.pods[1]).terminating = true;
     assert!(refused(&asking_for("billing-1"), &going, 12).contains("is no pod that may lead"));
-    let nobody = Observed { transfer: Some(asked_at(10)), ..in_place(released(4, 10)) };
+    let nobody = ElectionSnapshot { transfer: Some(asked_at(10)), ..in_place(released(4, 10)) };
     assert!(refused(&asking_for("billing-1"), &nobody, 12).contains("nobody leads"));
     let mut paused = asking_for("billing-1");
     paused.spec.paused = true;
@@ -248,7 +248,7 @@ fn a_pause_is_said_once_the_lease_says_it() {
     let mut led = in_place(held_by("billing-0", 4, 10));
     led.troubles
         .insert(Part::Hints, Trouble { retry_at: Duration::from_secs(99), ..trouble(Reason::Forbidden, "no right") });
-    let elected = |observed: &Observed, election: &LeaderElection| {
+    let elected = |observed: &ElectionSnapshot, election: &LeaderElection| {
         let status = plan(election, observed, at(12)).status.unwrap();
         (reason(&status, ConditionType::LeaderElected), message(&status, ConditionType::LeaderElected).to_owned())
     };
@@ -266,7 +266,7 @@ fn a_pause_is_said_once_the_lease_says_it() {
 }
 
 /// What is planned as the Lease goes through these states, one after the other; the status is stored each time.
-fn events_of(mut stored: LeaderElection, steps: Vec<(bool, u64, Observed)>) -> Vec<Vec<(EventReason, String)>> {
+fn events_of(mut stored: LeaderElection, steps: Vec<(bool, u64, ElectionSnapshot)>) -> Vec<Vec<(EventReason, String)>> {
     let mut said = Vec::new();
     for (is_paused, second, observed) in steps {
         if stored.spec.paused != is_paused {

@@ -25,7 +25,7 @@ pub struct Now {
 
 /// What is known of one election, beside itself.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Observed {
+pub struct ElectionSnapshot {
     /// This process watched the election being created.
     pub creation_watched: bool,
     /// This process has seen no Lease and no earlier election of that name.

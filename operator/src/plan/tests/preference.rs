@@ -18,7 +18,7 @@ fn preferring() -> LeaderElection {
 }
 
 /// `billing-0`, in zone `c`, has led since second 0; of the others each is in that zone, ready since that second.
-fn led(others: &[(&str, &str, Option<u64>)]) -> Observed {
+fn led(others: &[(&str, &str, Option<u64>)]) -> ElectionSnapshot {
     let in_zone = |name: &str, zone: &str, ready: Option<u64>| {
         let labels = [("zone".to_owned(), zone.to_owned())].into();
         Arc::new(Pod { labels, able_since: ready.map(Duration::from_secs), ..pod(name) })
@@ -31,12 +31,12 @@ fn led(others: &[(&str, &str, Option<u64>)]) -> Observed {
 }
 
 /// The Lease was renewed at `second`, and nothing else has happened.
-fn renewed(observed: &mut Observed, second: u64) {
+fn renewed(observed: &mut ElectionSnapshot, second: u64) {
     observed.lease.as_mut().unwrap().seen_at = Duration::from_secs(second);
 }
 
 /// Who is asked to lead next at `second`.
-fn successor(election: &LeaderElection, observed: &Observed, second: u64) -> Option<String> {
+fn successor(election: &LeaderElection, observed: &ElectionSnapshot, second: u64) -> Option<String> {
     let mut observed = observed.clone();
     renewed(&mut observed, second);
     match plan(election, &observed, at(second)).lease {
@@ -50,7 +50,7 @@ fn successor(election: &LeaderElection, observed: &Observed, second: u64) -> Opt
     }
 }
 
-fn advised(observed: &Observed, successor: &str) -> Observed {
+fn advised(observed: &ElectionSnapshot, successor: &str) -> ElectionSnapshot {
     let mut observed = observed.clone();
     observed.lease.as_mut().unwrap().lease.hints =
         Hints { end_tenure: Some(4), successor: Some(format!("{successor}_{successor}-uid")), paused: false };

@@ -7,12 +7,12 @@ use elector_crds::identity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::View;
-use super::lease::Standing;
-use crate::observe::Phase;
+use super::lease::Ownership;
+use crate::index::Phase;
 
 /// When the leader will have been asked in vain for long enough. `None`: nothing is asked of it.
 pub(super) fn overdue_at(view: &View<'_>) -> Option<Duration> {
-    let (Standing::Own(seen) | Standing::Adopted(seen)) = view.standing else { return None };
+    let (Ownership::Own(seen) | Ownership::Adopted(seen)) = view.standing else { return None };
     let release_delay = view.election.spec.timings().unwrap_or_default().release_delay();
     let asked = seen.asked_since.filter(|_| view.phase(seen) == Phase::Held)?;
     // Whoever cannot hear of it is over by then.
