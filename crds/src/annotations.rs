@@ -9,7 +9,7 @@ use elector_election::{AgentMark, Hints, MAX_LEASE_DURATION_SECONDS, MAX_TRANSIT
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::names;
+use crate::conditions::names;
 use crate::oddity::Oddity;
 use crate::timestamp::{format_timestamp, parse_timestamp};
 use crate::untrusted::shorten;

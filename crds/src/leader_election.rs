@@ -9,9 +9,9 @@ use schemars::transform::RecursiveTransform;
 use serde::{Deserialize, Serialize};
 
 use crate::annotations::{ELECTION_LABEL, ReleaseReason};
+use crate::conditions::names;
 use crate::display_text::{MAX_IDENTITY, MAX_NAME, MAX_SELECTOR};
 use crate::leader_service::LeaderService;
-use crate::names;
 use crate::selector::CandidateSelector;
 use crate::validation;
 

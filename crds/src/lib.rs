@@ -17,6 +17,7 @@ macro_rules! group {
 pub mod annotations;
 pub mod conditions;
 pub mod display_text;
+pub mod event;
 pub mod flapping;
 pub mod identity;
 mod leader_election;

@@ -19,10 +19,10 @@ use tracing::{debug, info, warn};
 
 use crate::apply::{Applier, Error as ApplyError, Outcome};
 use crate::heartbeat::{self, Heartbeat};
-use crate::index::{Index, Now, Part};
+use crate::index::{ClockReading, Index, Part};
 use crate::key::Key;
 use crate::leadership::Leading;
-use crate::metrics::{Counts, Subject, View};
+use crate::metrics::{Counts, Queried, Queries};
 use crate::places::Places;
 use crate::plan::{Plan, plan};
 use crate::queue::{Flow, Queue, Why};
@@ -34,13 +34,13 @@ use crate::work::{MAX_BACKOFF, PATIENCE, Work};
 /// right that is granted is so used within seconds.
 const MIN_PATIENCE: Duration = Duration::from_secs(5);
 
-/// How many elections with troubles may try again in a second.
+/// How many elections with failed_writes may try again in a second.
 const RETRIES_PER_SECOND: u32 = 20;
 
 /// How long after some of them were tried again others may be.
 const RETRY_PERIOD: Duration = Duration::from_secs(1);
 
-/// How long plans are made before watches, answers and questions are looked at again: a namespace with thousands of elections to
+/// How long plans are made before watches, answers and queries are looked at again: a namespace with thousands of elections to
 /// plan must not hold them up.
 const MAX_TURN: Duration = Duration::from_millis(10);
 
@@ -68,7 +68,7 @@ pub async fn run(
     settings: Settings,
     mut leading: Leading,
     ready: watch::Sender<bool>,
-    mut subject: Subject,
+    mut subject: Queries,
     heartbeat: Heartbeat,
     stop: impl Future<Output = ()>,
 ) -> Result<(), Error> {
@@ -115,7 +115,7 @@ pub async fn run(
                     ready.send_if_modified(|ready| !std::mem::replace(ready, true));
                 }
             }
-            Some(question) = subject.questions.recv() => question(controller.view()),
+            Some(query) = subject.queries.recv() => query(controller.view()),
             () = sleep_until(wake) => {}
             () = tokio::task::yield_now(), if rest == Rest::Later => {}
             () = tokio::time::sleep(heartbeat::TURN) => {}
@@ -147,7 +147,7 @@ struct Controller {
     index: Index,
     queue: Queue,
     work: HashMap<Key, Work>,
-    /// Those that have troubles.
+    /// Those that have failed_writes.
     troubled: HashSet<Key>,
     /// When others were last tried again because one could be written.
     retried_at: Duration,
@@ -188,12 +188,12 @@ impl Controller {
         }
     }
 
-    fn now(&self) -> Now {
-        Now { at: self.started.elapsed(), wall: Timestamp::now() }
+    fn now(&self) -> ClockReading {
+        ClockReading { at: self.started.elapsed(), wall: Timestamp::now() }
     }
 
-    fn view(&self) -> View<'_> {
-        View { index: &self.index, queue: &self.queue, now: self.now() }
+    fn view(&self) -> Queried<'_> {
+        Queried { index: &self.index, queue: &self.queue, now: self.now() }
     }
 
     fn may_write(&self) -> bool {
@@ -268,7 +268,7 @@ impl Controller {
                 continue;
             };
             if let Some(work) = self.work.get(&key) {
-                observed.troubles = work.troubles.clone();
+                observed.failed_writes = work.failed_writes.clone();
                 observed.refused_events.clone_from(&work.refused_events);
                 observed.created_events.clone_from(&work.created_events);
             }
@@ -304,7 +304,7 @@ impl Controller {
     }
 
     /// Puts `key` back into the queue if it is not time for it yet.
-    fn is_early(&mut self, key: &Key, why: Why, now: Now) -> bool {
+    fn is_early(&mut self, key: &Key, why: Why, now: ClockReading) -> bool {
         if !self.work.contains_key(key) {
             return false;
         }
@@ -319,14 +319,14 @@ impl Controller {
         early
     }
 
-    fn rest(&mut self, key: Key, plan: &Plan, now: Now) {
+    fn rest(&mut self, key: Key, plan: &Plan, now: ClockReading) {
         let expires_at = self.index.expires_at(&key);
         let work = self.work_on(&key);
         work.attempts = 0;
         let awaits_expiry = plan.next_look.is_some() && plan.next_look == expires_at;
         work.awaits_expiry = awaits_expiry.then_some(plan.next_look_if_renewed);
-        let is_news = work.troubles.forget_over(now.at);
-        if work.troubles.is_empty() {
+        let is_news = work.failed_writes.forget_over(now.at);
+        if work.failed_writes.is_empty() {
             work.failures = 0;
             self.troubled.remove(&key);
         }
@@ -367,7 +367,7 @@ impl Controller {
                 error => work.fail(&key, *part, error, patience, now),
             }
         }
-        let (at, is_troubled) = (work.not_before, !work.troubles.is_empty());
+        let (at, is_troubled) = (work.not_before, !work.failed_writes.is_empty());
         for (_, error) in &failures {
             if !matches!(error, ApplyError::Stale(_) | ApplyError::Terminating(_)) {
                 self.counts.failed(error.reason());
@@ -382,14 +382,14 @@ impl Controller {
         }
     }
 
-    /// The longest wait before an election with troubles tries again.
+    /// The longest wait before an election with failed_writes tries again.
     fn patience(&self) -> Duration {
         let troubled = u32::try_from(self.troubled.len()).unwrap_or(u32::MAX);
         Duration::from_secs((troubled / RETRIES_PER_SECOND).into()).clamp(MIN_PATIENCE, MAX_BACKOFF)
     }
 
     /// What may be written for one election, after it might not, may be written for others, too: so many of them a second.
-    fn retry_others(&mut self, parts: &[Part], now: Now) {
+    fn retry_others(&mut self, parts: &[Part], now: ClockReading) {
         if now.at < self.retried_at + RETRY_PERIOD {
             return;
         }
@@ -397,7 +397,7 @@ impl Controller {
         let mut left = RETRIES_PER_SECOND;
         for key in &self.troubled {
             let Some(work) = self.work.get_mut(key).filter(|_| left > 0) else { continue };
-            if work.troubles.retry(parts, now.at) {
+            if work.failed_writes.retry(parts, now.at) {
                 left -= 1;
                 self.queue.push(key.clone(), Why::Change, now.at);
             }

@@ -7,8 +7,8 @@ use k8s_openapi::api::events::v1 as api;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::{Resource, ResourceExt};
 
-use crate::index::Now;
-use crate::plan::Event;
+use crate::index::ClockReading;
+use elector_crds::event::ElectionEvent;
 use elector_crds::ownership::OPERATOR_NAME;
 
 /// The longest reporter that the API takes, in bytes.
@@ -18,7 +18,7 @@ const MAX_INSTANCE: usize = 128;
 ///
 /// kube's Recorder is not used: it makes up the names of events, and these have names of their own so that none happens twice.
 #[must_use]
-pub fn object(election: &LeaderElection, event: &Event, reporter: &str, now: Now) -> api::Event {
+pub fn object(election: &LeaderElection, event: &ElectionEvent, reporter: &str, now: ClockReading) -> api::Event {
     let related = event.related_pod.as_ref().map(|(name, uid)| ObjectReference {
         api_version: Some("v1".to_owned()),
         kind: Some("Pod".to_owned()),

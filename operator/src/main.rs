@@ -8,7 +8,7 @@ use elector_crds::ReleaseReason;
 use elector_operator::heartbeat::Heartbeat;
 use elector_operator::key::Key;
 use elector_operator::leadership::Leadership;
-use elector_operator::metrics::{Counts, Metrics, Observer};
+use elector_operator::metrics::{ControllerHandle, Counts, Metrics};
 use elector_operator::settings::{Cli, OwnElection, Settings};
 use elector_operator::{controller, health, watches};
 use elector_program::failure::Failure;
@@ -117,7 +117,7 @@ fn operate(
     let (ready, are_ready): (Vec<_>, Vec<_>) = watched.iter().map(|_| watch::channel(false)).unzip();
     let turns: Vec<_> = watched.iter().map(|_| Heartbeat::new()).collect();
     let counts = Counts::default();
-    let (observers, subjects): (Vec<_>, Vec<_>) = watched.iter().map(|_| Observer::new(&counts)).unzip();
+    let (observers, subjects): (Vec<_>, Vec<_>) = watched.iter().map(|_| ControllerHandle::new(&counts)).unzip();
     let metrics = Metrics::new(&counts, leading.clone(), observers, cli.metrics_per_election);
 
     let Threads { election, stop, http, listener } = threads;

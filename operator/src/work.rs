@@ -6,9 +6,9 @@ use elector_crds::conditions::Reason;
 use tracing::{debug, warn};
 
 use crate::apply::Error as ApplyError;
-use crate::index::{Now, Part, Trouble, Troubles};
+use crate::index::{ClockReading, FailedWrite, FailedWrites, Part};
 use crate::key::Key;
-use crate::plan::Event;
+use elector_crds::event::ElectionEvent;
 
 /// The longest wait after a failure.
 pub(crate) const MAX_BACKOFF: Duration = Duration::from_secs(60);
@@ -36,9 +36,9 @@ pub(crate) struct Work {
     /// How many attempts in a row came to nothing, for others take it back or the namespace is going.
     pub(crate) failures: u32,
     /// What could not be written.
-    pub(crate) troubles: Troubles,
+    pub(crate) failed_writes: FailedWrites,
     /// Events that the API server has refused.
-    pub(crate) refused_events: Vec<Event>,
+    pub(crate) refused_events: Vec<ElectionEvent>,
     /// The names of events that were created for a status that could not be stored.
     pub(crate) created_events: Vec<String>,
     /// Nothing is done before.
@@ -50,51 +50,51 @@ pub(crate) struct Work {
 impl Work {
     /// After a plan that wrote something the next one is made at once, but two writers that undo each other's work must not do
     /// so as fast as they can.
-    pub(crate) fn pause(&mut self, now: Now) {
+    pub(crate) fn pause(&mut self, now: ClockReading) {
         self.not_before = now.at + backoff(self.attempts.saturating_sub(PATIENCE));
     }
 
     /// Forgets what kept `written` from being written. What others take back is not in order for having been written once more.
     pub(crate) fn mend(&mut self, written: &[Part]) -> Vec<Part> {
-        let is_mended = |part: &Part| self.troubles.of(*part).is_some_and(|trouble| trouble.message != TAKEN_BACK);
+        let is_mended = |part: &Part| self.failed_writes.of(*part).is_some_and(|trouble| trouble.message != TAKEN_BACK);
         let mended: Vec<Part> = written.iter().copied().filter(is_mended).collect();
-        mended.iter().for_each(|part| self.troubles.remove(*part));
+        mended.iter().for_each(|part| self.failed_writes.remove(*part));
         mended
     }
 
     /// Somebody changes a Service, slice or label as often as the operator writes it. The election's other parts do not wait for
     /// that.
-    pub(crate) fn give_way(&mut self, parts: &[Part], now: Now) {
+    pub(crate) fn give_way(&mut self, parts: &[Part], now: ClockReading) {
         self.failures += 1;
         self.attempts = 0;
         self.not_before = now.at;
         let retry_at = now.at + backoff(self.failures);
         for part in parts {
             let message = TAKEN_BACK.to_owned();
-            let trouble = Trouble { reason: Reason::ReconcileFailed, message, retry_at, failures: self.failures };
-            self.troubles.insert(*part, trouble);
+            let trouble = FailedWrite { reason: Reason::ReconcileFailed, message, retry_at, failures: self.failures };
+            self.failed_writes.insert(*part, trouble);
         }
     }
 
     /// The namespace is going.
-    pub(crate) fn wait_for_end(&mut self, key: &Key, error: &ApplyError, now: Now) {
+    pub(crate) fn wait_for_end(&mut self, key: &Key, error: &ApplyError, now: ClockReading) {
         self.failures += 1;
         self.not_before = now.at + backoff(self.failures);
         debug!(election = %key, %error, "waiting for its end");
     }
 
     /// The status can say what is wrong, and everything else can be written.
-    pub(crate) fn fail(&mut self, key: &Key, part: Part, error: &ApplyError, patience: Duration, now: Now) {
-        let (message, last) = (error.to_string(), self.troubles.of(part));
+    pub(crate) fn fail(&mut self, key: &Key, part: Part, error: &ApplyError, patience: Duration, now: ClockReading) {
+        let (message, last) = (error.to_string(), self.failed_writes.of(part));
         if last.is_none_or(|last| last.message != message) {
             warn!(election = %key, reason = %error.reason(), error = message, "failed to reconcile");
         }
         let failures = last.map_or(0, |last| last.failures) + 1;
         let retry_at = now.at + backoff(failures).min(patience);
-        self.troubles.insert(part, Trouble { reason: error.reason(), message, retry_at, failures });
+        self.failed_writes.insert(part, FailedWrite { reason: error.reason(), message, retry_at, failures });
     }
 
-    pub(crate) fn note_events(&mut self, created: Vec<String>, refused: Vec<Event>, is_stored: bool) {
+    pub(crate) fn note_events(&mut self, created: Vec<String>, refused: Vec<ElectionEvent>, is_stored: bool) {
         self.refused_events.retain(|event| !created.contains(&event.name));
         for event in refused {
             self.refused_events.retain(|known| known.name != event.name);
@@ -124,19 +124,24 @@ fn backoff(failures: u32) -> Duration {
 mod tests {
     use super::*;
     use crate::apply::Refusal;
-    use crate::plan::EventReason;
+    use elector_crds::event::EventReason;
     use jiff::Timestamp;
 
-    fn at(second: u64) -> Now {
-        Now { at: Duration::from_secs(second), wall: Timestamp::UNIX_EPOCH }
+    fn at(second: u64) -> ClockReading {
+        ClockReading { at: Duration::from_secs(second), wall: Timestamp::UNIX_EPOCH }
     }
 
     fn refused() -> ApplyError {
         ApplyError::Conflict("no".to_owned())
     }
 
-    fn event(name: &str) -> Event {
-        Event { name: name.to_owned(), reason: EventReason::LeaderElected, note: String::new(), related_pod: None }
+    fn event(name: &str) -> ElectionEvent {
+        ElectionEvent {
+            name: name.to_owned(),
+            reason: EventReason::LeaderElected,
+            note: String::new(),
+            related_pod: None,
+        }
     }
 
     #[test]
@@ -145,15 +150,15 @@ mod tests {
         let patience = Duration::from_secs(5);
         for (second, retry_at) in [(10, 11), (20, 22), (30, 34), (40, 45), (50, 55)] {
             work.fail(&key, Part::Role, &refused(), patience, at(second));
-            assert_eq!(work.troubles.of(Part::Role).unwrap().retry_at, Duration::from_secs(retry_at));
+            assert_eq!(work.failed_writes.of(Part::Role).unwrap().retry_at, Duration::from_secs(retry_at));
         }
         work.fail(&key, Part::Service, &refused(), patience, at(50));
-        assert_eq!(work.troubles.of(Part::Service).unwrap().retry_at, Duration::from_secs(51));
-        assert!(work.troubles.allow(Part::Service, at(51).at) && !work.troubles.allow(Part::Role, at(51).at));
+        assert_eq!(work.failed_writes.of(Part::Service).unwrap().retry_at, Duration::from_secs(51));
+        assert!(work.failed_writes.allow(Part::Service, at(51).at) && !work.failed_writes.allow(Part::Role, at(51).at));
         assert_eq!(work.not_before, Duration::ZERO, "nothing else waits");
         // What is not asked for any more by then is forgotten.
-        assert!(work.troubles.forget_over(at(52).at) && !work.troubles.forget_over(at(52).at));
-        assert!(work.troubles.of(Part::Service).is_none() && work.troubles.of(Part::Role).is_some());
+        assert!(work.failed_writes.forget_over(at(52).at) && !work.failed_writes.forget_over(at(52).at));
+        assert!(work.failed_writes.of(Part::Service).is_none() && work.failed_writes.of(Part::Role).is_some());
     }
 
     #[test]
@@ -163,9 +168,9 @@ mod tests {
             ApplyError::Forbidden { what: "apply the Role", message: String::new(), refusal: Refusal::Rights };
         work.fail(&key, Part::Role, &forbidden, MAX_BACKOFF, at(10));
         work.fail(&key, Part::Lease, &refused(), MAX_BACKOFF, at(10));
-        assert!(!work.troubles.retry(&[Part::Lease, Part::Service], at(10).at), "somebody else's stays so");
-        assert!(work.troubles.retry(&[Part::Role], at(10).at));
-        assert!(work.troubles.allow(Part::Role, at(10).at) && !work.troubles.allow(Part::Lease, at(10).at));
+        assert!(!work.failed_writes.retry(&[Part::Lease, Part::Service], at(10).at), "somebody else's stays so");
+        assert!(work.failed_writes.retry(&[Part::Role], at(10).at));
+        assert!(work.failed_writes.allow(Part::Role, at(10).at) && !work.failed_writes.allow(Part::Lease, at(10).at));
         assert_eq!(work.mend(&[Part::Role, Part::Hints]), [Part::Role]);
         work.give_way(&[Part::Service], at(10));
         assert_eq!(work.mend(&[Part::Service]), [], "others may take it back again");
@@ -190,7 +195,9 @@ mod tests {
     fn what_is_taken_back_waits_and_all_else_goes_on() {
         let mut work = Work { attempts: 9, ..Work::default() };
         work.give_way(&[Part::Service], at(10));
-        assert!(!work.troubles.allow(Part::Service, at(10).at) && work.troubles.allow(Part::Label, at(10).at));
+        assert!(
+            !work.failed_writes.allow(Part::Service, at(10).at) && work.failed_writes.allow(Part::Label, at(10).at)
+        );
         assert_eq!((work.attempts, work.not_before), (0, at(10).at));
         assert_eq!([0, 1, 2, 7, 99].map(|failures| backoff(failures).as_secs()), [0, 1, 2, 60, 60]);
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use elector_crds::untrusted::{FromUntrusted, StoredElection};
 use elector_crds::{LeaderElection, LeaderElectionSpec, StoredLease};
-use elector_operator::index::{Index, Now, Observation, StoredPod};
+use elector_operator::index::{ClockReading, Index, Observation, StoredPod};
 use elector_operator::key::Key;
 use elector_operator::plan::plan;
 use jiff::Timestamp;
@@ -61,7 +61,7 @@ fn named(object: &Value, name: &str) -> String {
     object.to_string()
 }
 
-fn show<K: FromUntrusted>(index: &mut Index, seen: fn(Event<K>) -> Observation, objects: &[String], now: Now) {
+fn show<K: FromUntrusted>(index: &mut Index, seen: fn(Event<K>) -> Observation, objects: &[String], now: ClockReading) {
     let listed = objects.iter().map(|object| Event::InitApply(K::from_untrusted(object)));
     for event in [Event::Init].into_iter().chain(listed).chain([Event::InitDone]) {
         index.handle_seen(seen(event), now);
@@ -84,7 +84,7 @@ proptest! {
 
     #[test]
     fn anything_is_taken_in_and_planned_for(objects in prop::collection::vec(any_json(), 7), seconds in 0_u64..100) {
-        let now = Now { at: Duration::from_secs(seconds), wall: Timestamp::UNIX_EPOCH };
+        let now = ClockReading { at: Duration::from_secs(seconds), wall: Timestamp::UNIX_EPOCH };
         let mut index = Index::default();
         let odd = |number: usize, name: &str| [named(&objects[number], name)];
         show::<StoredElection>(&mut index, Observation::Election, &[named(&objects[0], "billing"), sane()], now);

@@ -26,10 +26,11 @@ use serde_json::json;
 pub(crate) use self::error::words;
 pub use self::error::{Error, Refusal};
 use self::error::{is_changed, is_refused};
-use crate::index::{Now, Part, WriteAnswer};
+use crate::index::{ClockReading, Part, WriteAnswer};
 use crate::leadership::Leading;
-use crate::plan::{Event, Plan};
+use crate::plan::Plan;
 use crate::{events, key::Key};
+use elector_crds::event::ElectionEvent;
 use elector_crds::ownership::{OPERATOR_NAME, conflict_message, is_made_for};
 
 /// What became of a plan.
@@ -44,7 +45,7 @@ pub struct Outcome {
     /// Events that were created.
     pub created_events: Vec<String>,
     /// Events that could not be.
-    pub refused_events: Vec<Event>,
+    pub refused_events: Vec<ElectionEvent>,
 }
 
 /// Nothing more of the plan is to be tried.
@@ -86,7 +87,7 @@ pub struct Applier {
 
 impl Applier {
     /// Carries out `plan` for `election`.
-    pub async fn apply(&self, election: &LeaderElection, plan: Plan, now: Now) -> Outcome {
+    pub async fn apply(&self, election: &LeaderElection, plan: Plan, now: ClockReading) -> Outcome {
         let mut outcome = Outcome::default();
         // Where it ended is among the failures.
         let _ = if !plan.traffic.is_empty() {
@@ -150,7 +151,7 @@ impl Applier {
         &self,
         election: &LeaderElection,
         plan: &Plan,
-        now: Now,
+        now: ClockReading,
         outcome: &mut Outcome,
     ) -> Result<(), Aborted> {
         for event in &plan.events {
@@ -183,7 +184,12 @@ impl Applier {
     }
 
     /// One that is there already was created earlier.
-    async fn create_event(&self, election: &LeaderElection, event: &Event, now: Now) -> Result<(), Error> {
+    async fn create_event(
+        &self,
+        election: &LeaderElection,
+        event: &ElectionEvent,
+        now: ClockReading,
+    ) -> Result<(), Error> {
         let object = events::object(election, event, &self.identity, now);
         let events = self.api::<events_api::Event>(election);
         match self.write("create an event", events.create(&post(), &object)).await {

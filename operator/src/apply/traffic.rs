@@ -15,7 +15,7 @@ use super::{Aborted, Applier, Error, Outcome, post};
 use crate::index::{PodRole, RoleLabel};
 use crate::index::{StoredPod, WriteAnswer};
 use crate::key::Key;
-use crate::plan::Write;
+use crate::plan::TrafficWrite;
 use crate::plan::traffic::service::amend;
 use elector_crds::ownership::{conflict_message, is_made_for};
 
@@ -29,7 +29,7 @@ impl Applier {
     pub(super) async fn apply_traffic(
         &self,
         election: &LeaderElection,
-        writes: &[Write],
+        writes: &[TrafficWrite],
         outcome: &mut Outcome,
     ) -> Result<(), Aborted> {
         for write in writes {
@@ -47,23 +47,25 @@ impl Applier {
     async fn write_traffic(
         &self,
         election: &LeaderElection,
-        write: &Write,
+        write: &TrafficWrite,
         answers: &mut Vec<WriteAnswer>,
     ) -> Result<WriteAnswer, Error> {
         Ok(match write {
-            Write::Service(service) => WriteAnswer::Service(Box::new(self.put_service(election, service).await?)),
-            Write::Slice(slice) => {
+            TrafficWrite::Service(service) => {
+                WriteAnswer::Service(Box::new(self.put_service(election, service).await?))
+            }
+            TrafficWrite::Slice(slice) => {
                 WriteAnswer::Slice(Box::new(self.apply_owned("EndpointSlice", &**slice, election).await?))
             }
-            Write::Label(label) => {
+            TrafficWrite::Label(label) => {
                 let label = self.label(election, label, answers).await?;
                 WriteAnswer::Label(Key::new(&election.namespace().unwrap_or_default(), &label.pod), label)
             }
-            Write::DeleteService(service) => {
+            TrafficWrite::DeleteService(service) => {
                 self.delete("delete the Service", &**service, election).await?;
                 WriteAnswer::NoService(service.clone())
             }
-            Write::DeleteSlice(slice) => {
+            TrafficWrite::DeleteSlice(slice) => {
                 self.delete("delete the EndpointSlice", &**slice, election).await?;
                 WriteAnswer::NoSlice(slice.clone())
             }

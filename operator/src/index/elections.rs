@@ -10,9 +10,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt;
 
 use super::budget::Cost;
-use super::listing::Change;
+use super::listing::ListChange;
 use super::owned::is_news;
-use super::{Election, Index, Now, Transfer, Unreadable};
+use super::{ClockReading, Index, IndexedElection, Transfer, Unreadable};
 use crate::key::Key;
 
 /// What an election takes beside the texts in it, in bytes.
@@ -58,7 +58,7 @@ fn status_cost(status: &LeaderElectionStatus) -> usize {
 
 impl Index {
     /// Others that wait for an election to leave the labels of pods to them look again.
-    pub(super) fn change_election(&mut self, change: Change<StoredElection>, now: Now) -> Vec<Key> {
+    pub(super) fn change_election(&mut self, change: ListChange<StoredElection>, now: ClockReading) -> Vec<Key> {
         let key = change.key();
         let labelled = |index: &Index| {
             index.elections.get(&key).filter(|it| it.has_pods_labelled()).map(|election| election.selector.clone())
@@ -67,15 +67,15 @@ impl Index {
         let changed = self.replace_election(change, now);
         self.find_strays(&key, before.as_ref());
         let gives_up = before.is_some() && before != labelled(self);
-        let waits = |(other, it): &(&Key, &Election)| gives_up && **other != key && it.has_pods_labelled();
+        let waits = |(other, it): &(&Key, &IndexedElection)| gives_up && **other != key && it.has_pods_labelled();
         let others = self.elections_in(&key.namespace).filter(waits).map(|(other, _)| other.clone());
         changed.into_iter().chain(others).collect()
     }
 
-    fn replace_election(&mut self, change: Change<StoredElection>, now: Now) -> Option<Key> {
+    fn replace_election(&mut self, change: ListChange<StoredElection>, now: ClockReading) -> Option<Key> {
         let (stored, creation_watched) = match change {
-            Change::Listed(stored) => (stored, false),
-            Change::Changed(stored) => {
+            ListChange::Listed(stored) => (stored, false),
+            ListChange::Changed(stored) => {
                 if let Some(known) = self.elections.get(&Key::of(&stored))
                     && !is_news(&stored, &*known.object)
                 {
@@ -83,17 +83,17 @@ impl Index {
                 }
                 (stored, true)
             }
-            Change::Deleted(stored) => {
+            ListChange::Deleted(stored) => {
                 let key = Key::of(&stored);
                 let known = self.elections.get(&key)?;
                 return (known.object.uid() == stored.uid()).then(|| self.forget_election(key));
             }
-            Change::Vanished(key) => return Some(self.forget_election(key)),
+            ListChange::Vanished(key) => return Some(self.forget_election(key)),
         };
         self.remember_election(stored, creation_watched, now)
     }
 
-    fn remember_election(&mut self, stored: StoredElection, creation_watched: bool, now: Now) -> Option<Key> {
+    fn remember_election(&mut self, stored: StoredElection, creation_watched: bool, now: ClockReading) -> Option<Key> {
         let StoredElection { election: mut object, unreadable, json_bytes } = stored;
         let key = Key::of(&object);
         object.metadata = kept_metadata(object.metadata);
@@ -136,8 +136,16 @@ impl Index {
         });
         self.budget.charge(&key.namespace, object.cost());
         let object = Arc::new(object);
-        let election =
-            Election { object, unreadable, json_bytes, selector, requirements, creation_watched, deletions, transfer };
+        let election = IndexedElection {
+            object,
+            unreadable,
+            json_bytes,
+            selector,
+            requirements,
+            creation_watched,
+            deletions,
+            transfer,
+        };
         if let Some(last) = self.elections.insert(key.clone(), election) {
             self.budget.refund(&key.namespace, last.object.cost());
         }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use super::{Election, History, Index};
+use super::{History, Index, IndexedElection};
 use crate::key::Key;
 
 /// How many names are remembered in all. Beyond that no Lease is made as never held any more: waiting is always safe.
@@ -35,7 +35,7 @@ impl Histories {
         self.histories.get(key).cloned().unwrap_or_default()
     }
 
-    fn entry(&mut self, key: &Key, elections: &BTreeMap<Key, Election>) -> &mut History {
+    fn entry(&mut self, key: &Key, elections: &BTreeMap<Key, IndexedElection>) -> &mut History {
         if !self.histories.contains_key(key) {
             if self.histories.len() >= MAX_NAMES {
                 self.overflowed = true;
@@ -55,7 +55,7 @@ impl Histories {
     }
 
     /// Applies the limit of `namespace` to names that were those of elections when they came.
-    fn trim(&mut self, namespace: &str, elections: &BTreeMap<Key, Election>, of_elections: usize) {
+    fn trim(&mut self, namespace: &str, elections: &BTreeMap<Key, IndexedElection>, of_elections: usize) {
         let count = self.counts.get(namespace).copied().unwrap_or_default();
         if count > MAX_NAMES_OF_NAMESPACE + of_elections {
             self.forgetful.insert(namespace.to_owned());
@@ -64,7 +64,7 @@ impl Histories {
     }
 
     /// Those of today's elections are wanted when a Lease must be restored; the rest may go.
-    fn forget(&mut self, which: impl Fn(&Key) -> bool, elections: &BTreeMap<Key, Election>) {
+    fn forget(&mut self, which: impl Fn(&Key) -> bool, elections: &BTreeMap<Key, IndexedElection>) {
         let counts = &mut self.counts;
         self.histories.retain(|key, _| {
             let stays = !which(key) || elections.contains_key(key);

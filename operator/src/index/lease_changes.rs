@@ -4,16 +4,18 @@ use elector_crds::StoredLease;
 use kube::runtime::watcher::Event;
 
 use super::budget::Cost;
-use super::listing::Change;
-use super::{Index, LeaseSeen, Now, phase};
+use super::listing::ListChange;
+use super::{ClockReading, Index, LeaseSeen, phase};
 use crate::key::Key;
 
 impl Index {
     /// A change that the watch shows, and with it that all is known that was before.
-    pub(super) fn watch_lease(&mut self, change: Change<StoredLease>, now: Now) -> Option<Key> {
+    pub(super) fn watch_lease(&mut self, change: ListChange<StoredLease>, now: ClockReading) -> Option<Key> {
         let shown = match &change {
-            Change::Listed(stored) | Change::Changed(stored) => Some((Key::of(stored), stored.metadata.uid.clone())),
-            Change::Deleted(_) | Change::Vanished(_) => None,
+            ListChange::Listed(stored) | ListChange::Changed(stored) => {
+                Some((Key::of(stored), stored.metadata.uid.clone()))
+            }
+            ListChange::Deleted(_) | ListChange::Vanished(_) => None,
         };
         let changed = self.change_lease(change, now);
         let Some((key, uid)) = shown else { return changed };
@@ -30,11 +32,11 @@ impl Index {
         }
     }
 
-    pub(super) fn change_lease(&mut self, change: Change<StoredLease>, now: Now) -> Option<Key> {
+    pub(super) fn change_lease(&mut self, change: ListChange<StoredLease>, now: ClockReading) -> Option<Key> {
         let (stored, listed) = match change {
-            Change::Listed(stored) => (stored, true),
-            Change::Changed(stored) => (stored, false),
-            Change::Deleted(stored) => {
+            ListChange::Listed(stored) => (stored, true),
+            ListChange::Changed(stored) => (stored, false),
+            ListChange::Deleted(stored) => {
                 let key = Key::of(&stored);
                 self.learn(&key, &stored, now);
                 if self.left_out_leases.remove(&key).is_some() {
@@ -44,7 +46,7 @@ impl Index {
                 let same = stored.metadata.uid.as_ref() == Some(&known.lease.record.uid);
                 return if same { self.forget_lease(key) } else { None };
             }
-            Change::Vanished(key) => return self.forget_lease(key),
+            ListChange::Vanished(key) => return self.forget_lease(key),
         };
         let key = Key::of(&stored);
         let last = self.leases.get(&key);
@@ -143,7 +145,7 @@ impl Index {
     }
 
     /// From a version that is over. The watch may show it late, after what came of it was read.
-    fn learn(&mut self, key: &Key, stored: &StoredLease, now: Now) {
+    fn learn(&mut self, key: &Key, stored: &StoredLease, now: ClockReading) {
         if let Ok(seen) = LeaseSeen::first(stored, now)
             && !seen.is_unconfirmed()
         {

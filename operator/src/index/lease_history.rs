@@ -12,7 +12,7 @@ use elector_election::{Lease, MAX_LEASE_DURATION_SECONDS, Record, UNKNOWN_HOLDER
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
 
-use super::Now;
+use super::ClockReading;
 use super::budget::Cost;
 use super::phase::was_released;
 use elector_crds::ownership::{MANAGED_BY_LABEL, OPERATOR_NAME};
@@ -86,7 +86,7 @@ pub struct History {
 }
 
 impl LeaseSeen {
-    pub(super) fn first(stored: &StoredLease, now: Now) -> Result<LeaseSeen, UnusableLease> {
+    pub(super) fn first(stored: &StoredLease, now: ClockReading) -> Result<LeaseSeen, UnusableLease> {
         let (lease, oddities) = lease::read(stored)?;
         log(stored, &oddities);
         // Whoever holds it may have renewed with these since, unseen.
@@ -112,7 +112,7 @@ impl LeaseSeen {
     }
 
     /// The same Lease, seen again or changed.
-    pub(super) fn then(&self, stored: &StoredLease, now: Now) -> Result<LeaseSeen, UnusableLease> {
+    pub(super) fn then(&self, stored: &StoredLease, now: ClockReading) -> Result<LeaseSeen, UnusableLease> {
         let mut next = LeaseSeen::first(stored, now)?;
         next.ended = end_of(&self.lease, &next.lease, next.release_reason).or_else(|| self.ended.clone());
         let (last_record, record) = (&self.lease.record, &next.lease.record);

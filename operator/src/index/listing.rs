@@ -10,7 +10,7 @@ use crate::key::Key;
 
 /// What happened to one object.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Change<K> {
+pub(super) enum ListChange<K> {
     /// It was found in a list: it may be older than this process.
     Listed(K),
     /// It was created or changed while it was watched.
@@ -21,12 +21,12 @@ pub(super) enum Change<K> {
     Vanished(Key),
 }
 
-impl<K: ResourceExt> Change<K> {
+impl<K: ResourceExt> ListChange<K> {
     /// Which object it is about.
     pub(super) fn key(&self) -> Key {
         match self {
-            Change::Listed(object) | Change::Changed(object) | Change::Deleted(object) => Key::of(object),
-            Change::Vanished(key) => key.clone(),
+            ListChange::Listed(object) | ListChange::Changed(object) | ListChange::Deleted(object) => Key::of(object),
+            ListChange::Vanished(key) => key.clone(),
         }
     }
 }
@@ -78,7 +78,7 @@ impl Listing {
     }
 
     /// `kept` is what is kept before this event.
-    pub(super) fn handle<K: ResourceExt>(&mut self, event: Event<K>, kept: &impl Kept) -> Vec<Change<K>> {
+    pub(super) fn handle<K: ResourceExt>(&mut self, event: Event<K>, kept: &impl Kept) -> Vec<ListChange<K>> {
         if let Some(last) = self.last.take().filter(|last| kept.contains(last)) {
             let hash = self.hash(&last);
             self.present.insert(hash);
@@ -92,22 +92,22 @@ impl Listing {
             Event::InitApply(object) => {
                 self.listed.get_or_insert_default();
                 self.last = Some(Key::of(&object));
-                vec![Change::Listed(object)]
+                vec![ListChange::Listed(object)]
             }
             Event::InitDone => {
                 self.complete = true;
                 let before = std::mem::replace(&mut self.present, self.listed.take().unwrap_or_default());
                 let has_vanished = |hash| before.contains(&hash) && !self.present.contains(&hash);
-                kept.all().filter(|key| has_vanished(self.hash(key))).cloned().map(Change::Vanished).collect()
+                kept.all().filter(|key| has_vanished(self.hash(key))).cloned().map(ListChange::Vanished).collect()
             }
             Event::Apply(object) => {
                 self.last = Some(Key::of(&object));
-                vec![Change::Changed(object)]
+                vec![ListChange::Changed(object)]
             }
             Event::Delete(object) => {
                 let hash = self.hash(&Key::of(&object));
                 self.present.remove(&hash);
-                vec![Change::Deleted(object)]
+                vec![ListChange::Deleted(object)]
             }
         }
     }
@@ -135,15 +135,15 @@ mod tests {
         kept: &mut BTreeMap<Key, ()>,
         event: Event<Pod>,
         left_out: &str,
-    ) -> Vec<Change<Pod>> {
+    ) -> Vec<ListChange<Pod>> {
         let changes = listing.handle(event, kept);
         for change in &changes {
             match change {
-                Change::Listed(object) | Change::Changed(object) if object.name_any() != left_out => {
+                ListChange::Listed(object) | ListChange::Changed(object) if object.name_any() != left_out => {
                     kept.insert(change.key(), ());
                 }
-                Change::Listed(_) | Change::Changed(_) => {}
-                Change::Deleted(_) | Change::Vanished(_) => {
+                ListChange::Listed(_) | ListChange::Changed(_) => {}
+                ListChange::Deleted(_) | ListChange::Vanished(_) => {
                     kept.remove(&change.key());
                 }
             }
@@ -159,16 +159,16 @@ mod tests {
             (changes, listing.is_complete())
         };
         assert_eq!(handle(Event::Init), (vec![], false));
-        assert_eq!(handle(Event::InitApply(pod("a"))), (vec![Change::Listed(pod("a"))], false));
-        assert_eq!(handle(Event::InitApply(pod("left-out"))), (vec![Change::Listed(pod("left-out"))], false));
+        assert_eq!(handle(Event::InitApply(pod("a"))), (vec![ListChange::Listed(pod("a"))], false));
+        assert_eq!(handle(Event::InitApply(pod("left-out"))), (vec![ListChange::Listed(pod("left-out"))], false));
         assert_eq!(handle(Event::InitDone), (vec![], true));
-        assert_eq!(handle(Event::Apply(pod("b"))), (vec![Change::Changed(pod("b"))], true));
-        assert_eq!(handle(Event::Apply(pod("c"))), (vec![Change::Changed(pod("c"))], true));
-        assert_eq!(handle(Event::Delete(pod("c"))), (vec![Change::Deleted(pod("c"))], true));
+        assert_eq!(handle(Event::Apply(pod("b"))), (vec![ListChange::Changed(pod("b"))], true));
+        assert_eq!(handle(Event::Apply(pod("c"))), (vec![ListChange::Changed(pod("c"))], true));
+        assert_eq!(handle(Event::Delete(pod("c"))), (vec![ListChange::Deleted(pod("c"))], true));
 
         assert_eq!(handle(Event::Init), (vec![], true));
-        assert_eq!(handle(Event::InitApply(pod("b"))), (vec![Change::Listed(pod("b"))], true));
-        assert_eq!(handle(Event::InitDone), (vec![Change::Vanished(Key::new("shop", "a"))], true));
+        assert_eq!(handle(Event::InitApply(pod("b"))), (vec![ListChange::Listed(pod("b"))], true));
+        assert_eq!(handle(Event::InitDone), (vec![ListChange::Vanished(Key::new("shop", "a"))], true));
     }
 
     #[test]

@@ -48,14 +48,14 @@ pub use self::election_view::ElectionView;
 use self::histories::Histories;
 use self::holders::Holders;
 pub use self::lease_history::{Ended, History, LeaseSeen};
-use self::listing::{Change, Listing};
+use self::listing::{ListChange, Listing};
 pub use self::observation::{Observation, WriteAnswer};
 use self::owned::{Owned, OwnedByName};
-pub use self::phase::{Phase, own_duration, phase};
+pub use self::phase::{TenurePhase, own_duration, phase};
 pub(crate) use self::phase::{was_released, was_restored};
 pub use self::pod::{NamedPort, Pod};
 pub use self::role_label::{PodRole, RoleLabel};
-pub use self::snapshot::{ElectionSnapshot, Now, Part, Transfer, Trouble, Troubles, Unreadable};
+pub use self::snapshot::{ClockReading, ElectionSnapshot, FailedWrite, FailedWrites, Part, Transfer, Unreadable};
 pub use self::stored_pod::StoredPod;
 use crate::key::Key;
 use crate::settings::Features;
@@ -69,7 +69,7 @@ const MAX_OWNED: usize = 16;
 /// Everything that has been seen.
 #[derive(Debug)]
 pub struct Index {
-    elections: BTreeMap<Key, Election>,
+    elections: BTreeMap<Key, IndexedElection>,
     leases: HashMap<Key, LeaseSeen>,
     /// Which Leases name which pod.
     holders: Holders,
@@ -94,7 +94,7 @@ pub struct Index {
 }
 
 #[derive(Debug)]
-struct Election {
+struct IndexedElection {
     object: Arc<LeaderElection>,
     /// Why `spec` is not what is stored.
     unreadable: Option<Unreadable>,
@@ -127,7 +127,7 @@ impl Listings {
     const COUNT: usize = 7;
 }
 
-impl Election {
+impl IndexedElection {
     fn has_pods_labelled(&self) -> bool {
         self.object.spec.pod_labels == PodLabels::Enabled
     }
@@ -176,11 +176,11 @@ impl Index {
     }
 
     /// What [`plan`](crate::plan::plan) needs to know of one election, but for what is known of the operator itself: its
-    /// troubles and features. `None` if there is no such election.
+    /// failed_writes and features. `None` if there is no such election.
     #[must_use]
     pub fn observed(&self, key: &Key) -> Option<(Arc<LeaderElection>, ElectionSnapshot)> {
         let election = self.elections.get(key)?;
-        let Election { object, unreadable, selector, creation_watched, transfer, .. } = election;
+        let IndexedElection { object, unreadable, selector, creation_watched, transfer, .. } = election;
         // That there is one is known, and nothing else: it must not be taken for absent.
         let limit_bytes = self.budget.limit();
         let lacks_lease =
@@ -216,7 +216,7 @@ impl Index {
             labelled_by,
             strays: self.strays_of(key),
             transfer: transfer.clone(),
-            troubles: Troubles::default(),
+            failed_writes: FailedWrites::default(),
             refused_events: Vec::new(),
             created_events: Vec::new(),
             features: Features::default(),
@@ -226,7 +226,7 @@ impl Index {
     }
 
     /// Takes in what a watch says.
-    pub fn handle_seen(&mut self, seen: Observation, now: Now) -> Vec<Key> {
+    pub fn handle_seen(&mut self, seen: Observation, now: ClockReading) -> Vec<Key> {
         let ended = seen.ends_list().then(|| discriminant(&seen));
         let mut changed = self.take_in(seen, now);
         if let Some(kind) = ended {
@@ -235,7 +235,7 @@ impl Index {
         changed
     }
 
-    fn take_in(&mut self, seen: Observation, now: Now) -> Vec<Key> {
+    fn take_in(&mut self, seen: Observation, now: ClockReading) -> Vec<Key> {
         match seen {
             Observation::Election(event) => {
                 let changes = self.listings.elections.handle(event, &self.elections);
@@ -291,7 +291,7 @@ impl Index {
     }
 
     /// Takes in what the requests of one plan were answered with; `deletions` is what there were when it was made.
-    pub fn handle_answers(&mut self, key: &Key, answers: Vec<WriteAnswer>, deletions: Option<u64>, now: Now) {
+    pub fn handle_answers(&mut self, key: &Key, answers: Vec<WriteAnswer>, deletions: Option<u64>, now: ClockReading) {
         for answer in answers {
             if self.deletions(key) == deletions {
                 self.handle_answer(answer, now);
@@ -299,17 +299,17 @@ impl Index {
         }
     }
 
-    fn handle_answer(&mut self, answer: WriteAnswer, now: Now) {
+    fn handle_answer(&mut self, answer: WriteAnswer, now: ClockReading) {
         match answer {
             WriteAnswer::Election(election) => {
-                self.change_election(Change::Changed(*election), now);
+                self.change_election(ListChange::Changed(*election), now);
             }
             WriteAnswer::Lease(lease) => {
-                self.change_lease(Change::Changed(*lease), now);
+                self.change_lease(ListChange::Changed(*lease), now);
             }
             WriteAnswer::LeaseRead(lease) => {
                 let key = Key::of(&*lease);
-                self.change_lease(Change::Changed(*lease), now);
+                self.change_lease(ListChange::Changed(*lease), now);
                 if let Some(seen) = self.leases.get_mut(&key) {
                     seen.read_at = Some(now.at);
                 }
@@ -318,23 +318,23 @@ impl Index {
                 self.remove_lease(&key);
             }
             WriteAnswer::Role(role) => {
-                self.change_role(Change::Changed(*role));
+                self.change_role(ListChange::Changed(*role));
             }
             WriteAnswer::RoleBinding(role_binding) => {
-                self.change_role_binding(Change::Changed(*role_binding));
+                self.change_role_binding(ListChange::Changed(*role_binding));
             }
             WriteAnswer::Service(service) => {
-                self.change_service(Change::Changed(*service));
+                self.change_service(ListChange::Changed(*service));
             }
             WriteAnswer::Slice(slice) => {
-                self.change_slice(Change::Changed(*slice));
+                self.change_slice(ListChange::Changed(*slice));
             }
             WriteAnswer::Label(key, label) => self.take_label(&key, label),
             WriteAnswer::NoService(service) => {
-                self.change_service(Change::Deleted(*service));
+                self.change_service(ListChange::Deleted(*service));
             }
             WriteAnswer::NoSlice(slice) => {
-                self.change_slice(Change::Deleted(*slice));
+                self.change_slice(ListChange::Deleted(*slice));
             }
         }
     }
@@ -355,7 +355,7 @@ impl Index {
     /// How many elections have a spec that cannot be read.
     #[must_use]
     pub fn unreadable_elections(&self) -> usize {
-        let is_unreadable = |election: &&Election| matches!(election.unreadable, Some(Unreadable::Spec(_)));
+        let is_unreadable = |election: &&IndexedElection| matches!(election.unreadable, Some(Unreadable::Spec(_)));
         self.elections.values().filter(is_unreadable).count()
     }
 
@@ -401,7 +401,7 @@ impl Index {
         self.elections.get(key).map(|election| own_duration(&election.object.spec))
     }
 
-    fn elections_in<'a>(&'a self, namespace: &'a str) -> impl Iterator<Item = (&'a Key, &'a Election)> {
+    fn elections_in<'a>(&'a self, namespace: &'a str) -> impl Iterator<Item = (&'a Key, &'a IndexedElection)> {
         self.elections.range(Key::new(namespace, "")..).take_while(move |(key, _)| key.namespace == namespace)
     }
 }

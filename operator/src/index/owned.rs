@@ -14,7 +14,7 @@ use serde::Serialize;
 use super::Index;
 use super::budget::Budget;
 use super::lease_history::{MAX_OWNERS, shorten_owner};
-use super::listing::{Change, Kept};
+use super::listing::{Kept, ListChange};
 use crate::key::Key;
 use elector_crds::leader_slice::{SERVICE_NAME_LABEL, SLICE_MANAGED_BY_LABEL};
 use elector_crds::ownership::MANAGED_BY_LABEL;
@@ -142,17 +142,22 @@ impl<K: Content> Owned<K> {
     }
 
     /// Takes in a change, within `budget`; what belongs to an election that `is_kept` may take more of it.
-    pub(super) fn change(&mut self, change: Change<K>, budget: &mut Budget, is_kept: impl Fn(&Key) -> bool) -> Changed {
+    pub(super) fn change(
+        &mut self,
+        change: ListChange<K>,
+        budget: &mut Budget,
+        is_kept: impl Fn(&Key) -> bool,
+    ) -> Changed {
         let (object, listed) = match change {
-            Change::Listed(object) => (object, true),
-            Change::Changed(object) => (object, false),
-            Change::Deleted(object) => {
+            ListChange::Listed(object) => (object, true),
+            ListChange::Changed(object) => (object, false),
+            ListChange::Deleted(object) => {
                 let key = Key::of(&object);
                 let same = self.get(&key).is_some_and(|known| known.uid() == object.uid());
                 let concerned = if same { self.remove(&key, budget) } else { None };
                 return Changed { elections: concerned.into_iter().collect(), gone: true, left_out: None };
             }
-            Change::Vanished(key) => {
+            ListChange::Vanished(key) => {
                 let concerned = self.remove(&key, budget);
                 return Changed { elections: concerned.into_iter().collect(), gone: true, left_out: None };
             }
@@ -220,19 +225,24 @@ impl<K: Content> OwnedByName<K> {
     }
 
     /// As [`Owned::change`].
-    pub(super) fn change(&mut self, change: Change<K>, budget: &mut Budget, is_kept: impl Fn(&Key) -> bool) -> Changed {
+    pub(super) fn change(
+        &mut self,
+        change: ListChange<K>,
+        budget: &mut Budget,
+        is_kept: impl Fn(&Key) -> bool,
+    ) -> Changed {
         let key = change.key();
         let election = election_of_rbac(&key.name).map(|name| Key::new(&key.namespace, name));
         let (object, listed) = match change {
-            Change::Listed(object) => (object, true),
-            Change::Changed(object) => (object, false),
-            Change::Deleted(object) => {
+            ListChange::Listed(object) => (object, true),
+            ListChange::Changed(object) => (object, false),
+            ListChange::Deleted(object) => {
                 if self.of(&key).is_some_and(|known| known.uid() == object.uid()) {
                     self.remove(&key, budget);
                 }
                 return Changed { elections: election.into_iter().collect(), gone: true, left_out: None };
             }
-            Change::Vanished(key) => {
+            ListChange::Vanished(key) => {
                 self.remove(&key, budget);
                 return Changed { elections: election.into_iter().collect(), gone: true, left_out: None };
             }
@@ -268,22 +278,22 @@ fn admits(budget: &Budget, election: &Key, cost: usize, is_kept: &impl Fn(&Key) 
 }
 
 impl Index {
-    pub(super) fn change_role(&mut self, change: Change<Role>) -> Vec<Key> {
+    pub(super) fn change_role(&mut self, change: ListChange<Role>) -> Vec<Key> {
         let changed = self.roles.change(change, &mut self.budget, |key| self.elections.contains_key(key));
         self.take_changed("Role", changed)
     }
 
-    pub(super) fn change_role_binding(&mut self, change: Change<RoleBinding>) -> Vec<Key> {
+    pub(super) fn change_role_binding(&mut self, change: ListChange<RoleBinding>) -> Vec<Key> {
         let changed = self.role_bindings.change(change, &mut self.budget, |key| self.elections.contains_key(key));
         self.take_changed("RoleBinding", changed)
     }
 
-    pub(super) fn change_service(&mut self, change: Change<Service>) -> Vec<Key> {
+    pub(super) fn change_service(&mut self, change: ListChange<Service>) -> Vec<Key> {
         let changed = self.services.change(change, &mut self.budget, |key| self.elections.contains_key(key));
         self.take_changed("Service", changed)
     }
 
-    pub(super) fn change_slice(&mut self, change: Change<EndpointSlice>) -> Vec<Key> {
+    pub(super) fn change_slice(&mut self, change: ListChange<EndpointSlice>) -> Vec<Key> {
         let changed = self.slices.change(change, &mut self.budget, |key| self.elections.contains_key(key));
         self.take_changed("EndpointSlice", changed)
     }
@@ -338,7 +348,7 @@ mod tests {
     }
 
     impl Services {
-        fn change(&mut self, change: Change<Service>) -> (Vec<Key>, bool) {
+        fn change(&mut self, change: ListChange<Service>) -> (Vec<Key>, bool) {
             let Changed { elections, gone, left_out } = self.0.change(change, &mut self.1, |_| false);
             assert_eq!(left_out, None);
             (elections, gone)
@@ -352,12 +362,16 @@ mod tests {
     #[test]
     fn what_changes_hands_concerns_both() {
         let mut owned = Services::default();
-        assert_eq!(owned.change(Change::Changed(service("billing", "1", "7"))), (vec![key("billing")], false));
+        assert_eq!(owned.change(ListChange::Changed(service("billing", "1", "7"))), (vec![key("billing")], false));
         assert_eq!(owned.of(&key("billing")).count(), 1);
-        let moved = owned.change(Change::Changed(service("stock", "1", "8")));
+        let moved = owned.change(ListChange::Changed(service("stock", "1", "8")));
         assert_eq!(moved, (vec![key("billing"), key("stock")], true));
         assert_eq!((owned.of(&key("billing")).count(), owned.of(&key("stock")).count()), (0, 1));
-        assert_eq!(owned.change(Change::Changed(service("billing", "1", "7"))), (vec![], false), "an older version");
+        assert_eq!(
+            owned.change(ListChange::Changed(service("billing", "1", "7"))),
+            (vec![], false),
+            "an older version"
+        );
         assert_eq!(owned.of(&key("stock")).count(), 1);
     }
 
@@ -365,19 +379,19 @@ mod tests {
     fn what_is_nobodys_is_not_kept() {
         let mut owned = Services::default();
         let mut orphan = service("billing", "1", "8");
-        owned.change(Change::Changed(service("billing", "1", "7")));
+        owned.change(ListChange::Changed(service("billing", "1", "7")));
         orphan.metadata.owner_references = None;
-        assert_eq!(owned.change(Change::Changed(orphan)), (vec![key("billing")], true));
+        assert_eq!(owned.change(ListChange::Changed(orphan)), (vec![key("billing")], true));
         assert_eq!(owned.of(&key("billing")).count(), 0);
     }
 
     #[test]
     fn the_end_of_an_earlier_one_of_its_name_ends_nothing() {
         let mut owned = Services::default();
-        owned.change(Change::Changed(service("billing", "2", "9")));
-        assert_eq!(owned.change(Change::Deleted(service("billing", "1", "8"))), (vec![], true));
-        assert_eq!(owned.change(Change::Deleted(service("billing", "2", "10"))), (vec![key("billing")], true));
-        assert_eq!(owned.change(Change::Vanished(key("billing-leader"))), (vec![], true));
+        owned.change(ListChange::Changed(service("billing", "2", "9")));
+        assert_eq!(owned.change(ListChange::Deleted(service("billing", "1", "8"))), (vec![], true));
+        assert_eq!(owned.change(ListChange::Deleted(service("billing", "2", "10"))), (vec![key("billing")], true));
+        assert_eq!(owned.change(ListChange::Vanished(key("billing-leader"))), (vec![], true));
         assert_eq!(owned.of(&key("billing")).count(), 0);
     }
 
@@ -398,16 +412,16 @@ mod tests {
     #[test]
     fn what_has_no_room_is_left_out_and_named() {
         let (mut owned, mut budget) = (Owned::default(), Budget::new(1500));
-        let changed = owned.change(Change::Changed(service("billing", "1", "7")), &mut budget, |_| false);
+        let changed = owned.change(ListChange::Changed(service("billing", "1", "7")), &mut budget, |_| false);
         assert_eq!((changed.left_out, owned.of(&key("billing")).count()), (None, 1));
         let mut second = service("billing", "2", "8");
         second.metadata.name = Some("second".to_owned());
-        let changed = owned.change(Change::Changed(second.clone()), &mut budget, |_| false);
+        let changed = owned.change(ListChange::Changed(second.clone()), &mut budget, |_| false);
         assert_eq!((changed.left_out, owned.of(&key("billing")).count()), (Some(key("second")), 1));
         // The same, of an election that is kept.
         let mut budget = Budget::new(1500);
         budget.charge("shop", 1000);
-        let changed = owned.change(Change::Changed(second), &mut budget, |_| true);
+        let changed = owned.change(ListChange::Changed(second), &mut budget, |_| true);
         assert_eq!((changed.left_out, owned.of(&key("billing")).count()), (None, 2));
     }
 }

@@ -5,11 +5,11 @@ use std::time::Duration;
 use elector_crds::LeaderElectionSpec;
 use elector_election::{Lease, UNKNOWN_HOLDER};
 
-use super::{LeaseSeen, Now};
+use super::{ClockReading, LeaseSeen};
 
 /// What is known of the leadership that a Lease shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
+pub enum TenurePhase {
     /// Nobody has ever held it.
     NeverHeld,
     /// The last holder gave it up.
@@ -32,23 +32,23 @@ pub fn own_duration(spec: &LeaderElectionSpec) -> Duration {
 
 /// What the Lease shows at `now`, where candidates wait at least `own`.
 #[must_use]
-pub fn phase(seen: &LeaseSeen, own: Duration, now: Now) -> Phase {
+pub fn phase(seen: &LeaseSeen, own: Duration, now: ClockReading) -> TenurePhase {
     let lease = &seen.lease;
     if lease.record.holder.is_empty() {
         if was_never_held(lease) {
-            return Phase::NeverHeld;
+            return TenurePhase::NeverHeld;
         }
         if was_released(lease) {
-            return Phase::Released;
+            return TenurePhase::Released;
         }
     }
     if now.at.saturating_sub(seen.seen_at) >= seen.effective_duration(own) {
-        return Phase::Expired;
+        return TenurePhase::Expired;
     }
     if lease.record.holder.is_empty() || lease.record.holder == UNKNOWN_HOLDER || was_restored(seen) {
-        return Phase::WaitingOut;
+        return TenurePhase::WaitingOut;
     }
-    if seen.moved { Phase::Held } else { Phase::NotObserved }
+    if seen.moved { TenurePhase::Held } else { TenurePhase::NotObserved }
 }
 
 /// Whether the record is still the one that was written when the Lease was made again, by an operator or by an agent.

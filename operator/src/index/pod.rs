@@ -7,7 +7,7 @@ use std::time::Duration;
 use elector_crds::{AGENT_CONTAINER, INJECTION_LABEL};
 use jiff::Timestamp;
 
-use super::Now;
+use super::ClockReading;
 use super::stored_pod::{Condition, ContainerPort, ContainerStatus, Spec, Status, StoredPod, Terminated};
 
 /// How many named ports of a pod are kept: more than a container can sensibly have.
@@ -62,7 +62,7 @@ pub struct NamedPort {
 
 impl Pod {
     /// Takes from `stored` what is needed; `last` is the same pod as it was seen before.
-    pub(super) fn new(stored: StoredPod, last: Option<&Pod>, now: Now) -> Pod {
+    pub(super) fn new(stored: StoredPod, last: Option<&Pod>, now: ClockReading) -> Pod {
         let StoredPod { metadata, spec, status } = stored;
         let dead = spec.as_ref().zip(status.as_ref()).is_some_and(|(spec, status)| is_dead(spec, status));
         let (spec, status) = (spec.unwrap_or_default(), status.unwrap_or_default());
@@ -195,7 +195,7 @@ mod tests {
                 },
             });
             let stored = StoredPod::from_untrusted(&stored.to_string());
-            Pod::new(stored, None, Now { at: Duration::from_secs(7), wall: Timestamp::UNIX_EPOCH }).able_since
+            Pod::new(stored, None, ClockReading { at: Duration::from_secs(7), wall: Timestamp::UNIX_EPOCH }).able_since
         };
         let ready = |status: &str, reason: &str| json!({"type": "Ready", "status": status, "reason": reason});
         let now = Some(Duration::from_secs(7));
@@ -237,7 +237,7 @@ mod tests {
                 "initContainerStatuses": if agent.is_null() { json!([]) } else { json!([status("leader-elector", agent)]) },
             },
         });
-        let now = Now { at: Duration::from_secs(7), wall: Timestamp::UNIX_EPOCH };
+        let now = ClockReading { at: Duration::from_secs(7), wall: Timestamp::UNIX_EPOCH };
         let dead_since = Pod::new(StoredPod::from_untrusted(&stored.to_string()), None, now).dead_since;
         assert!(dead_since.is_none_or(|since| since == now.at));
         dead_since.is_some()
@@ -320,7 +320,7 @@ mod tests {
                 "containerStatuses": [{"name": "app", "state": {"running": {"startedAt": far}}}],
             },
         });
-        let now = Now { at: Duration::from_secs(7), wall: Timestamp::UNIX_EPOCH };
+        let now = ClockReading { at: Duration::from_secs(7), wall: Timestamp::UNIX_EPOCH };
         let pod = Pod::new(StoredPod::from_untrusted(&stored.to_string()), None, now);
         assert_eq!((pod.name.as_str(), pod.ready_since), ("billing-0", Some(now.at)));
     }

@@ -7,9 +7,9 @@ use elector_crds::{ROLE_LABEL, identity};
 use kube::core::{Selector, SelectorExt};
 
 use super::budget::Cost;
-use super::listing::Change;
+use super::listing::ListChange;
 use super::role_label::RoleLabel;
-use super::{Election, Index, Now, Pod, StoredPod};
+use super::{ClockReading, Index, IndexedElection, Pod, StoredPod};
 use crate::key::Key;
 
 /// What a pod takes beside the texts in it, in bytes, and each of its labels.
@@ -29,14 +29,14 @@ impl Cost for Pod {
 }
 
 impl Index {
-    pub(super) fn change_pod(&mut self, change: Change<StoredPod>, now: Now) -> Vec<Key> {
+    pub(super) fn change_pod(&mut self, change: ListChange<StoredPod>, now: ClockReading) -> Vec<Key> {
         let (key, pod) = match change {
-            Change::Listed(stored) | Change::Changed(stored) => {
+            ListChange::Listed(stored) | ListChange::Changed(stored) => {
                 let key = Key::of(&stored);
                 let pod = Pod::new(stored, self.pods.get(&key).map(AsRef::as_ref), now);
                 (key, Some(Arc::new(pod)))
             }
-            Change::Deleted(stored) => {
+            ListChange::Deleted(stored) => {
                 let key = Key::of(&stored);
                 let pod = Pod::new(stored, self.pods.get(&key).map(AsRef::as_ref), now);
                 if pod.dead_since.is_some() && self.is_named(&key) {
@@ -46,7 +46,7 @@ impl Index {
                 }
                 (key, None)
             }
-            Change::Vanished(key) => (key, None),
+            ListChange::Vanished(key) => (key, None),
         };
         let (last, pod) = self.keep_pod(&key, pod);
         if last == pod {
@@ -155,7 +155,7 @@ impl Index {
         let others = self.elections_in(&key.namespace);
         let mut others = others.filter(|(other, election)| *other != key && election.has_pods_labelled());
         let mut comparisons = 0;
-        let labels = |election: &Election| {
+        let labels = |election: &IndexedElection| {
             comparisons += pods.len() * election.requirements;
             comparisons <= MAX_COMPARISONS && pods.iter().any(|pod| election.selector.matches(&pod.labels))
         };

@@ -11,12 +11,12 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 
 use super::{History, LeaseSeen, Pod};
-use crate::plan::Event;
 use crate::settings::Features;
+use elector_crds::event::ElectionEvent;
 
 /// One look at the clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Now {
+pub struct ClockReading {
     /// Since some moment in the past, never backwards: this one decides.
     pub at: Duration,
     /// The wall clock: for people.
@@ -57,9 +57,9 @@ pub struct ElectionSnapshot {
     /// Another leader that the election asks for.
     pub transfer: Option<Transfer>,
     /// What the operator could not write.
-    pub troubles: Troubles,
+    pub failed_writes: FailedWrites,
     /// Events that the API server has refused.
-    pub refused_events: Vec<Event>,
+    pub refused_events: Vec<ElectionEvent>,
     /// The names of events that were created for a status that could not be stored.
     pub created_events: Vec<String>,
     /// What the operator does beside elections.
@@ -117,11 +117,11 @@ pub enum Part {
 
 /// What could not be written.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Troubles(BTreeMap<Part, Trouble>);
+pub struct FailedWrites(BTreeMap<Part, FailedWrite>);
 
-impl Troubles {
+impl FailedWrites {
     /// Notes that the last attempt at `part` has failed.
-    pub fn insert(&mut self, part: Part, trouble: Trouble) {
+    pub fn insert(&mut self, part: Part, trouble: FailedWrite) {
         self.0.insert(part, trouble);
     }
 
@@ -152,7 +152,7 @@ impl Troubles {
 
     /// Why `part` could not be written.
     #[must_use]
-    pub fn of(&self, part: Part) -> Option<&Trouble> {
+    pub fn of(&self, part: Part) -> Option<&FailedWrite> {
         self.0.get(&part)
     }
 
@@ -163,7 +163,7 @@ impl Troubles {
     }
 
     /// All of them, in the order of parts.
-    pub fn all(&self) -> impl Iterator<Item = &Trouble> {
+    pub fn all(&self) -> impl Iterator<Item = &FailedWrite> {
         self.0.values()
     }
 
@@ -189,7 +189,7 @@ pub struct Transfer {
 
 /// Why something could not be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Trouble {
+pub struct FailedWrite {
     /// `ObjectConflict`, `Forbidden` or `ReconcileFailed`.
     pub reason: Reason,
     /// For people.

@@ -15,8 +15,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::ResourceExt as _;
 use serde_json::{Value, json};
 
-fn at(second: u64) -> Now {
-    Now { at: Duration::from_secs(second), wall: Timestamp::UNIX_EPOCH }
+fn at(second: u64) -> ClockReading {
+    ClockReading { at: Duration::from_secs(second), wall: Timestamp::UNIX_EPOCH }
 }
 
 fn key() -> Key {
@@ -92,7 +92,7 @@ fn observed(index: &Index) -> ElectionSnapshot {
     index.observed(&key()).unwrap().1
 }
 
-fn see_lease(index: &mut Index, lease: StoredLease, now: Now) -> Vec<Key> {
+fn see_lease(index: &mut Index, lease: StoredLease, now: ClockReading) -> Vec<Key> {
     index.handle_seen(Observation::Lease(Event::Apply(lease)), now)
 }
 

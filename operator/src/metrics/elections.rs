@@ -8,7 +8,7 @@ use elector_crds::conditions::{ConditionType, Status, find};
 use elector_crds::display_text::{MAX_NAME, shown};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use crate::index::{ElectionView, Index, Now, own_duration};
+use crate::index::{ClockReading, ElectionView, Index, own_duration};
 use crate::key::Key;
 
 /// Of so many elections one family is written at a time.
@@ -20,7 +20,7 @@ pub(super) struct PerElection {
     name: &'static str,
     kind: Kind,
     help: &'static str,
-    show: fn(&ElectionView<'_>, Now, &mut Samples<'_>),
+    show: fn(&ElectionView<'_>, ClockReading, &mut Samples<'_>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,7 +121,7 @@ impl PerElection {
     }
 
     /// The elections after `last`, and which of them was the last one if there may be more.
-    pub(super) fn piece(&self, index: &Index, last: Option<&Key>, now: Now) -> (String, Option<Key>) {
+    pub(super) fn piece(&self, index: &Index, last: Option<&Key>, now: ClockReading) -> (String, Option<Key>) {
         let suffix = match self.kind {
             Kind::Gauge | Kind::Seconds => "",
             Kind::Counter => "_total",
@@ -144,12 +144,12 @@ impl ElectionView<'_> {
         self.election.status.as_ref()
     }
 
-    fn is_led(&self, now: Now) -> bool {
+    fn is_led(&self, now: ClockReading) -> bool {
         self.renewal(now).is_some_and(|(age, duration)| age < duration)
     }
 
     /// How long ago whoever leads by the status was seen to renew, and how long that is waited for.
-    fn renewal(&self, now: Now) -> Option<(Duration, Duration)> {
+    fn renewal(&self, now: ClockReading) -> Option<(Duration, Duration)> {
         let elected = find(&self.status()?.conditions, ConditionType::LeaderElected)?;
         let seen = self.lease.filter(|_| elected.status == Status::True.as_str())?;
         let age = now.at.saturating_sub(seen.seen_at);
@@ -197,8 +197,8 @@ mod tests {
     use super::*;
     use crate::index::Observation;
 
-    fn at(second: u64) -> Now {
-        Now { at: Duration::from_secs(second), wall: Timestamp::UNIX_EPOCH }
+    fn at(second: u64) -> ClockReading {
+        ClockReading { at: Duration::from_secs(second), wall: Timestamp::UNIX_EPOCH }
     }
 
     fn election(name: &str, paused: bool, status: Value) -> LeaderElection {
@@ -232,7 +232,7 @@ mod tests {
         .unwrap()
     }
 
-    fn text(index: &Index, now: Now) -> String {
+    fn text(index: &Index, now: ClockReading) -> String {
         FAMILIES.iter().map(|family| family.piece(index, None, now).0).collect()
     }
 
@@ -257,7 +257,7 @@ leader_elector_election_holder_info{namespace="shop",name="billing",holder="bill
         let times = r#"leader_elector_election_renewal_age_seconds{namespace="shop",name="billing"} 7.5
 leader_elector_election_lease_duration_seconds{namespace="shop",name="billing"} 20
 "#;
-        let later = Now { at: Duration::from_millis(10_500), ..at(0) };
+        let later = ClockReading { at: Duration::from_millis(10_500), ..at(0) };
         assert_eq!(text(&index, later), format!("{led}{of_status}{times}"));
         // The status still says so, as it does where it cannot be written.
         let nobody = "leader_elector_election_leader{namespace=\"shop\",name=\"billing\"} 0\n";

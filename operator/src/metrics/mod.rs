@@ -21,13 +21,13 @@ use prometheus_client::registry::Registry;
 use tokio::sync::{mpsc, oneshot};
 
 use self::elections::FAMILIES;
-use crate::index::{Index, Now};
+use crate::index::{ClockReading, Index};
 use crate::key::Key;
 use crate::leadership::Leading;
 use crate::queue::Queue;
 use crate::watches;
 
-/// So many questions wait for a controller; who has more waits to ask.
+/// So many queries wait for a controller; who has more waits to ask.
 const QUESTIONS: usize = 8;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -82,47 +82,47 @@ impl Counts {
 
 /// What a controller shows to whoever asks.
 #[derive(Debug, Clone, Copy)]
-pub struct View<'a> {
+pub struct Queried<'a> {
     /// What it has seen.
     pub index: &'a Index,
     /// What it is about to look at.
     pub queue: &'a Queue,
     /// One look at the clocks.
-    pub now: Now,
+    pub now: ClockReading,
 }
 
 /// To be called with the view, by the controller, between two of its own turns.
-pub type Question = Box<dyn FnOnce(View<'_>) + Send>;
+pub type Query = Box<dyn FnOnce(Queried<'_>) + Send>;
 
 /// A controller's end: what it counts, and what it is asked.
 #[derive(Debug)]
-pub struct Subject {
+pub struct Queries {
     /// What it counts.
     pub counts: Counts,
     /// What it is asked.
-    pub questions: mpsc::Receiver<Question>,
+    pub queries: mpsc::Receiver<Query>,
 }
 
 /// The other end.
 #[derive(Debug, Clone)]
-pub struct Observer(mpsc::Sender<Question>);
+pub struct ControllerHandle(mpsc::Sender<Query>);
 
-impl Observer {
+impl ControllerHandle {
     /// Of one controller.
     #[must_use]
-    pub fn new(counts: &Counts) -> (Observer, Subject) {
-        let (sender, questions) = mpsc::channel(QUESTIONS);
-        (Observer(sender), Subject { counts: counts.clone(), questions })
+    pub fn new(counts: &Counts) -> (ControllerHandle, Queries) {
+        let (sender, queries) = mpsc::channel(QUESTIONS);
+        (ControllerHandle(sender), Queries { counts: counts.clone(), queries })
     }
 
     /// `None` if there is no controller any more.
-    async fn ask<T: Send + 'static>(&self, look: impl FnOnce(View<'_>) -> T + Send + 'static) -> Option<T> {
+    async fn ask<T: Send + 'static>(&self, look: impl FnOnce(Queried<'_>) -> T + Send + 'static) -> Option<T> {
         let (answer, answered) = oneshot::channel();
-        let question: Question = Box::new(move |view| {
+        let query: Query = Box::new(move |view| {
             // Whoever has hung up wants no answer.
             let _ = answer.send(look(view));
         });
-        self.0.send(question).await.ok()?;
+        self.0.send(query).await.ok()?;
         answered.await.ok()
     }
 }
@@ -137,7 +137,7 @@ pub struct Metrics {
     namespaces_too_large: Gauge,
     unreadable_elections: Gauge,
     leading: Leading,
-    controllers: Vec<Observer>,
+    controllers: Vec<ControllerHandle>,
     per_election: bool,
 }
 
@@ -154,7 +154,7 @@ struct Sums {
 impl Metrics {
     /// `per_election`: whether there is anything to be read of single elections.
     #[must_use]
-    pub fn new(counts: &Counts, leading: Leading, controllers: Vec<Observer>, per_election: bool) -> Metrics {
+    pub fn new(counts: &Counts, leading: Leading, controllers: Vec<ControllerHandle>, per_election: bool) -> Metrics {
         let [active, elections, queue_length, namespaces_too_large, unreadable_elections] =
             std::array::from_fn(|_| Gauge::default());
         let mut registry = Registry::with_prefix("leader_elector_operator");
@@ -193,7 +193,7 @@ impl Metrics {
 
     /// As they are now, in pieces. It fails where a controller has ended: a part must not be taken for all.
     pub fn read(self: Arc<Metrics>, format: Format) -> impl Stream<Item = Result<String, ControllerEnded>> + Send {
-        let reader = Reader { metrics: self, format, place: Place::Start };
+        let reader = Reader { metrics: self, format, place: ReadPosition::Start };
         stream::unfold(reader, async |mut reader| {
             let piece = reader.next().await?;
             Some((piece, reader))
@@ -205,7 +205,7 @@ impl Metrics {
         let mut is_active = self.leading.holds();
         let mut all = Sums::default();
         for controller in &self.controllers {
-            let sums = controller.ask(|View { index, queue, now }| Sums {
+            let sums = controller.ask(|Queried { index, queue, now }| Sums {
                 is_complete: index.is_complete(),
                 elections: index.len(),
                 due: queue.due(now.at),
@@ -242,11 +242,11 @@ pub struct ControllerEnded;
 struct Reader {
     metrics: Arc<Metrics>,
     format: Format,
-    place: Place,
+    place: ReadPosition,
 }
 
 /// How far that has come.
-enum Place {
+enum ReadPosition {
     Start,
     /// In this family, at the elections of this controller that come after `last`.
     Elections {
@@ -262,14 +262,14 @@ impl Reader {
     /// The next piece, which is never empty: that would be the end.
     async fn next(&mut self) -> Option<Result<String, ControllerEnded>> {
         loop {
-            let piece = match std::mem::replace(&mut self.place, Place::End) {
-                Place::Start => self.metrics.own().await.map(|(text, tells_of_elections)| {
-                    let first = Place::Elections { family: 0, controller: 0, last: None };
-                    (text, if tells_of_elections { first } else { Place::LastLine })
+            let piece = match std::mem::replace(&mut self.place, ReadPosition::End) {
+                ReadPosition::Start => self.metrics.own().await.map(|(text, tells_of_elections)| {
+                    let first = ReadPosition::Elections { family: 0, controller: 0, last: None };
+                    (text, if tells_of_elections { first } else { ReadPosition::LastLine })
                 }),
-                Place::Elections { family, controller, last } => self.piece(family, controller, last).await,
-                Place::LastLine => Some(("# EOF\n".to_owned(), Place::End)),
-                Place::End => return None,
+                ReadPosition::Elections { family, controller, last } => self.piece(family, controller, last).await,
+                ReadPosition::LastLine => Some(("# EOF\n".to_owned(), ReadPosition::End)),
+                ReadPosition::End => return None,
             };
             let Some((text, place)) = piece else { return Some(Err(ControllerEnded)) };
             self.place = place;
@@ -280,16 +280,17 @@ impl Reader {
         }
     }
 
-    async fn piece(&self, family: usize, controller: usize, last: Option<Key>) -> Option<(String, Place)> {
-        let Some(shown) = FAMILIES.get(family) else { return Some((String::new(), Place::LastLine)) };
+    async fn piece(&self, family: usize, controller: usize, last: Option<Key>) -> Option<(String, ReadPosition)> {
+        let Some(shown) = FAMILIES.get(family) else { return Some((String::new(), ReadPosition::LastLine)) };
         let Some(observer) = self.metrics.controllers.get(controller) else {
-            return Some((String::new(), Place::Elections { family: family + 1, controller: 0, last: None }));
+            return Some((String::new(), ReadPosition::Elections { family: family + 1, controller: 0, last: None }));
         };
         let mut text = if controller == 0 && last.is_none() { shown.head() } else { String::new() };
-        let (piece, last) = observer.ask(move |View { index, now, .. }| shown.piece(index, last.as_ref(), now)).await?;
+        let (piece, last) =
+            observer.ask(move |Queried { index, now, .. }| shown.piece(index, last.as_ref(), now)).await?;
         text.push_str(&piece);
         let controller = if last.is_some() { controller } else { controller + 1 };
-        Some((text, Place::Elections { family, controller, last }))
+        Some((text, ReadPosition::Elections { family, controller, last }))
     }
 }
 
@@ -311,7 +312,7 @@ mod tests {
     use crate::leadership;
     use crate::queue::Why;
 
-    const NOW: Now = Now { at: Duration::from_secs(60), wall: Timestamp::UNIX_EPOCH };
+    const NOW: ClockReading = ClockReading { at: Duration::from_secs(60), wall: Timestamp::UNIX_EPOCH };
 
     fn election(namespace: &str) -> LeaderElection {
         let mut election = LeaderElection::new("billing", LeaderElectionSpec::default());
@@ -326,9 +327,9 @@ mod tests {
         }
     }
 
-    /// A controller that has seen one election in `namespace`, and ends after so many questions.
-    fn controller(counts: &Counts, namespace: &str, questions: usize) -> Observer {
-        let (observer, mut subject) = Observer::new(counts);
+    /// A controller that has seen one election in `namespace`, and ends after so many queries.
+    fn controller(counts: &Counts, namespace: &str, queries: usize) -> ControllerHandle {
+        let (observer, mut subject) = ControllerHandle::new(counts);
         let (mut index, mut queue) = (Index::default(), Queue::default());
         list(&mut index, Observation::Election, vec![election(namespace).into()]);
         list::<StoredLease>(&mut index, Observation::Lease, vec![]);
@@ -339,9 +340,9 @@ mod tests {
         list::<EndpointSlice>(&mut index, Observation::Slice, vec![]);
         queue.push(Key::new(namespace, "billing"), Why::Time, Duration::from_secs(59));
         tokio::spawn(async move {
-            for _ in 0..questions {
-                let Some(question) = subject.questions.recv().await else { return };
-                question(View { index: &index, queue: &queue, now: NOW });
+            for _ in 0..queries {
+                let Some(query) = subject.queries.recv().await else { return };
+                query(Queried { index: &index, queue: &queue, now: NOW });
             }
         });
         observer
@@ -349,13 +350,13 @@ mod tests {
 
     type Pieces = Vec<Result<String, ControllerEnded>>;
 
-    async fn pieces(counts: &Counts, controllers: Vec<Observer>, leads: bool, per_election: bool) -> Pieces {
+    async fn pieces(counts: &Counts, controllers: Vec<ControllerHandle>, leads: bool, per_election: bool) -> Pieces {
         let (_leadership, receiver) = leadership::tests::leading(leads);
         let metrics = Arc::new(Metrics::new(counts, receiver, controllers, per_election));
         metrics.read(Format::OpenMetrics).collect().await
     }
 
-    async fn read(counts: &Counts, controllers: Vec<Observer>, leads: bool, per_election: bool) -> String {
+    async fn read(counts: &Counts, controllers: Vec<ControllerHandle>, leads: bool, per_election: bool) -> String {
         pieces(counts, controllers, leads, per_election).await.into_iter().collect::<Result<_, _>>().unwrap()
     }
 
@@ -407,10 +408,10 @@ leader_elector_election_leader{namespace="shop",name="billing"} 0
     #[tokio::test]
     async fn one_that_has_not_seen_everything_is_not_active() {
         let counts = Counts::default();
-        let (observer, mut subject) = Observer::new(&counts);
+        let (observer, mut subject) = ControllerHandle::new(&counts);
         tokio::spawn(async move {
-            let question = subject.questions.recv().await.unwrap();
-            question(View { index: &Index::default(), queue: &Queue::default(), now: NOW });
+            let query = subject.queries.recv().await.unwrap();
+            query(Queried { index: &Index::default(), queue: &Queue::default(), now: NOW });
         });
         let text = read(&counts, vec![observer], true, true).await;
         assert!(text.contains("\nleader_elector_operator_active 0\n") && text.ends_with("\n# EOF\n"), "{text}");

@@ -8,14 +8,14 @@ use elector_crds::selector_text;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::lease::Ownership;
-use super::{View, name, unready};
-use crate::index::{Phase, Pod};
+use super::{PlanInput, name, unready};
+use crate::index::{Pod, TenurePhase};
 
 /// After how many lease durations a Lease that is free, with candidates able to take it, is said to find no taker.
 const PATIENCE: u32 = 2;
 
 /// The candidates among the pods that match, in the order of their names, so that messages name the same one each time.
-pub(super) fn candidates<'a>(view: &View<'a>) -> Vec<&'a Pod> {
+pub(super) fn candidates<'a>(view: &PlanInput<'a>) -> Vec<&'a Pod> {
     let mut candidates: Vec<&Pod> =
         view.observed.pods.iter().map(AsRef::as_ref).filter(|pod| pod.is_candidate()).collect();
     candidates.sort_by(|one, other| one.name.cmp(&other.name));
@@ -26,7 +26,7 @@ pub(super) fn ready_count(candidates: &[&Pod]) -> usize {
     candidates.iter().filter(|pod| pod.ready_since.is_some()).count()
 }
 
-pub(super) fn candidates_ready(view: &View<'_>, candidates: &[&Pod]) -> Condition {
+pub(super) fn candidates_ready(view: &PlanInput<'_>, candidates: &[&Pod]) -> Condition {
     let not = |reason, message: String| condition(ConditionType::CandidatesReady, Status::False, reason, message);
     if view.observed.is_partial {
         let message = "the namespace has more objects than the operator has room for: of some pods it knows nothing";
@@ -76,9 +76,9 @@ pub(super) fn candidates_ready(view: &View<'_>, candidates: &[&Pod]) -> Conditio
 }
 
 /// That the pod of who leads for certain is not ready, and what follows.
-fn leader_not_ready(view: &View<'_>) -> Option<String> {
+fn leader_not_ready(view: &PlanInput<'_>) -> Option<String> {
     let (Ownership::Own(seen) | Ownership::Adopted(seen)) = view.standing else { return None };
-    let is_certain = view.phase(seen) == Phase::Held;
+    let is_certain = view.phase(seen) == TenurePhase::Held;
     let leader = view.observed.holder_pod.as_ref().filter(|leader| is_certain && !leader.terminating)?;
     leader.unready_since?;
     let other = unready::better(view.election, view.observed, seen, view.now);
@@ -93,22 +93,22 @@ fn leader_not_ready(view: &View<'_>) -> Option<String> {
 }
 
 /// When a Lease that is free will have found no taker for too long. `None` if it is not free, or no candidate is able to.
-pub(super) fn overdue_at(view: &View<'_>) -> Option<Duration> {
+pub(super) fn overdue_at(view: &PlanInput<'_>) -> Option<Duration> {
     let (Ownership::Own(seen) | Ownership::Adopted(seen)) = view.standing else { return None };
     if view.election.spec.paused {
         return None;
     }
     let wait = seen.effective_duration(view.own_duration());
     let free_since = match view.phase(seen) {
-        Phase::NeverHeld | Phase::Released => seen.seen_at,
-        Phase::Expired => seen.seen_at + wait,
-        Phase::Held | Phase::NotObserved | Phase::WaitingOut => return None,
+        TenurePhase::NeverHeld | TenurePhase::Released => seen.seen_at,
+        TenurePhase::Expired => seen.seen_at + wait,
+        TenurePhase::Held | TenurePhase::NotObserved | TenurePhase::WaitingOut => return None,
     };
     let able = candidates(view).into_iter().filter(|pod| is_listed(view, pod));
     let able_since = able.filter_map(|pod| pod.able_since).min()?;
     Some(free_since.max(able_since) + PATIENCE * wait)
 }
 
-fn is_listed(view: &View<'_>, pod: &Pod) -> bool {
+fn is_listed(view: &PlanInput<'_>, pod: &Pod) -> bool {
     view.election.spec.candidates.service_account_names.contains(&pod.service_account)
 }

@@ -6,85 +6,26 @@
 
 use elector_crds::conditions::{ConditionType, Reason, Status, find};
 use elector_crds::display_text::{MAX_MESSAGE, MAX_NAME, shown};
-use elector_crds::{Holder, LeaderElectionStatus, TenureEnd, identity, names, parse_timestamp};
+use elector_crds::event::{ElectionEvent, EventReason};
+use elector_crds::{Holder, LeaderElectionStatus, TenureEnd, identity, parse_timestamp};
 use elector_election::UNKNOWN_HOLDER;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt;
 
 use super::hints::{Verdict, request};
 use super::lease::Ownership;
-use super::{View, name};
+use super::{PlanInput, name};
 use crate::index::was_restored;
-
-/// Something that happened to an election.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Event {
-    /// The event's own name: the same happening has the same.
-    pub name: String,
-    /// What happened.
-    pub reason: EventReason,
-    /// For people, as long as the API takes it.
-    pub note: String,
-    /// The holder's pod, by name and uid, if there is one.
-    pub related_pod: Option<(String, String)>,
-}
-
-names! {
-    /// What happens to elections.
-    EventReason {
-        /// Somebody leads.
-        LeaderElected,
-        /// Somebody leads no more.
-        LeaderLost,
-        /// The leader has fallen silent.
-        LeaseExpired,
-        /// A Lease that others made is used.
-        LeaseAdopted,
-        /// A Lease was made of whose name none is known, and somebody may hold it all the same.
-        LeaseCreated,
-        /// A Lease that was gone was made again.
-        LeaseRestored,
-        /// An object of that name is somebody else's.
-        ObjectConflict,
-        /// The spec breaks a rule.
-        InvalidSpec,
-        /// The election is paused, and nobody leads.
-        Paused,
-        /// It is paused no more, and candidates know it.
-        Resumed,
-        /// Another leads, as was asked for.
-        TransferCompleted,
-        /// Another was asked for, and does not.
-        TransferRefused,
-    }
-}
-
-impl EventReason {
-    /// Whether somebody should look.
-    #[must_use]
-    pub fn is_warning(self) -> bool {
-        match self {
-            EventReason::LeaderElected
-            | EventReason::LeaderLost
-            | EventReason::LeaseAdopted
-            | EventReason::LeaseCreated
-            | EventReason::Paused
-            | EventReason::Resumed
-            | EventReason::TransferCompleted => false,
-            EventReason::LeaseExpired
-            | EventReason::LeaseRestored
-            | EventReason::ObjectConflict
-            | EventReason::InvalidSpec
-            | EventReason::TransferRefused => true,
-        }
-    }
-}
 
 /// The longest part of an event's name, in bytes: the longest name of an election. Three of them, a reason and what joins them
 /// are a name.
 const MAX_PART: usize = 63;
 
-pub(super) fn events(view: &View<'_>, old: &LeaderElectionStatus, new: &LeaderElectionStatus) -> Vec<Event> {
+pub(super) fn events(
+    view: &PlanInput<'_>,
+    old: &LeaderElectionStatus,
+    new: &LeaderElectionStatus,
+) -> Vec<ElectionEvent> {
     let mut events = Vec::new();
     events.extend(not_ready(view, old, new));
     events.extend(lease_appeared(view, old));
@@ -94,7 +35,7 @@ pub(super) fn events(view: &View<'_>, old: &LeaderElectionStatus, new: &LeaderEl
     events
 }
 
-fn not_ready(view: &View<'_>, old: &LeaderElectionStatus, new: &LeaderElectionStatus) -> Option<Event> {
+fn not_ready(view: &PlanInput<'_>, old: &LeaderElectionStatus, new: &LeaderElectionStatus) -> Option<ElectionEvent> {
     let ready = find(&new.conditions, ConditionType::Ready)?;
     let said = find(&old.conditions, ConditionType::Ready).map(|ready| (&ready.reason, &ready.message));
     if said == Some((&ready.reason, &ready.message)) {
@@ -112,7 +53,7 @@ fn not_ready(view: &View<'_>, old: &LeaderElectionStatus, new: &LeaderElectionSt
     Some(event(view, &what, reason, ready.message.clone(), None))
 }
 
-fn lease_appeared(view: &View<'_>, old: &LeaderElectionStatus) -> Option<Event> {
+fn lease_appeared(view: &PlanInput<'_>, old: &LeaderElectionStatus) -> Option<ElectionEvent> {
     let (seen, adopted) = match view.standing {
         Ownership::Own(seen) => (seen, false),
         Ownership::Adopted(seen) => (seen, true),
@@ -140,7 +81,7 @@ fn lease_appeared(view: &View<'_>, old: &LeaderElectionStatus) -> Option<Event> 
     Some(event(view, uid, EventReason::LeaseRestored, note, None))
 }
 
-fn tenure_ended(view: &View<'_>, old: &LeaderElectionStatus, new: &LeaderElectionStatus) -> Option<Event> {
+fn tenure_ended(view: &PlanInput<'_>, old: &LeaderElectionStatus, new: &LeaderElectionStatus) -> Option<ElectionEvent> {
     let holder = leader(old)?;
     let tenure = tenure_of(old)?;
     if leader(new).is_some() && tenure_of(new).as_ref() == Some(&tenure) {
@@ -164,7 +105,11 @@ fn tenure_ended(view: &View<'_>, old: &LeaderElectionStatus, new: &LeaderElectio
 }
 
 /// That a pause has taken effect, or is over. Each change of the spec is another generation.
-fn paused_or_resumed(view: &View<'_>, old: &LeaderElectionStatus, new: &LeaderElectionStatus) -> Option<Event> {
+fn paused_or_resumed(
+    view: &PlanInput<'_>,
+    old: &LeaderElectionStatus,
+    new: &LeaderElectionStatus,
+) -> Option<ElectionEvent> {
     let (Ownership::Own(seen) | Ownership::Adopted(seen)) = view.standing else { return None };
     let is_paused = |status| leader_elected(status).is_some_and(|it| it.reason == Reason::Paused.as_str());
     let (reason, note) = match (is_paused(old), is_paused(new)) {
@@ -183,7 +128,7 @@ fn leader_elected(status: &LeaderElectionStatus) -> Option<&Condition> {
     find(&status.conditions, ConditionType::LeaderElected)
 }
 
-fn tenure_began(view: &View<'_>, old: &LeaderElectionStatus, new: &LeaderElectionStatus) -> Option<Event> {
+fn tenure_began(view: &PlanInput<'_>, old: &LeaderElectionStatus, new: &LeaderElectionStatus) -> Option<ElectionEvent> {
     let holder = leader(new)?;
     let tenure = tenure_of(new)?;
     if leader(old).is_some() && tenure_of(old).as_ref() == Some(&tenure) {
@@ -195,7 +140,7 @@ fn tenure_began(view: &View<'_>, old: &LeaderElectionStatus, new: &LeaderElectio
 }
 
 /// What became of a request for another leader.
-pub(super) fn transferred(view: &View<'_>, verdict: &Verdict) -> Event {
+pub(super) fn transferred(view: &PlanInput<'_>, verdict: &Verdict) -> ElectionEvent {
     let target = shown(request(view.election).unwrap_or_default(), MAX_NAME);
     let (reason, note) = match verdict {
         Verdict::Completed(who) => (EventReason::TransferCompleted, format!("asked for {target}: {who}")),
@@ -224,7 +169,7 @@ fn tenure_of(status: &LeaderElectionStatus) -> Option<String> {
 }
 
 /// The pod of a holder that may be gone: its identity says the uid.
-fn related_old(view: &View<'_>, holder: &Holder) -> Option<(String, String)> {
+fn related_old(view: &PlanInput<'_>, holder: &Holder) -> Option<(String, String)> {
     let (name, uid) = identity::pod_and_uid(&holder.identity)?;
     let pods = view.observed.pods.iter().chain(&view.observed.holder_pod);
     let pod = pods.into_iter().find(|pod| pod.name == name && pod.uid == uid)?;
@@ -232,18 +177,18 @@ fn related_old(view: &View<'_>, holder: &Holder) -> Option<(String, String)> {
 }
 
 fn event(
-    view: &View<'_>,
+    view: &PlanInput<'_>,
     what: &str,
     reason: EventReason,
     note: String,
     related_pod: Option<(String, String)>,
-) -> Event {
+) -> ElectionEvent {
     let election = name(view.election);
     let uid = view.election.uid().unwrap_or_default();
     let name =
         [election, uid, what.to_owned(), reason.as_str().to_lowercase()].map(|part| object_name(&part)).join(".");
     let note = shown(&note, MAX_MESSAGE).into_owned();
-    Event { name, reason, note, related_pod }
+    ElectionEvent { name, reason, note, related_pod }
 }
 
 /// A part of an object's name. Names, uids and versions are such parts everywhere but in a store that somebody has written to by

@@ -10,13 +10,13 @@ use elector_crds::flapping::{MAX_ENDS, WINDOW, ended_at, ended_lately};
 use elector_crds::{PastTenure, TenureEnd};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::View;
+use super::PlanInput;
 
 /// With how many of them at most it is over.
 const MAX_ENDS_AFTERWARDS: usize = 2;
 
 /// `None` as long as the election has never flapped.
-pub(super) fn leader_stable(view: &View<'_>, history: &[PastTenure], stored: &[Condition]) -> Option<Condition> {
+pub(super) fn leader_stable(view: &PlanInput<'_>, history: &[PastTenure], stored: &[Condition]) -> Option<Condition> {
     let ended = ended_lately(history, view.now.wall);
     let last = conditions::find(stored, ConditionType::LeaderStable);
     let most = if last.is_some_and(flaps) { MAX_ENDS_AFTERWARDS } else { MAX_ENDS };
@@ -41,7 +41,7 @@ pub(super) fn leader_stable(view: &View<'_>, history: &[PastTenure], stored: &[C
 }
 
 /// When an election that flaps will have settled, if no tenure ends until then.
-pub(super) fn settles_at(view: &View<'_>) -> Option<Duration> {
+pub(super) fn settles_at(view: &PlanInput<'_>) -> Option<Duration> {
     let status = view.election.status.as_ref()?;
     conditions::find(&status.conditions, ConditionType::LeaderStable).filter(|stable| flaps(stable))?;
     let ended = ended_lately(&status.history, view.now.wall);

@@ -10,8 +10,8 @@ use kube::ResourceExt;
 
 use super::lease::Ownership;
 use super::preference::Better;
-use super::{View, preference, unready};
-use crate::index::{ElectionSnapshot, LeaseSeen, Now, Part, Phase, Pod, own_duration, phase};
+use super::{PlanInput, preference, unready};
+use crate::index::{ClockReading, ElectionSnapshot, LeaseSeen, Part, Pod, TenurePhase, own_duration, phase};
 
 /// A request that nobody has followed for so long, beyond what a release takes, is taken back.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -51,7 +51,7 @@ pub(super) fn steer(
     election: &LeaderElection,
     observed: &ElectionSnapshot,
     standing: Ownership<'_>,
-    now: Now,
+    now: ClockReading,
 ) -> Steering {
     let nothing = Hints { paused: election.spec.paused, ..Hints::default() };
     let (seen, target) = match (standing, request(election)) {
@@ -91,8 +91,9 @@ pub(super) fn steer(
 }
 
 /// When another candidate will be asked to lead, if nothing changes.
-pub(super) fn prefers_at(view: &View<'_>) -> Option<Duration> {
-    let View { election, observed, standing: Ownership::Own(seen) | Ownership::Adopted(seen), now, .. } = view else {
+pub(super) fn prefers_at(view: &PlanInput<'_>) -> Option<Duration> {
+    let PlanInput { election, observed, standing: Ownership::Own(seen) | Ownership::Adopted(seen), now, .. } = view
+    else {
         return None;
     };
     better(election, observed, seen, *now).map(|better| better.due)
@@ -103,7 +104,7 @@ fn better<'a>(
     election: &LeaderElection,
     observed: &'a ElectionSnapshot,
     seen: &LeaseSeen,
-    now: Now,
+    now: ClockReading,
 ) -> Option<Better<'a>> {
     let preferred = preference::better(election, observed, seen, now);
     let ready = unready::better(election, observed, seen, now);
@@ -111,7 +112,12 @@ fn better<'a>(
 }
 
 /// Without a request: that another candidate is to lead, as it is preferred, or ready where the leader is not. `None`: nothing.
-fn preference(election: &LeaderElection, observed: &ElectionSnapshot, seen: &LeaseSeen, now: Now) -> Option<Hints> {
+fn preference(
+    election: &LeaderElection,
+    observed: &ElectionSnapshot,
+    seen: &LeaseSeen,
+    now: ClockReading,
+) -> Option<Hints> {
     if election.spec.paused {
         return None;
     }
@@ -122,12 +128,12 @@ fn preference(election: &LeaderElection, observed: &ElectionSnapshot, seen: &Lea
     {
         // What was begun goes on: between the tenures nobody holds the Lease.
         let goes_on = match phase(seen, own_duration(&election.spec), now) {
-            Phase::Held => {
+            TenurePhase::Held => {
                 preference::is_better(election, observed, successor)
                     || unready::is_better(election, observed, successor)
             }
-            Phase::Released => true,
-            Phase::NeverHeld | Phase::NotObserved | Phase::WaitingOut | Phase::Expired => false,
+            TenurePhase::Released => true,
+            TenurePhase::NeverHeld | TenurePhase::NotObserved | TenurePhase::WaitingOut | TenurePhase::Expired => false,
         };
         return goes_on.then(|| Hints { paused: false, ..hints.clone() });
     }
@@ -172,12 +178,12 @@ fn successor(
     observed: &ElectionSnapshot,
     seen: &LeaseSeen,
     target: &str,
-    now: Now,
+    now: ClockReading,
 ) -> Result<Option<String>, String> {
     if election.spec.paused {
         return Err("the election is paused".to_owned());
     }
-    if phase(seen, own_duration(&election.spec), now) != Phase::Held {
+    if phase(seen, own_duration(&election.spec), now) != TenurePhase::Held {
         return Err("nobody leads, so that whoever comes first does".to_owned());
     }
     let holder = &seen.lease.record.holder;
@@ -207,7 +213,8 @@ fn successor(
 }
 
 fn not_passed_on(observed: &ElectionSnapshot) -> Verdict {
-    let why = observed.troubles.of(Part::Hints).map(|trouble| format!(": {}", trouble.message)).unwrap_or_default();
+    let why =
+        observed.failed_writes.of(Part::Hints).map(|trouble| format!(": {}", trouble.message)).unwrap_or_default();
     Verdict::Refused(format!("it could not be passed on within 60 s{why}"))
 }
 

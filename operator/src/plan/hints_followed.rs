@@ -6,21 +6,21 @@ use elector_crds::conditions::{self, ConditionType, Reason, Status, condition};
 use elector_crds::identity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::View;
+use super::PlanInput;
 use super::lease::Ownership;
-use crate::index::Phase;
+use crate::index::TenurePhase;
 
 /// When the leader will have been asked in vain for long enough. `None`: nothing is asked of it.
-pub(super) fn overdue_at(view: &View<'_>) -> Option<Duration> {
+pub(super) fn overdue_at(view: &PlanInput<'_>) -> Option<Duration> {
     let (Ownership::Own(seen) | Ownership::Adopted(seen)) = view.standing else { return None };
     let release_delay = view.election.spec.timings().unwrap_or_default().release_delay();
-    let asked = seen.asked_since.filter(|_| view.phase(seen) == Phase::Held)?;
+    let asked = seen.asked_since.filter(|_| view.phase(seen) == TenurePhase::Held)?;
     // Whoever cannot hear of it is over by then.
     Some(asked + seen.effective_duration(view.own_duration()) + release_delay)
 }
 
 /// `None` as long as nothing was ever asked.
-pub(super) fn advice_followed(view: &View<'_>, stored: &[Condition]) -> Option<Condition> {
+pub(super) fn advice_followed(view: &PlanInput<'_>, stored: &[Condition]) -> Option<Condition> {
     let overdue = overdue_at(view);
     let was_asked = conditions::find(stored, ConditionType::AdviceFollowed).is_some();
     if overdue.is_none() && !was_asked {

@@ -5,14 +5,14 @@ use elector_election::{Lease, Timestamp};
 
 use super::hints::request;
 use super::lease::Ownership;
-use super::{View, preference};
-use crate::index::{LeaseSeen, Phase};
+use super::{PlanInput, preference};
+use crate::index::{LeaseSeen, TenurePhase};
 
 /// How many are kept.
 const MOST: usize = 10;
 
 /// Those of `stored`, and what has become of them; `leader` is who leads now for certain.
-pub(super) fn history(view: &View<'_>, stored: &LeaderElectionStatus, leader: Option<&Holder>) -> Vec<PastTenure> {
+pub(super) fn history(view: &PlanInput<'_>, stored: &LeaderElectionStatus, leader: Option<&Holder>) -> Vec<PastTenure> {
     let mut history = stored.history.clone();
     let seen = match view.standing {
         Ownership::Own(seen) | Ownership::Adopted(seen) => Some(seen),
@@ -56,7 +56,7 @@ fn is_same(tenure: &PastTenure, identity: &str, transitions: u32) -> bool {
 
 /// How a tenure that was under way has ended, if it has.
 fn end_of(
-    view: &View<'_>,
+    view: &PlanInput<'_>,
     stored: &LeaderElectionStatus,
     last: &PastTenure,
     seen: Option<&LeaseSeen>,
@@ -67,7 +67,7 @@ fn end_of(
     let record = &seen.lease.record;
     let ended = seen.ended.as_ref().filter(|ended| is_same(last, &ended.identity, ended.transitions));
     match (is_same(last, &record.holder, record.transitions), view.phase(seen)) {
-        (true, Phase::Expired) => Some(TenureEnd::Expired),
+        (true, TenurePhase::Expired) => Some(TenureEnd::Expired),
         (true, _) => None,
         (false, _) => Some(match ended.map_or(TenureEnd::Replaced, |ended| ended.how) {
             // A request stays on the election until it has been answered.
@@ -78,7 +78,7 @@ fn end_of(
 }
 
 /// Why the holder of `last` was asked to hand over, if nobody has asked for that.
-fn without_request(view: &View<'_>, last: &PastTenure, lease: &Lease) -> TenureEnd {
+fn without_request(view: &PlanInput<'_>, last: &PastTenure, lease: &Lease) -> TenureEnd {
     let pods = || view.observed.pods.iter().chain(&view.observed.holder_pod);
     let rank = |identity: &str| {
         let pod = pods().find(|pod| identity::is_same(&identity::of_pod(&pod.name, &pod.uid), identity))?;

@@ -13,7 +13,7 @@ use elector_election::{AgentMark, Hints, Lease, Record, ReleaseMark, Timestamp, 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
 
-use crate::index::{ElectionSnapshot, LeaseSeen, Now, Part, Phase, Pod, phase};
+use crate::index::{ClockReading, ElectionSnapshot, LeaseSeen, Part, Pod, TenurePhase, phase};
 
 /// What to do to the Lease.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -145,8 +145,9 @@ pub(super) fn releases_at(observed: &ElectionSnapshot, standing: Ownership<'_>) 
 }
 
 /// Rule O1: the pod of the holder's uid has no process left that could act, and will have none.
-pub(super) fn release(observed: &ElectionSnapshot, standing: Ownership<'_>, now: Now) -> Option<Release> {
-    releases_at(observed, standing).filter(|at| now.at >= *at && observed.troubles.allow(Part::Release, now.at))?;
+pub(super) fn release(observed: &ElectionSnapshot, standing: Ownership<'_>, now: ClockReading) -> Option<Release> {
+    releases_at(observed, standing)
+        .filter(|at| now.at >= *at && observed.failed_writes.allow(Part::Release, now.at))?;
     let Lease { record, agent, .. } = &observed.lease.as_ref()?.lease;
     let agent = agent.as_ref()?;
     let (wall, transitions) = (Timestamp::from_microseconds(now.wall.as_microsecond()), record.transitions);
@@ -185,9 +186,9 @@ pub(super) fn maintain(
     standing: Ownership<'_>,
     timings: Timings,
     hints: &Hints,
-    now: Now,
+    now: ClockReading,
 ) -> LeaseAction {
-    let may = |part| observed.troubles.allow(part, now.at);
+    let may = |part| observed.failed_writes.allow(part, now.at);
     let (seen, owner) = match standing {
         Ownership::Absent if !may(Part::Lease) => return LeaseAction::None,
         Ownership::Absent => return LeaseAction::Create(Box::new(create(election, observed, timings, now))),
@@ -208,7 +209,7 @@ pub(super) fn maintain(
     let timings = if seen.is_to_be_confirmed() {
         confirmed(election, observed, seen, timings)
     } else {
-        let never_held = seen.lease.never_held && phase(seen, timings.lease_duration(), now) == Phase::NeverHeld;
+        let never_held = seen.lease.never_held && phase(seen, timings.lease_duration(), now) == TenurePhase::NeverHeld;
         let of_agents = seen.lease.agent.is_some();
         let TimingsAnnotation { unconfirmed, wait_seconds, .. } = seen.annotation;
         TimingsAnnotation {
@@ -258,18 +259,21 @@ fn is_strict(election: &LeaderElection) -> bool {
 }
 
 /// Reads a Lease that has fallen silent, once.
-pub(super) fn look(standing: Ownership<'_>, own: Duration, now: Now) -> LeaseAction {
+pub(super) fn look(standing: Ownership<'_>, own: Duration, now: ClockReading) -> LeaseAction {
     let (Ownership::Own(seen) | Ownership::Adopted(seen)) = standing else { return LeaseAction::None };
     let expired_at = seen.seen_at + seen.effective_duration(own);
     match phase(seen, own, now) {
-        Phase::Expired if seen.read_at.is_none_or(|read_at| read_at < expired_at) => LeaseAction::Look,
-        Phase::Expired | Phase::NeverHeld | Phase::Released | Phase::Held | Phase::NotObserved | Phase::WaitingOut => {
-            LeaseAction::None
-        }
+        TenurePhase::Expired if seen.read_at.is_none_or(|read_at| read_at < expired_at) => LeaseAction::Look,
+        TenurePhase::Expired
+        | TenurePhase::NeverHeld
+        | TenurePhase::Released
+        | TenurePhase::Held
+        | TenurePhase::NotObserved
+        | TenurePhase::WaitingOut => LeaseAction::None,
     }
 }
 
-fn create(election: &LeaderElection, observed: &ElectionSnapshot, timings: Timings, now: Now) -> StoredLease {
+fn create(election: &LeaderElection, observed: &ElectionSnapshot, timings: Timings, now: ClockReading) -> StoredLease {
     let record = first_record(election, observed, timings, now);
     let annotation = TimingsAnnotation { timings: Some(timings), unconfirmed: true, ..TimingsAnnotation::default() };
     let mut lease = StoredLease::new(metadata(election, election.name_any()));
@@ -280,7 +284,12 @@ fn create(election: &LeaderElection, observed: &ElectionSnapshot, timings: Timin
 }
 
 /// Rule O2.
-fn first_record(election: &LeaderElection, observed: &ElectionSnapshot, timings: Timings, now: Now) -> FirstRecord {
+fn first_record(
+    election: &LeaderElection,
+    observed: &ElectionSnapshot,
+    timings: Timings,
+    now: ClockReading,
+) -> FirstRecord {
     let own = timings.lease_duration_seconds();
     if is_new(election, observed) {
         return FirstRecord::NeverHeld { lease_duration_seconds: own };

@@ -20,22 +20,22 @@ mod unready;
 
 use std::time::Duration;
 
+use elector_crds::event::ElectionEvent;
 use elector_crds::{LeaderElection, LeaderElectionStatus};
 use elector_election::Hints;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::ResourceExt;
 
-pub use self::events::{Event, EventReason};
 pub use self::lease::LeaseAction;
 use self::lease::Ownership;
-pub use self::traffic::Write;
-use crate::index::{ElectionSnapshot, LeaseSeen, Now, Part, Phase, Unreadable, own_duration, phase};
+pub use self::traffic::TrafficWrite;
+use crate::index::{ClockReading, ElectionSnapshot, LeaseSeen, Part, TenurePhase, Unreadable, own_duration, phase};
 
 /// What to do.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Plan {
     /// To what leads traffic to the leader: before all else, for it waits.
-    pub traffic: Vec<Write>,
+    pub traffic: Vec<TrafficWrite>,
     /// To the Lease.
     pub lease: LeaseAction,
     /// To be applied.
@@ -43,7 +43,7 @@ pub struct Plan {
     /// To be applied.
     pub role_binding: Option<RoleBinding>,
     /// To be created, before the status says the same: their names are such that no event happens twice.
-    pub events: Vec<Event>,
+    pub events: Vec<ElectionEvent>,
     /// A request on the election that is done with, to be removed after the events: the pod that was to lead.
     pub request_done: Option<String>,
     /// To be applied.
@@ -74,22 +74,22 @@ impl Plan {
 
 /// What to do about `election`.
 #[must_use]
-pub fn plan(election: &LeaderElection, observed: &ElectionSnapshot, now: Now) -> Plan {
+pub fn plan(election: &LeaderElection, observed: &ElectionSnapshot, now: ClockReading) -> Plan {
     // The garbage collector is about to take everything.
     if election.metadata.deletion_timestamp.is_some() {
         return Plan::default();
     }
     let standing = lease::standing(election, observed);
     if let Some(Unreadable::NamespaceTooLarge { .. }) = observed.unreadable {
-        let view = View { election, observed, standing, now };
+        let view = PlanInput { election, observed, standing, now };
         let status = status::unattended(&view);
-        let may = observed.troubles.allow(Part::Status, now.at);
+        let may = observed.failed_writes.allow(Part::Status, now.at);
         let status = (election.status.as_ref() != Some(&status) && may).then_some(status);
         return plan_look(&view, Plan { status, ..Plan::default() });
     }
     // A Lease is read once more before its holder is taken for gone.
     let is_looked_at = lease::look(standing, own_duration(&election.spec), now) == LeaseAction::None;
-    let may = |part| observed.troubles.allow(part, now.at);
+    let may = |part| observed.failed_writes.allow(part, now.at);
     if is_looked_at && observed.unreadable.is_none() {
         let mut traffic = traffic::writes(election, observed, standing, now);
         traffic.retain(|write| may(write.part()));
@@ -105,7 +105,7 @@ pub fn plan(election: &LeaderElection, observed: &ElectionSnapshot, now: Now) ->
     if let Some(release) = lease::release(observed, standing, now) {
         return Plan { lease: LeaseAction::Release(Box::new(release)), ..Plan::default() };
     }
-    let view = View { election, observed, standing, now };
+    let view = PlanInput { election, observed, standing, now };
     // Nothing to be said of a Lease that is about to be confirmed.
     if let Ownership::Own(seen) | Ownership::Adopted(seen) = standing
         && seen.is_unconfirmed()
@@ -118,7 +118,7 @@ pub fn plan(election: &LeaderElection, observed: &ElectionSnapshot, now: Now) ->
     let verdict = steering.verdict.filter(|_| may(Part::Request));
     let mut events = if may(Part::Event) { observed.refused_events.clone() } else { Vec::new() };
     // Of a status that cannot be stored they are planned again and again.
-    let is_known = |event: &Event| {
+    let is_known = |event: &ElectionEvent| {
         let refused = observed.refused_events.iter().any(|refused| refused.name == event.name);
         refused || observed.created_events.contains(&event.name)
     };
@@ -130,19 +130,19 @@ pub fn plan(election: &LeaderElection, observed: &ElectionSnapshot, now: Now) ->
 }
 
 /// What status and events are made from.
-struct View<'a> {
+struct PlanInput<'a> {
     election: &'a LeaderElection,
     observed: &'a ElectionSnapshot,
     standing: Ownership<'a>,
-    now: Now,
+    now: ClockReading,
 }
 
-impl View<'_> {
+impl PlanInput<'_> {
     fn own_duration(&self) -> Duration {
         own_duration(&self.election.spec)
     }
 
-    fn phase(&self, seen: &LeaseSeen) -> Phase {
+    fn phase(&self, seen: &LeaseSeen) -> TenurePhase {
         phase(seen, self.own_duration(), self.now)
     }
 }
@@ -152,9 +152,9 @@ fn plan_objects(
     observed: &ElectionSnapshot,
     standing: Ownership<'_>,
     hints: &Hints,
-    now: Now,
+    now: ClockReading,
 ) -> Plan {
-    let may = |part| observed.troubles.allow(part, now.at);
+    let may = |part| observed.failed_writes.allow(part, now.at);
     if let Ownership::Foreign = standing {
         // Nobody has rights by the operator on somebody else's Lease, nor keeps them on one that has become so.
         let role = rbac::role_to_empty(election, observed.role.as_ref()).filter(|_| may(Part::Role));
@@ -182,17 +182,17 @@ fn plan_objects(
     }
 }
 
-fn plan_look(view: &View<'_>, plan: Plan) -> Plan {
+fn plan_look(view: &PlanInput<'_>, plan: Plan) -> Plan {
     let expiry = match view.standing {
         Ownership::Own(seen) | Ownership::Adopted(seen) => match view.phase(seen) {
-            Phase::Held | Phase::NotObserved | Phase::WaitingOut => {
+            TenurePhase::Held | TenurePhase::NotObserved | TenurePhase::WaitingOut => {
                 Some(seen.seen_at + seen.effective_duration(view.own_duration()))
             }
-            Phase::NeverHeld | Phase::Released | Phase::Expired => None,
+            TenurePhase::NeverHeld | TenurePhase::Released | TenurePhase::Expired => None,
         },
         Ownership::Absent | Ownership::Foreign => None,
     };
-    let retry = view.observed.troubles.all().map(|trouble| trouble.retry_at).filter(|at| *at > view.now.at).min();
+    let retry = view.observed.failed_writes.all().map(|trouble| trouble.retry_at).filter(|at| *at > view.now.at).min();
     let gives_up = hints::gives_up_at(view.election, view.observed);
     let prefers = hints::prefers_at(view);
     let releases = lease::releases_at(view.observed, view.standing);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use elector_crds::{LeaderElection, PastTenure, TenureEnd, identity};
 use kube::core::SelectorExt as _;
 
-use crate::index::{ElectionSnapshot, LeaseSeen, Now, Phase, Pod, own_duration, phase};
+use crate::index::{ClockReading, ElectionSnapshot, LeaseSeen, Pod, TenurePhase, own_duration, phase};
 
 /// How many lease durations a preferred pod must have been able to lead, and the leader have led.
 pub(super) const PATIENCE: u32 = 2;
@@ -37,9 +37,9 @@ pub(super) fn leader<'a>(
     election: &LeaderElection,
     observed: &'a ElectionSnapshot,
     seen: &LeaseSeen,
-    now: Now,
+    now: ClockReading,
 ) -> Option<&'a Arc<Pod>> {
-    let leads = !election.spec.paused && phase(seen, own_duration(&election.spec), now) == Phase::Held;
+    let leads = !election.spec.paused && phase(seen, own_duration(&election.spec), now) == TenurePhase::Held;
     observed.holder_pod.as_ref().filter(|leader| leads && !leader.terminating)
 }
 
@@ -53,7 +53,7 @@ pub(super) fn better<'a>(
     election: &LeaderElection,
     observed: &'a ElectionSnapshot,
     seen: &LeaseSeen,
-    now: Now,
+    now: ClockReading,
 ) -> Option<Better<'a>> {
     if election.spec.candidates.preferred.is_empty() {
         return None;
@@ -90,7 +90,13 @@ pub(super) fn is_able(pod: &Pod) -> bool {
 }
 
 /// When it has been as it should for that long, or longer if it has lost tenures: it is so since `since`.
-pub(super) fn due(history: &[PastTenure], pod: &Pod, since: Duration, patience: Duration, now: Now) -> Duration {
+pub(super) fn due(
+    history: &[PastTenure],
+    pod: &Pod,
+    since: Duration,
+    patience: Duration,
+    now: ClockReading,
+) -> Duration {
     let lost = |tenure: &&PastTenure| {
         let reason = tenure.reason.as_deref().unwrap_or_default();
         let given = [TenureEnd::Transferred, TenureEnd::Preferred, TenureEnd::Paused, TenureEnd::LeaseDeleted];
@@ -105,7 +111,7 @@ pub(super) fn due(history: &[PastTenure], pod: &Pod, since: Duration, patience: 
 }
 
 /// How long ago it ended: by the wall clock of operators alone, and for advice only.
-fn ago(tenure: &PastTenure, now: Now) -> Option<Duration> {
+fn ago(tenure: &PastTenure, now: ClockReading) -> Option<Duration> {
     let until: jiff::Timestamp = tenure.until.as_ref()?.parse().ok()?;
     Some(now.wall.duration_since(until).unsigned_abs())
 }
@@ -116,7 +122,7 @@ pub(super) fn wait(patience: Duration, times: usize) -> Duration {
 }
 
 /// Whether it is not ready, and was not when it led last, within the last hour: its app is so wherever it leads or not.
-fn was_unready(history: &[PastTenure], pod: &Pod, now: Now) -> bool {
+fn was_unready(history: &[PastTenure], pod: &Pod, now: ClockReading) -> bool {
     let last = history.iter().find(|tenure| tenure.holder == pod.name && tenure.until.is_some());
     let is_recent = |tenure: &&PastTenure| ago(tenure, now).is_some_and(|ago| ago < MAX_WAIT);
     let ended = last.filter(is_recent).and_then(|tenure| tenure.reason.as_deref());
@@ -124,7 +130,7 @@ fn was_unready(history: &[PastTenure], pod: &Pod, now: Now) -> bool {
 }
 
 /// How many of the last tenures ended in favour of another, one after the other, within the last hour.
-pub(super) fn handovers(history: &[PastTenure], now: Now) -> usize {
+pub(super) fn handovers(history: &[PastTenure], now: ClockReading) -> usize {
     let ended = history.iter().skip_while(|tenure| tenure.until.is_none());
     let handovers = [TenureEnd::Transferred, TenureEnd::Preferred, TenureEnd::Unready].map(TenureEnd::as_str);
     let is_handover = |tenure: &&PastTenure| {

@@ -11,8 +11,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::history::history;
 use super::lease::Ownership;
-use super::{View, candidates, flapping, hints_followed, name, rbac, traffic};
-use crate::index::{LeaseSeen, Part, Phase, Trouble, Unreadable};
+use super::{PlanInput, candidates, flapping, hints_followed, name, rbac, traffic};
+use crate::index::{FailedWrite, LeaseSeen, Part, TenurePhase, Unreadable};
 use elector_crds::ownership::is_adoptable_in;
 
 /// How it begins what is said of a pause that candidates do not know of.
@@ -21,7 +21,7 @@ const UNHEARD: &str = "; spec.paused is ";
 /// The longest reason for the end of a tenure, in bytes; the operator's own are shorter.
 const MAX_REASON: usize = 64;
 
-pub(super) fn status(view: &View<'_>) -> LeaderElectionStatus {
+pub(super) fn status(view: &PlanInput<'_>) -> LeaderElectionStatus {
     let stored = view.election.status.clone().unwrap_or_default();
     let candidates = candidates::candidates(view);
     let (elected, holder) = leader_elected(view, &stored);
@@ -92,7 +92,7 @@ fn as_shown(mut status: LeaderElectionStatus) -> LeaderElectionStatus {
 }
 
 /// Of an election for which there is no room: that it is so, and nothing else.
-pub(super) fn unattended(view: &View<'_>) -> LeaderElectionStatus {
+pub(super) fn unattended(view: &PlanInput<'_>) -> LeaderElectionStatus {
     let mut conditions = view.election.status.clone().unwrap_or_default().conditions;
     let unknown = |type_, reason| condition(type_, Status::Unknown, reason, "this LeaderElection is not looked after");
     let elected = unknown(ConditionType::LeaderElected, Reason::LeaseNotObserved);
@@ -115,7 +115,7 @@ pub(super) fn unattended(view: &View<'_>) -> LeaderElectionStatus {
 }
 
 /// Whether what was asked for is in place, whoever leads.
-fn ready(view: &View<'_>) -> Condition {
+fn ready(view: &PlanInput<'_>) -> Condition {
     let not = |reason, message: String| condition(ConditionType::Ready, Status::False, reason, message);
     match &view.observed.unreadable {
         Some(Unreadable::Spec(why)) => return not(Reason::InvalidSpec, format!("spec: {why}")),
@@ -138,9 +138,9 @@ fn ready(view: &View<'_>) -> Condition {
     if let Some(message) = rbac::conflict(view.election, view.observed) {
         return not(Reason::ObjectConflict, message);
     }
-    let troubles: Vec<&Trouble> = view.observed.troubles.all().collect();
-    if let Some(first) = troubles.first() {
-        let mut messages: Vec<&str> = troubles.iter().map(|trouble| trouble.message.as_str()).collect();
+    let failed_writes: Vec<&FailedWrite> = view.observed.failed_writes.all().collect();
+    if let Some(first) = failed_writes.first() {
+        let mut messages: Vec<&str> = failed_writes.iter().map(|trouble| trouble.message.as_str()).collect();
         messages.dedup();
         return not(first.reason, messages.join("; "));
     }
@@ -171,7 +171,7 @@ fn ready(view: &View<'_>) -> Condition {
     condition(ConditionType::Ready, Status::True, Reason::Reconciled, message)
 }
 
-fn foreign_lease_message(view: &View<'_>) -> String {
+fn foreign_lease_message(view: &PlanInput<'_>) -> String {
     let name = name(view.election);
     if view.observed.is_operators_own {
         return format!(
@@ -190,7 +190,7 @@ fn foreign_lease_message(view: &View<'_>) -> String {
 }
 
 /// Whether somebody leads, and who.
-fn leader_elected(view: &View<'_>, stored: &LeaderElectionStatus) -> (Condition, Option<Holder>) {
+fn leader_elected(view: &PlanInput<'_>, stored: &LeaderElectionStatus) -> (Condition, Option<Holder>) {
     let is = |status, reason, message: String| condition(ConditionType::LeaderElected, status, reason, message);
     let seen = match view.standing {
         Ownership::Absent => {
@@ -208,10 +208,12 @@ fn leader_elected(view: &View<'_>, stored: &LeaderElectionStatus) -> (Condition,
     let phase = view.phase(seen);
     // Whoever leads in spite of it, or may, is told of.
     let may_lead = match phase {
-        Phase::Held => true,
+        TenurePhase::Held => true,
         // After a restart: what was said of this very tenure stays.
-        Phase::NotObserved => said_of_tenure(stored, seen).is_none_or(|said| said.reason != Reason::Paused.as_str()),
-        Phase::NeverHeld | Phase::Released | Phase::WaitingOut | Phase::Expired => false,
+        TenurePhase::NotObserved => {
+            said_of_tenure(stored, seen).is_none_or(|said| said.reason != Reason::Paused.as_str())
+        }
+        TenurePhase::NeverHeld | TenurePhase::Released | TenurePhase::WaitingOut | TenurePhase::Expired => false,
     };
     if seen.lease.hints.paused && !may_lead {
         let message = match unheard(view, seen) {
@@ -221,20 +223,20 @@ fn leader_elected(view: &View<'_>, stored: &LeaderElectionStatus) -> (Condition,
         return (is(Status::False, Reason::Paused, message), None);
     }
     let (mut condition, holder) = match phase {
-        Phase::NeverHeld if stored.history.is_empty() => {
+        TenurePhase::NeverHeld if stored.history.is_empty() => {
             (is(Status::False, Reason::NeverHeld, "no candidate has led yet".to_owned()), None)
         }
         // A candidate that is no agent may leave the Lease as it was made.
-        Phase::NeverHeld | Phase::Released => {
+        TenurePhase::NeverHeld | TenurePhase::Released => {
             (is(Status::False, Reason::Released, lease::given_up(seen.release_reason)), None)
         }
-        Phase::Held => held(view, seen),
-        Phase::NotObserved => not_observed(view, seen, stored),
-        Phase::WaitingOut => {
+        TenurePhase::Held => held(view, seen),
+        TenurePhase::NotObserved => not_observed(view, seen, stored),
+        TenurePhase::WaitingOut => {
             let message = format!("nobody is known to lead; candidates wait {seconds} s in case {who} still does");
             (is(Status::False, Reason::WaitingOutUnknownHolder, message), None)
         }
-        Phase::Expired => {
+        TenurePhase::Expired => {
             let message = format!("{who} has not renewed the Lease for more than {seconds} s");
             (is(Status::False, Reason::LeaseExpired, message), None)
         }
@@ -246,19 +248,19 @@ fn leader_elected(view: &View<'_>, stored: &LeaderElectionStatus) -> (Condition,
 }
 
 /// What people ask of candidates, by `spec.paused`, and the Lease does not tell them.
-fn unheard(view: &View<'_>, seen: &LeaseSeen) -> Option<String> {
+fn unheard(view: &PlanInput<'_>, seen: &LeaseSeen) -> Option<String> {
     let asked = view.election.spec.paused;
     if asked == seen.lease.hints.paused {
         return None;
     }
-    let why = match view.observed.troubles.of(Part::Hints) {
+    let why = match view.observed.failed_writes.of(Part::Hints) {
         Some(trouble) => trouble.message.clone(),
         None => "the operator has not written it yet".to_owned(),
     };
     Some(format!("{UNHEARD}{asked}, which candidates do not know: {why}"))
 }
 
-fn held(view: &View<'_>, seen: &LeaseSeen) -> (Condition, Option<Holder>) {
+fn held(view: &PlanInput<'_>, seen: &LeaseSeen) -> (Condition, Option<Holder>) {
     let mut message = format!("{} holds the Lease", display_name(seen));
     if let Some(obstacle) = traffic::service::obstacle(view.election, view.observed) {
         message = format!("{message}; {obstacle}");
@@ -267,7 +269,7 @@ fn held(view: &View<'_>, seen: &LeaseSeen) -> (Condition, Option<Holder>) {
 }
 
 /// After a restart: what was said of this very tenure stays, until the Lease is renewed or has been watched for its duration.
-fn not_observed(view: &View<'_>, seen: &LeaseSeen, stored: &LeaderElectionStatus) -> (Condition, Option<Holder>) {
+fn not_observed(view: &PlanInput<'_>, seen: &LeaseSeen, stored: &LeaderElectionStatus) -> (Condition, Option<Holder>) {
     let record = &seen.lease.record;
     if let Some(said) = said_of_tenure(stored, seen) {
         let same_holder =
@@ -296,7 +298,7 @@ fn said_of_tenure<'a>(stored: &'a LeaderElectionStatus, seen: &LeaseSeen) -> Opt
     conditions::find(&stored.conditions, ConditionType::LeaderElected).filter(|_| is_same)
 }
 
-fn holder(view: &View<'_>, seen: &LeaseSeen) -> Holder {
+fn holder(view: &PlanInput<'_>, seen: &LeaseSeen) -> Holder {
     let record = &seen.lease.record;
     Holder {
         name: identity::shown_name(&record.holder).into_owned(),

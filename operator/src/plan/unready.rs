@@ -8,7 +8,7 @@ use std::time::Duration;
 use elector_crds::{LeaderElection, identity};
 
 use super::preference::{self, Better};
-use crate::index::{ElectionSnapshot, LeaseSeen, Now, Pod, own_duration};
+use crate::index::{ClockReading, ElectionSnapshot, LeaseSeen, Pod, own_duration};
 
 /// Whether `identity` is a pod that is ready, while the leader's is not, and may not be for ever.
 pub(super) fn is_better(election: &LeaderElection, observed: &ElectionSnapshot, identity: &str) -> bool {
@@ -24,7 +24,7 @@ pub(super) fn better<'a>(
     election: &LeaderElection,
     observed: &'a ElectionSnapshot,
     seen: &LeaseSeen,
-    now: Now,
+    now: ClockReading,
 ) -> Option<Better<'a>> {
     let leader = preference::leader(election, observed, seen, now)?;
     let unready_since = leader.unready_since?.max(seen.tenure_since);
@@ -42,7 +42,7 @@ pub(super) fn better<'a>(
 }
 
 /// For how long a leader may not be ready. `None`: for ever.
-pub(super) fn patience(election: &LeaderElection, now: Now) -> Option<Duration> {
+pub(super) fn patience(election: &LeaderElection, now: ClockReading) -> Option<Duration> {
     let seconds = u64::try_from(election.spec.unready_leader_seconds).ok().filter(|seconds| *seconds > 0)?;
     Some(preference::wait(Duration::from_secs(seconds), preference::handovers(preference::history(election), now)))
 }

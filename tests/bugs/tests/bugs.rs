@@ -43,8 +43,8 @@ fn copy(from: &Path, to: &Path) {
 fn manifest() -> String {
     let manifest = fs::read_to_string(root().join("Cargo.toml")).expect(WORKS);
     let (before, members) = manifest.split_once("members = [").expect(WORKS);
-    let (_, after) = members.split_once(']').expect(WORKS);
-    format!("{before}members = {CRATES:?}{after}")
+    let (_, after) = members.split_once("\n[workspace.package]").expect(WORKS);
+    format!("{before}members = {CRATES:?}\n\n[workspace.package]{after}")
 }
 
 /// A copy into which the bug was put.

@@ -11,7 +11,7 @@ use elector_crds::{
     TIMINGS_ANNOTATION, format_timestamp, lease,
 };
 use elector_election::{Hints, Lease, MAX_LEASE_DURATION_SECONDS, Timestamp, Timings, WatchEvent};
-use elector_operator::index::{Index, Now, Observation, StoredPod, WriteAnswer};
+use elector_operator::index::{ClockReading, Index, Observation, StoredPod, WriteAnswer};
 use elector_operator::key::Key;
 use elector_operator::plan::{LeaseAction, plan};
 use elector_simulation::clock::{Time, micros};
@@ -64,9 +64,9 @@ impl Shipped {
         Box::new(operator)
     }
 
-    fn now(&self, now: Time) -> Now {
+    fn now(&self, now: Time) -> ClockReading {
         let wall = jiff::Timestamp::from_microsecond(i64::try_from(now).unwrap_or(i64::MAX)).unwrap_or_default();
-        Now { at: Duration::from_micros(now - self.began), wall }
+        ClockReading { at: Duration::from_micros(now - self.began), wall }
     }
 
     fn store(&mut self) {

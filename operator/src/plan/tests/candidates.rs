@@ -2,7 +2,7 @@
 
 use super::*;
 
-fn status_with(pods: Vec<Pod>, lease: LeaseSeen, now: Now) -> LeaderElectionStatus {
+fn status_with(pods: Vec<Pod>, lease: LeaseSeen, now: ClockReading) -> LeaderElectionStatus {
     let pods = pods.into_iter().map(Arc::new).collect();
     let observed = ElectionSnapshot { pods, ..in_place(lease) };
     plan(&election(), &observed, now).status.unwrap()

@@ -53,7 +53,7 @@ fn hints(plan: &Plan) -> Option<Hints> {
 fn told(plan: &Plan, target: &str) -> (EventReason, String) {
     assert_eq!(plan.request_done.as_deref(), Some(target));
     assert!(!plan.has_objects(), "{plan:?}");
-    let about = |event: &&crate::plan::Event| {
+    let about = |event: &&elector_crds::event::ElectionEvent| {
         matches!(event.reason, EventReason::TransferCompleted | EventReason::TransferRefused)
     };
     let events: Vec<_> = plan.events.iter().filter(about).collect();
@@ -126,7 +126,7 @@ fn a_request_is_passed_on_with_the_tenure_that_it_is_about() {
     assert_eq!((hints(&waits), waits.request_done, event_reasons_about(&waits.events)), (None, None, 0));
 }
 
-fn event_reasons_about(events: &[crate::plan::Event]) -> usize {
+fn event_reasons_about(events: &[elector_crds::event::ElectionEvent]) -> usize {
     events.iter().filter(|event| event.reason == EventReason::TransferRefused).count()
 }
 
@@ -217,8 +217,8 @@ fn a_request_that_could_not_be_passed_on_is_taken_back_with_why() {
     let mut forbidden = led();
     forbidden.lease.as_mut().unwrap().seen_at = Duration::from_secs(70);
     assert!(refused(&asking_for("billing-1"), &forbidden, 70).ends_with("it could not be passed on within 60 s"));
-    let refusal = Trouble { retry_at: Duration::from_secs(99), ..trouble(Reason::Forbidden, "no right") };
-    forbidden.troubles.insert(Part::Hints, refusal);
+    let refusal = FailedWrite { retry_at: Duration::from_secs(99), ..trouble(Reason::Forbidden, "no right") };
+    forbidden.failed_writes.insert(Part::Hints, refusal);
     let said = refused(&asking_for("billing-1"), &forbidden, 70);
     assert!(said.ends_with("it could not be passed on within 60 s: no right"), "{said}");
 }
@@ -246,8 +246,10 @@ fn a_request_is_waited_for_as_long_as_a_release_may_take() {
 #[test]
 fn a_pause_is_said_once_the_lease_says_it() {
     let mut led = in_place(held_by("billing-0", 4, 10));
-    led.troubles
-        .insert(Part::Hints, Trouble { retry_at: Duration::from_secs(99), ..trouble(Reason::Forbidden, "no right") });
+    led.failed_writes.insert(
+        Part::Hints,
+        FailedWrite { retry_at: Duration::from_secs(99), ..trouble(Reason::Forbidden, "no right") },
+    );
     let elected = |observed: &ElectionSnapshot, election: &LeaderElection| {
         let status = plan(election, observed, at(12)).status.unwrap();
         (reason(&status, ConditionType::LeaderElected), message(&status, ConditionType::LeaderElected).to_owned())

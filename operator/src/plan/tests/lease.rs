@@ -394,7 +394,7 @@ fn each_part_of_an_amendment_can_be_written_alone_or_left_out() {
     let parts = [Part::Timings, Part::Hints, Part::Mark, Part::Owner];
     let planned = |troubled: &[Part]| {
         let mut observed = in_place(seen.clone());
-        troubled.iter().for_each(|part| observed.troubles.insert(*part, trouble(Reason::Forbidden, "no")));
+        troubled.iter().for_each(|part| observed.failed_writes.insert(*part, trouble(Reason::Forbidden, "no")));
         plan(&election, &observed, at(3)).lease
     };
     let LeaseAction::Amend(whole) = planned(&[]) else { panic!("{:?}", planned(&[])) };

@@ -25,21 +25,22 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{OwnerReference, Time};
 use kube::Resource;
 use serde_json::json;
 
-use super::{EventReason, Plan, plan};
-use crate::index::{ElectionSnapshot, LeaseSeen, Now, Pod, Trouble};
+use super::{Plan, plan};
+use crate::index::{ClockReading, ElectionSnapshot, FailedWrite, LeaseSeen, Pod};
+use elector_crds::event::EventReason;
 
 /// What could not be written, until second 9.
-fn trouble(reason: Reason, message: &str) -> Trouble {
-    Trouble { reason, message: message.to_owned(), retry_at: Duration::from_secs(9), failures: 1 }
+fn trouble(reason: Reason, message: &str) -> FailedWrite {
+    FailedWrite { reason, message: message.to_owned(), retry_at: Duration::from_secs(9), failures: 1 }
 }
 
 const CREATED: &str = "2026-11-23T18:00:00Z";
 const ACQUIRED: &str = "2026-11-23T18:00:05.000000Z";
 
 /// `second` seconds after the operator's clock began, and after the election was created.
-fn at(second: u64) -> Now {
+fn at(second: u64) -> ClockReading {
     let wall: Timestamp = CREATED.parse().unwrap();
-    Now { at: Duration::from_secs(second), wall: wall + Duration::from_secs(second) }
+    ClockReading { at: Duration::from_secs(second), wall: wall + Duration::from_secs(second) }
 }
 
 fn election() -> LeaderElection {

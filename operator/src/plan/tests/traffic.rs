@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::index::{NamedPort, Part, Troubles};
-use crate::plan::Write;
+use crate::index::{FailedWrites, NamedPort, Part};
+use crate::plan::TrafficWrite;
 use crate::settings::Features;
 use elector_crds::conditions::Reason;
 use elector_crds::ownership::OPERATOR_NAME;
@@ -39,7 +39,7 @@ fn reachable(lease: LeaseSeen) -> ElectionSnapshot {
 }
 
 /// Does what is planned until nothing is left to do for traffic, as the API server would; and returns all of it.
-fn settle(election: &LeaderElection, observed: &mut ElectionSnapshot, second: u64) -> Vec<Write> {
+fn settle(election: &LeaderElection, observed: &mut ElectionSnapshot, second: u64) -> Vec<TrafficWrite> {
     let mut done = Vec::new();
     loop {
         let plan = plan(election, observed, at(second));
@@ -55,7 +55,7 @@ fn settle(election: &LeaderElection, observed: &mut ElectionSnapshot, second: u6
     }
 }
 
-fn carry_out(observed: &mut ElectionSnapshot, write: &Write) {
+fn carry_out(observed: &mut ElectionSnapshot, write: &TrafficWrite) {
     let services = |observed: &mut ElectionSnapshot, service: &Service| {
         observed.services.retain(|known| known.metadata.name != service.metadata.name);
     };
@@ -63,20 +63,20 @@ fn carry_out(observed: &mut ElectionSnapshot, write: &Write) {
         observed.slices.retain(|known| known.metadata.name != slice.metadata.name);
     };
     match write {
-        Write::Service(service) => {
+        TrafficWrite::Service(service) => {
             services(observed, service);
             let mut stored = Service::clone(service);
             // An empty one is none, as it is stored.
             stored.spec.as_mut().unwrap().selector = None;
             observed.services.push(stored);
         }
-        Write::Slice(slice) => {
+        TrafficWrite::Slice(slice) => {
             slices(observed, slice);
             observed.slices.push(EndpointSlice::clone(slice));
         }
-        Write::DeleteService(service) => services(observed, service),
-        Write::DeleteSlice(slice) => slices(observed, slice),
-        Write::Label(label) => {
+        TrafficWrite::DeleteService(service) => services(observed, service),
+        TrafficWrite::DeleteSlice(slice) => slices(observed, slice),
+        TrafficWrite::Label(label) => {
             let holder = observed.holder_pod.iter_mut();
             observed.strays.retain(|pod| pod.uid != label.uid);
             for pod in observed.pods.iter_mut().chain(holder).filter(|pod| pod.uid == label.uid) {
@@ -112,7 +112,10 @@ fn the_leader_alone_is_reached() {
         json!({"type": "ClusterIP", "ports": [{"port": 80, "targetPort": 8080, "protocol": "TCP"}]})
     );
     assert_eq!(service["metadata"]["ownerReferences"][0]["uid"], "election-uid");
-    assert!(matches!(writes[..], [Write::Service(_), Write::Slice(_), Write::Slice(_)]), "{writes:?}");
+    assert!(
+        matches!(writes[..], [TrafficWrite::Service(_), TrafficWrite::Slice(_), TrafficWrite::Slice(_)]),
+        "{writes:?}"
+    );
     assert_eq!(
         json!(observed.slices[0]),
         json!({
@@ -258,15 +261,16 @@ fn what_others_change_is_put_right_unless_it_is_theirs() {
     let spec = selecting.services[0].spec.as_mut().unwrap();
     spec.selector = Some([("app".to_owned(), "billing".to_owned())].into());
     spec.ports.as_mut().unwrap()[0].node_port = Some(30080);
-    assert!(matches!(plan(&election, &selecting, at(1)).traffic[..], [Write::Service(_)]));
+    assert!(matches!(plan(&election, &selecting, at(1)).traffic[..], [TrafficWrite::Service(_)]));
 
     let mut emptied = observed.clone();
     emptied.slices[0].endpoints.clear();
-    assert!(matches!(plan(&election, &emptied, at(1)).traffic[..], [Write::Slice(_)]));
+    assert!(matches!(plan(&election, &emptied, at(1)).traffic[..], [TrafficWrite::Slice(_)]));
 
     observed.services[0].metadata.owner_references = Some(vec![reference("Deployment", "billing", "other")]);
     let writes = plan(&election, &observed, at(1)).traffic;
-    let expected = [&observed.slices[0], &observed.slices[1]].map(|slice| Write::DeleteSlice(Box::new(slice.clone())));
+    let expected =
+        [&observed.slices[0], &observed.slices[1]].map(|slice| TrafficWrite::DeleteSlice(Box::new(slice.clone())));
     assert_eq!(writes[..2], expected, "on somebody else's Service they would lead its traffic here");
 }
 
@@ -275,7 +279,7 @@ fn trouble_with_the_service_keeps_nothing_else_from_being_done_and_the_other_way
     let election = asks_for("front");
     let mut observed = reachable(held_by("billing-0", 1, 0));
     observed.role = None;
-    observed.troubles.insert(Part::Service, trouble(Reason::ObjectConflict, "Service front is somebody else's"));
+    observed.failed_writes.insert(Part::Service, trouble(Reason::ObjectConflict, "Service front is somebody else's"));
     let first = plan(&election, &observed, at(1));
     assert!(first.traffic.iter().all(|write| write.part() != Part::Service), "{first:?}");
     settle(&election, &mut observed, 1);
@@ -287,8 +291,8 @@ fn trouble_with_the_service_keeps_nothing_else_from_being_done_and_the_other_way
     assert_eq!(message(&status, ConditionType::Ready), "Service front is somebody else's");
 
     observed.role = None;
-    observed.troubles = Troubles::default();
-    observed.troubles.insert(Part::Role, trouble(Reason::Forbidden, "no Role"));
+    observed.failed_writes = FailedWrites::default();
+    observed.failed_writes.insert(Part::Role, trouble(Reason::Forbidden, "no Role"));
     assert_eq!(settle(&election, &mut observed, 1).len(), 3);
     let status = plan(&election, &observed, at(1)).status.unwrap();
     assert_eq!(message(&status, ConditionType::Ready), "no Role");
@@ -401,7 +405,7 @@ fn who_does_not_match_any_more_loses_its_label_before_another_gets_it() {
     observed.strays = vec![Arc::new(Pod { labels, ..pod("billing-9") })];
     let writes = plan(&election, &observed, at(2)).traffic;
     let places = ["billing-9", "billing-1"].map(|pod| {
-        let is_of = |write: &&Write| matches!(write, Write::Label(label) if label.pod == pod);
+        let is_of = |write: &&TrafficWrite| matches!(write, TrafficWrite::Label(label) if label.pod == pod);
         writes.iter().position(|write| is_of(&write)).unwrap()
     });
     assert!(places[0] < places[1], "{writes:?}");

@@ -3,7 +3,7 @@
 use elector_crds::{LeaderElection, PodLabels, ROLE_LABEL};
 use kube::ResourceExt as _;
 
-use super::Target;
+use super::TrafficTarget;
 use crate::index::{ElectionSnapshot, Pod, PodRole, RoleLabel};
 
 /// Another election that labels the same pods, and had better do so alone.
@@ -13,7 +13,11 @@ pub(in crate::plan) fn rival<'a>(election: &LeaderElection, observed: &'a Electi
 }
 
 /// What to write, in this order.
-pub(super) fn labels(election: &LeaderElection, observed: &ElectionSnapshot, target: Target<'_>) -> Vec<RoleLabel> {
+pub(super) fn labels(
+    election: &LeaderElection,
+    observed: &ElectionSnapshot,
+    target: TrafficTarget<'_>,
+) -> Vec<RoleLabel> {
     if !observed.features.pod_labels {
         return Vec::new();
     }
@@ -44,11 +48,11 @@ pub(super) fn labels(election: &LeaderElection, observed: &ElectionSnapshot, tar
     labels
 }
 
-fn is_target(pod: &Pod, target: Target<'_>) -> bool {
+fn is_target(pod: &Pod, target: TrafficTarget<'_>) -> bool {
     match target {
-        Target::Nobody | Target::Last => false,
-        Target::Leader(leader) => leader.uid == pod.uid,
-        Target::Unchanged(holder) => {
+        TrafficTarget::Nobody | TrafficTarget::Last => false,
+        TrafficTarget::Leader(leader) => leader.uid == pod.uid,
+        TrafficTarget::Unchanged(holder) => {
             holder.is_some_and(|holder| holder.uid == pod.uid) && role_of(pod) == Some(PodRole::Leader)
         }
     }

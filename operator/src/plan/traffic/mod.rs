@@ -11,11 +11,13 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 
 pub(super) use self::labels::rival;
 use super::lease::Ownership;
-use crate::index::{ElectionSnapshot, Now, Part, Phase, Pod, RoleLabel, own_duration, phase, was_released};
+use crate::index::{
+    ClockReading, ElectionSnapshot, Part, Pod, RoleLabel, TenurePhase, own_duration, phase, was_released,
+};
 
 /// One change.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Write {
+pub enum TrafficWrite {
     /// Create it, or make it so.
     Service(Box<Service>),
     /// Create it, or make it so.
@@ -28,21 +30,21 @@ pub enum Write {
     Label(RoleLabel),
 }
 
-impl Write {
+impl TrafficWrite {
     /// What of the election it is.
     #[must_use]
     pub fn part(&self) -> Part {
         match self {
-            Write::Service(_) | Write::DeleteService(_) => Part::Service,
-            Write::Slice(_) | Write::DeleteSlice(_) => Part::Slice,
-            Write::Label(_) => Part::Label,
+            TrafficWrite::Service(_) | TrafficWrite::DeleteService(_) => Part::Service,
+            TrafficWrite::Slice(_) | TrafficWrite::DeleteSlice(_) => Part::Slice,
+            TrafficWrite::Label(_) => Part::Label,
         }
     }
 }
 
 /// Whom traffic is to reach.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Target<'a> {
+enum TrafficTarget<'a> {
     Nobody,
     Leader(&'a Pod),
     /// Who may lead, and has not been seen to renew: not a reason to begin sending traffic there, nor to end it.
@@ -67,11 +69,11 @@ pub(super) fn writes(
     election: &LeaderElection,
     observed: &ElectionSnapshot,
     standing: Ownership<'_>,
-    now: Now,
-) -> Vec<Write> {
+    now: ClockReading,
+) -> Vec<TrafficWrite> {
     let target = target(election, observed, standing, now);
     let mut writes = service::writes(election, observed, target);
-    writes.extend(labels::labels(election, observed, target).into_iter().map(Write::Label));
+    writes.extend(labels::labels(election, observed, target).into_iter().map(TrafficWrite::Label));
     writes
 }
 
@@ -79,14 +81,16 @@ fn target<'a>(
     election: &LeaderElection,
     observed: &'a ElectionSnapshot,
     standing: Ownership<'_>,
-    now: Now,
-) -> Target<'a> {
-    let (Ownership::Own(seen) | Ownership::Adopted(seen)) = standing else { return Target::Nobody };
+    now: ClockReading,
+) -> TrafficTarget<'a> {
+    let (Ownership::Own(seen) | Ownership::Adopted(seen)) = standing else { return TrafficTarget::Nobody };
     let leader = observed.holder_pod.as_deref().filter(|pod| pod.dead_since.is_none());
     match phase(seen, own_duration(&election.spec), now) {
-        Phase::Held => leader.map_or(Target::Nobody, Target::Leader),
-        Phase::NotObserved => Target::Unchanged(leader),
-        Phase::Released if now.at < seen.seen_at + PAUSE => Target::Last,
-        Phase::NeverHeld | Phase::Released | Phase::WaitingOut | Phase::Expired => Target::Nobody,
+        TenurePhase::Held => leader.map_or(TrafficTarget::Nobody, TrafficTarget::Leader),
+        TenurePhase::NotObserved => TrafficTarget::Unchanged(leader),
+        TenurePhase::Released if now.at < seen.seen_at + PAUSE => TrafficTarget::Last,
+        TenurePhase::NeverHeld | TenurePhase::Released | TenurePhase::WaitingOut | TenurePhase::Expired => {
+            TrafficTarget::Nobody
+        }
     }
 }

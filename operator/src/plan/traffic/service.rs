@@ -11,12 +11,16 @@ use k8s_openapi::api::core::v1::{ObjectReference, Service, ServicePort, ServiceS
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointConditions, EndpointPort, EndpointSlice};
 use kube::ResourceExt;
 
-use super::{Target, Write};
+use super::{TrafficTarget, TrafficWrite};
 use crate::index::{ElectionSnapshot, Pod};
 use crate::plan::rbac::has_metadata;
 
 /// What to write, in this order.
-pub(super) fn writes(election: &LeaderElection, observed: &ElectionSnapshot, target: Target<'_>) -> Vec<Write> {
+pub(super) fn writes(
+    election: &LeaderElection,
+    observed: &ElectionSnapshot,
+    target: TrafficTarget<'_>,
+) -> Vec<TrafficWrite> {
     let asked = asked(election, observed);
     let service = asked.and_then(|asked| observed.services.iter().find(|service| service.name_any() == asked.name));
     let service = service.filter(|service| is_made_for(*service, election));
@@ -24,10 +28,10 @@ pub(super) fn writes(election: &LeaderElection, observed: &ElectionSnapshot, tar
     if let Some(asked) = asked {
         let desired = desired_service(election, asked);
         let in_place = service.is_some_and(|known| is_in_place(known, &desired));
-        writes.extend((!in_place).then(|| Write::Service(Box::new(desired))));
+        writes.extend((!in_place).then(|| TrafficWrite::Service(Box::new(desired))));
     }
     let unwanted = observed.services.iter().filter(|known| asked.is_none_or(|asked| asked.name != known.name_any()));
-    writes.extend(unwanted.map(|known| Write::DeleteService(Box::new(known.clone()))));
+    writes.extend(unwanted.map(|known| TrafficWrite::DeleteService(Box::new(known.clone()))));
     writes
 }
 
@@ -54,8 +58,8 @@ fn slices(
     election: &LeaderElection,
     observed: &ElectionSnapshot,
     asked: Option<&LeaderService>,
-    target: Target<'_>,
-) -> Vec<Write> {
+    target: TrafficTarget<'_>,
+) -> Vec<TrafficWrite> {
     let mut writes = Vec::new();
     let mut unwanted: Vec<&EndpointSlice> = observed.slices.iter().collect();
     for family in AddressFamily::ALL {
@@ -65,13 +69,13 @@ fn slices(
         unwanted.retain(|slice| slice.name_any() != name);
         let shown = |pod: &Pod| known.is_some_and(|slice| shows(slice, pod));
         let pod = match target {
-            Target::Nobody => None,
-            Target::Leader(pod) => Some(pod),
-            Target::Unchanged(pod) => pod.filter(|pod| shown(pod)),
-            Target::Last => None,
+            TrafficTarget::Nobody => None,
+            TrafficTarget::Leader(pod) => Some(pod),
+            TrafficTarget::Unchanged(pod) => pod.filter(|pod| shown(pod)),
+            TrafficTarget::Last => None,
         };
         let mut desired = slice(election, asked, family, pod);
-        if let (Target::Last, Some(known)) = (target, known) {
+        if let (TrafficTarget::Last, Some(known)) = (target, known) {
             desired.endpoints.clone_from(&known.endpoints);
             desired.ports.clone_from(&known.ports);
         }
@@ -86,9 +90,9 @@ fn slices(
                     && has_metadata(known, &desired)
             }
         };
-        writes.extend((!in_place).then(|| Write::Slice(Box::new(desired))));
+        writes.extend((!in_place).then(|| TrafficWrite::Slice(Box::new(desired))));
     }
-    let deleted = unwanted.into_iter().map(|slice| Write::DeleteSlice(Box::new(slice.clone())));
+    let deleted = unwanted.into_iter().map(|slice| TrafficWrite::DeleteSlice(Box::new(slice.clone())));
     deleted.chain(writes).collect()
 }
 
