@@ -262,19 +262,19 @@ impl Controller {
             if self.is_early(&key, why, now) {
                 continue;
             }
-            let Some((election, mut observed)) = self.index.observed(&key) else {
+            let Some((election, mut snapshot)) = self.index.snapshot(&key) else {
                 self.work.remove(&key);
                 self.troubled.remove(&key);
                 continue;
             };
             if let Some(work) = self.work.get(&key) {
-                observed.failed_writes = work.failed_writes.clone();
-                observed.refused_events.clone_from(&work.refused_events);
-                observed.created_events.clone_from(&work.created_events);
+                snapshot.failed_writes = work.failed_writes.clone();
+                snapshot.refused_events.clone_from(&work.refused_events);
+                snapshot.created_events.clone_from(&work.created_events);
             }
-            observed.features = self.settings.features;
-            observed.is_operators_own = key == self.settings.own_lease;
-            let plan = plan(&election, &observed, now);
+            snapshot.features = self.settings.features;
+            snapshot.is_operators_own = key == self.settings.own_lease;
+            let plan = plan(&election, &snapshot, now);
             debug!(election = %key, ?plan, "planned");
             if plan.is_idle() {
                 self.rest(key, &plan, now);

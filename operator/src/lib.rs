@@ -1,7 +1,7 @@
 //! Reconciles each `LeaderElection` into its Lease, its Role and RoleBinding, and a status that says who leads.
 //!
 //! ```text
-//!   watches ──► observe::Index ──► plan::plan ──► apply ──► API server
+//!   watches ──► index::Index   ──► plan::plan ──► apply ──► API server
 //!   (IO)        (synchronous)      (pure)         (IO)          │
 //!                    ▲                                          │
 //!                    └────────── answers, as if watched ◄───────┘

@@ -95,10 +95,10 @@ proptest! {
         show::<Service>(&mut index, Observation::Service, &odd(5, "billing"), now);
         show::<EndpointSlice>(&mut index, Observation::Slice, &odd(6, "leader-elector-billing-ipv4"), now);
         prop_assert!(index.is_complete());
-        let (election, observed) = index.observed(&Key::new("shop", "billing")).unwrap();
-        let _ = plan(&election, &observed, now);
-        let (election, observed) = index.observed(&Key::new("bank", "sane")).unwrap();
+        let (election, snapshot) = index.snapshot(&Key::new("shop", "billing")).unwrap();
+        let _ = plan(&election, &snapshot, now);
+        let (election, snapshot) = index.snapshot(&Key::new("bank", "sane")).unwrap();
         prop_assert_eq!(&election.spec, &LeaderElectionSpec::default());
-        prop_assert!(plan(&election, &observed, now).has_objects());
+        prop_assert!(plan(&election, &snapshot, now).has_objects());
     }
 }

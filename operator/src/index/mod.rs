@@ -178,7 +178,7 @@ impl Index {
     /// What [`plan`](crate::plan::plan) needs to know of one election, but for what is known of the operator itself: its
     /// failed_writes and features. `None` if there is no such election.
     #[must_use]
-    pub fn observed(&self, key: &Key) -> Option<(Arc<LeaderElection>, ElectionSnapshot)> {
+    pub fn snapshot(&self, key: &Key) -> Option<(Arc<LeaderElection>, ElectionSnapshot)> {
         let election = self.elections.get(key)?;
         let IndexedElection { object, unreadable, selector, creation_watched, transfer, .. } = election;
         // That there is one is known, and nothing else: it must not be taken for absent.
@@ -198,7 +198,7 @@ impl Index {
         let is_labelled = pods.iter().any(|pod| pod.labels.contains_key(ROLE_LABEL));
         let labelled_by = (is_labelled || election.has_pods_labelled()).then(|| self.labelled_by(key, &pods)).flatten();
         let rbac_key = Key::new(&key.namespace, &rbac_name(&key.name));
-        let observed = ElectionSnapshot {
+        let snapshot = ElectionSnapshot {
             creation_watched: *creation_watched,
             name_is_new: self.histories.is_new(key),
             history: self.histories.of(key),
@@ -222,7 +222,7 @@ impl Index {
             features: Features::default(),
             is_operators_own: false,
         };
-        Some((Arc::clone(object), observed))
+        Some((Arc::clone(object), snapshot))
     }
 
     /// Takes in what a watch says.

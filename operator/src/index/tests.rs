@@ -88,8 +88,8 @@ fn list<K: Into<S>, S>(index: &mut Index, seen: fn(Event<S>) -> Observation, obj
     }
 }
 
-fn observed(index: &Index) -> ElectionSnapshot {
-    index.observed(&key()).unwrap().1
+fn snapshot(index: &Index) -> ElectionSnapshot {
+    index.snapshot(&key()).unwrap().1
 }
 
 fn see_lease(index: &mut Index, lease: StoredLease, now: ClockReading) -> Vec<Key> {
@@ -129,7 +129,7 @@ fn whatever_else_changes_a_lease_wakes_its_election() {
     }
     let deleted = lease("lease-uid-2", 6, json!({}));
     assert_eq!(index.handle_seen(Observation::Lease(Event::Delete(deleted)), at(1)), [key()]);
-    assert_eq!(observed(&index).lease, None);
+    assert_eq!(snapshot(&index).lease, None);
 }
 
 #[test]
@@ -146,32 +146,32 @@ fn leases_without_an_election_wake_nobody_and_are_remembered() {
     assert_eq!(see_lease(&mut index, held(2, "a", 7, 0), at(1)), []);
     assert_eq!(index.handle_seen(Observation::Lease(Event::Delete(held(3, "a", 7, 0))), at(2)), []);
     assert_eq!(index.handle_seen(Observation::Election(Event::Apply(election("e", 4).into())), at(3)), [key()]);
-    let observed = observed(&index);
-    assert!(observed.creation_watched && !observed.name_is_new);
+    let snapshot = snapshot(&index);
+    assert!(snapshot.creation_watched && !snapshot.name_is_new);
     let history = History { holder: Some("a".to_owned()), duration_seconds: 15, transitions: 7 };
-    assert_eq!(observed.history, history);
+    assert_eq!(snapshot.history, history);
 }
 
 #[test]
 fn only_what_was_seen_being_created_counts_as_watched() {
     let mut index = index(vec![election("e", 1)], vec![]);
-    assert!(!observed(&index).creation_watched);
+    assert!(!snapshot(&index).creation_watched);
     index.handle_seen(Observation::Election(Event::Apply(election("e", 2).into())), at(1));
-    assert!(!observed(&index).creation_watched);
+    assert!(!snapshot(&index).creation_watched);
 
     index.handle_seen(Observation::Election(Event::Delete(election("e", 3).into())), at(1));
     index.handle_seen(Observation::Election(Event::Apply(election("e2", 4).into())), at(1));
-    assert!(observed(&index).creation_watched);
-    assert!(!observed(&index).name_is_new);
+    assert!(snapshot(&index).creation_watched);
+    assert!(!snapshot(&index).name_is_new);
 }
 
 #[test]
 fn an_election_replaced_while_nobody_watched_is_not_new() {
     let mut index = index(vec![election("e", 1)], vec![]);
-    assert!(observed(&index).name_is_new);
+    assert!(snapshot(&index).name_is_new);
     list(&mut index, Observation::Election, vec![election("e2", 9)]);
-    let observed = observed(&index);
-    assert!(!observed.creation_watched && !observed.name_is_new);
+    let snapshot = snapshot(&index);
+    assert!(!snapshot.creation_watched && !snapshot.name_is_new);
 }
 
 #[test]
@@ -179,19 +179,19 @@ fn the_last_holder_is_remembered_beyond_release_and_deletion() {
     let mut index = index(vec![election("e", 1)], vec![held(2, "a", 4, 0)]);
     see_lease(&mut index, lease("lease-uid", 3, json!({"leaseDurationSeconds": 1, "leaseTransitions": 4})), at(1));
     list::<StoredLease, _>(&mut index, Observation::Lease, vec![]);
-    let observed = observed(&index);
-    assert_eq!(observed.lease, None);
-    assert_eq!(observed.history, History { holder: Some("a".to_owned()), duration_seconds: 15, transitions: 4 });
+    let snapshot = snapshot(&index);
+    assert_eq!(snapshot.lease, None);
+    assert_eq!(snapshot.history, History { holder: Some("a".to_owned()), duration_seconds: 15, transitions: 4 });
 }
 
 #[test]
 fn older_versions_are_ignored_except_in_a_list() {
     let mut index = index(vec![election("e", 1)], vec![held(9, "b", 2, 5)]);
     assert_eq!(see_lease(&mut index, held(8, "a", 1, 4), at(1)), []);
-    assert_eq!(observed(&index).lease.unwrap().lease.record.holder, "b");
+    assert_eq!(snapshot(&index).lease.unwrap().lease.record.holder, "b");
     assert_eq!(index.handle_seen(Observation::Election(Event::Apply(election("e", 1).into())), at(1)), []);
     list(&mut index, Observation::Lease, vec![held(8, "a", 1, 4)]);
-    assert_eq!(observed(&index).lease.unwrap().lease.record.holder, "a");
+    assert_eq!(snapshot(&index).lease.unwrap().lease.record.holder, "a");
 }
 
 #[test]
@@ -199,7 +199,7 @@ fn a_deletion_of_something_older_deletes_nothing() {
     let mut index = index(vec![election("e2", 5)], vec![lease("new", 6, json!({}))]);
     assert_eq!(index.handle_seen(Observation::Lease(Event::Delete(lease("old", 4, json!({})))), at(1)), []);
     assert_eq!(index.handle_seen(Observation::Election(Event::Delete(election("e", 4).into())), at(1)), []);
-    assert!(observed(&index).lease.is_some());
+    assert!(snapshot(&index).lease.is_some());
 }
 
 #[test]
@@ -208,11 +208,11 @@ fn answers_count_as_watched_unless_something_was_deleted_meanwhile() {
     let deletions = index.deletions(&key());
     let created = || vec![WriteAnswer::Lease(Box::new(held(2, "a", 1, 0)))];
     index.handle_answers(&key(), created(), deletions, at(1));
-    assert!(observed(&index).lease.is_some());
+    assert!(snapshot(&index).lease.is_some());
 
     index.handle_seen(Observation::Lease(Event::Delete(held(3, "a", 1, 0))), at(2));
     index.handle_answers(&key(), created(), deletions, at(3));
-    assert_eq!(observed(&index).lease, None);
+    assert_eq!(snapshot(&index).lease, None);
 }
 
 #[test]
@@ -220,13 +220,13 @@ fn a_read_that_shows_nothing_new_confirms_the_silence() {
     let mut index = index(vec![election("e", 1)], vec![held(2, "a", 1, 0)]);
     let deletions = index.deletions(&key());
     index.handle_answers(&key(), vec![WriteAnswer::LeaseRead(Box::new(held(2, "a", 1, 0)))], deletions, at(15));
-    let seen = observed(&index).lease.unwrap();
+    let seen = snapshot(&index).lease.unwrap();
     assert_eq!((seen.seen_at, seen.read_at), (Duration::ZERO, Some(Duration::from_secs(15))));
 
     index.handle_answers(&key(), vec![WriteAnswer::LeaseRead(Box::new(held(3, "a", 1, 9)))], deletions, at(16));
     assert_eq!(index.expires_at(&key()), Some(Duration::from_secs(31)));
     index.handle_answers(&key(), vec![WriteAnswer::NoLease(key())], deletions, at(17));
-    assert_eq!(observed(&index).lease, None);
+    assert_eq!(snapshot(&index).lease, None);
 }
 
 /// Of which an agent says that it began this tenure.
@@ -249,7 +249,7 @@ fn durations_once_seen_count_until_an_agent_begins_the_next_tenure() {
         let lease = for_seconds(held(version, "a", transitions, version), duration);
         see_lease(&mut index, by_agent(lease, of_agent), at(0));
         assert_eq!(index.expires_at(&key()), Some(Duration::from_secs(expected)), "{version}");
-        let remembered = observed(&index).history.duration_seconds;
+        let remembered = snapshot(&index).history.duration_seconds;
         assert_eq!(remembered, u32::try_from(expected).unwrap(), "{version}");
     }
 }
@@ -260,29 +260,29 @@ fn what_is_made_by_hand_lowers_no_duration() {
     let mut index = index(vec![election("e", 1)], vec![]);
     see_lease(&mut index, by_agent(for_seconds(held(2, "a", 1, 1), 60), 1), at(1));
     see_lease(&mut index, lease("by hand", 3, json!({"holderIdentity": "x", "leaseDurationSeconds": 15})), at(2));
-    assert_eq!(observed(&index).history.duration_seconds, 60);
+    assert_eq!(snapshot(&index).history.duration_seconds, 60);
 
     index = self::index(vec![election("e", 1)], vec![]);
     let unknown = json!({"holderIdentity": "unknown", "leaseDurationSeconds": 60});
     see_lease(&mut index, lease("by hand", 3, unknown), at(2));
-    assert_eq!(observed(&index).history.duration_seconds, 60);
+    assert_eq!(snapshot(&index).history.duration_seconds, 60);
 }
 
 #[test]
 fn what_the_watch_shows_late_is_known_before_what_came_of_it_is_confirmed() {
     let mut index = index(vec![], vec![]);
     index.handle_seen(Observation::Election(Event::Apply(election("e", 1).into())), at(1));
-    assert!(observed(&index).name_is_new);
+    assert!(snapshot(&index).name_is_new);
     let mut made = lease("made", 13, json!({"leaseDurationSeconds": 15}));
     made.labels_mut().insert(MANAGED_BY_LABEL.to_owned(), OPERATOR_NAME.to_owned());
     let annotation = TimingsAnnotation { timings: Some(Timings::DEFAULT), unconfirmed: true, ..Default::default() };
     made.set_annotation(TIMINGS_ANNOTATION, annotation.to_json());
     let deletions = index.deletions(&key());
     index.handle_answers(&key(), vec![WriteAnswer::Lease(Box::new(made.clone()))], deletions, at(2));
-    assert!(observed(&index).name_is_new);
+    assert!(snapshot(&index).name_is_new);
     let planned = |index: &Index| {
-        let (election, observed) = index.observed(&key()).unwrap();
-        plan(&election, &observed, at(4)).lease
+        let (election, snapshot) = index.snapshot(&key()).unwrap();
+        plan(&election, &snapshot, at(4)).lease
     };
 
     see_lease(&mut index, by_agent(for_seconds(held(10, "a", 1, 1), 60), 1), at(3));
@@ -297,9 +297,9 @@ fn what_the_watch_shows_late_is_known_before_what_came_of_it_is_confirmed() {
 fn after_another_list_no_election_is_new() {
     let mut index = index(vec![], vec![]);
     index.handle_seen(Observation::Election(Event::Apply(election("e", 1).into())), at(1));
-    assert!(observed(&index).name_is_new);
+    assert!(snapshot(&index).name_is_new);
     list::<StoredLease, _>(&mut index, Observation::Lease, vec![]);
-    assert!(!observed(&index).name_is_new);
+    assert!(!snapshot(&index).name_is_new);
 }
 
 #[test]
@@ -312,8 +312,8 @@ fn pods_wake_the_elections_that_select_them_or_are_held_by_them() {
     assert_eq!(see(pod("billing-0", "invoices", true)), [key()]);
     assert_eq!(see(pod("billing-0", "invoices", false)), []);
     assert_eq!(see(pod("other-0", "other", true)), [key()]);
-    assert_eq!(observed(&index).holder_pod.unwrap().node.as_deref(), Some("node-3"));
-    assert_eq!(observed(&index).pods, []);
+    assert_eq!(snapshot(&index).holder_pod.unwrap().node.as_deref(), Some("node-3"));
+    assert_eq!(snapshot(&index).pods, []);
 }
 
 #[test]
@@ -321,7 +321,7 @@ fn readiness_is_dated_by_the_operators_own_clock() {
     let mut index = index(vec![election("e", 1)], vec![]);
     let mut ready_since = |ready, second| {
         index.handle_seen(Observation::Pod(Event::Apply(pod("billing-0", "billing", ready))), at(second));
-        observed(&index).pods[0].ready_since.map(|since| since.as_secs())
+        snapshot(&index).pods[0].ready_since.map(|since| since.as_secs())
     };
     assert_eq!(ready_since(true, 5), Some(5));
     assert_eq!(ready_since(true, 7), Some(5));
@@ -333,9 +333,9 @@ fn readiness_is_dated_by_the_operators_own_clock() {
 fn a_holders_pod_is_one_of_that_uid() {
     let mut index = index(vec![election("e", 1)], vec![held(2, "billing-0_gone", 1, 0)]);
     index.handle_seen(Observation::Pod(Event::Apply(pod("billing-0", "billing", true))), at(1));
-    assert_eq!(observed(&index).holder_pod, None);
+    assert_eq!(snapshot(&index).holder_pod, None);
     see_lease(&mut index, held(3, "billing-0", 2, 0), at(2));
-    assert_eq!(observed(&index).holder_pod.unwrap().uid, "billing-0-uid");
+    assert_eq!(snapshot(&index).holder_pod.unwrap().uid, "billing-0-uid");
 }
 
 #[test]
@@ -353,7 +353,7 @@ fn roles_belong_to_the_election_that_their_name_says() {
     assert_eq!(see(Event::Apply(role("leader-elector-billing"))), [key()]);
     assert_eq!(see(Event::Apply(role("something-else"))), []);
     assert_eq!(see(Event::Delete(role("leader-elector-billing"))), [key()]);
-    assert_eq!(observed(&index).role, None);
+    assert_eq!(snapshot(&index).role, None);
 }
 
 /// Whoever holds it may have renewed with them, unseen.
@@ -367,8 +367,8 @@ fn timings_that_were_asked_for_are_remembered_when_the_lease_vanishes() {
     lease.set_annotation(TIMINGS_ANNOTATION, asked);
     see_lease(&mut index, lease, at(1));
     list::<StoredLease, _>(&mut index, Observation::Lease, vec![]);
-    let (election, observed) = index.observed(&key()).unwrap();
-    match plan(&election, &observed, at(4)).lease {
+    let (election, snapshot) = index.snapshot(&key()).unwrap();
+    match plan(&election, &snapshot, at(4)).lease {
         LeaseAction::Create(made) => assert_eq!(made.spec["leaseDurationSeconds"], 40),
         other => panic!("{other:?}"),
     }
@@ -390,8 +390,8 @@ fn what_an_operator_made_too_late_is_confirmed_with_what_is_known_once_the_watch
     let annotation = TimingsAnnotation { timings: Some(Timings::DEFAULT), unconfirmed: true, ..Default::default() };
     late.set_annotation(TIMINGS_ANNOTATION, annotation.to_json());
     let planned = |index: &Index| {
-        let (election, observed) = index.observed(&key()).unwrap();
-        plan(&election, &observed, at(4)).lease
+        let (election, snapshot) = index.snapshot(&key()).unwrap();
+        plan(&election, &snapshot, at(4)).lease
     };
     let confirmed = |action: LeaseAction| match action {
         LeaseAction::Amend(amendment) => amendment.timings,
@@ -429,8 +429,8 @@ fn a_spec_that_cannot_be_read_is_named_and_changes_nothing() {
     let unreadable = StoredElection::from_untrusted(&stored.to_string());
     assert_eq!(index.handle_seen(Observation::Election(Event::Apply(unreadable)), at(3)), [key()]);
     assert_eq!(index.unreadable_elections(), 1);
-    let (election, observed) = index.observed(&key()).unwrap();
-    let planned = plan(&election, &observed, at(3));
+    let (election, snapshot) = index.snapshot(&key()).unwrap();
+    let planned = plan(&election, &snapshot, at(3));
     assert!(!planned.has_objects() && planned.traffic.is_empty());
     let status = planned.status.unwrap();
     let ready = status.conditions.iter().find(|it| it.type_ == "Ready").unwrap();

@@ -17,7 +17,7 @@ const PATIENCE: u32 = 2;
 /// The candidates among the pods that match, in the order of their names, so that messages name the same one each time.
 pub(super) fn candidates<'a>(view: &PlanInput<'a>) -> Vec<&'a Pod> {
     let mut candidates: Vec<&Pod> =
-        view.observed.pods.iter().map(AsRef::as_ref).filter(|pod| pod.is_candidate()).collect();
+        view.snapshot.pods.iter().map(AsRef::as_ref).filter(|pod| pod.is_candidate()).collect();
     candidates.sort_by(|one, other| one.name.cmp(&other.name));
     candidates
 }
@@ -28,7 +28,7 @@ pub(super) fn ready_count(candidates: &[&Pod]) -> usize {
 
 pub(super) fn candidates_ready(view: &PlanInput<'_>, candidates: &[&Pod]) -> Condition {
     let not = |reason, message: String| condition(ConditionType::CandidatesReady, Status::False, reason, message);
-    if view.observed.is_partial {
+    if view.snapshot.is_partial {
         let message = "the namespace has more objects than the operator has room for: of some pods it knows nothing";
         return condition(ConditionType::CandidatesReady, Status::Unknown, Reason::PodsLeftOut, message);
     }
@@ -79,9 +79,9 @@ pub(super) fn candidates_ready(view: &PlanInput<'_>, candidates: &[&Pod]) -> Con
 fn leader_not_ready(view: &PlanInput<'_>) -> Option<String> {
     let (Ownership::Own(seen) | Ownership::Adopted(seen)) = view.standing else { return None };
     let is_certain = view.phase(seen) == TenurePhase::Held;
-    let leader = view.observed.holder_pod.as_ref().filter(|leader| is_certain && !leader.terminating)?;
+    let leader = view.snapshot.holder_pod.as_ref().filter(|leader| is_certain && !leader.terminating)?;
     leader.unready_since?;
-    let other = unready::better(view.election, view.observed, seen, view.now);
+    let other = unready::better(view.election, view.snapshot, seen, view.now);
     let follows = match unready::patience(view.election, view.now) {
         Some(patience) if other.is_some() => {
             format!("after {} s it is asked to hand over to one that is", patience.as_secs())

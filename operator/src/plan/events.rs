@@ -135,7 +135,7 @@ fn tenure_began(view: &PlanInput<'_>, old: &LeaderElectionStatus, new: &LeaderEl
         return None;
     }
     let note = format!("{} leads", holder.name);
-    let pod = view.observed.holder_pod.as_ref().map(|pod| (pod.name.clone(), pod.uid.clone()));
+    let pod = view.snapshot.holder_pod.as_ref().map(|pod| (pod.name.clone(), pod.uid.clone()));
     Some(event(view, &tenure, EventReason::LeaderElected, note, pod))
 }
 
@@ -147,7 +147,7 @@ pub(super) fn transferred(view: &PlanInput<'_>, verdict: &Verdict) -> ElectionEv
         Verdict::Refused(why) => (EventReason::TransferRefused, format!("asked for {target}: {why}")),
     };
     // Somebody may ask again for the same: the version of the election that first asks is another then.
-    let version = view.observed.transfer.as_ref().and_then(|transfer| transfer.version.as_deref());
+    let version = view.snapshot.transfer.as_ref().and_then(|transfer| transfer.version.as_deref());
     event(view, version.unwrap_or_default(), reason, note, None)
 }
 
@@ -171,7 +171,7 @@ fn tenure_of(status: &LeaderElectionStatus) -> Option<String> {
 /// The pod of a holder that may be gone: its identity says the uid.
 fn related_old(view: &PlanInput<'_>, holder: &Holder) -> Option<(String, String)> {
     let (name, uid) = identity::pod_and_uid(&holder.identity)?;
-    let pods = view.observed.pods.iter().chain(&view.observed.holder_pod);
+    let pods = view.snapshot.pods.iter().chain(&view.snapshot.holder_pod);
     let pod = pods.into_iter().find(|pod| pod.name == name && pod.uid == uid)?;
     Some((pod.name.clone(), pod.uid.clone()))
 }

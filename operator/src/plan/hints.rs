@@ -41,15 +41,15 @@ pub(super) fn request(election: &LeaderElection) -> Option<&str> {
 }
 
 /// When the request that there is will have been waited for long enough.
-pub(super) fn gives_up_at(election: &LeaderElection, observed: &ElectionSnapshot) -> Option<Duration> {
+pub(super) fn gives_up_at(election: &LeaderElection, snapshot: &ElectionSnapshot) -> Option<Duration> {
     request(election)?;
     let release_delay = election.spec.timings().unwrap_or_default().release_delay();
-    observed.transfer.as_ref().map(|transfer| transfer.since + PATIENCE + release_delay)
+    snapshot.transfer.as_ref().map(|transfer| transfer.since + PATIENCE + release_delay)
 }
 
 pub(super) fn steer(
     election: &LeaderElection,
-    observed: &ElectionSnapshot,
+    snapshot: &ElectionSnapshot,
     standing: Ownership<'_>,
     now: ClockReading,
 ) -> Steering {
@@ -57,7 +57,7 @@ pub(super) fn steer(
     let (seen, target) = match (standing, request(election)) {
         (Ownership::Own(seen) | Ownership::Adopted(seen), Some(target)) => (seen, target),
         (Ownership::Own(seen) | Ownership::Adopted(seen), None) => {
-            let hints = preference(election, observed, seen, now).unwrap_or(nothing);
+            let hints = preference(election, snapshot, seen, now).unwrap_or(nothing);
             return Steering { hints, verdict: None };
         }
         (Ownership::Absent | Ownership::Foreign, None) => return Steering { hints: nothing, verdict: None },
@@ -70,8 +70,8 @@ pub(super) fn steer(
         hints: Hints { paused: election.spec.paused, ..seen.lease.hints.clone() },
         verdict: Some(verdict),
     };
-    let is_late = gives_up_at(election, observed).is_some_and(|at| now.at >= at);
-    match (passed_on(observed, seen, target), is_late) {
+    let is_late = gives_up_at(election, snapshot).is_some_and(|at| now.at >= at);
+    match (passed_on(snapshot, seen, target), is_late) {
         (Some(tenure), _) if seen.lease.record.transitions != tenure && !seen.lease.record.holder.is_empty() => {
             told(outcome(election, seen, tenure))
         }
@@ -79,8 +79,8 @@ pub(super) fn steer(
         (Some(_), false) => {
             Steering { hints: Hints { paused: election.spec.paused, ..seen.lease.hints.clone() }, verdict: None }
         }
-        (None, true) => told(not_passed_on(observed)),
-        (None, false) => match successor(election, observed, seen, target, now) {
+        (None, true) => told(not_passed_on(snapshot)),
+        (None, false) => match successor(election, snapshot, seen, target, now) {
             Ok(successor) => {
                 let end_tenure = Some(seen.lease.record.transitions);
                 Steering { hints: Hints { paused: false, end_tenure, successor }, verdict: None }
@@ -92,29 +92,29 @@ pub(super) fn steer(
 
 /// When another candidate will be asked to lead, if nothing changes.
 pub(super) fn prefers_at(view: &PlanInput<'_>) -> Option<Duration> {
-    let PlanInput { election, observed, standing: Ownership::Own(seen) | Ownership::Adopted(seen), now, .. } = view
+    let PlanInput { election, snapshot, standing: Ownership::Own(seen) | Ownership::Adopted(seen), now, .. } = view
     else {
         return None;
     };
-    better(election, observed, seen, *now).map(|better| better.due)
+    better(election, snapshot, seen, *now).map(|better| better.due)
 }
 
 /// The candidate that had better lead, for whatever reason comes first.
 fn better<'a>(
     election: &LeaderElection,
-    observed: &'a ElectionSnapshot,
+    snapshot: &'a ElectionSnapshot,
     seen: &LeaseSeen,
     now: ClockReading,
 ) -> Option<Better<'a>> {
-    let preferred = preference::better(election, observed, seen, now);
-    let ready = unready::better(election, observed, seen, now);
+    let preferred = preference::better(election, snapshot, seen, now);
+    let ready = unready::better(election, snapshot, seen, now);
     preferred.into_iter().chain(ready).min_by_key(|better| better.due)
 }
 
 /// Without a request: that another candidate is to lead, as it is preferred, or ready where the leader is not. `None`: nothing.
 fn preference(
     election: &LeaderElection,
-    observed: &ElectionSnapshot,
+    snapshot: &ElectionSnapshot,
     seen: &LeaseSeen,
     now: ClockReading,
 ) -> Option<Hints> {
@@ -129,27 +129,27 @@ fn preference(
         // What was begun goes on: between the tenures nobody holds the Lease.
         let goes_on = match phase(seen, own_duration(&election.spec), now) {
             TenurePhase::Held => {
-                preference::is_better(election, observed, successor)
-                    || unready::is_better(election, observed, successor)
+                preference::is_better(election, snapshot, successor)
+                    || unready::is_better(election, snapshot, successor)
             }
             TenurePhase::Released => true,
             TenurePhase::NeverHeld | TenurePhase::NotObserved | TenurePhase::WaitingOut | TenurePhase::Expired => false,
         };
         return goes_on.then(|| Hints { paused: false, ..hints.clone() });
     }
-    let better = better(election, observed, seen, now).filter(|better| better.due <= now.at)?;
+    let better = better(election, snapshot, seen, now).filter(|better| better.due <= now.at)?;
     let successor = Some(identity::of_pod(&better.pod.name, &better.pod.uid));
     Some(Hints { paused: false, end_tenure: Some(tenure), successor })
 }
 
 /// The tenure that was asked to end in favour of this target, by this request.
-fn passed_on(observed: &ElectionSnapshot, seen: &LeaseSeen, target: &str) -> Option<u32> {
+fn passed_on(snapshot: &ElectionSnapshot, seen: &LeaseSeen, target: &str) -> Option<u32> {
     let Hints { end_tenure, successor, .. } = &seen.lease.hints;
     let same = match successor {
         None => target == ANYBODY,
         Some(successor) => identity::display_name(successor) == target,
     };
-    let before = observed.transfer.as_ref().and_then(|transfer| transfer.hinted_before);
+    let before = snapshot.transfer.as_ref().and_then(|transfer| transfer.hinted_before);
     // An earlier request's would be answered by what has come of that; but one for this very tenure asks for the same.
     end_tenure.filter(|tenure| same && (before != Some(*tenure) || *tenure == seen.lease.record.transitions))
 }
@@ -175,7 +175,7 @@ fn outcome(election: &LeaderElection, seen: &LeaseSeen, tenure: u32) -> Verdict 
 /// Who is to begin the next tenure; `None`: anybody else.
 fn successor(
     election: &LeaderElection,
-    observed: &ElectionSnapshot,
+    snapshot: &ElectionSnapshot,
     seen: &LeaseSeen,
     target: &str,
     now: ClockReading,
@@ -190,16 +190,16 @@ fn successor(
     let identity = |pod: &Pod| identity::of_pod(&pod.name, &pod.uid);
     if target == ANYBODY {
         let is_other = |pod: &Pod| preference::is_able(pod) && pod.name != identity::display_name(holder);
-        let others = observed.pods.iter().filter(|pod| is_other(pod)).count();
+        let others = snapshot.pods.iter().filter(|pod| is_other(pod)).count();
         // Whose pod is not known may be one of them.
-        let most = usize::from(observed.holder_pod.is_none());
+        let most = usize::from(snapshot.holder_pod.is_none());
         return if others > most {
             Ok(None)
         } else {
             Err("no other candidate can lead: none has all its containers running".to_owned())
         };
     }
-    let Some(pod) = observed.pods.iter().find(|pod| pod.name == target && pod.is_candidate()) else {
+    let Some(pod) = snapshot.pods.iter().find(|pod| pod.name == target && pod.is_candidate()) else {
         let target = shown(target, MAX_NAME);
         return Err(format!("{target} is no pod that may lead; name one, or * for any other"));
     };
@@ -212,9 +212,9 @@ fn successor(
     Ok(Some(identity(pod)))
 }
 
-fn not_passed_on(observed: &ElectionSnapshot) -> Verdict {
+fn not_passed_on(snapshot: &ElectionSnapshot) -> Verdict {
     let why =
-        observed.failed_writes.of(Part::Hints).map(|trouble| format!(": {}", trouble.message)).unwrap_or_default();
+        snapshot.failed_writes.of(Part::Hints).map(|trouble| format!(": {}", trouble.message)).unwrap_or_default();
     Verdict::Refused(format!("it could not be passed on within 60 s{why}"))
 }
 

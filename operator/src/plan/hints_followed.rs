@@ -30,7 +30,7 @@ pub(super) fn advice_followed(view: &PlanInput<'_>, stored: &[Condition]) -> Opt
         let message = "the leader has done what the Lease asks of it, or has had no time yet";
         return Some(condition(ConditionType::AdviceFollowed, Status::True, Reason::Followed, message));
     }
-    let seen = view.observed.lease.as_ref()?;
+    let seen = view.snapshot.lease.as_ref()?;
     let holder = identity::shown_name(&seen.lease.record.holder);
     let what = if seen.lease.hints.paused { "is paused" } else { "is to have another leader" };
     let message = format!(

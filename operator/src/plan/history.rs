@@ -79,7 +79,7 @@ fn end_of(
 
 /// Why the holder of `last` was asked to hand over, if nobody has asked for that.
 fn without_request(view: &PlanInput<'_>, last: &PastTenure, lease: &Lease) -> TenureEnd {
-    let pods = || view.observed.pods.iter().chain(&view.observed.holder_pod);
+    let pods = || view.snapshot.pods.iter().chain(&view.snapshot.holder_pod);
     let rank = |identity: &str| {
         let pod = pods().find(|pod| identity::is_same(&identity::of_pod(&pod.name, &pod.uid), identity))?;
         Some(preference::rank(view.election, pod))

@@ -133,22 +133,22 @@ impl Amendment {
 ///
 /// A name that somebody edited into the record, or a record that was applied again, says nothing of who acts: the holder must
 /// have been seen to write it, and nothing later be known.
-pub(super) fn releases_at(observed: &ElectionSnapshot, standing: Ownership<'_>) -> Option<Duration> {
+pub(super) fn releases_at(snapshot: &ElectionSnapshot, standing: Ownership<'_>) -> Option<Duration> {
     let (Ownership::Own(seen) | Ownership::Adopted(seen)) = standing else { return None };
     let Lease { record, agent, .. } = &seen.lease;
     agent.as_ref().filter(|agent| agent.transitions == record.transitions && agent.release.is_none())?;
-    let holder = observed.holder_pod.as_ref();
+    let holder = snapshot.holder_pod.as_ref();
     let holder = holder.filter(|pod| identity::of_pod(&pod.name, &pod.uid) == record.holder)?;
-    let is_latest = seen.seen_to_write && record.transitions >= observed.history.transitions;
+    let is_latest = seen.seen_to_write && record.transitions >= snapshot.history.transitions;
     let release_delay = seen.lease.timings.unwrap_or_default().release_delay();
     holder.dead_since.filter(|_| is_latest).map(|since| since + release_delay)
 }
 
 /// Rule O1: the pod of the holder's uid has no process left that could act, and will have none.
-pub(super) fn release(observed: &ElectionSnapshot, standing: Ownership<'_>, now: ClockReading) -> Option<Release> {
-    releases_at(observed, standing)
-        .filter(|at| now.at >= *at && observed.failed_writes.allow(Part::Release, now.at))?;
-    let Lease { record, agent, .. } = &observed.lease.as_ref()?.lease;
+pub(super) fn release(snapshot: &ElectionSnapshot, standing: Ownership<'_>, now: ClockReading) -> Option<Release> {
+    releases_at(snapshot, standing)
+        .filter(|at| now.at >= *at && snapshot.failed_writes.allow(Part::Release, now.at))?;
+    let Lease { record, agent, .. } = &snapshot.lease.as_ref()?.lease;
     let agent = agent.as_ref()?;
     let (wall, transitions) = (Timestamp::from_microseconds(now.wall.as_microsecond()), record.transitions);
     let renew_time = record.renew_time.map_or(wall, |last| wall.max(last.next()));
@@ -164,12 +164,12 @@ pub(super) fn release(observed: &ElectionSnapshot, standing: Ownership<'_>, now:
     Some(Release { of: record.clone(), write })
 }
 
-pub(super) fn standing<'a>(election: &LeaderElection, observed: &'a ElectionSnapshot) -> Ownership<'a> {
+pub(super) fn standing<'a>(election: &LeaderElection, snapshot: &'a ElectionSnapshot) -> Ownership<'a> {
     // A LeaderElection that steers that one can stop the operator for good.
-    if observed.is_operators_own {
+    if snapshot.is_operators_own {
         return Ownership::Foreign;
     }
-    let Some(seen) = &observed.lease else { return Ownership::Absent };
+    let Some(seen) = &snapshot.lease else { return Ownership::Absent };
     if is_ours(seen.managed, &seen.owners, &election.name_any()) {
         return Ownership::Own(seen);
     }
@@ -182,16 +182,16 @@ pub(super) fn standing<'a>(election: &LeaderElection, observed: &'a ElectionSnap
 /// Creates it, or brings its metadata up to date.
 pub(super) fn maintain(
     election: &LeaderElection,
-    observed: &ElectionSnapshot,
+    snapshot: &ElectionSnapshot,
     standing: Ownership<'_>,
     timings: Timings,
     hints: &Hints,
     now: ClockReading,
 ) -> LeaseAction {
-    let may = |part| observed.failed_writes.allow(part, now.at);
+    let may = |part| snapshot.failed_writes.allow(part, now.at);
     let (seen, owner) = match standing {
         Ownership::Absent if !may(Part::Lease) => return LeaseAction::None,
-        Ownership::Absent => return LeaseAction::Create(Box::new(create(election, observed, timings, now))),
+        Ownership::Absent => return LeaseAction::Create(Box::new(create(election, snapshot, timings, now))),
         Ownership::Own(seen) => (seen, election.controller_owner_ref(&())),
         Ownership::Adopted(seen) => (seen, None),
         Ownership::Foreign => return LeaseAction::None,
@@ -207,7 +207,7 @@ pub(super) fn maintain(
         return LeaseAction::None;
     }
     let timings = if seen.is_to_be_confirmed() {
-        confirmed(election, observed, seen, timings)
+        confirmed(election, snapshot, seen, timings)
     } else {
         let never_held = seen.lease.never_held && phase(seen, timings.lease_duration(), now) == TenurePhase::NeverHeld;
         let of_agents = seen.lease.agent.is_some();
@@ -227,15 +227,15 @@ pub(super) fn maintain(
 /// What is known of the past once the watch has shown a Lease that an operator made, and all that was before (rule O2).
 fn confirmed(
     election: &LeaderElection,
-    observed: &ElectionSnapshot,
+    snapshot: &ElectionSnapshot,
     seen: &LeaseSeen,
     timings: Timings,
 ) -> TimingsAnnotation {
     let Lease { record, agent, .. } = &seen.lease;
     let is_untouched =
         record.holder.is_empty() && record.transitions == 0 && record.renew_time.is_none() && agent.is_none();
-    let never_held = is_untouched && is_new(election, observed);
-    let known = observed.history.duration_seconds.max(timings.lease_duration_seconds());
+    let never_held = is_untouched && is_new(election, snapshot);
+    let known = snapshot.history.duration_seconds.max(timings.lease_duration_seconds());
     TimingsAnnotation {
         timings: Some(timings),
         never_held,
@@ -273,8 +273,8 @@ pub(super) fn look(standing: Ownership<'_>, own: Duration, now: ClockReading) ->
     }
 }
 
-fn create(election: &LeaderElection, observed: &ElectionSnapshot, timings: Timings, now: ClockReading) -> StoredLease {
-    let record = first_record(election, observed, timings, now);
+fn create(election: &LeaderElection, snapshot: &ElectionSnapshot, timings: Timings, now: ClockReading) -> StoredLease {
+    let record = first_record(election, snapshot, timings, now);
     let annotation = TimingsAnnotation { timings: Some(timings), unconfirmed: true, ..TimingsAnnotation::default() };
     let mut lease = StoredLease::new(metadata(election, election.name_any()));
     mark(&mut lease, is_strict(election));
@@ -286,16 +286,16 @@ fn create(election: &LeaderElection, observed: &ElectionSnapshot, timings: Timin
 /// Rule O2.
 fn first_record(
     election: &LeaderElection,
-    observed: &ElectionSnapshot,
+    snapshot: &ElectionSnapshot,
     timings: Timings,
     now: ClockReading,
 ) -> FirstRecord {
     let own = timings.lease_duration_seconds();
-    if is_new(election, observed) {
+    if is_new(election, snapshot) {
         return FirstRecord::NeverHeld { lease_duration_seconds: own };
     }
     let status = election.status.clone().unwrap_or_default();
-    let history = &observed.history;
+    let history = &snapshot.history;
     let holder = history.holder.clone().or(status.holder.map(|holder| holder.identity));
     let transitions = status.lease_transitions.and_then(|transitions| u32::try_from(transitions).ok()).unwrap_or(0);
     FirstRecord::Restored {
@@ -307,14 +307,14 @@ fn first_record(
 }
 
 /// Whether nobody can have held it before.
-fn is_new(election: &LeaderElection, observed: &ElectionSnapshot) -> bool {
+fn is_new(election: &LeaderElection, snapshot: &ElectionSnapshot) -> bool {
     let status = election.status.clone().unwrap_or_default();
     let status_names_none =
         status.holder.is_none() && status.lease_uid.is_none() && status.lease_transitions.unwrap_or(0) == 0;
-    let has_older_pod = observed.pods.iter().any(|pod| is_older(pod, election));
+    let has_older_pod = snapshot.pods.iter().any(|pod| is_older(pod, election));
     // One that is left out may be older.
-    let knows_all = !observed.is_partial;
-    observed.creation_watched && observed.name_is_new && status_names_none && !has_older_pod && knows_all
+    let knows_all = !snapshot.is_partial;
+    snapshot.creation_watched && snapshot.name_is_new && status_names_none && !has_older_pod && knows_all
 }
 
 /// Both times are the API server's, in whole seconds: of the same second is not older, or hardly any first installation

@@ -74,38 +74,38 @@ impl Plan {
 
 /// What to do about `election`.
 #[must_use]
-pub fn plan(election: &LeaderElection, observed: &ElectionSnapshot, now: ClockReading) -> Plan {
+pub fn plan(election: &LeaderElection, snapshot: &ElectionSnapshot, now: ClockReading) -> Plan {
     // The garbage collector is about to take everything.
     if election.metadata.deletion_timestamp.is_some() {
         return Plan::default();
     }
-    let standing = lease::standing(election, observed);
-    if let Some(Unreadable::NamespaceTooLarge { .. }) = observed.unreadable {
-        let view = PlanInput { election, observed, standing, now };
+    let standing = lease::standing(election, snapshot);
+    if let Some(Unreadable::NamespaceTooLarge { .. }) = snapshot.unreadable {
+        let view = PlanInput { election, snapshot, standing, now };
         let status = status::unattended(&view);
-        let may = observed.failed_writes.allow(Part::Status, now.at);
+        let may = snapshot.failed_writes.allow(Part::Status, now.at);
         let status = (election.status.as_ref() != Some(&status) && may).then_some(status);
         return plan_look(&view, Plan { status, ..Plan::default() });
     }
     // A Lease is read once more before its holder is taken for gone.
     let is_looked_at = lease::look(standing, own_duration(&election.spec), now) == LeaseAction::None;
-    let may = |part| observed.failed_writes.allow(part, now.at);
-    if is_looked_at && observed.unreadable.is_none() {
-        let mut traffic = traffic::writes(election, observed, standing, now);
+    let may = |part| snapshot.failed_writes.allow(part, now.at);
+    if is_looked_at && snapshot.unreadable.is_none() {
+        let mut traffic = traffic::writes(election, snapshot, standing, now);
         traffic.retain(|write| may(write.part()));
         if !traffic.is_empty() {
             return Plan { traffic, ..Plan::default() };
         }
     }
-    let steering = hints::steer(election, observed, standing, now);
-    let objects = plan_objects(election, observed, standing, &steering.hints, now);
+    let steering = hints::steer(election, snapshot, standing, now);
+    let objects = plan_objects(election, snapshot, standing, &steering.hints, now);
     if objects.has_objects() {
         return objects;
     }
-    if let Some(release) = lease::release(observed, standing, now) {
+    if let Some(release) = lease::release(snapshot, standing, now) {
         return Plan { lease: LeaseAction::Release(Box::new(release)), ..Plan::default() };
     }
-    let view = PlanInput { election, observed, standing, now };
+    let view = PlanInput { election, snapshot, standing, now };
     // Nothing to be said of a Lease that is about to be confirmed.
     if let Ownership::Own(seen) | Ownership::Adopted(seen) = standing
         && seen.is_unconfirmed()
@@ -116,11 +116,11 @@ pub fn plan(election: &LeaderElection, observed: &ElectionSnapshot, now: ClockRe
     let status = status::status(&view);
     let stored = election.status.clone().unwrap_or_default();
     let verdict = steering.verdict.filter(|_| may(Part::Request));
-    let mut events = if may(Part::Event) { observed.refused_events.clone() } else { Vec::new() };
+    let mut events = if may(Part::Event) { snapshot.refused_events.clone() } else { Vec::new() };
     // Of a status that cannot be stored they are planned again and again.
     let is_known = |event: &ElectionEvent| {
-        let refused = observed.refused_events.iter().any(|refused| refused.name == event.name);
-        refused || observed.created_events.contains(&event.name)
+        let refused = snapshot.refused_events.iter().any(|refused| refused.name == event.name);
+        refused || snapshot.created_events.contains(&event.name)
     };
     events.extend(events::events(&view, &stored, &status).into_iter().filter(|event| !is_known(event)));
     let status = (stored != status && may(Part::Status)).then_some(status);
@@ -132,7 +132,7 @@ pub fn plan(election: &LeaderElection, observed: &ElectionSnapshot, now: ClockRe
 /// What status and events are made from.
 struct PlanInput<'a> {
     election: &'a LeaderElection,
-    observed: &'a ElectionSnapshot,
+    snapshot: &'a ElectionSnapshot,
     standing: Ownership<'a>,
     now: ClockReading,
 }
@@ -149,35 +149,35 @@ impl PlanInput<'_> {
 
 fn plan_objects(
     election: &LeaderElection,
-    observed: &ElectionSnapshot,
+    snapshot: &ElectionSnapshot,
     standing: Ownership<'_>,
     hints: &Hints,
     now: ClockReading,
 ) -> Plan {
-    let may = |part| observed.failed_writes.allow(part, now.at);
+    let may = |part| snapshot.failed_writes.allow(part, now.at);
     if let Ownership::Foreign = standing {
         // Nobody has rights by the operator on somebody else's Lease, nor keeps them on one that has become so.
-        let role = rbac::role_to_empty(election, observed.role.as_ref()).filter(|_| may(Part::Role));
+        let role = rbac::role_to_empty(election, snapshot.role.as_ref()).filter(|_| may(Part::Role));
         return Plan { role, ..Plan::default() };
     }
     let look = |own| if may(Part::Look) { lease::look(standing, own, now) } else { LeaseAction::None };
     // An invalid spec says nothing that could be put in place: what there is stays.
-    let Some(timings) = election.spec.timings().ok().filter(|_| observed.unreadable.is_none()) else {
+    let Some(timings) = election.spec.timings().ok().filter(|_| snapshot.unreadable.is_none()) else {
         return Plan { lease: look(own_duration(&election.spec)), ..Plan::default() };
     };
-    let lease = match lease::maintain(election, observed, standing, timings, hints, now) {
+    let lease = match lease::maintain(election, snapshot, standing, timings, hints, now) {
         LeaseAction::None => look(timings.lease_duration()),
         action => action,
     };
-    if rbac::conflict(election, observed).is_some() {
+    if rbac::conflict(election, snapshot).is_some() {
         return Plan { lease, ..Plan::default() };
     }
     Plan {
         lease,
-        role: rbac::role_to_apply(election, observed.role.as_ref()).filter(|_| may(Part::Role)),
+        role: rbac::role_to_apply(election, snapshot.role.as_ref()).filter(|_| may(Part::Role)),
         // The API server binds nobody to a Role that there is not.
-        role_binding: rbac::role_binding_to_apply(election, observed.role_binding.as_ref())
-            .filter(|_| may(Part::RoleBinding) && (may(Part::Role) || observed.role.is_some())),
+        role_binding: rbac::role_binding_to_apply(election, snapshot.role_binding.as_ref())
+            .filter(|_| may(Part::RoleBinding) && (may(Part::Role) || snapshot.role.is_some())),
         ..Plan::default()
     }
 }
@@ -192,12 +192,12 @@ fn plan_look(view: &PlanInput<'_>, plan: Plan) -> Plan {
         },
         Ownership::Absent | Ownership::Foreign => None,
     };
-    let retry = view.observed.failed_writes.all().map(|trouble| trouble.retry_at).filter(|at| *at > view.now.at).min();
-    let gives_up = hints::gives_up_at(view.election, view.observed);
+    let retry = view.snapshot.failed_writes.all().map(|trouble| trouble.retry_at).filter(|at| *at > view.now.at).min();
+    let gives_up = hints::gives_up_at(view.election, view.snapshot);
     let prefers = hints::prefers_at(view);
-    let releases = lease::releases_at(view.observed, view.standing);
+    let releases = lease::releases_at(view.snapshot, view.standing);
     let overdue = [candidates::overdue_at(view), hints_followed::overdue_at(view), flapping::settles_at(view)];
-    let held_back = traffic::held_back_until(view.observed, view.standing);
+    let held_back = traffic::held_back_until(view.snapshot, view.standing);
     let others = [retry, gives_up, prefers, releases, held_back].into_iter().chain(overdue);
     let later = |at: &Duration| *at > view.now.at;
     let next_look_if_renewed = others.flatten().filter(later).min();

@@ -25,22 +25,22 @@ pub(super) struct Better<'a> {
 }
 
 /// Whether `identity` is a pod that can lead, and preferred to the one that leads.
-pub(super) fn is_better(election: &LeaderElection, observed: &ElectionSnapshot, identity: &str) -> bool {
-    let Some(leader) = &observed.holder_pod else { return false };
+pub(super) fn is_better(election: &LeaderElection, snapshot: &ElectionSnapshot, identity: &str) -> bool {
+    let Some(leader) = &snapshot.holder_pod else { return false };
     let is_it = |pod: &&Arc<Pod>| identity::of_pod(&pod.name, &pod.uid) == identity;
-    let pod = observed.pods.iter().find(is_it).filter(|pod| is_able(pod));
+    let pod = snapshot.pods.iter().find(is_it).filter(|pod| is_able(pod));
     pod.is_some_and(|pod| rank(election, pod) < rank(election, leader))
 }
 
 /// The pod of who leads for certain and can be asked to hand over.
 pub(super) fn leader<'a>(
     election: &LeaderElection,
-    observed: &'a ElectionSnapshot,
+    snapshot: &'a ElectionSnapshot,
     seen: &LeaseSeen,
     now: ClockReading,
 ) -> Option<&'a Arc<Pod>> {
     let leads = !election.spec.paused && phase(seen, own_duration(&election.spec), now) == TenurePhase::Held;
-    observed.holder_pod.as_ref().filter(|leader| leads && !leader.terminating)
+    snapshot.holder_pod.as_ref().filter(|leader| leads && !leader.terminating)
 }
 
 /// The last tenures, the latest first.
@@ -51,7 +51,7 @@ pub(super) fn history(election: &LeaderElection) -> &[PastTenure] {
 /// The candidate that had better lead than the one that does.
 pub(super) fn better<'a>(
     election: &LeaderElection,
-    observed: &'a ElectionSnapshot,
+    snapshot: &'a ElectionSnapshot,
     seen: &LeaseSeen,
     now: ClockReading,
 ) -> Option<Better<'a>> {
@@ -59,16 +59,16 @@ pub(super) fn better<'a>(
         return None;
     }
     let duration = own_duration(&election.spec);
-    let leader = leader(election, observed, seen, now)?;
+    let leader = leader(election, snapshot, seen, now)?;
     let history = history(election);
-    if was_moved_away(election, observed, history, leader) {
+    if was_moved_away(election, snapshot, history, leader) {
         return None;
     }
     let patience = duration * PATIENCE;
     let led_long_enough = seen.tenure_since + wait(patience, handovers(history, now));
     let rank_of_leader = rank(election, leader);
     let is_better = |pod: &Pod| is_able(pod) && rank(election, pod) < rank_of_leader;
-    let better = observed.pods.iter().filter(|pod| is_better(pod) && !was_unready(history, pod, now));
+    let better = snapshot.pods.iter().filter(|pod| is_better(pod) && !was_unready(history, pod, now));
     let better = better.map(|pod| {
         let due = due(history, pod, pod.able_since.unwrap_or(now.at), patience, now);
         Better { pod, due: due.max(led_long_enough) }
@@ -143,14 +143,14 @@ pub(super) fn handovers(history: &[PastTenure], now: ClockReading) -> usize {
 /// Whether the last tenure was handed over on request by a pod that is preferred to the one that leads: as somebody wishes.
 fn was_moved_away(
     election: &LeaderElection,
-    observed: &ElectionSnapshot,
+    snapshot: &ElectionSnapshot,
     history: &[PastTenure],
     leader: &Pod,
 ) -> bool {
     let is_of_others = |tenure: &&PastTenure| tenure.reason.as_deref() != Some(TenureEnd::Unready.as_str());
     let mut ended = history.iter().filter(|tenure| tenure.until.is_some());
     let Some(last) = ended.find(is_of_others) else { return false };
-    let by = observed.pods.iter().find(|pod| identity::of_pod(&pod.name, &pod.uid) == last.identity);
+    let by = snapshot.pods.iter().find(|pod| identity::of_pod(&pod.name, &pod.uid) == last.identity);
     last.reason.as_deref() == Some(TenureEnd::Transferred.as_str())
         && by.is_some_and(|by| by.is_candidate() && rank(election, by) < rank(election, leader))
 }

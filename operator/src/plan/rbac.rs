@@ -9,9 +9,9 @@ use kube::ResourceExt;
 use crate::index::ElectionSnapshot;
 
 /// What keeps Role or RoleBinding from being applied, as far as is known without asking.
-pub(super) fn conflict(election: &LeaderElection, observed: &ElectionSnapshot) -> Option<String> {
-    let role = observed.role.as_ref().filter(|role| !is_made_for(*role, election));
-    let role_binding = observed.role_binding.as_ref().filter(|binding| !is_made_for(*binding, election));
+pub(super) fn conflict(election: &LeaderElection, snapshot: &ElectionSnapshot) -> Option<String> {
+    let role = snapshot.role.as_ref().filter(|role| !is_made_for(*role, election));
+    let role_binding = snapshot.role_binding.as_ref().filter(|binding| !is_made_for(*binding, election));
     role.map(|role| conflict_message("Role", role))
         .or_else(|| role_binding.map(|binding| conflict_message("RoleBinding", binding)))
 }

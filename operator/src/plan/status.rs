@@ -117,7 +117,7 @@ pub(super) fn unattended(view: &PlanInput<'_>) -> LeaderElectionStatus {
 /// Whether what was asked for is in place, whoever leads.
 fn ready(view: &PlanInput<'_>) -> Condition {
     let not = |reason, message: String| condition(ConditionType::Ready, Status::False, reason, message);
-    match &view.observed.unreadable {
+    match &view.snapshot.unreadable {
         Some(Unreadable::Spec(why)) => return not(Reason::InvalidSpec, format!("spec: {why}")),
         Some(Unreadable::NamespaceTooLarge { limit_bytes }) => {
             let mebibytes = limit_bytes / (1024 * 1024);
@@ -135,16 +135,16 @@ fn ready(view: &PlanInput<'_>) -> Condition {
     if let Ownership::Foreign = view.standing {
         return not(Reason::ObjectConflict, foreign_lease_message(view));
     }
-    if let Some(message) = rbac::conflict(view.election, view.observed) {
+    if let Some(message) = rbac::conflict(view.election, view.snapshot) {
         return not(Reason::ObjectConflict, message);
     }
-    let failed_writes: Vec<&FailedWrite> = view.observed.failed_writes.all().collect();
+    let failed_writes: Vec<&FailedWrite> = view.snapshot.failed_writes.all().collect();
     if let Some(first) = failed_writes.first() {
         let mut messages: Vec<&str> = failed_writes.iter().map(|trouble| trouble.message.as_str()).collect();
         messages.dedup();
         return not(first.reason, messages.join("; "));
     }
-    let features = view.observed.features;
+    let features = view.snapshot.features;
     let service = match &view.election.spec.leader_service {
         Some(_) if !features.leader_service => {
             let message =
@@ -158,7 +158,7 @@ fn ready(view: &PlanInput<'_>) -> Condition {
             "spec.podLabels: the operator is not allowed to label pods; set podLabels.enabled of its Helm chart";
         return not(Reason::Forbidden, message.to_owned());
     }
-    if let Some(other) = traffic::rival(view.election, view.observed) {
+    if let Some(other) = traffic::rival(view.election, view.snapshot) {
         let message = format!(
             "spec.podLabels: LeaderElection {other} labels pods of this one already; disable it in one of them"
         );
@@ -173,7 +173,7 @@ fn ready(view: &PlanInput<'_>) -> Condition {
 
 fn foreign_lease_message(view: &PlanInput<'_>) -> String {
     let name = name(view.election);
-    if view.observed.is_operators_own {
+    if view.snapshot.is_operators_own {
         return format!(
             "Lease {name} is that of the operator's own election, which nobody else steers; use another name"
         );
@@ -253,7 +253,7 @@ fn unheard(view: &PlanInput<'_>, seen: &LeaseSeen) -> Option<String> {
     if asked == seen.lease.hints.paused {
         return None;
     }
-    let why = match view.observed.failed_writes.of(Part::Hints) {
+    let why = match view.snapshot.failed_writes.of(Part::Hints) {
         Some(trouble) => trouble.message.clone(),
         None => "the operator has not written it yet".to_owned(),
     };
@@ -262,7 +262,7 @@ fn unheard(view: &PlanInput<'_>, seen: &LeaseSeen) -> Option<String> {
 
 fn held(view: &PlanInput<'_>, seen: &LeaseSeen) -> (Condition, Option<Holder>) {
     let mut message = format!("{} holds the Lease", display_name(seen));
-    if let Some(obstacle) = traffic::service::obstacle(view.election, view.observed) {
+    if let Some(obstacle) = traffic::service::obstacle(view.election, view.snapshot) {
         message = format!("{message}; {obstacle}");
     }
     (condition(ConditionType::LeaderElected, Status::True, Reason::LeaseHeld, message), Some(holder(view, seen)))
@@ -303,7 +303,7 @@ fn holder(view: &PlanInput<'_>, seen: &LeaseSeen) -> Holder {
     Holder {
         name: identity::shown_name(&record.holder).into_owned(),
         identity: identity::shown(&record.holder).into_owned(),
-        node_name: view.observed.holder_pod.as_ref().and_then(|pod| pod.node.clone()),
+        node_name: view.snapshot.holder_pod.as_ref().and_then(|pod| pod.node.clone()),
         acquire_time: record.acquire_time.map(format_timestamp),
     }
 }

@@ -11,27 +11,27 @@ use super::preference::{self, Better};
 use crate::index::{ClockReading, ElectionSnapshot, LeaseSeen, Pod, own_duration};
 
 /// Whether `identity` is a pod that is ready, while the leader's is not, and may not be for ever.
-pub(super) fn is_better(election: &LeaderElection, observed: &ElectionSnapshot, identity: &str) -> bool {
-    let leader = observed.holder_pod.as_ref();
+pub(super) fn is_better(election: &LeaderElection, snapshot: &ElectionSnapshot, identity: &str) -> bool {
+    let leader = snapshot.holder_pod.as_ref();
     let is_it = |pod: &Pod| identity::of_pod(&pod.name, &pod.uid) == identity;
     election.spec.unready_leader_seconds > 0
         && leader.is_some_and(|leader| leader.unready_since.is_some())
-        && observed.pods.iter().any(|pod| is_it(pod) && is_ready(election, pod))
+        && snapshot.pods.iter().any(|pod| is_it(pod) && is_ready(election, pod))
 }
 
 /// The candidate that had better lead than one whose pod is not ready: of those that are due the one that is preferred.
 pub(super) fn better<'a>(
     election: &LeaderElection,
-    observed: &'a ElectionSnapshot,
+    snapshot: &'a ElectionSnapshot,
     seen: &LeaseSeen,
     now: ClockReading,
 ) -> Option<Better<'a>> {
-    let leader = preference::leader(election, observed, seen, now)?;
+    let leader = preference::leader(election, snapshot, seen, now)?;
     let unready_since = leader.unready_since?.max(seen.tenure_since);
     let history = preference::history(election);
     let asked_at = unready_since + patience(election, now)?;
     let ready_for = own_duration(&election.spec) * preference::PATIENCE;
-    let others = observed.pods.iter().filter(|pod| is_ready(election, pod) && pod.uid != leader.uid);
+    let others = snapshot.pods.iter().filter(|pod| is_ready(election, pod) && pod.uid != leader.uid);
     let others = others.map(|pod| {
         let ready_since = pod.ready_since.unwrap_or(now.at);
         let due = preference::due(history, pod, ready_since, ready_for, now);

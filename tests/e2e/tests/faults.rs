@@ -10,7 +10,7 @@ use elector_simulation::fault::Fault;
 fn sources(target: &str) -> io::Result<String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let path = match target {
-        "status" | "trouble" => root.join("agent/elector/src").join(target),
+        "status" | "problem" => root.join("agent/elector/src").join(target),
         "server" => root.join("agent/program/src/server"),
         "doctor" => root.join("operator/kubectl-election/src/doctor/tests"),
         "plan" => root.join("operator/src/plan/tests"),

@@ -148,9 +148,9 @@ impl Operator for Shipped {
         }
         self.changed = false;
         for _ in 0..MOST_REPORTS {
-            let Some((election, observed)) = self.index.observed(&key()) else { break };
+            let Some((election, snapshot)) = self.index.snapshot(&key()) else { break };
             let elector_operator::plan::Plan { lease, role, role_binding, status, next_look, .. } =
-                plan(&election, &observed, self.now(now));
+                plan(&election, &snapshot, self.now(now));
             self.deletions = self.index.deletions(&key());
             let step = match lease {
                 LeaseAction::None => None,

@@ -32,10 +32,10 @@ fn small_index() -> Index {
 fn pods_beyond_the_room_of_their_namespace_are_left_out_and_that_is_said() {
     let mut index = small_index();
     see_pod(&mut index, large_pod("billing-0", 60_000));
-    assert_eq!((observed(&index).pods.len(), observed(&index).is_partial), (1, false));
+    assert_eq!((snapshot(&index).pods.len(), snapshot(&index).is_partial), (1, false));
     see_pod(&mut index, large_pod("billing-1", 60_000));
-    assert_eq!((observed(&index).pods.len(), observed(&index).is_partial), (1, true));
-    let (stored, seen) = index.observed(&key()).unwrap();
+    assert_eq!((snapshot(&index).pods.len(), snapshot(&index).is_partial), (1, true));
+    let (stored, seen) = index.snapshot(&key()).unwrap();
     let plan = plan(&stored, &ElectionSnapshot { role: None, ..seen }, at(1));
     assert!(plan.has_objects(), "the election is looked after all the same");
 
@@ -50,14 +50,14 @@ fn pods_beyond_the_room_of_their_namespace_are_left_out_and_that_is_said() {
     assert!(index.wants_list());
     index.expect_lists();
     list(&mut index, Observation::Pod, vec![large_pod("billing-1", 60_000)]);
-    assert_eq!((observed(&index).pods.len(), observed(&index).is_partial), (1, true), "other lists are under way");
+    assert_eq!((snapshot(&index).pods.len(), snapshot(&index).is_partial), (1, true), "other lists are under way");
     list(&mut index, Observation::Election, vec![election("e", 1)]);
     list::<StoredLease, _>(&mut index, Observation::Lease, vec![]);
     list::<Role, _>(&mut index, Observation::Role, vec![]);
     list::<RoleBinding, _>(&mut index, Observation::RoleBinding, vec![]);
     list::<core::Service, _>(&mut index, Observation::Service, vec![]);
     list::<EndpointSlice, _>(&mut index, Observation::Slice, vec![]);
-    assert_eq!((observed(&index).pods.len(), observed(&index).is_partial), (1, false));
+    assert_eq!((snapshot(&index).pods.len(), snapshot(&index).is_partial), (1, false));
 }
 
 #[test]
@@ -91,9 +91,9 @@ fn an_election_beyond_the_room_is_named_and_nothing_else_of_it_is_kept() {
     late.metadata.name = Some("late".to_owned());
     late.spec.candidates.service_account_names = vec!["x".repeat(9_000)];
     index.handle_seen(Observation::Election(Event::Apply(late.clone().into())), at(1));
-    let (election, observed) = index.observed(&Key::new("shop", "late")).unwrap();
+    let (election, snapshot) = index.snapshot(&Key::new("shop", "late")).unwrap();
     assert_eq!(election.spec, LeaderElectionSpec::default());
-    let planned = plan(&election, &observed, at(1));
+    let planned = plan(&election, &snapshot, at(1));
     assert!(!planned.has_objects() && planned.events.is_empty());
     let status = planned.status.unwrap();
     let said = |type_: &str| status.conditions.iter().find(|it| it.type_ == type_).unwrap();
@@ -103,15 +103,15 @@ fn an_election_beyond_the_room_is_named_and_nothing_else_of_it_is_kept() {
     late.status = Some(status);
     late.metadata.resource_version = Some("4".to_owned());
     index.handle_seen(Observation::Election(Event::Apply(late.into())), at(2));
-    let (election, observed) = index.observed(&Key::new("shop", "late")).unwrap();
-    assert!(plan(&election, &observed, at(2)).is_idle());
+    let (election, snapshot) = index.snapshot(&Key::new("shop", "late")).unwrap();
+    assert!(plan(&election, &snapshot, at(2)).is_idle());
 }
 
 /// What comes of a Lease that is missing.
 fn made_lease(index: &mut Index) -> TimingsAnnotation {
     let planned = |index: &Index| {
-        let (election, observed) = index.observed(&key()).unwrap();
-        plan(&election, &observed, at(5)).lease
+        let (election, snapshot) = index.snapshot(&key()).unwrap();
+        plan(&election, &snapshot, at(5)).lease
     };
     let LeaseAction::Create(mut lease) = planned(index) else { panic!("{:?}", planned(index)) };
     lease.metadata.uid = Some("made".to_owned());
@@ -156,7 +156,7 @@ fn an_election_that_was_left_out_is_not_new_when_there_is_room_for_it() {
     });
     list(&mut index, Observation::Election, others.chain([election("e", 1)]).collect());
     list::<StoredLease, _>(&mut index, Observation::Lease, vec![]);
-    assert!(index.observed(&key()).is_none());
+    assert!(index.snapshot(&key()).is_none());
     index.handle_seen(Observation::Pod(Event::Delete(large_pod("filler", 9_000))), at(1));
     for number in 0..5 {
         let mut other = election(&format!("u{number}"), 1);
@@ -182,8 +182,8 @@ fn what_is_known_of_the_past_outlives_a_time_without_room() {
         ..Default::default()
     });
     index.handle_seen(Observation::Election(Event::Apply(edited.into())), at(2));
-    let (election, observed) = index.observed(&key()).unwrap();
-    let status = plan(&election, &observed, at(3)).status.unwrap();
+    let (election, snapshot) = index.snapshot(&key()).unwrap();
+    let status = plan(&election, &snapshot, at(3)).status.unwrap();
     assert_eq!(
         (status.holder, status.lease_uid.as_deref(), status.lease_transitions),
         (Some(holder), Some("lease-uid"), Some(7))
@@ -207,16 +207,16 @@ fn a_lease_that_is_left_out_is_not_taken_for_absent() {
         assert!(number < 100);
     }
     see_lease(&mut index, held(20, &"h".repeat(1024), 7, 1), at(2));
-    let (election, seen) = index.observed(&key()).unwrap();
+    let (election, seen) = index.snapshot(&key()).unwrap();
     let planned = plan(&election, &seen, at(3));
     assert!(!planned.has_objects(), "{planned:?}");
     let ready = planned.status.unwrap().conditions.into_iter().find(|it| it.type_ == "Ready").unwrap();
     assert_eq!((ready.status.as_str(), ready.reason.as_str()), ("False", "NamespaceTooLarge"));
     // Until a list shows that it is gone.
     list::<StoredLease, _>(&mut index, Observation::Lease, vec![held(21, &"h".repeat(1024), 7, 1)]);
-    assert!(observed(&index).unreadable.is_some());
+    assert!(snapshot(&index).unreadable.is_some());
     list::<StoredLease, _>(&mut index, Observation::Lease, vec![]);
-    assert!(observed(&index).unreadable.is_none());
+    assert!(snapshot(&index).unreadable.is_none());
 }
 
 #[test]
@@ -243,7 +243,7 @@ fn of_what_others_made_for_an_election_no_more_than_some_is_looked_at_at_a_time(
         let service = core::Service::from_untrusted(&json!({"metadata": metadata, "spec": {}}).to_string());
         index.handle_seen(Observation::Service(Event::Apply(service)), at(1));
     }
-    assert_eq!(observed(&index).services.len(), MAX_OWNED);
+    assert_eq!(snapshot(&index).services.len(), MAX_OWNED);
 }
 
 #[test]

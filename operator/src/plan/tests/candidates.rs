@@ -4,8 +4,8 @@ use super::*;
 
 fn status_with(pods: Vec<Pod>, lease: LeaseSeen, now: ClockReading) -> LeaderElectionStatus {
     let pods = pods.into_iter().map(Arc::new).collect();
-    let observed = ElectionSnapshot { pods, ..in_place(lease) };
-    plan(&election(), &observed, now).status.unwrap()
+    let snapshot = ElectionSnapshot { pods, ..in_place(lease) };
+    plan(&election(), &snapshot, now).status.unwrap()
 }
 
 fn unready(name: &str) -> Pod {
@@ -56,14 +56,14 @@ fn terminating_and_finished_pods_do_not_count() {
 #[test]
 fn a_free_lease_that_nobody_takes_for_two_durations_is_noticed() {
     for (lease, free_since) in [(never_held(), 0), (released(3, 10), 10)] {
-        let observed = in_place(lease);
-        let election = reported(&observed, free_since + 29);
+        let snapshot = in_place(lease);
+        let election = reported(&snapshot, free_since + 29);
         assert_eq!(reason(election.status.as_ref().unwrap(), ConditionType::CandidatesReady), "True AllReady");
-        let quiet = plan(&election, &observed, at(free_since + 29));
+        let quiet = plan(&election, &snapshot, at(free_since + 29));
         let at_last = Some(Duration::from_secs(free_since + 30));
         assert_eq!(quiet, Plan { next_look: at_last, next_look_if_renewed: at_last, ..Plan::default() });
 
-        let late = plan(&election, &observed, at(free_since + 30));
+        let late = plan(&election, &snapshot, at(free_since + 30));
         assert_eq!((late.has_objects(), late.events.as_slice(), late.next_look), (false, [].as_slice(), None));
         let status = late.status.unwrap();
         assert_eq!(reason(&status, ConditionType::CandidatesReady), "False NoneContends");

@@ -38,9 +38,9 @@ fn remembering(history: Vec<PastTenure>) -> LeaderElection {
 
 /// What is planned at `second`, at which `billing-0` renews, as it has for long.
 fn planned(election: &LeaderElection, second: u64) -> Plan {
-    let mut observed = in_place(held_by("billing-0", 40, 0));
-    observed.lease.as_mut().unwrap().seen_at = Duration::from_secs(second);
-    plan(election, &observed, at(second))
+    let mut snapshot = in_place(held_by("billing-0", 40, 0));
+    snapshot.lease.as_mut().unwrap().seen_at = Duration::from_secs(second);
+    plan(election, &snapshot, at(second))
 }
 
 fn stable(status: &LeaderElectionStatus) -> Option<String> {
@@ -111,8 +111,8 @@ fn a_rolling_update_is_no_flapping_and_pods_that_come_back_are() {
 #[test]
 fn the_state_is_the_reason_that_matters_most() {
     let ends = ended(&[1, 2, 3, 4, 5, 6], TenureEnd::AppUnhealthy);
-    let state = |election: &LeaderElection, observed: &ElectionSnapshot, second| {
-        plan(election, observed, at(second)).status.unwrap().state.unwrap()
+    let state = |election: &LeaderElection, snapshot: &ElectionSnapshot, second| {
+        plan(election, snapshot, at(second)).status.unwrap().state.unwrap()
     };
     assert_eq!(state(&election(), &in_place(never_held()), 3), "NeverHeld");
     assert_eq!(state(&election(), &in_place(held_by("billing-0", 4, 3)), 3), "LeaseHeld");

@@ -31,9 +31,9 @@ fn asked_at(second: u64) -> Transfer {
     Transfer { since: Duration::from_secs(second), version: Some("41".to_owned()), ..Transfer::default() }
 }
 
-fn with_hints(mut observed: ElectionSnapshot, hints: Hints) -> ElectionSnapshot {
-    observed.lease.as_mut().unwrap().lease.hints = hints;
-    observed
+fn with_hints(mut snapshot: ElectionSnapshot, hints: Hints) -> ElectionSnapshot {
+    snapshot.lease.as_mut().unwrap().lease.hints = hints;
+    snapshot
 }
 
 fn for_successor(tenure: u32, name: &str) -> Hints {
@@ -61,8 +61,8 @@ fn told(plan: &Plan, target: &str) -> (EventReason, String) {
     (events[0].reason, events[0].note.clone())
 }
 
-fn refused(election: &LeaderElection, observed: &ElectionSnapshot, second: u64) -> String {
-    let plan = plan(election, observed, at(second));
+fn refused(election: &LeaderElection, snapshot: &ElectionSnapshot, second: u64) -> String {
+    let plan = plan(election, snapshot, at(second));
     let (reason, note) = told(&plan, &election.metadata.annotations.as_ref().unwrap()[TRANSFER_ANNOTATION]);
     assert_eq!(reason, EventReason::TransferRefused);
     note
@@ -71,7 +71,7 @@ fn refused(election: &LeaderElection, observed: &ElectionSnapshot, second: u64) 
 #[test]
 fn a_pause_is_passed_on_and_taken_back() {
     let hint = Hints { paused: true, ..Hints::default() };
-    let plan_of = |election: &LeaderElection, observed: &ElectionSnapshot| plan(election, observed, at(12));
+    let plan_of = |election: &LeaderElection, snapshot: &ElectionSnapshot| plan(election, snapshot, at(12));
     let led = in_place(held_by("billing-0", 4, 10));
     assert_eq!(hints(&plan_of(&paused(), &led)), Some(hint.clone()));
     let passed_on = with_hints(led, hint.clone());
@@ -88,8 +88,8 @@ fn a_pause_is_passed_on_and_taken_back() {
 }
 
 /// Of a paused election.
-fn status_of(observed: &ElectionSnapshot, second: u64) -> LeaderElectionStatus {
-    plan(&paused(), observed, at(second)).status.unwrap()
+fn status_of(snapshot: &ElectionSnapshot, second: u64) -> LeaderElectionStatus {
+    plan(&paused(), snapshot, at(second)).status.unwrap()
 }
 
 #[test]
@@ -132,27 +132,27 @@ fn event_reasons_about(events: &[elector_crds::event::ElectionEvent]) -> usize {
 
 #[test]
 fn a_request_is_done_when_its_pod_leads_and_the_hint_goes_after_it() {
-    let mut observed = with_hints(led(), for_successor(4, "billing-1"));
-    let seen = observed.lease.as_mut().unwrap();
+    let mut snapshot = with_hints(led(), for_successor(4, "billing-1"));
+    let seen = snapshot.lease.as_mut().unwrap();
     seen.lease.record.holder = "billing-1_billing-1-uid".to_owned();
     seen.lease.record.transitions = 5;
-    let done = plan(&asking_for("billing-1"), &observed, at(13));
+    let done = plan(&asking_for("billing-1"), &snapshot, at(13));
     let (reason, note) = told(&done, "billing-1");
     assert_eq!((reason, &*note), (EventReason::TransferCompleted, "asked for billing-1: billing-1 leads"));
-    assert_eq!(hints(&plan(&election(), &observed, at(13))), Some(Hints::default()));
+    assert_eq!(hints(&plan(&election(), &snapshot, at(13))), Some(Hints::default()));
 }
 
 #[test]
 fn anybody_is_anybody_else() {
     let by = |holder: &str| {
-        let mut observed = with_hints(led(), Hints { end_tenure: Some(4), ..Hints::default() });
-        let seen = observed.lease.as_mut().unwrap();
+        let mut snapshot = with_hints(led(), Hints { end_tenure: Some(4), ..Hints::default() });
+        let seen = snapshot.lease.as_mut().unwrap();
         seen.lease.record.holder = format!("{holder}_{holder}-uid");
         seen.lease.record.transitions = 5;
         // As the status remembers the tenure that was to end.
         let mut election = asking_for("*");
         election.status = reported(&led(), 11).status;
-        told(&plan(&election, &observed, at(13)), "*")
+        told(&plan(&election, &snapshot, at(13)), "*")
     };
     assert_eq!(by("billing-1"), (EventReason::TransferCompleted, "asked for *: billing-1 leads".to_owned()));
     let (reason, note) = by("billing-0");
@@ -162,11 +162,11 @@ fn anybody_is_anybody_else() {
 
 #[test]
 fn whoever_is_faster_than_the_pod_that_was_asked_for_is_told_of() {
-    let mut observed = with_hints(led(), for_successor(4, "billing-1"));
-    let seen = observed.lease.as_mut().unwrap();
+    let mut snapshot = with_hints(led(), for_successor(4, "billing-1"));
+    let seen = snapshot.lease.as_mut().unwrap();
     seen.lease.record.holder = "billing-2_billing-2-uid".to_owned();
     seen.lease.record.transitions = 5;
-    let note = refused(&asking_for("billing-1"), &observed, 13);
+    let note = refused(&asking_for("billing-1"), &snapshot, 13);
     assert_eq!(note, "asked for billing-1: billing-2 was faster than billing-1");
 }
 
@@ -203,9 +203,9 @@ fn what_cannot_be_is_refused_with_why() {
 #[test]
 fn a_request_that_nobody_follows_is_taken_back_after_a_minute() {
     let ignored = |seconds: u64| {
-        let mut observed = with_hints(led(), for_successor(4, "billing-1"));
-        observed.lease.as_mut().unwrap().seen_at = Duration::from_secs(seconds);
-        observed
+        let mut snapshot = with_hints(led(), for_successor(4, "billing-1"));
+        snapshot.lease.as_mut().unwrap().seen_at = Duration::from_secs(seconds);
+        snapshot
     };
     let waits = plan(&asking_for("billing-1"), &ignored(69), at(69));
     assert_eq!((waits.request_done, waits.next_look), (None, Some(Duration::from_secs(70))));
@@ -225,11 +225,11 @@ fn a_request_that_could_not_be_passed_on_is_taken_back_with_why() {
 
 #[test]
 fn what_came_of_an_earlier_request_answers_none() {
-    let mut observed = with_hints(led(), for_successor(3, "billing-0"));
-    observed.transfer.as_mut().unwrap().hinted_before = Some(3);
+    let mut snapshot = with_hints(led(), for_successor(3, "billing-0"));
+    snapshot.transfer.as_mut().unwrap().hinted_before = Some(3);
     // `billing-0` leads, as somebody has asked before; now somebody asks for `billing-1`, and then for `billing-0` once more.
-    assert_eq!(hints(&plan(&asking_for("billing-1"), &observed, at(12))), Some(for_successor(4, "billing-1")));
-    assert!(refused(&asking_for("billing-0"), &observed, 12).contains("billing-0 leads already"));
+    assert_eq!(hints(&plan(&asking_for("billing-1"), &snapshot, at(12))), Some(for_successor(4, "billing-1")));
+    assert!(refused(&asking_for("billing-0"), &snapshot, 12).contains("billing-0 leads already"));
 }
 
 #[test]
@@ -250,8 +250,8 @@ fn a_pause_is_said_once_the_lease_says_it() {
         Part::Hints,
         FailedWrite { retry_at: Duration::from_secs(99), ..trouble(Reason::Forbidden, "no right") },
     );
-    let elected = |observed: &ElectionSnapshot, election: &LeaderElection| {
-        let status = plan(election, observed, at(12)).status.unwrap();
+    let elected = |snapshot: &ElectionSnapshot, election: &LeaderElection| {
+        let status = plan(election, snapshot, at(12)).status.unwrap();
         (reason(&status, ConditionType::LeaderElected), message(&status, ConditionType::LeaderElected).to_owned())
     };
     let unheard = "; spec.paused is true, which candidates do not know: no right";
@@ -270,12 +270,12 @@ fn a_pause_is_said_once_the_lease_says_it() {
 /// What is planned as the Lease goes through these states, one after the other; the status is stored each time.
 fn events_of(mut stored: LeaderElection, steps: Vec<(bool, u64, ElectionSnapshot)>) -> Vec<Vec<(EventReason, String)>> {
     let mut said = Vec::new();
-    for (is_paused, second, observed) in steps {
+    for (is_paused, second, snapshot) in steps {
         if stored.spec.paused != is_paused {
             stored.spec.paused = is_paused;
             stored.metadata.generation = stored.metadata.generation.map(|generation| generation + 1);
         }
-        let plan = plan(&stored, &observed, at(second));
+        let plan = plan(&stored, &snapshot, at(second));
         said.push(plan.events.iter().map(|event| (event.reason, event.name.clone())).collect());
         stored = after(&stored, &plan);
     }

@@ -72,10 +72,10 @@ fn a_handover_that_nobody_asked_for_is_told_by_who_is_preferred() {
     election.spec.candidates.preferred =
         vec![CandidateSelector { match_labels: labels.clone().into(), ..CandidateSelector::default() }];
     for (preferred, why) in [("billing-1", "Preferred"), ("billing-0", "Unready")] {
-        let mut observed = in_place(ended("billing-0", 4, TenureEnd::Transferred, held_by("billing-1", 5, 9)));
-        let pod = observed.pods.iter_mut().find(|pod| pod.name == preferred).unwrap();
+        let mut snapshot = in_place(ended("billing-0", 4, TenureEnd::Transferred, held_by("billing-1", 5, 9)));
+        let pod = snapshot.pods.iter_mut().find(|pod| pod.name == preferred).unwrap();
         Arc::make_mut(pod).labels = labels.clone().into();
-        let status = plan(&election, &observed, at(9)).status.unwrap();
+        let status = plan(&election, &snapshot, at(9)).status.unwrap();
         assert_eq!(status.history[1].reason.as_deref(), Some(why), "{preferred}");
     }
 }

@@ -18,15 +18,15 @@ fn watched() -> ElectionSnapshot {
     ElectionSnapshot { creation_watched: true, name_is_new: true, ..ElectionSnapshot::default() }
 }
 
-fn created(election: &LeaderElection, observed: &ElectionSnapshot) -> StoredLease {
-    match plan(election, observed, at(3)).lease {
+fn created(election: &LeaderElection, snapshot: &ElectionSnapshot) -> StoredLease {
+    match plan(election, snapshot, at(3)).lease {
         LeaseAction::Create(lease) => *lease,
         other => panic!("{other:?}"),
     }
 }
 
-fn created_spec(election: &LeaderElection, observed: &ElectionSnapshot) -> Value {
-    json!(created(election, observed).spec)
+fn created_spec(election: &LeaderElection, snapshot: &ElectionSnapshot) -> Value {
+    json!(created(election, snapshot).spec)
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn never_held_needs_all_that_rule_o2_asks() {
     let with_status = |status| LeaderElection { status: Some(status), ..election() };
     let with_pod = |pod: Pod| ElectionSnapshot { pods: vec![Arc::new(pod)], ..watched() };
     let older = Pod { created: Some("2026-11-23T17:59:59Z".parse().unwrap()), ..pod("billing-0") };
-    for (what, election, observed, never_held) in [
+    for (what, election, snapshot, never_held) in [
         ("all of it", election(), watched(), true),
         ("found at start", election(), ElectionSnapshot { creation_watched: false, ..watched() }, false),
         ("name seen before", election(), ElectionSnapshot { name_is_new: false, ..watched() }, false),
@@ -102,14 +102,14 @@ fn never_held_needs_all_that_rule_o2_asks() {
         ("older pod, finished", election(), with_pod(Pod { finished: true, ..older }), false),
         ("pod of unknown age", election(), with_pod(Pod { created: None, ..pod("billing-0") }), false),
     ] {
-        let lease = created(&election, &observed);
+        let lease = created(&election, &snapshot);
         assert_eq!(lease.spec.get("holderIdentity").is_none(), never_held, "{what}");
         let timings = lease.annotation(elector_crds::TIMINGS_ANNOTATION);
         assert_eq!(timings, Some(unconfirmed().to_json().as_str()), "{what}");
         if never_held {
             let mut seen = LeaseSeen { annotation: unconfirmed(), ..super::never_held() };
             seen.lease.never_held = false;
-            let shown = |seen| ElectionSnapshot { lease: Some(seen), ..observed.clone() };
+            let shown = |seen| ElectionSnapshot { lease: Some(seen), ..snapshot.clone() };
             match plan(&election, &shown(seen.clone()), at(3)).lease {
                 LeaseAction::Amend(amendment) => {
                     assert_eq!((amendment.upon, amendment.timings), (unconfirmed(), Some(super::timings(true))));
@@ -186,16 +186,16 @@ fn whose_lease_it_is() {
         ("annotated, in kube-public", "kube-public", LeaseSeen { adopt: true, ..bare() }, Is::Foreign),
         ("made for an election in kube-system", "kube-system", never_held(), Is::Own),
     ] {
-        let observed = ElectionSnapshot { lease: Some(seen), ..ElectionSnapshot::default() };
-        let is = match crate::plan::lease::standing(&election_in(namespace), &observed) {
+        let snapshot = ElectionSnapshot { lease: Some(seen), ..ElectionSnapshot::default() };
+        let is = match crate::plan::lease::standing(&election_in(namespace), &snapshot) {
             crate::plan::Ownership::Own(_) => Is::Own,
             crate::plan::Ownership::Adopted(_) => Is::Adopted,
             crate::plan::Ownership::Foreign => Is::Foreign,
             crate::plan::Ownership::Absent => panic!("{what}"),
         };
         assert_eq!(is, expected, "{what}");
-        let observed = ElectionSnapshot { is_operators_own: true, ..observed };
-        let standing = crate::plan::lease::standing(&election_in(namespace), &observed);
+        let snapshot = ElectionSnapshot { is_operators_own: true, ..snapshot };
+        let standing = crate::plan::lease::standing(&election_in(namespace), &snapshot);
         assert_eq!(standing, crate::plan::Ownership::Foreign, "{what}, and the operator's own");
     }
 }
@@ -275,8 +275,8 @@ fn an_adopted_lease_gets_timings_and_no_owner() {
 #[test]
 fn somebody_elses_lease_is_untouched_and_nobody_gets_rights_on_it() {
     let seen = LeaseSeen { owners: vec![], managed: false, strict: None, ..never_held() };
-    let observed = ElectionSnapshot { lease: Some(seen), ..ElectionSnapshot::default() };
-    let first = plan(&election(), &observed, at(3));
+    let snapshot = ElectionSnapshot { lease: Some(seen), ..ElectionSnapshot::default() };
+    let first = plan(&election(), &snapshot, at(3));
     assert!(!first.has_objects());
     assert_eq!(event_reasons(&first), [EventReason::ObjectConflict]);
     let status = first.status.clone().unwrap();
@@ -284,7 +284,7 @@ fn somebody_elses_lease_is_untouched_and_nobody_gets_rights_on_it() {
     assert_eq!(reason(&status, ConditionType::LeaderElected), "Unknown LeaseNotObserved");
     assert!(message(&status, ConditionType::Ready).contains("leader-elector.io/adopt=true"));
     assert_eq!((status.holder, status.lease_uid), (None, None));
-    assert_eq!(plan(&after(&election(), &first), &observed, at(4)), Plan::default());
+    assert_eq!(plan(&after(&election(), &first), &snapshot, at(4)), Plan::default());
 }
 
 #[test]
@@ -293,8 +293,8 @@ fn the_lease_of_the_operators_own_election_is_no_leader_elections() {
     let there = ElectionSnapshot { lease: Some(LeaseSeen { adopt: true, ..never_held() }), ..missing.clone() };
     let mut paused = election();
     paused.spec.paused = true;
-    for observed in [missing, there] {
-        let plan = plan(&paused, &observed, at(3));
+    for snapshot in [missing, there] {
+        let plan = plan(&paused, &snapshot, at(3));
         assert!(!plan.has_objects(), "{plan:?}");
         let status = plan.status.unwrap();
         assert_eq!(reason(&status, ConditionType::Ready), "False ObjectConflict");
@@ -306,21 +306,21 @@ fn the_lease_of_the_operators_own_election_is_no_leader_elections() {
 fn rights_on_a_lease_that_has_become_somebody_elses_end() {
     let whole = in_place(held_by("billing-0", 4, 0));
     let theirs = LeaseSeen { owners: vec![reference("Deployment", "billing", "other")], ..never_held() };
-    let mut observed = ElectionSnapshot { lease: Some(theirs), ..whole };
-    let first = plan(&election(), &observed, at(3));
-    let mut emptied = observed.role.clone().unwrap();
+    let mut snapshot = ElectionSnapshot { lease: Some(theirs), ..whole };
+    let first = plan(&election(), &snapshot, at(3));
+    let mut emptied = snapshot.role.clone().unwrap();
     emptied.rules = Some(vec![]);
     assert_eq!(first, Plan { role: Some(emptied.clone()), ..Plan::default() });
     // However the API server tells of an empty list.
     for rules in [Some(vec![]), None] {
-        observed.role = Some(Role { rules, ..emptied.clone() });
-        assert!(!plan(&election(), &observed, at(4)).has_objects());
+        snapshot.role = Some(Role { rules, ..emptied.clone() });
+        assert!(!plan(&election(), &snapshot, at(4)).has_objects());
     }
-    observed.role.as_mut().unwrap().metadata.owner_references = Some(vec![reference("Deployment", "billing", "other")]);
-    observed.role.as_mut().unwrap().rules = Some(vec![PolicyRule::default()]);
-    assert!(!plan(&election(), &observed, at(4)).has_objects(), "somebody else's Role is theirs");
+    snapshot.role.as_mut().unwrap().metadata.owner_references = Some(vec![reference("Deployment", "billing", "other")]);
+    snapshot.role.as_mut().unwrap().rules = Some(vec![PolicyRule::default()]);
+    assert!(!plan(&election(), &snapshot, at(4)).has_objects(), "somebody else's Role is theirs");
     // Given back, it is granted again.
-    let again = ElectionSnapshot { lease: Some(held_by("billing-0", 4, 0)), role: Some(emptied), ..observed };
+    let again = ElectionSnapshot { lease: Some(held_by("billing-0", 4, 0)), role: Some(emptied), ..snapshot };
     assert!(plan(&election(), &again, at(5)).role.is_some_and(|role| role.rules.is_some_and(|it| it.len() == 1)));
 }
 
@@ -393,9 +393,9 @@ fn each_part_of_an_amendment_can_be_written_alone_or_left_out() {
     seen.strict = None;
     let parts = [Part::Timings, Part::Hints, Part::Mark, Part::Owner];
     let planned = |troubled: &[Part]| {
-        let mut observed = in_place(seen.clone());
-        troubled.iter().for_each(|part| observed.failed_writes.insert(*part, trouble(Reason::Forbidden, "no")));
-        plan(&election, &observed, at(3)).lease
+        let mut snapshot = in_place(seen.clone());
+        troubled.iter().for_each(|part| snapshot.failed_writes.insert(*part, trouble(Reason::Forbidden, "no")));
+        plan(&election, &snapshot, at(3)).lease
     };
     let LeaseAction::Amend(whole) = planned(&[]) else { panic!("{:?}", planned(&[])) };
     assert_eq!(whole.parts(), parts);

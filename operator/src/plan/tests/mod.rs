@@ -177,9 +177,9 @@ fn after(election: &LeaderElection, plan: &Plan) -> LeaderElection {
 }
 
 /// The election whose status says what `observed` shows at second `second`.
-fn reported(observed: &ElectionSnapshot, second: u64) -> LeaderElection {
+fn reported(snapshot: &ElectionSnapshot, second: u64) -> LeaderElection {
     let election = election();
-    let plan = plan(&election, observed, at(second));
+    let plan = plan(&election, snapshot, at(second));
     assert!(!plan.has_objects(), "{plan:?}");
     after(&election, &plan)
 }

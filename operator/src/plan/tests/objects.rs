@@ -62,11 +62,11 @@ fn only_what_is_not_as_it_should_be_is_applied() {
 
 #[test]
 fn a_role_that_is_somebody_elses_is_a_conflict() {
-    let mut observed = in_place(never_held());
-    let mut role = observed.role.clone().unwrap();
+    let mut snapshot = in_place(never_held());
+    let mut role = snapshot.role.clone().unwrap();
     role.metadata.owner_references = Some(vec![reference("Deployment", "billing", "other")]);
-    observed.role = Some(role);
-    let plan = plan(&election(), &observed, at(1));
+    snapshot.role = Some(role);
+    let plan = plan(&election(), &snapshot, at(1));
     assert!(!plan.has_objects());
     assert_eq!(event_reasons(&plan), [EventReason::ObjectConflict]);
     let status = plan.status.unwrap();
@@ -79,8 +79,8 @@ fn an_invalid_spec_leaves_everything_as_it_is_and_says_why() {
     let mut election = election();
     election.spec.renew_deadline_seconds = 12;
     election.spec.candidates.service_account_names.push("billing".to_owned());
-    let observed = in_place(held_by("billing-0", 4, 0));
-    let first = plan(&election, &observed, at(1));
+    let snapshot = in_place(held_by("billing-0", 4, 0));
+    let first = plan(&election, &snapshot, at(1));
     assert!(!first.has_objects());
     assert_eq!(event_reasons(&first), [EventReason::InvalidSpec, EventReason::LeaderElected]);
     let status = first.status.clone().unwrap();
@@ -90,7 +90,7 @@ fn an_invalid_spec_leaves_everything_as_it_is_and_says_why() {
         "spec: renewDeadlineSeconds is 12; with leaseDurationSeconds 15 it can be 11 at most"
     );
     assert_eq!(status.holder.unwrap().name, "billing-0");
-    assert!(plan(&after(&election, &first), &observed, at(2)).is_idle());
+    assert!(plan(&after(&election, &first), &snapshot, at(2)).is_idle());
 
     let without_lease = plan(&election, &ElectionSnapshot::default(), at(1));
     assert!(!without_lease.has_objects());
@@ -107,12 +107,12 @@ fn an_election_that_is_being_deleted_is_left_to_the_garbage_collector() {
 #[test]
 fn trouble_is_said_and_tried_again_when_its_time_has_come() {
     let message = "the operator may not create the Lease: forbidden".to_owned();
-    let mut observed = ElectionSnapshot::default();
-    observed.failed_writes.insert(Part::Lease, trouble(Reason::Forbidden, &message));
-    let others = plan(&election(), &observed, at(8));
+    let mut snapshot = ElectionSnapshot::default();
+    snapshot.failed_writes.insert(Part::Lease, trouble(Reason::Forbidden, &message));
+    let others = plan(&election(), &snapshot, at(8));
     assert_eq!((others.lease, others.status), (LeaseAction::None, None));
-    (observed.role, observed.role_binding) = (others.role, others.role_binding);
-    let first = plan(&election(), &observed, at(8));
+    (snapshot.role, snapshot.role_binding) = (others.role, others.role_binding);
+    let first = plan(&election(), &snapshot, at(8));
     assert!(!first.has_objects());
     assert_eq!((first.events.as_slice(), first.next_look), ([].as_slice(), Some(Duration::from_secs(9))));
     let status = first.status.clone().unwrap();
@@ -121,26 +121,26 @@ fn trouble_is_said_and_tried_again_when_its_time_has_come() {
     assert_eq!(reason(&status, ConditionType::LeaderElected), "Unknown LeaseNotObserved");
 
     let election = after(&election(), &first);
-    assert!(plan(&election, &observed, at(8)).is_idle());
-    let again = plan(&election, &observed, at(9));
+    assert!(plan(&election, &snapshot, at(8)).is_idle());
+    let again = plan(&election, &snapshot, at(9));
     assert!(matches!(again.lease, LeaseAction::Create(_)));
     assert_eq!(again.status, None);
 }
 
 #[test]
 fn events_of_a_status_that_cannot_be_stored_are_planned_once() {
-    let mut observed = in_place(held_by("billing-0", 4, 0));
-    let first = plan(&election(), &observed, at(3));
+    let mut snapshot = in_place(held_by("billing-0", 4, 0));
+    let first = plan(&election(), &snapshot, at(3));
     assert_eq!(event_reasons(&first), [EventReason::LeaderElected]);
-    observed.failed_writes.insert(Part::Status, trouble(Reason::Forbidden, "no"));
-    observed.created_events = first.events.iter().map(|event| event.name.clone()).collect();
-    assert!(plan(&election(), &observed, at(4)).is_idle());
+    snapshot.failed_writes.insert(Part::Status, trouble(Reason::Forbidden, "no"));
+    snapshot.created_events = first.events.iter().map(|event| event.name.clone()).collect();
+    assert!(plan(&election(), &snapshot, at(4)).is_idle());
     // Nor while they are refused as well; and once that time is over they are tried again, and nothing else is.
-    observed.created_events.clear();
-    observed.refused_events.clone_from(&first.events);
-    observed.failed_writes.insert(Part::Event, trouble(Reason::Forbidden, "no"));
-    assert!(plan(&election(), &observed, at(5)).is_idle());
-    let again = plan(&election(), &observed, at(9));
+    snapshot.created_events.clear();
+    snapshot.refused_events.clone_from(&first.events);
+    snapshot.failed_writes.insert(Part::Event, trouble(Reason::Forbidden, "no"));
+    assert!(plan(&election(), &snapshot, at(5)).is_idle());
+    let again = plan(&election(), &snapshot, at(9));
     assert_eq!(again.events, first.events);
     let ready = super::message(&again.status.unwrap(), ConditionType::Ready).to_owned();
     assert_eq!(ready, "no", "it is not in order before it has been tried");

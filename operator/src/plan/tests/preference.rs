@@ -23,23 +23,23 @@ fn led(others: &[(&str, &str, Option<u64>)]) -> ElectionSnapshot {
         let labels = [("zone".to_owned(), zone.to_owned())].into();
         Arc::new(Pod { labels, able_since: ready.map(Duration::from_secs), ..pod(name) })
     };
-    let mut observed = in_place(held_by("billing-0", 4, 0));
-    observed.pods = vec![in_zone("billing-0", "c", Some(0))];
-    observed.pods.extend(others.iter().map(|(name, zone, ready)| in_zone(name, zone, *ready)));
-    observed.holder_pod = observed.pods.first().cloned();
-    observed
+    let mut snapshot = in_place(held_by("billing-0", 4, 0));
+    snapshot.pods = vec![in_zone("billing-0", "c", Some(0))];
+    snapshot.pods.extend(others.iter().map(|(name, zone, ready)| in_zone(name, zone, *ready)));
+    snapshot.holder_pod = snapshot.pods.first().cloned();
+    snapshot
 }
 
 /// The Lease was renewed at `second`, and nothing else has happened.
-fn renewed(observed: &mut ElectionSnapshot, second: u64) {
-    observed.lease.as_mut().unwrap().seen_at = Duration::from_secs(second);
+fn renewed(snapshot: &mut ElectionSnapshot, second: u64) {
+    snapshot.lease.as_mut().unwrap().seen_at = Duration::from_secs(second);
 }
 
 /// Who is asked to lead next at `second`.
-fn successor(election: &LeaderElection, observed: &ElectionSnapshot, second: u64) -> Option<String> {
-    let mut observed = observed.clone();
-    renewed(&mut observed, second);
-    match plan(election, &observed, at(second)).lease {
+fn successor(election: &LeaderElection, snapshot: &ElectionSnapshot, second: u64) -> Option<String> {
+    let mut snapshot = snapshot.clone();
+    renewed(&mut snapshot, second);
+    match plan(election, &snapshot, at(second)).lease {
         LeaseAction::Amend(amendment) => {
             let hints = amendment.hints.unwrap();
             assert_eq!(hints.end_tenure, Some(4));
@@ -50,11 +50,11 @@ fn successor(election: &LeaderElection, observed: &ElectionSnapshot, second: u64
     }
 }
 
-fn advised(observed: &ElectionSnapshot, successor: &str) -> ElectionSnapshot {
-    let mut observed = observed.clone();
-    observed.lease.as_mut().unwrap().lease.hints =
+fn advised(snapshot: &ElectionSnapshot, successor: &str) -> ElectionSnapshot {
+    let mut snapshot = snapshot.clone();
+    snapshot.lease.as_mut().unwrap().lease.hints =
         Hints { end_tenure: Some(4), successor: Some(format!("{successor}_{successor}-uid")), paused: false };
-    observed
+    snapshot
 }
 
 fn past(pod: &str, until: u64, reason: TenureEnd) -> PastTenure {
@@ -78,10 +78,10 @@ fn remembering(history: Vec<PastTenure>) -> LeaderElection {
 #[test]
 fn a_preferred_candidate_leads_once_it_has_been_ready_for_two_lease_durations() {
     let election = preferring();
-    let observed = led(&[("billing-1", "b", Some(10))]);
-    assert_eq!(successor(&election, &observed, 39), None);
-    assert_eq!(successor(&election, &observed, 40).as_deref(), Some("billing-1_billing-1-uid"));
-    let mut waiting = observed.clone();
+    let snapshot = led(&[("billing-1", "b", Some(10))]);
+    assert_eq!(successor(&election, &snapshot, 39), None);
+    assert_eq!(successor(&election, &snapshot, 40).as_deref(), Some("billing-1_billing-1-uid"));
+    let mut waiting = snapshot.clone();
     renewed(&mut waiting, 20);
     let looks = plan(&election, &waiting, at(20)).next_look;
     assert_eq!(looks, Some(Duration::from_secs(35)), "the expiry comes before");
@@ -93,9 +93,9 @@ fn a_preferred_candidate_leads_once_it_has_been_ready_for_two_lease_durations() 
 #[test]
 fn what_was_advised_stays_until_it_is_done_or_wrong() {
     let election = preferring();
-    let observed = advised(&led(&[("billing-1", "b", Some(10))]), "billing-1");
-    assert_eq!(plan(&election, &observed, at(12)).lease, LeaseAction::None);
-    let mut freed = observed.clone();
+    let snapshot = advised(&led(&[("billing-1", "b", Some(10))]), "billing-1");
+    assert_eq!(plan(&election, &snapshot, at(12)).lease, LeaseAction::None);
+    let mut freed = snapshot.clone();
     let hints = freed.lease.as_ref().unwrap().lease.hints.clone();
     freed.lease = Some(released(4, 12));
     freed.lease.as_mut().unwrap().lease.hints = hints;
@@ -105,7 +105,7 @@ fn what_was_advised_stays_until_it_is_done_or_wrong() {
     let gone = advised(&led(&[("billing-1", "b", None)]), "billing-1");
     let LeaseAction::Amend(amendment) = plan(&election, &gone, at(12)).lease else { panic!("it stays") };
     assert_eq!(amendment.hints, Some(Hints::default()));
-    let mut done = observed;
+    let mut done = snapshot;
     done.lease.as_mut().unwrap().lease.record.transitions = 5;
     let LeaseAction::Amend(amendment) = plan(&election, &done, at(12)).lease else { panic!("it stays") };
     assert_eq!(amendment.hints, Some(Hints::default()));
@@ -126,10 +126,10 @@ fn nobody_is_asked_who_is_not_ready_or_no_better() {
     assert_eq!(successor(&election, &terminating, 1000), None);
     let mut paused = preferring();
     paused.spec.paused = true;
-    let observed = led(&[("billing-1", "a", Some(0))]);
-    let LeaseAction::Amend(amendment) = plan(&paused, &observed, at(12)).lease else { panic!("no pause") };
+    let snapshot = led(&[("billing-1", "a", Some(0))]);
+    let LeaseAction::Amend(amendment) = plan(&paused, &snapshot, at(12)).lease else { panic!("no pause") };
     assert_eq!(amendment.hints, Some(Hints { paused: true, ..Hints::default() }));
-    assert_eq!(successor(&self::election(), &observed, 1000), None, "nobody is preferred");
+    assert_eq!(successor(&self::election(), &snapshot, 1000), None, "nobody is preferred");
 }
 
 #[test]
@@ -144,31 +144,31 @@ fn the_best_is_waited_for_if_it_comes_soon() {
 
 #[test]
 fn each_tenure_lost_and_each_handover_in_a_row_doubles_the_wait() {
-    let observed = led(&[("billing-1", "a", Some(0))]);
+    let snapshot = led(&[("billing-1", "a", Some(0))]);
     let lost = |times| remembering((0..times).map(|_| past("billing-1", 100, TenureEnd::Expired)).collect());
     for (election, due) in [(lost(1), 160), (lost(2), 220), (lost(3), 340), (lost(9), 100 + 3600)] {
-        assert_eq!(successor(&election, &observed, due - 1), None, "{due}");
-        assert!(successor(&election, &observed, due).is_some(), "{due}");
+        assert_eq!(successor(&election, &snapshot, due - 1), None, "{due}");
+        assert!(successor(&election, &snapshot, due).is_some(), "{due}");
     }
     let handed = |times| remembering((0..times).map(|_| past("billing-9", 0, TenureEnd::Transferred)).collect());
     for (election, due) in [(handed(1), 60), (handed(2), 120), (handed(9), 3600)] {
-        assert_eq!(successor(&election, &observed, due - 1), None, "{due}");
-        assert!(successor(&election, &observed, due).is_some(), "{due}");
+        assert_eq!(successor(&election, &snapshot, due - 1), None, "{due}");
+        assert!(successor(&election, &snapshot, due).is_some(), "{due}");
     }
     let long_ago = lost(9);
-    assert!(successor(&long_ago, &observed, 100 + 3600).is_some(), "what was lost an hour ago");
+    assert!(successor(&long_ago, &snapshot, 100 + 3600).is_some(), "what was lost an hour ago");
     let given = remembering(vec![past("billing-1", 100, TenureEnd::Paused)]);
-    assert!(successor(&given, &observed, 101).is_some(), "what it was asked to give up it has not lost");
+    assert!(successor(&given, &snapshot, 101).is_some(), "what it was asked to give up it has not lost");
 }
 
 #[test]
 fn who_was_moved_away_from_a_preferred_pod_leads_on() {
-    let observed = led(&[("billing-1", "a", Some(0))]);
+    let snapshot = led(&[("billing-1", "a", Some(0))]);
     let moved = remembering(vec![past("billing-1", 0, TenureEnd::Transferred)]);
-    assert_eq!(successor(&moved, &observed, 3599), None);
+    assert_eq!(successor(&moved, &snapshot, 3599), None);
     let astray = remembering(vec![past("billing-1", 0, TenureEnd::Preferred)]);
-    assert!(successor(&astray, &observed, 3599).is_some(), "nobody wished that");
-    let mut replaced = observed.clone();
+    assert!(successor(&astray, &snapshot, 3599).is_some(), "nobody wished that");
+    let mut replaced = snapshot.clone();
     Arc::make_mut(&mut replaced.pods[1]).uid = "another".to_owned();
     assert!(successor(&moved, &replaced, 3599).is_some(), "the pod that had to go is gone");
 }
@@ -176,14 +176,14 @@ fn who_was_moved_away_from_a_preferred_pod_leads_on() {
 #[test]
 fn a_leader_that_does_not_listen_is_told_of() {
     let election = preferring();
-    let mut observed = advised(&led(&[("billing-1", "a", Some(0))]), "billing-1");
-    observed.lease.as_mut().unwrap().asked_since = Some(Duration::from_secs(30));
-    renewed(&mut observed, 44);
-    let first = plan(&election, &observed, at(44));
+    let mut snapshot = advised(&led(&[("billing-1", "a", Some(0))]), "billing-1");
+    snapshot.lease.as_mut().unwrap().asked_since = Some(Duration::from_secs(30));
+    renewed(&mut snapshot, 44);
+    let first = plan(&election, &snapshot, at(44));
     assert_eq!(reason(&first.status.clone().unwrap(), ConditionType::AdviceFollowed), "True Followed");
     assert_eq!(first.next_look, Some(Duration::from_secs(45)));
-    renewed(&mut observed, 45);
-    let second = plan(&after(&election, &first), &observed, at(45));
+    renewed(&mut snapshot, 45);
+    let second = plan(&after(&election, &first), &snapshot, at(45));
     let status = second.status.unwrap();
     assert_eq!(reason(&status, ConditionType::AdviceFollowed), "False AdviceIgnored");
     assert_eq!(

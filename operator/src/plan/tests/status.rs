@@ -61,8 +61,8 @@ fn a_holder_shows_with_its_pod_and_node() {
 
 #[test]
 fn in_steady_state_nothing_is_emitted_whatever_renews() {
-    let observed = in_place(held_by("billing-0", 4, 0));
-    let election = reported(&observed, 5);
+    let snapshot = in_place(held_by("billing-0", 4, 0));
+    let election = reported(&snapshot, 5);
     for second in [5, 7, 9, 14] {
         let mut renewed = held_by("billing-0", 4, second);
         renewed.lease.record.renew_time = parse_timestamp(&format!("2026-11-23T18:00:{second:02}.000000Z"));
@@ -228,8 +228,8 @@ fn an_unknown_holder_is_waited_out_whoever_wrote_it() {
 #[test]
 fn the_same_plan_twice_has_events_of_the_same_names() {
     let election = reported(&in_place(held_by("billing-0", 4, 0)), 5);
-    let observed = in_place(held_by("billing-1", 5, 6));
-    let names = |now| plan(&election, &observed, now).events.into_iter().map(|event| event.name).collect::<Vec<_>>();
+    let snapshot = in_place(held_by("billing-1", 5, 6));
+    let names = |now| plan(&election, &snapshot, now).events.into_iter().map(|event| event.name).collect::<Vec<_>>();
     assert_eq!(names(at(6)), names(at(9)));
     assert_eq!(names(at(6)).len(), 2);
 }

@@ -45,12 +45,12 @@ fn assert_fits(plan: &Plan) {
 #[test]
 fn a_hostile_holder_shows_and_is_told_of_once() {
     for holder in hostile() {
-        let observed = in_place(held_by_identity(&holder, 4, 0));
-        let first = plan(&election(), &observed, at(5));
+        let snapshot = in_place(held_by_identity(&holder, 4, 0));
+        let first = plan(&election(), &snapshot, at(5));
         assert_fits(&first);
         assert_eq!(event_reasons(&first), [EventReason::LeaderElected]);
         let election = after(&election(), &first);
-        assert!(plan(&election, &observed, at(6)).is_idle(), "it is written again");
+        assert!(plan(&election, &snapshot, at(6)).is_idle(), "it is written again");
 
         let status = election.status.as_ref().unwrap();
         assert_eq!(status.history.len(), 1);
@@ -81,17 +81,17 @@ fn after_a_restart_a_hostile_holder_is_the_one_that_was() {
 #[test]
 fn what_an_earlier_version_stored_is_put_right_once_and_nobody_is_told() {
     for holder in hostile() {
-        let observed = in_place(held_by_identity(&holder, 4, 0));
-        let mut election = reported(&observed, 5);
+        let snapshot = in_place(held_by_identity(&holder, 4, 0));
+        let mut election = reported(&snapshot, 5);
         let status = election.status.as_mut().unwrap();
         status.holder.as_mut().unwrap().identity.clone_from(&holder);
         status.history[0].identity.clone_from(&holder);
         status.history[0].holder.clone_from(&holder);
-        let again = plan(&election, &observed, at(6));
+        let again = plan(&election, &snapshot, at(6));
         assert_fits(&again);
         assert_eq!(event_reasons(&again), []);
         assert_eq!(again.status.as_ref().unwrap().history.len(), 1);
-        assert!(plan(&after(&election, &again), &observed, at(7)).is_idle());
+        assert!(plan(&after(&election, &again), &snapshot, at(7)).is_idle());
     }
 }
 
@@ -103,8 +103,8 @@ fn a_hostile_request_is_answered_and_goes() {
         for version in [Some("41"), None, Some("-")] {
             let version = version.map(str::to_owned);
             let transfer = Transfer { since: Duration::from_secs(10), version, ..Transfer::default() };
-            let observed = ElectionSnapshot { transfer: Some(transfer), ..in_place(held_by("billing-0", 4, 10)) };
-            let plan = plan(&election, &observed, at(12));
+            let snapshot = ElectionSnapshot { transfer: Some(transfer), ..in_place(held_by("billing-0", 4, 10)) };
+            let plan = plan(&election, &snapshot, at(12));
             assert_fits(&plan);
             assert!(event_reasons(&plan).contains(&EventReason::TransferRefused), "{plan:?}");
             assert_eq!(plan.request_done.as_ref(), Some(&target));
@@ -124,12 +124,12 @@ fn a_hostile_selector_keeps_no_status_from_being_written() {
         let mut election = election();
         let selector = CandidateSelector { match_labels, ..CandidateSelector::default() };
         election.spec.candidates.selector = Some(selector);
-        let observed = ElectionSnapshot { pods: vec![], holder_pod: None, ..in_place(held_by("billing-0", 4, 0)) };
-        let first = plan(&election, &observed, at(5));
+        let snapshot = ElectionSnapshot { pods: vec![], holder_pod: None, ..in_place(held_by("billing-0", 4, 0)) };
+        let first = plan(&election, &snapshot, at(5));
         assert_fits(&first);
         let status = first.status.as_ref().unwrap();
         let said = message(status, ConditionType::CandidatesReady);
         assert!(said.ends_with("; label the candidates so, or set spec.candidates.selector"), "{said}");
-        assert!(plan(&after(&election, &first), &observed, at(6)).is_idle());
+        assert!(plan(&after(&election, &first), &snapshot, at(6)).is_idle());
     }
 }

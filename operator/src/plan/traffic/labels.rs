@@ -7,29 +7,29 @@ use super::TrafficTarget;
 use crate::index::{ElectionSnapshot, Pod, PodRole, RoleLabel};
 
 /// Another election that labels the same pods, and had better do so alone.
-pub(in crate::plan) fn rival<'a>(election: &LeaderElection, observed: &'a ElectionSnapshot) -> Option<&'a str> {
-    let enabled = election.spec.pod_labels == PodLabels::Enabled && observed.features.pod_labels;
-    observed.labelled_by.as_deref().filter(|other| enabled && **other < *election.name_any())
+pub(in crate::plan) fn rival<'a>(election: &LeaderElection, snapshot: &'a ElectionSnapshot) -> Option<&'a str> {
+    let enabled = election.spec.pod_labels == PodLabels::Enabled && snapshot.features.pod_labels;
+    snapshot.labelled_by.as_deref().filter(|other| enabled && **other < *election.name_any())
 }
 
 /// What to write, in this order.
 pub(super) fn labels(
     election: &LeaderElection,
-    observed: &ElectionSnapshot,
+    snapshot: &ElectionSnapshot,
     target: TrafficTarget<'_>,
 ) -> Vec<RoleLabel> {
-    if !observed.features.pod_labels {
+    if !snapshot.features.pod_labels {
         return Vec::new();
     }
     let label = |pod: &Pod, role| RoleLabel { pod: pod.name.clone(), uid: pod.uid.clone(), role };
-    let mut labels: Vec<RoleLabel> = observed.strays.iter().map(|pod| label(pod, None)).collect();
-    if rival(election, observed).is_some() {
+    let mut labels: Vec<RoleLabel> = snapshot.strays.iter().map(|pod| label(pod, None)).collect();
+    if rival(election, snapshot).is_some() {
         return labels;
     }
     // Those that another election looks after are its business.
     let enabled = match election.spec.pod_labels {
         PodLabels::Enabled => true,
-        PodLabels::Disabled if observed.labelled_by.is_some() => return labels,
+        PodLabels::Disabled if snapshot.labelled_by.is_some() => return labels,
         PodLabels::Disabled => false,
     };
     let wanted = |pod: &Pod| match role_of(pod) {
@@ -39,7 +39,7 @@ pub(super) fn labels(
         _ if is_target(pod, target) => Some(PodRole::Leader),
         _ => Some(PodRole::Standby),
     };
-    let changes = observed
+    let changes = snapshot
         .pods
         .iter()
         .filter(|pod| pod.labels.get(ROLE_LABEL).map(String::as_str) != wanted(pod).map(PodRole::as_str));

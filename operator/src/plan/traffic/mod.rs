@@ -58,33 +58,33 @@ enum TrafficTarget<'a> {
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// When traffic that was held back is looked at again.
-pub(super) fn held_back_until(observed: &ElectionSnapshot, standing: Ownership<'_>) -> Option<Duration> {
+pub(super) fn held_back_until(snapshot: &ElectionSnapshot, standing: Ownership<'_>) -> Option<Duration> {
     let (Ownership::Own(seen) | Ownership::Adopted(seen)) = standing else { return None };
-    let asked = !observed.services.is_empty();
+    let asked = !snapshot.services.is_empty();
     (asked && was_released(&seen.lease)).then(|| seen.seen_at + PAUSE)
 }
 
 /// What to write, in this order.
 pub(super) fn writes(
     election: &LeaderElection,
-    observed: &ElectionSnapshot,
+    snapshot: &ElectionSnapshot,
     standing: Ownership<'_>,
     now: ClockReading,
 ) -> Vec<TrafficWrite> {
-    let target = target(election, observed, standing, now);
-    let mut writes = service::writes(election, observed, target);
-    writes.extend(labels::labels(election, observed, target).into_iter().map(TrafficWrite::Label));
+    let target = target(election, snapshot, standing, now);
+    let mut writes = service::writes(election, snapshot, target);
+    writes.extend(labels::labels(election, snapshot, target).into_iter().map(TrafficWrite::Label));
     writes
 }
 
 fn target<'a>(
     election: &LeaderElection,
-    observed: &'a ElectionSnapshot,
+    snapshot: &'a ElectionSnapshot,
     standing: Ownership<'_>,
     now: ClockReading,
 ) -> TrafficTarget<'a> {
     let (Ownership::Own(seen) | Ownership::Adopted(seen)) = standing else { return TrafficTarget::Nobody };
-    let leader = observed.holder_pod.as_deref().filter(|pod| pod.dead_since.is_none());
+    let leader = snapshot.holder_pod.as_deref().filter(|pod| pod.dead_since.is_none());
     match phase(seen, own_duration(&election.spec), now) {
         TenurePhase::Held => leader.map_or(TrafficTarget::Nobody, TrafficTarget::Leader),
         TenurePhase::NotObserved => TrafficTarget::Unchanged(leader),

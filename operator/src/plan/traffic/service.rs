@@ -18,31 +18,31 @@ use crate::plan::rbac::has_metadata;
 /// What to write, in this order.
 pub(super) fn writes(
     election: &LeaderElection,
-    observed: &ElectionSnapshot,
+    snapshot: &ElectionSnapshot,
     target: TrafficTarget<'_>,
 ) -> Vec<TrafficWrite> {
-    let asked = asked(election, observed);
-    let service = asked.and_then(|asked| observed.services.iter().find(|service| service.name_any() == asked.name));
+    let asked = asked(election, snapshot);
+    let service = asked.and_then(|asked| snapshot.services.iter().find(|service| service.name_any() == asked.name));
     let service = service.filter(|service| is_made_for(*service, election));
-    let mut writes = slices(election, observed, asked.filter(|_| service.is_some()), target);
+    let mut writes = slices(election, snapshot, asked.filter(|_| service.is_some()), target);
     if let Some(asked) = asked {
         let desired = desired_service(election, asked);
         let in_place = service.is_some_and(|known| is_in_place(known, &desired));
         writes.extend((!in_place).then(|| TrafficWrite::Service(Box::new(desired))));
     }
-    let unwanted = observed.services.iter().filter(|known| asked.is_none_or(|asked| asked.name != known.name_any()));
+    let unwanted = snapshot.services.iter().filter(|known| asked.is_none_or(|asked| asked.name != known.name_any()));
     writes.extend(unwanted.map(|known| TrafficWrite::DeleteService(Box::new(known.clone()))));
     writes
 }
 
-fn asked<'a>(election: &'a LeaderElection, observed: &ElectionSnapshot) -> Option<&'a LeaderService> {
-    election.spec.leader_service.as_ref().filter(|_| observed.features.leader_service)
+fn asked<'a>(election: &'a LeaderElection, snapshot: &ElectionSnapshot) -> Option<&'a LeaderService> {
+    election.spec.leader_service.as_ref().filter(|_| snapshot.features.leader_service)
 }
 
 /// What keeps the leader's pod from being reached, in words.
-pub(in crate::plan) fn obstacle(election: &LeaderElection, observed: &ElectionSnapshot) -> Option<String> {
-    let asked = asked(election, observed)?;
-    let why = match &observed.holder_pod {
+pub(in crate::plan) fn obstacle(election: &LeaderElection, snapshot: &ElectionSnapshot) -> Option<String> {
+    let asked = asked(election, snapshot)?;
+    let why = match &snapshot.holder_pod {
         None => "does not reach it: no pod of that name is known".to_owned(),
         Some(pod) if pod.ready_since.is_none() => "waits for it to be ready".to_owned(),
         Some(pod) => {
@@ -56,16 +56,16 @@ pub(in crate::plan) fn obstacle(election: &LeaderElection, observed: &ElectionSn
 
 fn slices(
     election: &LeaderElection,
-    observed: &ElectionSnapshot,
+    snapshot: &ElectionSnapshot,
     asked: Option<&LeaderService>,
     target: TrafficTarget<'_>,
 ) -> Vec<TrafficWrite> {
     let mut writes = Vec::new();
-    let mut unwanted: Vec<&EndpointSlice> = observed.slices.iter().collect();
+    let mut unwanted: Vec<&EndpointSlice> = snapshot.slices.iter().collect();
     for family in AddressFamily::ALL {
         let Some(asked) = asked else { break };
         let name = slice_name(&election.name_any(), family);
-        let known = observed.slices.iter().find(|slice| slice.name_any() == name);
+        let known = snapshot.slices.iter().find(|slice| slice.name_any() == name);
         unwanted.retain(|slice| slice.name_any() != name);
         let shown = |pod: &Pod| known.is_some_and(|slice| shows(slice, pod));
         let pod = match target {
