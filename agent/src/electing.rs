@@ -15,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing::info;
 
 use crate::cli::{Cli, Command, Exec, Settings};
-use crate::exec::{App, Signals, Work, tend};
+use crate::exec::{App, CommandRunner, Signals, tend};
 use crate::kill_timer::{self, KillTimer};
 use crate::process_role::{Given, Parent};
 use crate::services::{Notifying, Services};
@@ -90,7 +90,7 @@ async fn run_app(settings: Settings, claim: Claim, exec: &Exec, parent: Parent, 
     // that has looked, or the end of its container.
     campaign.predecessor = campaign.predecessor.filter(|_| again || parent.is_init());
     prctl::set_child_subreaper(true).map_err(Failure::failed)?;
-    let work = Work::new(exec, campaign.identity.clone()).map_err(Failure::failed)?;
+    let work = CommandRunner::new(exec, campaign.identity.clone()).map_err(Failure::failed)?;
     let work = Rc::new(work);
     let app = App { work: Rc::clone(&work), publication: files };
     let mut app = KillTimer::new(app).map_err(Failure::failed)?;

@@ -27,19 +27,19 @@ const AGAIN: Duration = Duration::from_millis(10);
 
 /// What to run while leading.
 #[derive(Debug)]
-pub(crate) struct Work {
+pub(crate) struct CommandRunner {
     command: Vec<OsString>,
     once: bool,
     /// What ends the agent, too, beside those that end everybody.
     stop_signal: Option<Signal>,
     holder: String,
-    state: RefCell<State>,
+    state: RefCell<RunnerState>,
     alarm: Alarm,
     stop: Notify,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct RunnerState {
     /// While leading.
     validity: Option<Validity>,
     job: Option<Job>,
@@ -57,18 +57,18 @@ struct Job {
     grace: Option<Validity>,
 }
 
-impl Work {
+impl CommandRunner {
     /// `holder` is what the command is told of its leader.
     ///
     /// # Errors
     /// If there is no timer to be had.
-    pub(crate) fn new(exec: &Exec, holder: String) -> io::Result<Work> {
+    pub(crate) fn new(exec: &Exec, holder: String) -> io::Result<CommandRunner> {
         let Exec { once, stop_signal, .. } = *exec;
         let (state, alarm, stop) = (RefCell::default(), Alarm::new()?, Notify::new());
-        Ok(Work { command: exec.command.clone(), once, stop_signal, holder, state, alarm, stop })
+        Ok(CommandRunner { command: exec.command.clone(), once, stop_signal, holder, state, alarm, stop })
     }
 
-    /// Rings when [`Work::look`] is due.
+    /// Rings when [`CommandRunner::look`] is due.
     pub(crate) fn alarm(&self) -> &Alarm {
         &self.alarm
     }
@@ -133,7 +133,7 @@ impl Work {
     /// Does what is due.
     pub(crate) fn look(&self, now: Now) -> io::Result<()> {
         let mut state = self.state.borrow_mut();
-        let State { validity, job, .. } = &mut *state;
+        let RunnerState { validity, job, .. } = &mut *state;
         let Some(job) = job else { return self.alarm.set(None) };
         if let Some(validity) = validity
             && validity.remaining(now.moment) <= grace(*validity)
@@ -202,7 +202,7 @@ impl Work {
         }
     }
 
-    fn over(&self, state: &mut RefMut<'_, State>) {
+    fn over(&self, state: &mut RefMut<'_, RunnerState>) {
         let Some(Job { end: Some(end), grace, .. }) = state.job.take() else { return };
         let code = end.exit_code();
         info!(code, "the command has ended");

@@ -23,7 +23,7 @@ use leader_elector::publication::Publication;
 use rustix::process::Signal as Number;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-pub(crate) use self::command::Work;
+pub(crate) use self::command::CommandRunner;
 pub(crate) use self::shim::become_command;
 use crate::process_role::Parent;
 use crate::signals;
@@ -31,7 +31,7 @@ use crate::signals;
 /// A publication that includes a command: shown before it starts, taken back when nothing of it is left.
 #[derive(Debug)]
 pub(crate) struct App<P> {
-    pub(crate) work: Rc<Work>,
+    pub(crate) work: Rc<CommandRunner>,
     pub(crate) publication: P,
 }
 
@@ -89,7 +89,7 @@ impl Signals {
 ///
 /// # Errors
 /// Whatever the kernel refuses; the command then ends with this process.
-pub(crate) async fn tend(work: &Work, mut signals: Signals, parent: Parent) -> io::Error {
+pub(crate) async fn tend(work: &CommandRunner, mut signals: Signals, parent: Parent) -> io::Error {
     loop {
         let tended = tokio::select! {
             signal = signals.next() => work.take(signal, parent),

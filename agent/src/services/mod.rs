@@ -58,11 +58,11 @@ pub(crate) struct Services {
     /// Whether the candidate should leave the Lease to others, where somebody looks whether the app is well.
     yield_requests: Option<watch::Receiver<Option<Duration>>>,
     /// Of the thread, if there is one to tell of what happens.
-    end: Option<End>,
+    end: Option<ThreadEnd>,
 }
 
 #[derive(Debug)]
-struct End {
+struct ThreadEnd {
     end: mpsc::Receiver<()>,
     /// How long it is waited for.
     patience: Duration,
@@ -113,7 +113,7 @@ impl Services {
         let runtime = runtime.map_err(ListenError::Thread)?;
         let thread = thread::Builder::new().name("services".to_owned()).stack_size(STACK_BYTES);
         thread.spawn(move || run(runtime)).map_err(ListenError::Thread)?;
-        Ok(Services { snapshot, metrics, yield_requests, end: Some(End { end, patience }) })
+        Ok(Services { snapshot, metrics, yield_requests, end: Some(ThreadEnd { end, patience }) })
     }
 
     /// For the driver.
@@ -139,7 +139,7 @@ impl Services {
     /// Ends it, once the last hook has. Nothing is led any more.
     pub(crate) fn end(&self) {
         self.snapshot.send_modify(Snapshot::end);
-        if let Some(End { end, patience }) = &self.end {
+        if let Some(ThreadEnd { end, patience }) = &self.end {
             let _ = end.recv_timeout(*patience);
         }
     }

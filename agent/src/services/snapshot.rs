@@ -17,7 +17,7 @@ const CLOCK_TOLERANCE: Duration = Duration::from_millis(1);
 pub(crate) struct Snapshot {
     author: Author,
     own: Option<OwnTenure>,
-    holder: Option<Holder>,
+    holder: Option<NamedHolder>,
     /// When the first record was seen, of which nobody knows how old it is.
     first_seen_at: Option<Duration>,
     /// Whether anything was learned of the Lease yet.
@@ -40,7 +40,7 @@ struct OwnTenure {
 
 /// Whom the Lease names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Holder {
+struct NamedHolder {
     identity: String,
     seen: Instants,
     expires_at: Duration,
@@ -116,7 +116,7 @@ impl Snapshot {
         }
         // The holder may have died long before this process began: it is named once it was seen to do something.
         let lives = self.first_seen_at.is_some_and(|first| seen.boottime > first + CLOCK_TOLERANCE);
-        self.holder = view.holder.filter(is_somebody).filter(|_| lives).map(|holder| Holder {
+        self.holder = view.holder.filter(is_somebody).filter(|_| lives).map(|holder| NamedHolder {
             identity: holder.to_owned(),
             seen,
             expires_at: now.moment.boottime + view.expires_in,
@@ -186,7 +186,7 @@ impl Snapshot {
         }
         let holder = self.holder.as_ref().filter(|holder| holder.expires_at > now.moment.boottime);
         match holder {
-            Some(Holder { identity, seen, expires_at }) => {
+            Some(NamedHolder { identity, seen, expires_at }) => {
                 // Who asks compares it with its own, which is shown as it is.
                 let (name, identity) = (identity::shown_name(identity), identity::shown(identity));
                 known(&name, &identity, *seen, *expires_at - now.moment.boottime)

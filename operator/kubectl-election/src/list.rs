@@ -12,8 +12,8 @@ use crate::age::{age, time};
 use crate::cli::{ListOutput, Output};
 use crate::cluster::Cluster;
 use crate::lenient::{Lenient, readable};
-use crate::paint::Paint;
 use crate::print::{document, note, print};
+use crate::style::Style;
 use crate::table::{Cell, Table};
 use elector_program::failure::Failure;
 
@@ -47,7 +47,7 @@ pub(crate) async fn list(cluster: &Cluster, all_namespaces: bool, output: Option
         note(&format!("No LeaderElections found{place}."));
         return Ok(());
     }
-    print(&table(&elections, all_namespaces, wide, Timestamp::now()).render(Paint::of_stdout(), ""))
+    print(&table(&elections, all_namespaces, wide, Timestamp::now()).render(Style::of_stdout(), ""))
 }
 
 fn whole(elections: &[LeaderElection]) -> serde_json::Value {
@@ -131,7 +131,7 @@ mod tests {
 
     fn lines(with_namespaces: bool, wide: bool) -> Vec<String> {
         let now = "2026-11-27T12:00:05Z".parse().unwrap();
-        let table = table(&elections(), with_namespaces, wide, now).render(Paint::new(false), "");
+        let table = table(&elections(), with_namespaces, wide, now).render(Style::new(false), "");
         table.lines().map(str::to_owned).collect()
     }
 

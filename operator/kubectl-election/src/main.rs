@@ -1,5 +1,6 @@
 //! `kubectl election`: see the README.
 
+mod actions;
 mod age;
 mod cli;
 mod cluster;
@@ -8,11 +9,10 @@ mod doctor;
 mod inject;
 mod lenient;
 mod list;
-mod paint;
+mod live;
 mod print;
-mod sight;
 mod status;
-mod steer;
+mod style;
 mod table;
 mod watch;
 
@@ -55,9 +55,9 @@ async fn act(command: &OnCluster, reach: &Reach) -> Result<(), Failure> {
         OnCluster::Doctor { name, output } => doctor::doctor(&cluster, name, *output).await,
         OnCluster::Watch { name, output } => watch::watch(&cluster, name, *output).await,
         OnCluster::Transfer { name, target: Target { to, to_any: _ }, timeout } => {
-            steer::transfer(&cluster, name, to.as_deref(), *timeout).await
+            actions::transfer(&cluster, name, to.as_deref(), *timeout).await
         }
-        OnCluster::Pause { name, timeout } => steer::pause(&cluster, name, *timeout).await,
-        OnCluster::Resume { name, timeout } => steer::resume(&cluster, name, *timeout).await,
+        OnCluster::Pause { name, timeout } => actions::pause(&cluster, name, *timeout).await,
+        OnCluster::Resume { name, timeout } => actions::resume(&cluster, name, *timeout).await,
     }
 }

@@ -6,7 +6,7 @@ use elector_crds::display_text::{is_hidden, json_shown, quoted_yaml_shown};
 use serde::Serialize;
 
 use crate::cli::Output;
-use crate::paint::printable;
+use crate::style::printable;
 use elector_program::failure::Failure;
 
 /// Prints `text` as it is. One that reads no further, as `head`, is no failure and ends the program.

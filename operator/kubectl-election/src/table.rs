@@ -2,7 +2,7 @@
 
 use elector_crds::display_text::{MAX_MESSAGE, shown};
 
-use crate::paint::{Paint, Tone};
+use crate::style::{Style, Tone};
 
 /// Where there is nothing to say: a cell that is not there would shift the others.
 const NONE: &str = "<none>";
@@ -63,7 +63,7 @@ impl Table {
     }
 
     /// A line each, after `indent`.
-    pub(crate) fn render(&self, paint: Paint, indent: &str) -> String {
+    pub(crate) fn render(&self, paint: Style, indent: &str) -> String {
         let headings =
             self.headings.iter().map(|text| Cell { text: (*text).to_owned(), tone: Tone::Heading }).collect();
         let rows: Vec<&Vec<Cell>> = std::iter::once(&headings).chain(&self.rows).collect();
@@ -100,7 +100,7 @@ mod tests {
 
     #[test]
     fn columns_are_three_spaces_apart_and_the_last_has_none_behind() {
-        let lines = table().render(Paint::new(false), "  ");
+        let lines = table().render(Style::new(false), "  ");
         assert_eq!(lines, "  NAME      N        READY\n  billing   3        True\n  b         <none>   <none>\n");
     }
 
@@ -109,13 +109,13 @@ mod tests {
         let mut table = Table::new(&["HOLDER", "N"]);
         table.row(vec![Cell::plain("a\u{202e}\n"), Cell::plain(1)]);
         table.row(vec![Cell::plain("billing-7d9-x"), Cell::plain(2)]);
-        let lines = table.render(Paint::new(false), "");
+        let lines = table.render(Style::new(false), "");
         assert_eq!(lines, "HOLDER          N\na\\u{202e}\\n     1\nbilling-7d9-x   2\n");
     }
 
     #[test]
     fn colours_take_no_room() {
-        let lines = table().render(Paint::new(true), "");
+        let lines = table().render(Style::new(true), "");
         assert!(lines.contains("billing   3        \x1b[32mTrue\x1b[0m\n"), "{lines:?}");
         assert!(lines.contains("b         <none>   \x1b[31m<none>\x1b[0m\n"), "{lines:?}");
     }

@@ -6,9 +6,9 @@ use serde::Serialize;
 use crate::age::seconds;
 use crate::cli::Output;
 use crate::cluster::Cluster;
-use crate::paint::{Paint, Tone};
+use crate::live::{Leads, Lost, Sights};
 use crate::print::{item, note, print};
-use crate::sight::{Leads, Lost, Sights};
+use crate::style::{Style, Tone};
 use elector_program::failure::Failure;
 
 /// Prints until it is interrupted.
@@ -17,14 +17,14 @@ use elector_program::failure::Failure;
 /// When there is no such election, at first or any more.
 pub(crate) async fn watch(cluster: &Cluster, name: &str, output: Option<Output>) -> Result<(), Failure> {
     cluster.election(name).await?;
-    let paint = Paint::of_stdout();
+    let paint = Style::of_stdout();
     let mut sights = Sights::of(cluster, name);
     let (mut last, mut trouble) = (None, None);
     loop {
         match sights.next().await {
-            Ok(sight) => {
+            Ok(live) => {
                 trouble = None;
-                let leads = sight.leads();
+                let leads = live.leads();
                 let tenure = tenure(&leads);
                 if last.as_ref() != Some(&tenure) {
                     let now = Timestamp::now();
@@ -87,7 +87,7 @@ fn change(leads: &Leads, now: Timestamp) -> Change {
 }
 
 /// With the time by this machine's clock.
-fn line(leads: &Leads, now: Timestamp, paint: Paint) -> String {
+fn line(leads: &Leads, now: Timestamp, paint: Style) -> String {
     let now = seconds(now);
     match leads {
         Leads::Somebody { name, tenure, .. } => {
@@ -121,7 +121,7 @@ mod tests {
 
     #[test]
     fn a_line_says_when_and_who() {
-        let line = |leads: Leads| line(&leads, "2026-11-27T12:00:00.7Z".parse().unwrap(), Paint::new(false));
+        let line = |leads: Leads| line(&leads, "2026-11-27T12:00:00.7Z".parse().unwrap(), Style::new(false));
         let (name, identity) = ("billing-0".to_owned(), "billing-0_5f0c".to_owned());
         let somebody = Leads::Somebody { name, identity, tenure: Some(4) };
         assert_eq!(line(somebody), "2026-11-27T12:00:00Z billing-0 leads, tenure 4\n");

@@ -31,31 +31,31 @@ const MAX_BYTES: usize = 32 * 1024;
 const OBJECT_BYTES: usize = 512;
 
 /// An object of which the content can be dropped.
-pub(super) trait Content: ResourceExt + Serialize {
+pub(super) trait Contents: ResourceExt + Serialize {
     /// Leaves nothing that any plan could ask for.
     fn drop_content(&mut self);
 }
 
-impl Content for Role {
+impl Contents for Role {
     fn drop_content(&mut self) {
         self.rules = None;
     }
 }
 
-impl Content for RoleBinding {
+impl Contents for RoleBinding {
     fn drop_content(&mut self) {
         self.role_ref.name.clear();
         self.subjects = None;
     }
 }
 
-impl Content for Service {
+impl Contents for Service {
     fn drop_content(&mut self) {
         self.spec = None;
     }
 }
 
-impl Content for EndpointSlice {
+impl Contents for EndpointSlice {
     fn drop_content(&mut self) {
         self.address_type.clear();
         self.endpoints.clear();
@@ -70,7 +70,7 @@ struct Reduced<K> {
     cost: usize,
 }
 
-impl<K: Content> Reduced<K> {
+impl<K: Contents> Reduced<K> {
     fn new(mut object: K) -> Reduced<K> {
         let metadata = std::mem::take(object.meta_mut());
         *object.meta_mut() = kept_metadata(metadata);
@@ -135,7 +135,7 @@ impl<K> Kept for Owned<K> {
     }
 }
 
-impl<K: Content> Owned<K> {
+impl<K: Contents> Owned<K> {
     /// Those of `election`, in the order of their names.
     pub(super) fn of(&self, election: &Key) -> impl Iterator<Item = &K> {
         self.objects.get(election).into_iter().flat_map(BTreeMap::values).map(|reduced| &reduced.object)
@@ -218,7 +218,7 @@ impl<K> Kept for OwnedByName<K> {
     }
 }
 
-impl<K: Content> OwnedByName<K> {
+impl<K: Contents> OwnedByName<K> {
     /// The one that is called so.
     pub(super) fn of(&self, key: &Key) -> Option<&K> {
         self.0.get(key).map(|reduced| &reduced.object)

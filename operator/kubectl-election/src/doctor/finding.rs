@@ -6,7 +6,7 @@ use kube::ResourceExt as _;
 use serde::Serialize;
 
 use crate::cluster::Unseen;
-use crate::paint::printable;
+use crate::style::printable;
 
 /// How many pods a finding names.
 const NAMED: usize = 3;

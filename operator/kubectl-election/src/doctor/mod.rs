@@ -14,8 +14,8 @@ use self::checks::findings;
 use self::finding::{Finding, Outcome};
 use crate::cli::Output;
 use crate::cluster::Cluster;
-use crate::paint::{Paint, Tone};
 use crate::print::{document, print};
+use crate::style::{Style, Tone};
 use crate::table::{Cell, Table};
 use elector_program::failure::Failure;
 
@@ -31,14 +31,14 @@ pub(crate) async fn doctor(cluster: &Cluster, name: &str, output: Option<Output>
     let findings = findings(&gather::gather(cluster, election).await);
     match output {
         Some(output) => document(&findings, output)?,
-        None => print(&text(&findings, Paint::of_stdout()))?,
+        None => print(&text(&findings, Style::of_stdout()))?,
     }
     let is_ill = findings.iter().any(|finding| finding.result == Outcome::Error);
     if is_ill { Err(Failure::silent(ILL)) } else { Ok(()) }
 }
 
 /// A line for each, and below what to do, in the order in which it is worth doing.
-fn text(findings: &[Finding], paint: Paint) -> String {
+fn text(findings: &[Finding], paint: Style) -> String {
     let mut table = Table::new(&["CHECK", "RESULT", "MESSAGE"]);
     for Finding { check, result, message, mend: _ } in findings {
         let tone = match result {

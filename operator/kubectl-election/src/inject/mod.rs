@@ -20,7 +20,7 @@ use clap::Args;
 use crate::print::print;
 use elector_program::failure::Failure;
 use node::Node;
-use pod::{Agent, Values, election_name};
+use pod::{AgentParts, Values, election_name};
 use quantity::Quantity;
 use stream::{Segment, segments};
 
@@ -86,7 +86,7 @@ fn one_line(text: &str) -> String {
 
 impl Inject {
     fn changed(&self, text: &str) -> Result<String, String> {
-        let agent = Agent::new(Values {
+        let agent = AgentParts::new(Values {
             image: self.image.clone(),
             resources: Some(self.resources.clone()),
             guaranteed: self.guaranteed_resources.clone(),
@@ -96,7 +96,7 @@ impl Inject {
         for part in segments(text)? {
             match part {
                 Segment::Between(text) => out.push_str(text),
-                Segment::Document(mut document) => {
+                Segment::YamlDocument(mut document) => {
                     let own = self.template_path.as_ref().map(|TemplatePath(path)| path.as_slice());
                     has_path |= own.is_some_and(|path| has(&document.root, path));
                     let is_changed = self.object(&agent, &mut document.root, "", "", own)?;
@@ -114,7 +114,7 @@ impl Inject {
     /// Changes an object, or those of a list, which may say for all of them of what kind they are.
     fn object(
         &self,
-        agent: &Agent,
+        agent: &AgentParts,
         object: &mut Node,
         kind: &str,
         version: &str,
@@ -141,7 +141,7 @@ impl Inject {
     }
 
     /// Changes the pods at a path, which may lead through lists.
-    fn template<K: AsRef<str>>(&self, agent: &Agent, node: &mut Node, path: &[K]) -> Result<bool, String> {
+    fn template<K: AsRef<str>>(&self, agent: &AgentParts, node: &mut Node, path: &[K]) -> Result<bool, String> {
         let Some((key, rest)) = path.split_first() else {
             return if self.uninject {
                 Ok(agent.uninject(node, self.election.as_deref()))

@@ -4,7 +4,7 @@
 /// A value, with what is printed beside it.
 #[derive(Debug, Clone)]
 pub(super) struct Node {
-    pub(super) content: Content,
+    pub(super) content: NodeContent,
     /// Its tag, as `!!str`.
     pub(super) tag: Option<String>,
     /// The one line that it was read from, until something in it is changed.
@@ -16,7 +16,7 @@ pub(super) struct Node {
 }
 
 #[derive(Debug, Clone)]
-pub(super) enum Content {
+pub(super) enum NodeContent {
     Scalar { value: String, style: Style },
     Sequence(Vec<Node>),
     Mapping(Vec<(Node, Node)>),
@@ -88,7 +88,7 @@ fn integer(text: &str) -> Option<i128> {
 }
 
 impl Node {
-    pub(super) fn new(content: Content) -> Node {
+    pub(super) fn new(content: NodeContent) -> Node {
         Node { content, tag: None, written: None, above: Vec::new(), right: None }
     }
 
@@ -98,22 +98,22 @@ impl Node {
             && value.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_./".contains(letter));
         let is_word = is_word || value.chars().all(|letter| letter.is_ascii_alphanumeric());
         let style = if is_word && plain(value) == Plain::Text { Style::Plain } else { Style::Quoted };
-        Node::new(Content::Scalar { value: value.to_owned(), style })
+        Node::new(NodeContent::Scalar { value: value.to_owned(), style })
     }
 
     pub(super) fn mapping<'a>(fields: impl IntoIterator<Item = (&'a str, Node)>) -> Node {
-        Node::new(Content::Mapping(fields.into_iter().map(|(key, value)| (Node::string(key), value)).collect()))
+        Node::new(NodeContent::Mapping(fields.into_iter().map(|(key, value)| (Node::string(key), value)).collect()))
     }
 
     pub(super) fn sequence(items: Vec<Node>) -> Node {
-        Node::new(Content::Sequence(items))
+        Node::new(NodeContent::Sequence(items))
     }
 
     /// The text of a scalar, whatever it stands for.
     pub(super) fn scalar(&self) -> Option<&str> {
         match &self.content {
-            Content::Scalar { value, .. } => Some(value),
-            Content::Sequence(_) | Content::Mapping(_) => None,
+            NodeContent::Scalar { value, .. } => Some(value),
+            NodeContent::Sequence(_) | NodeContent::Mapping(_) => None,
         }
     }
 
@@ -137,7 +137,7 @@ impl Node {
 
     fn is_quoted(&self) -> bool {
         self.tag.as_deref() == Some("!!str")
-            || matches!(&self.content, Content::Scalar { style: Style::Quoted | Style::Block, .. })
+            || matches!(&self.content, NodeContent::Scalar { style: Style::Quoted | Style::Block, .. })
     }
 
     pub(super) fn is_null(&self) -> bool {
@@ -159,26 +159,26 @@ impl Node {
 
     pub(super) fn fields(&self) -> &[(Node, Node)] {
         match &self.content {
-            Content::Mapping(fields) => fields,
-            Content::Scalar { .. } | Content::Sequence(_) => &[],
+            NodeContent::Mapping(fields) => fields,
+            NodeContent::Scalar { .. } | NodeContent::Sequence(_) => &[],
         }
     }
 
     pub(super) fn items(&self) -> &[Node] {
         match &self.content {
-            Content::Sequence(items) => items,
-            Content::Scalar { .. } | Content::Mapping(_) => &[],
+            NodeContent::Sequence(items) => items,
+            NodeContent::Scalar { .. } | NodeContent::Mapping(_) => &[],
         }
     }
 
     pub(super) fn is_mapping(&self) -> bool {
-        matches!(self.content, Content::Mapping(_))
+        matches!(self.content, NodeContent::Mapping(_))
     }
 
     /// To change it.
     pub(super) fn get_mut(&mut self, key: &str) -> Option<&mut Node> {
         self.written = None;
-        let Content::Mapping(fields) = &mut self.content else { return None };
+        let NodeContent::Mapping(fields) = &mut self.content else { return None };
         let value = fields.iter_mut().find(|(name, _)| name.scalar() == Some(key)).map(|(_, value)| value);
         value.filter(|it| !it.is_null())
     }
@@ -187,15 +187,15 @@ impl Node {
     pub(super) fn items_mut(&mut self) -> &mut [Node] {
         self.written = None;
         match &mut self.content {
-            Content::Sequence(items) => items,
-            Content::Scalar { .. } | Content::Mapping(_) => &mut [],
+            NodeContent::Sequence(items) => items,
+            NodeContent::Scalar { .. } | NodeContent::Mapping(_) => &mut [],
         }
     }
 
     /// Sets a key of a mapping: in its place, else before the key `before`, else at the end.
     pub(super) fn set(&mut self, key: &str, value: Node, before: Option<&str>) {
         self.written = None;
-        let Content::Mapping(fields) = &mut self.content else { return };
+        let NodeContent::Mapping(fields) = &mut self.content else { return };
         let at = |key: &str| fields.iter().position(|(name, _)| name.scalar() == Some(key));
         match (at(key), before.and_then(at)) {
             (Some(at), _) => fields[at].1 = value,
@@ -212,14 +212,14 @@ impl Node {
         let list = self.get_mut(key)?;
         list.written = None;
         match &mut list.content {
-            Content::Sequence(items) => Some(items),
-            Content::Scalar { .. } | Content::Mapping(_) => None,
+            NodeContent::Sequence(items) => Some(items),
+            NodeContent::Scalar { .. } | NodeContent::Mapping(_) => None,
         }
     }
 
     pub(super) fn remove(&mut self, key: &str) {
         self.written = None;
-        if let Content::Mapping(fields) = &mut self.content {
+        if let NodeContent::Mapping(fields) = &mut self.content {
             fields.retain(|(name, _)| name.scalar() != Some(key));
         }
     }
@@ -230,9 +230,9 @@ impl Node {
             node.above.clear();
             node.right = None;
             match &mut node.content {
-                Content::Scalar { .. } => {}
-                Content::Sequence(items) => items.iter_mut().for_each(strip),
-                Content::Mapping(fields) => fields.iter_mut().for_each(|(key, value)| {
+                NodeContent::Scalar { .. } => {}
+                NodeContent::Sequence(items) => items.iter_mut().for_each(strip),
+                NodeContent::Mapping(fields) => fields.iter_mut().for_each(|(key, value)| {
                     strip(key);
                     strip(value);
                 }),
@@ -247,11 +247,11 @@ impl Node {
 impl PartialEq for Node {
     fn eq(&self, other: &Node) -> bool {
         match (&self.content, &other.content) {
-            (Content::Scalar { value, .. }, Content::Scalar { value: theirs, .. }) => {
+            (NodeContent::Scalar { value, .. }, NodeContent::Scalar { value: theirs, .. }) => {
                 value == theirs && self.tag == other.tag && self.as_str() == other.as_str()
             }
-            (Content::Sequence(items), Content::Sequence(theirs)) => items == theirs && self.tag == other.tag,
-            (Content::Mapping(fields), Content::Mapping(theirs)) => fields == theirs && self.tag == other.tag,
+            (NodeContent::Sequence(items), NodeContent::Sequence(theirs)) => items == theirs && self.tag == other.tag,
+            (NodeContent::Mapping(fields), NodeContent::Mapping(theirs)) => fields == theirs && self.tag == other.tag,
             _ => false,
         }
     }

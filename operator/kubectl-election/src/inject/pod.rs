@@ -14,7 +14,7 @@ const LISTS: [&str; 2] = ["initContainers", "containers"];
 
 /// What is added.
 #[derive(Debug)]
-pub(super) struct Agent {
+pub(super) struct AgentParts {
     container: Node,
     volumes: Vec<Node>,
     defaults: Defaults,
@@ -29,10 +29,10 @@ pub(crate) struct Values {
     pub(super) platform_assigns_users: bool,
 }
 
-impl Agent {
+impl AgentParts {
     /// # Errors
     /// There are none: what is read is part of this program.
-    pub(super) fn new(values: Values) -> Result<Agent, String> {
+    pub(super) fn new(values: Values) -> Result<AgentParts, String> {
         let (sidecar, _) = super::read::yaml(SIDECAR)?.ok_or("the sidecar is empty")?;
         let sidecar = sidecar.uncommented();
         let first = |key| sidecar.get(key).map(Node::items).unwrap_or_default();
@@ -48,7 +48,7 @@ impl Agent {
         }
         let own = container.get("resources").ok_or("the sidecar has no resources")?.clone();
         let defaults = Defaults { resources: values.resources.unwrap_or(own), guaranteed: values.guaranteed };
-        Ok(Agent { volumes: first("volumes").to_vec(), container, defaults })
+        Ok(AgentParts { volumes: first("volumes").to_vec(), container, defaults })
     }
 
     /// Adds the agent to a pod that asks for it and has none. With `election`, it asks for that.
@@ -96,7 +96,7 @@ impl Agent {
         Ok(true)
     }
 
-    /// Takes away what [`Agent::inject`] adds; with `election`, the label of that name, too.
+    /// Takes away what [`AgentParts::inject`] adds; with `election`, the label of that name, too.
     pub(super) fn uninject(&self, pod: &mut Node, election: Option<&str>) -> bool {
         let Some(spec) = pod.get_mut("spec") else { return false };
         if !spec.get("initContainers").is_some_and(|list| list.items().iter().any(is_ours)) {
@@ -157,7 +157,7 @@ fn mounts(container: &Node) -> &[Node] {
 /// What each container gets.
 fn mount() -> Node {
     let read_only =
-        Node::new(super::node::Content::Scalar { value: "true".to_owned(), style: super::node::Style::Plain });
+        Node::new(super::node::NodeContent::Scalar { value: "true".to_owned(), style: super::node::Style::Plain });
     Node::mapping([("name", Node::string(VOLUME)), ("mountPath", Node::string(FOLDER)), ("readOnly", read_only)])
 }
 

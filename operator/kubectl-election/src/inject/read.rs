@@ -10,7 +10,7 @@ use serde::Deserializer as _;
 use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::node::{Content, Node, Style};
+use super::node::{Node, NodeContent, Style};
 
 /// What the anchors and aliases of a document may stand for, all together: bytes of text, and [`NODE`] for each node.
 const MOST_SHARED: usize = 16 * MIB;
@@ -103,7 +103,7 @@ impl<'a> YamlReader<'a> {
                     ScalarStyle::Literal | ScalarStyle::Folded => Style::Block,
                 };
                 let size = NODE + value.len();
-                let mut node = Node::new(Content::Scalar { value: value.into_owned(), style });
+                let mut node = Node::new(NodeContent::Scalar { value: value.into_owned(), style });
                 node.tag = tag.as_deref().map(tag_text);
                 if style == Style::Quoted {
                     node.written = self.written(&span, &span).filter(|text| text.ends_with(['"', '\'']));
@@ -124,7 +124,7 @@ impl<'a> YamlReader<'a> {
                         }
                     }
                 };
-                let mut node = Node::new(Content::Sequence(items));
+                let mut node = Node::new(NodeContent::Sequence(items));
                 node.tag = tag.as_deref().map(tag_text);
                 self.end(&mut node, style, &span, &end, before);
                 (node, size, anchor)
@@ -152,14 +152,14 @@ impl<'a> YamlReader<'a> {
                         fields.set(key, value);
                     }
                 };
-                let mut node = Node::new(Content::Mapping(fields.list));
+                let mut node = Node::new(NodeContent::Mapping(fields.list));
                 node.tag = tag.as_deref().map(tag_text);
                 self.end(&mut node, style, &span, &end, before);
                 (node, size, anchor)
             }
             other => return Err(format!("{other:?} at line {}", span.start.line())),
         };
-        if node.right.is_none() && !matches!(&node.content, Content::Scalar { style: Style::Block, .. }) {
+        if node.right.is_none() && !matches!(&node.content, NodeContent::Scalar { style: Style::Block, .. }) {
             node.right = self.right(&span_of(&node, &span));
         }
         if anchor > 0 {
@@ -199,8 +199,8 @@ impl<'a> YamlReader<'a> {
 /// Where a scalar ends; of a collection the comments are read already.
 fn span_of(node: &Node, span: &Span) -> Span {
     match node.content {
-        Content::Scalar { .. } => *span,
-        Content::Sequence(_) | Content::Mapping(_) => Span::default(),
+        NodeContent::Scalar { .. } => *span,
+        NodeContent::Sequence(_) | NodeContent::Mapping(_) => Span::default(),
     }
 }
 
@@ -213,7 +213,7 @@ fn tag_text(tag: &Tag) -> String {
 }
 
 fn is_merge(key: &Node) -> bool {
-    matches!(&key.content, Content::Scalar { value, style: Style::Plain } if value == "<<")
+    matches!(&key.content, NodeContent::Scalar { value, style: Style::Plain } if value == "<<")
 }
 
 /// Of a mapping, while it is read.
@@ -240,14 +240,14 @@ impl MappingBuilder {
 /// Of several that are merged the earlier counts.
 fn merge(fields: &mut MappingBuilder, value: Node) -> Option<()> {
     match value.content {
-        Content::Mapping(merged) => merged.into_iter().for_each(|(key, value)| fields.set(key, value)),
-        Content::Sequence(items) => {
+        NodeContent::Mapping(merged) => merged.into_iter().for_each(|(key, value)| fields.set(key, value)),
+        NodeContent::Sequence(items) => {
             for item in items.into_iter().rev() {
-                let Content::Mapping(merged) = item.content else { return None };
+                let NodeContent::Mapping(merged) = item.content else { return None };
                 merged.into_iter().for_each(|(key, value)| fields.set(key, value));
             }
         }
-        Content::Scalar { .. } => return None,
+        NodeContent::Scalar { .. } => return None,
     }
     Some(())
 }
@@ -272,19 +272,19 @@ fn json_node(raw: &RawValue, depth: usize) -> Result<Node, String> {
             let mut deserializer = serde_json::Deserializer::from_str(text);
             let mut known = MappingBuilder::default();
             for (key, value) in deserializer.deserialize_map(Entries).map_err(failed)? {
-                let key = Node::new(Content::Scalar { value: key, style: Style::Quoted });
+                let key = Node::new(NodeContent::Scalar { value: key, style: Style::Quoted });
                 known.set(key, json_node(value, depth + 1)?);
             }
-            Content::Mapping(known.list)
+            NodeContent::Mapping(known.list)
         }
         Some(b'[') => {
             let items: Vec<&RawValue> = serde_json::from_str(text).map_err(failed)?;
-            Content::Sequence(items.into_iter().map(|item| json_node(item, depth + 1)).collect::<Result<_, _>>()?)
+            NodeContent::Sequence(items.into_iter().map(|item| json_node(item, depth + 1)).collect::<Result<_, _>>()?)
         }
-        Some(b'"') => Content::Scalar { value: serde_json::from_str(text).map_err(failed)?, style: Style::Quoted },
-        _ => Content::Scalar { value: text.to_owned(), style: Style::Plain },
+        Some(b'"') => NodeContent::Scalar { value: serde_json::from_str(text).map_err(failed)?, style: Style::Quoted },
+        _ => NodeContent::Scalar { value: text.to_owned(), style: Style::Plain },
     };
-    let is_scalar = matches!(content, Content::Scalar { .. });
+    let is_scalar = matches!(content, NodeContent::Scalar { .. });
     Ok(Node { written: is_scalar.then(|| text.to_owned()), ..Node::new(content) })
 }
 

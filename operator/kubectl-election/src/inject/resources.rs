@@ -45,7 +45,7 @@ pub(super) fn resources(pod: &Node, defaults: &Defaults) -> Result<Node, String>
         if figures.is_empty() {
             resources.remove(kind);
         } else {
-            resources.set(kind, Node::new(super::node::Content::Mapping(figures)), None);
+            resources.set(kind, Node::new(super::node::NodeContent::Mapping(figures)), None);
         }
     }
     Ok(resources)

@@ -10,11 +10,11 @@ use super::{read, write};
 pub(super) enum Segment<'a> {
     /// What stands between documents.
     Between(&'a str),
-    Document(Document<'a>),
+    YamlDocument(YamlDocument<'a>),
 }
 
 #[derive(Debug)]
-pub(super) struct Document<'a> {
+pub(super) struct YamlDocument<'a> {
     text: &'a str,
     /// It is that of an object in JSON.
     is_json: bool,
@@ -33,7 +33,7 @@ pub(super) fn segments(text: &str) -> Result<Vec<Segment<'_>>, String> {
             segments.push(Segment::Between(&body[end..start]));
             end = start + object.len();
             let root = read::json(object)?;
-            segments.push(Segment::Document(Document { text: object, is_json: true, root, after: Vec::new() }));
+            segments.push(Segment::YamlDocument(YamlDocument { text: object, is_json: true, root, after: Vec::new() }));
         }
         segments.push(Segment::Between(&body[end..]));
         return Ok(segments);
@@ -46,7 +46,7 @@ pub(super) fn segments(text: &str) -> Result<Vec<Segment<'_>>, String> {
         }
         number += 1;
         segments.push(match document(chunk).map_err(|why| format!("document {number}: {why}"))? {
-            Some(document) => Segment::Document(document),
+            Some(document) => Segment::YamlDocument(document),
             None => Segment::Between(chunk),
         });
     }
@@ -86,17 +86,17 @@ fn chunks(text: &str) -> Result<Vec<&str>, String> {
     Ok(chunks)
 }
 
-fn document(text: &str) -> Result<Option<Document<'_>>, String> {
+fn document(text: &str) -> Result<Option<YamlDocument<'_>>, String> {
     if text.trim_start().starts_with('{')
         && let Ok(root) = read::json(text)
     {
-        return Ok(Some(Document { text, is_json: true, root, after: Vec::new() }));
+        return Ok(Some(YamlDocument { text, is_json: true, root, after: Vec::new() }));
     }
     let read = read::yaml(text)?;
-    Ok(read.map(|(root, after)| Document { text, is_json: false, root, after }))
+    Ok(read.map(|(root, after)| YamlDocument { text, is_json: false, root, after }))
 }
 
-impl Document<'_> {
+impl YamlDocument<'_> {
     /// As it was read.
     pub(super) fn unchanged(&self) -> &str {
         self.text

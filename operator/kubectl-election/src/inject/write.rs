@@ -1,14 +1,16 @@
 //! Prints documents: YAML in blocks, JSON with the indentation that it had.
 
-use super::node::{Content, Node, Plain, Style, plain};
+use super::node::{Node, NodeContent, Plain, Style, plain};
 
 /// In blocks, with its comments and those after it.
 pub(super) fn yaml(root: &Node, after: &[String]) -> String {
     let mut out = String::new();
     match &root.content {
-        Content::Mapping(fields) if !fields.is_empty() => mapping(&mut out, fields, 0, false),
-        Content::Sequence(items) if !items.is_empty() => sequence(&mut out, items, 0),
-        Content::Mapping(_) | Content::Sequence(_) | Content::Scalar { .. } => value(&mut out, root, 0, None),
+        NodeContent::Mapping(fields) if !fields.is_empty() => mapping(&mut out, fields, 0, false),
+        NodeContent::Sequence(items) if !items.is_empty() => sequence(&mut out, items, 0),
+        NodeContent::Mapping(_) | NodeContent::Sequence(_) | NodeContent::Scalar { .. } => {
+            value(&mut out, root, 0, None)
+        }
     }
     comments(&mut out, after, 0);
     out
@@ -39,9 +41,9 @@ fn mapping(out: &mut String, fields: &[(Node, Node)], indent: usize, mut follows
         }
         match (&key.written, &key.content) {
             (Some(written), _) => out.push_str(written),
-            (None, Content::Scalar { value, style: Style::Plain }) if !value.contains('\n') => out.push_str(value),
-            (None, Content::Scalar { value, .. }) => out.push_str(&quoted(value)),
-            (None, Content::Sequence(_) | Content::Mapping(_)) => {}
+            (None, NodeContent::Scalar { value, style: Style::Plain }) if !value.contains('\n') => out.push_str(value),
+            (None, NodeContent::Scalar { value, .. }) => out.push_str(&quoted(value)),
+            (None, NodeContent::Sequence(_) | NodeContent::Mapping(_)) => {}
         }
         out.push(':');
         value(out, node, indent, key.right.as_deref());
@@ -52,20 +54,20 @@ fn sequence(out: &mut String, items: &[Node], indent: usize) {
     for item in items {
         comments(out, &item.above, indent);
         match &item.content {
-            Content::Mapping(fields) if !fields.is_empty() && item.written.is_none() && item.tag.is_none() => {
+            NodeContent::Mapping(fields) if !fields.is_empty() && item.written.is_none() && item.tag.is_none() => {
                 comments(out, &fields[0].0.above, indent);
                 indented(out, indent);
                 out.push_str("- ");
                 mapping(out, fields, indent + 2, true);
             }
-            Content::Sequence(items) if !items.is_empty() && item.written.is_none() => {
+            NodeContent::Sequence(items) if !items.is_empty() && item.written.is_none() => {
                 indented(out, indent);
                 out.push('-');
                 tagged(out, item);
                 out.push('\n');
                 sequence(out, items, indent + 2);
             }
-            Content::Scalar { .. } | Content::Mapping(_) | Content::Sequence(_) => {
+            NodeContent::Scalar { .. } | NodeContent::Mapping(_) | NodeContent::Sequence(_) => {
                 indented(out, indent);
                 out.push('-');
                 value(out, item, indent, None);
@@ -97,23 +99,23 @@ fn value(out: &mut String, node: &Node, indent: usize, right: Option<&str>) {
             out.push_str(written);
             end(out);
         }
-        (None, Content::Mapping(fields)) if !fields.is_empty() => {
+        (None, NodeContent::Mapping(fields)) if !fields.is_empty() => {
             end(out);
             mapping(out, fields, indent + 2, false);
         }
-        (None, Content::Sequence(items)) if !items.is_empty() => {
+        (None, NodeContent::Sequence(items)) if !items.is_empty() => {
             end(out);
             sequence(out, items, indent);
         }
-        (None, Content::Mapping(_)) => {
+        (None, NodeContent::Mapping(_)) => {
             out.push_str(" {}");
             end(out);
         }
-        (None, Content::Sequence(_)) => {
+        (None, NodeContent::Sequence(_)) => {
             out.push_str(" []");
             end(out);
         }
-        (None, Content::Scalar { value, style }) => match style {
+        (None, NodeContent::Scalar { value, style }) => match style {
             Style::Plain if value.is_empty() => end(out),
             Style::Plain if !value.contains('\n') => {
                 out.push(' ');
@@ -184,15 +186,15 @@ pub(super) fn json(root: &Node, indent: Option<&str>) -> String {
 fn json_node(out: &mut String, node: &Node, indent: Option<&str>, depth: usize) {
     match (&node.written, &node.content) {
         // What was added, or read, as YAML.
-        (written, Content::Scalar { value, style }) => match written {
+        (written, NodeContent::Scalar { value, style }) => match written {
             Some(written) => out.push_str(written),
             None if *style == Style::Plain && plain(value) != Plain::Text => out.push_str(value),
             None => out.push_str(&serde_json::Value::from(value.as_str()).to_string()),
         },
-        (_, Content::Sequence(items)) => {
+        (_, NodeContent::Sequence(items)) => {
             json_list(out, '[', ']', items, indent, depth, |out, item| json_node(out, item, indent, depth + 1));
         }
-        (_, Content::Mapping(fields)) => {
+        (_, NodeContent::Mapping(fields)) => {
             json_list(out, '{', '}', fields, indent, depth, |out, (key, value)| {
                 json_node(out, key, indent, depth + 1);
                 out.push_str(if indent.is_some() { ": " } else { ":" });

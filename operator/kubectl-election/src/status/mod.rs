@@ -1,7 +1,7 @@
 //! `status`: all that somebody on call asks first, of one election.
 
+mod problems;
 mod text;
-mod wrong;
 
 use elector_crds::display_text::{MAX_NAME, shown};
 use elector_crds::{
@@ -15,9 +15,9 @@ use serde::Serialize;
 use crate::cli::Output;
 use crate::cluster::Cluster;
 use crate::lenient::Lenient;
-use crate::paint::Paint;
+use crate::live::{Leads, LeaseSight, LiveView};
 use crate::print::{document, print};
-use crate::sight::{Leads, LeaseSight, Sight};
+use crate::style::Style;
 use elector_program::failure::Failure;
 
 /// Prints it.
@@ -34,17 +34,18 @@ pub(crate) async fn status(cluster: &Cluster, name: &str, output: Option<Output>
     // Of the same moment as the Lease.
     let now = jiff::Timestamp::now();
     let pods = cluster.ask("list pods", cluster.matching::<Pod>(&election.spec.selector(name))).await.map_err(said);
-    let report = Report::new(&Sight { election, lease }, pods, Timestamp::from_microseconds(now.as_microsecond()));
+    let report =
+        StatusReport::new(&LiveView { election, lease }, pods, Timestamp::from_microseconds(now.as_microsecond()));
     match output {
         Some(output) => document(&report, output),
-        None => print(&text::text(&report, now, Paint::of_stdout())),
+        None => print(&text::text(&report, now, Style::of_stdout())),
     }
 }
 
 /// What is said of an election, for people and programs.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Report {
+pub(crate) struct StatusReport {
     name: String,
     namespace: String,
     /// Absent: nobody leads.
@@ -128,14 +129,14 @@ struct CandidateReport {
     listed: bool,
 }
 
-impl Report {
-    fn new(sight: &Sight, pods: Result<Vec<Pod>, String>, now: Timestamp) -> Report {
-        let Sight { election, lease } = sight;
+impl StatusReport {
+    fn new(live: &LiveView, pods: Result<Vec<Pod>, String>, now: Timestamp) -> StatusReport {
+        let LiveView { election, lease } = live;
         let read = match lease {
             LeaseSight::There(lease, _) => Some(&**lease),
             LeaseSight::Absent | LeaseSight::Unreadable(_) => None,
         };
-        let (leader, nobody_leads) = match sight.leads() {
+        let (leader, nobody_leads) = match live.leads() {
             Leads::Somebody { name, identity, tenure } => (Some(leader(election, read, name, identity, tenure)), None),
             Leads::Nobody(why) => (None, Some(why)),
         };
@@ -148,7 +149,7 @@ impl Report {
             Err(why) => (Vec::new(), Some(why)),
         };
         candidates.sort_by(|one: &CandidateReport, other| one.pod.cmp(&other.pod));
-        let mut report = Report {
+        let mut report = StatusReport {
             name: election.name_any(),
             namespace: election.namespace().unwrap_or_default(),
             leader,
@@ -162,7 +163,7 @@ impl Report {
             history: election.status.as_ref().map(|status| status.history.clone()).unwrap_or_default(),
             problems: Vec::new(),
         };
-        report.problems = wrong::problems(sight, &report);
+        report.problems = problems::problems(live, &report);
         report.problems.extend(unlisted);
         report
     }

@@ -50,12 +50,12 @@ fn pods() -> Result<Vec<Pod>, String> {
     Ok(vec![pod("billing-1", "b", "default", "True"), pod("billing-0", "a", "default", "True")])
 }
 
-fn report(election: LeaderElection, lease: LeaseSight) -> Report {
-    Report::new(&Sight { election, lease }, pods(), now())
+fn report(election: LeaderElection, lease: LeaseSight) -> StatusReport {
+    StatusReport::new(&LiveView { election, lease }, pods(), now())
 }
 
-fn printed(report: &Report) -> String {
-    text::text(report, "2026-11-27T12:00:00Z".parse().unwrap(), Paint::new(false))
+fn printed(report: &StatusReport) -> String {
+    text::text(report, "2026-11-27T12:00:00Z".parse().unwrap(), Style::new(false))
 }
 
 #[test]
@@ -230,8 +230,8 @@ fn clocks_that_differ_are_told_from_silence() {
     assert_eq!(report.lease.as_ref().unwrap().renewed_seconds_ago, Some(-60.0));
     assert_eq!(report.problems, ["this machine's clock is 60 s behind that of billing-0, or more"]);
     let almost = Timestamp::from_microseconds(now().as_microseconds() - 2 * SECOND);
-    let sight = Sight { election: election(|_| {}), lease: lease(|_| {}) };
-    assert_eq!(Report::new(&sight, pods(), almost).problems, [""; 0]);
+    let live = LiveView { election: election(|_| {}), lease: lease(|_| {}) };
+    assert_eq!(StatusReport::new(&live, pods(), almost).problems, [""; 0]);
 }
 
 #[test]
@@ -247,8 +247,8 @@ fn an_operator_that_is_not_there_is_a_problem() {
 
 #[test]
 fn without_the_rights_there_is_what_the_operator_says() {
-    let sight = Sight { election: election(|_| {}), lease: LeaseSight::Unreadable("forbidden".to_owned()) };
-    let report = Report::new(&sight, Err("failed to list pods: forbidden".to_owned()), now());
+    let live = LiveView { election: election(|_| {}), lease: LeaseSight::Unreadable("forbidden".to_owned()) };
+    let report = StatusReport::new(&live, Err("failed to list pods: forbidden".to_owned()), now());
     assert_eq!(report.leader.as_ref().unwrap().name, "billing-0");
     assert_eq!(report.problems, ["who leads is what the operator says: forbidden", "failed to list pods: forbidden"]);
     let printed = printed(&report);
@@ -264,12 +264,12 @@ fn pods_are_candidates_until_they_have_ended_and_say_what_keeps_them() {
         Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH));
     // A StatefulSet's pod that came after the one that leads.
     let namesake = pod("billing-0", "z", "other", "False");
-    let sight = Sight { election: election(|_| {}), lease: lease(|_| {}) };
-    let report = Report::new(&sight, Ok(vec![ended.clone(), terminating.clone(), namesake]), now());
+    let live = LiveView { election: election(|_| {}), lease: lease(|_| {}) };
+    let report = StatusReport::new(&live, Ok(vec![ended.clone(), terminating.clone(), namesake]), now());
     let rows: Vec<_> = report.candidates.iter().map(|it| (&*it.pod, it.ready, it.leads, it.listed)).collect();
     assert_eq!(rows, [("billing-0", "False", false, false), ("billing-2", "Terminating", false, true)]);
     assert_eq!(report.problems, [""; 0]);
-    let strangers = Report::new(&sight, Ok(vec![ended, terminating]), now());
+    let strangers = StatusReport::new(&live, Ok(vec![ended, terminating]), now());
     assert_eq!(strangers.problems, ["billing-0 leads, which is no pod that matches the selector"]);
 }
 

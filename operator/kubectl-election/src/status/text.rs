@@ -2,13 +2,13 @@
 
 use elector_crds::PastTenure;
 
-use super::{HintsReport, LeaderReport, LeaseReport, Report};
+use super::{HintsReport, LeaderReport, LeaseReport, StatusReport};
 use crate::age::{age, seconds, time};
-use crate::paint::{Paint, Tone};
+use crate::style::{Style, Tone};
 use crate::table::{Cell, Table};
 
 /// As `kubectl describe` has it: a field a line.
-pub(super) fn text(report: &Report, now: jiff::Timestamp, paint: Paint) -> String {
+pub(super) fn text(report: &StatusReport, now: jiff::Timestamp, paint: Style) -> String {
     let mut fields = vec![("Name", vec![(report.name.clone(), Tone::Plain)])];
     fields.push(("Namespace", vec![(report.namespace.clone(), Tone::Plain)]));
     match (&report.leader, &report.nobody_leads) {
@@ -44,7 +44,7 @@ pub(super) fn text(report: &Report, now: jiff::Timestamp, paint: Paint) -> Strin
     lines
 }
 
-fn section(name: &str, is_empty: bool, paint: Paint) -> String {
+fn section(name: &str, is_empty: bool, paint: Style) -> String {
     let nothing = if is_empty { "  none" } else { "" };
     format!("{}{nothing}\n", paint.paint(&format!("{name}:"), Tone::Heading))
 }
@@ -104,7 +104,7 @@ fn hints(hints: &HintsReport) -> String {
     if asked.is_empty() { "nothing".to_owned() } else { asked.join("; ") }
 }
 
-fn candidates(report: &Report, paint: Paint) -> String {
+fn candidates(report: &StatusReport, paint: Style) -> String {
     if report.candidates.is_empty() {
         return String::new();
     }
@@ -124,7 +124,7 @@ fn candidates(report: &Report, paint: Paint) -> String {
 }
 
 /// The last tenures. Times of two clocks: the holder's, and the operator's, who saw the end.
-fn history(tenures: &[PastTenure], now: jiff::Timestamp, paint: Paint) -> String {
+fn history(tenures: &[PastTenure], now: jiff::Timestamp, paint: Style) -> String {
     if tenures.is_empty() {
         return String::new();
     }

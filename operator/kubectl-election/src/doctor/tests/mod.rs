@@ -283,7 +283,7 @@ fn a_line_is_a_check_and_below_them_is_what_to_do() {
         Finding::not_applicable("paused", "no pause is asked for"),
     ];
     assert_eq!(
-        text(&findings, Paint::new(false)),
+        text(&findings, Style::new(false)),
         "\
 CHECK        RESULT           MESSAGE
 definition   ok               v1alpha1 is served
@@ -294,11 +294,11 @@ Mend:
   role: kubectl get pods
 "
     );
-    let coloured = text(&findings, Paint::new(true));
+    let coloured = text(&findings, Style::new(true));
     for toned in ["\x1b[32mok\x1b[0m", "\x1b[31merror\x1b[0m", "\x1b[33munknown\x1b[0m"] {
         assert!(coloured.contains(toned), "{coloured:?}");
     }
-    assert!(!text(&findings[..1], Paint::new(false)).contains("Mend"));
+    assert!(!text(&findings[..1], Style::new(false)).contains("Mend"));
     let documents = serde_json::to_value(&findings).unwrap();
     let role = json!({"check": "role", "result": "error", "message": "there is no Role", "mend": "kubectl get pods"});
     assert_eq!(documents[1], role);

@@ -12,8 +12,8 @@ use serde_json::{Value, json};
 
 use crate::cluster::Cluster;
 use crate::lenient::{Lenient, readable};
+use crate::live::{Leads, LiveView, Sights, Until};
 use crate::print::{note, print};
-use crate::sight::{Leads, Sight, Sights, Until};
 use elector_program::failure::Failure;
 
 /// As the target of a transfer: whoever else there is.
@@ -50,11 +50,11 @@ pub(crate) async fn transfer(
     let target = to.unwrap_or(ANYBODY);
     let uid = cluster.election(name).await?.uid().unwrap_or_default();
     if let Some(to) = to
-        && let Until::Holds(sight) = Sights::of(cluster, name).until(FIRST_LOOK.min(timeout), |_| true).await
-        && let Leads::Somebody { name, .. } = sight.leads()
+        && let Until::Holds(live) = Sights::of(cluster, name).until(FIRST_LOOK.min(timeout), |_| true).await
+        && let Leads::Somebody { name, .. } = live.leads()
         && name == to
     {
-        return print(&format!("{} leads already\n", crate::paint::printable(to)));
+        return print(&format!("{} leads already\n", crate::style::printable(to)));
     }
     // By their names, for clocks differ: the same answer to an earlier request is none to this one.
     let earlier: BTreeSet<String> = answers(cluster, &uid).await?.iter().map(Event::name_any).collect();
@@ -62,7 +62,7 @@ pub(crate) async fn transfer(
 
     let asks =
         |election: &LeaderElection| election.annotations().get(TRANSFER_ANNOTATION).map(String::as_str) == Some(target);
-    match Sights::of(cluster, name).until(timeout, |sight| !asks(&sight.election)).await {
+    match Sights::of(cluster, name).until(timeout, |live| !asks(&live.election)).await {
         Until::Holds(_) => {}
         Until::TimeIsOver(last) => {
             let last = last.filter(|last| asks(&last.election));
@@ -83,7 +83,7 @@ pub(crate) async fn transfer(
         !earlier.contains(&event.name_any()) && note.starts_with(&format!("asked for {target}: "))
     });
     match answer.map(|event| (event.reason.as_deref(), event.note.as_deref().unwrap_or_default())) {
-        Some((Some(COMPLETED), note)) => print(&format!("{}\n", crate::paint::printable(note))),
+        Some((Some(COMPLETED), note)) => print(&format!("{}\n", crate::style::printable(note))),
         Some((_, note)) => Err(Failure::failed(format!("refused: {note}"))),
         None => Err(Failure::failed(format!(
             "the request is gone, but no event says why: somebody else has removed it, or the operator may not create \
@@ -115,12 +115,12 @@ pub(crate) async fn pause(cluster: &Cluster, name: &str, timeout: Duration) -> R
     warn_of_owner(&cluster.election(name).await?, name);
     let asked = patch(cluster, name, &json!({"spec": {"paused": true}})).await?;
     let generation = asked.metadata.generation;
-    let is_done = |sight: &Sight| {
+    let is_done = |live: &LiveView| {
         // Without the operator's word somebody might just be about to take over.
-        let told = sight.condition(ConditionType::LeaderElected);
-        sight.is_answer_to(generation)
+        let told = live.condition(ConditionType::LeaderElected);
+        live.is_answer_to(generation)
             && told.is_some_and(|told| told.reason == Reason::Paused.as_str())
-            && matches!(sight.leads(), Leads::Nobody(_))
+            && matches!(live.leads(), Leads::Nobody(_))
     };
     let last = match Sights::of(cluster, name).until(timeout, is_done).await {
         Until::Holds(_) => return print(&format!("{name} is paused: nobody leads\n")),
@@ -143,13 +143,13 @@ pub(crate) async fn resume(cluster: &Cluster, name: &str, timeout: Duration) -> 
     warn_of_owner(&cluster.election(name).await?, name);
     let asked = patch(cluster, name, &json!({"spec": {"paused": false}})).await?;
     let generation = asked.metadata.generation;
-    let is_done = |sight: &Sight| sight.is_answer_to(generation) && matches!(sight.leads(), Leads::Somebody { .. });
+    let is_done = |live: &LiveView| live.is_answer_to(generation) && matches!(live.leads(), Leads::Somebody { .. });
     let last = match Sights::of(cluster, name).until(timeout, is_done).await {
-        Until::Holds(sight) => match sight.leads() {
+        Until::Holds(live) => match live.leads() {
             Leads::Somebody { name: holder, .. } => {
-                return print(&format!("{name} goes on: {} leads\n", crate::paint::printable(&holder)));
+                return print(&format!("{name} goes on: {} leads\n", crate::style::printable(&holder)));
             }
-            Leads::Nobody(_) => Some(sight),
+            Leads::Nobody(_) => Some(live),
         },
         Until::TimeIsOver(last) => last,
         Until::Gone => return Err(gone(name)),
@@ -183,7 +183,7 @@ fn gone(name: &str) -> Failure {
 
 /// What was asked for stays asked for.
 fn unfinished(
-    last: Option<Box<Sight>>,
+    last: Option<Box<LiveView>>,
     generation: Option<i64>,
     timeout: Duration,
     said: impl Fn(Leads) -> String,

@@ -18,21 +18,21 @@ pub(crate) enum Tone {
 
 /// Whether there are colours.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Paint {
+pub(crate) struct Style {
     colours: bool,
 }
 
-impl Paint {
+impl Style {
     /// Only on a terminal, and not against <https://no-color.org>.
-    pub(crate) fn of_stdout() -> Paint {
+    pub(crate) fn of_stdout() -> Style {
         let unwanted = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let unable = env::var_os("TERM").is_some_and(|value| value == "dumb");
-        Paint { colours: stdout().is_terminal() && !unwanted && !unable }
+        Style { colours: stdout().is_terminal() && !unwanted && !unable }
     }
 
     #[cfg(test)]
-    pub(crate) fn new(colours: bool) -> Paint {
-        Paint { colours }
+    pub(crate) fn new(colours: bool) -> Style {
+        Style { colours }
     }
 
     pub(crate) fn paint(self, text: &str, tone: Tone) -> String {
@@ -59,8 +59,8 @@ mod tests {
 
     #[test]
     fn colours_are_for_terminals_and_a_name_brings_none_of_its_own() {
-        assert_eq!(Paint::new(true).paint("True", Tone::Good), "\x1b[32mTrue\x1b[0m");
-        assert_eq!(Paint::new(false).paint("True", Tone::Good), "True");
-        assert_eq!(Paint::new(false).paint("a\x1b[2Jb\nc\u{202e}", Tone::Plain), r"a\u{1b}[2Jb\nc\u{202e}");
+        assert_eq!(Style::new(true).paint("True", Tone::Good), "\x1b[32mTrue\x1b[0m");
+        assert_eq!(Style::new(false).paint("True", Tone::Good), "True");
+        assert_eq!(Style::new(false).paint("a\x1b[2Jb\nc\u{202e}", Tone::Plain), r"a\u{1b}[2Jb\nc\u{202e}");
     }
 }

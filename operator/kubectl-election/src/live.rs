@@ -23,7 +23,7 @@ const TIMEOUT_SECONDS: u32 = 60;
 
 /// Both objects, as they were last seen.
 #[derive(Debug, Clone)]
-pub(crate) struct Sight {
+pub(crate) struct LiveView {
     pub(crate) election: LeaderElection,
     pub(crate) lease: LeaseSight,
 }
@@ -53,7 +53,7 @@ pub(crate) enum Leads {
     Nobody(String),
 }
 
-impl Sight {
+impl LiveView {
     /// As far as it can be told.
     pub(crate) fn leads(&self) -> Leads {
         match &self.lease {
@@ -160,7 +160,7 @@ impl LeaseSight {
 
 /// Each change of either object.
 pub(crate) struct Sights {
-    seen: BoxStream<'static, Seen>,
+    seen: BoxStream<'static, LiveUpdate>,
     election: Option<LeaderElection>,
     lease: Option<LeaseSight>,
 }
@@ -177,14 +177,14 @@ pub(crate) enum Lost {
 /// What came of waiting.
 #[derive(Debug)]
 pub(crate) enum Until {
-    Holds(Box<Sight>),
+    Holds(Box<LiveView>),
     /// With what was seen last.
-    TimeIsOver(Option<Box<Sight>>),
+    TimeIsOver(Option<Box<LiveView>>),
     /// The LeaderElection was deleted.
     Gone,
 }
 
-enum Seen {
+enum LiveUpdate {
     Election(Option<Box<LeaderElection>>),
     Lease(LeaseSight),
     Failed(String),
@@ -194,14 +194,14 @@ impl Sights {
     /// From now on.
     pub(crate) fn of(cluster: &Cluster, name: &str) -> Sights {
         let elections = watch::<LeaderElection>(cluster, name).map(|seen| match seen {
-            Ok(election) => Seen::Election(election.map(Box::new)),
-            Err(error) => Seen::Failed(chain(&error)),
+            Ok(election) => LiveUpdate::Election(election.map(Box::new)),
+            Err(error) => LiveUpdate::Failed(chain(&error)),
         });
         let leases = watch::<StoredLease>(cluster, name).map(|seen| match seen {
-            Ok(lease) => Seen::Lease(LeaseSight::of(lease)),
+            Ok(lease) => LiveUpdate::Lease(LeaseSight::of(lease)),
             Err(error) => match refusal(&error) {
-                Some(refusal) => Seen::Lease(LeaseSight::Unreadable(refusal)),
-                None => Seen::Failed(chain(&error)),
+                Some(refusal) => LiveUpdate::Lease(LeaseSight::Unreadable(refusal)),
+                None => LiveUpdate::Failed(chain(&error)),
             },
         });
         Sights { seen: stream::select(elections, leases).boxed(), election: None, lease: None }
@@ -211,29 +211,29 @@ impl Sights {
     ///
     /// # Errors
     /// See [`Lost`].
-    pub(crate) async fn next(&mut self) -> Result<Sight, Lost> {
+    pub(crate) async fn next(&mut self) -> Result<LiveView, Lost> {
         loop {
             match self.seen.next().await {
-                Some(Seen::Election(Some(election))) => self.election = Some(*election),
-                Some(Seen::Election(None)) => return Err(Lost::Gone),
-                Some(Seen::Lease(lease)) => self.lease = Some(lease),
-                Some(Seen::Failed(why)) => return Err(Lost::Failed(why)),
+                Some(LiveUpdate::Election(Some(election))) => self.election = Some(*election),
+                Some(LiveUpdate::Election(None)) => return Err(Lost::Gone),
+                Some(LiveUpdate::Lease(lease)) => self.lease = Some(lease),
+                Some(LiveUpdate::Failed(why)) => return Err(Lost::Failed(why)),
                 None => return Err(Lost::Failed("the watch has ended".to_owned())),
             }
             if let (Some(election), Some(lease)) = (&self.election, &self.lease) {
-                return Ok(Sight { election: election.clone(), lease: lease.clone() });
+                return Ok(LiveView { election: election.clone(), lease: lease.clone() });
             }
         }
     }
 
     /// Waits for the first for which something holds, for so long.
-    pub(crate) async fn until(&mut self, patience: Duration, holds: impl Fn(&Sight) -> bool) -> Until {
+    pub(crate) async fn until(&mut self, patience: Duration, holds: impl Fn(&LiveView) -> bool) -> Until {
         let deadline = Instant::now() + patience;
         let mut last = None;
         loop {
             match timeout_at(deadline, self.next()).await {
-                Ok(Ok(sight)) if holds(&sight) => return Until::Holds(Box::new(sight)),
-                Ok(Ok(sight)) => last = Some(Box::new(sight)),
+                Ok(Ok(live)) if holds(&live) => return Until::Holds(Box::new(live)),
+                Ok(Ok(live)) => last = Some(Box::new(live)),
                 Ok(Err(Lost::Failed(_))) => {}
                 Ok(Err(Lost::Gone)) => return Until::Gone,
                 Err(_) => return Until::TimeIsOver(last),

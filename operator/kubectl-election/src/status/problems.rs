@@ -3,22 +3,22 @@
 use elector_crds::conditions::{ConditionType, Reason, Status};
 use elector_crds::identity;
 
-use super::Report;
-use crate::sight::{LeaseSight, Sight};
+use super::StatusReport;
+use crate::live::{LeaseSight, LiveView};
 
 /// Clocks of machines that are set by the network differ by less, in seconds.
 const CLOCKS_DIFFER: f64 = 2.0;
 
 /// A sentence each, the most important first.
-pub(super) fn problems(sight: &Sight, report: &Report) -> Vec<String> {
+pub(super) fn problems(live: &LiveView, report: &StatusReport) -> Vec<String> {
     let mut problems = Vec::new();
     problems.extend(silence(report));
-    problems.extend(lag(sight, report));
+    problems.extend(lag(live, report));
     problems.extend(
         // In the order in which they are declared.
-        ConditionType::ALL.iter().filter_map(|type_| condition(sight, *type_)),
+        ConditionType::ALL.iter().filter_map(|type_| condition(live, *type_)),
     );
-    match &sight.lease {
+    match &live.lease {
         LeaseSight::There(..) => {}
         LeaseSight::Absent => problems.push(format!("there is no Lease {}", report.name)),
         LeaseSight::Unreadable(why) => problems.push(format!("who leads is what the operator says: {why}")),
@@ -27,9 +27,9 @@ pub(super) fn problems(sight: &Sight, report: &Report) -> Vec<String> {
     problems
 }
 
-fn condition(sight: &Sight, type_: ConditionType) -> Option<String> {
-    let found = sight.condition(type_)?;
-    let is_meant = sight.election.spec.paused && found.reason == Reason::Paused.as_str();
+fn condition(live: &LiveView, type_: ConditionType) -> Option<String> {
+    let found = live.condition(type_)?;
+    let is_meant = live.election.spec.paused && found.reason == Reason::Paused.as_str();
     if found.status == Status::True.as_str() || is_meant {
         return None;
     }
@@ -37,7 +37,7 @@ fn condition(sight: &Sight, type_: ConditionType) -> Option<String> {
 }
 
 /// A leader that does not renew.
-fn silence(report: &Report) -> Option<String> {
+fn silence(report: &StatusReport) -> Option<String> {
     let leader = report.leader.as_ref()?;
     let lease = report.lease.as_ref()?;
     let ago = lease.renewed_seconds_ago?;
@@ -54,11 +54,11 @@ fn silence(report: &Report) -> Option<String> {
 }
 
 /// An operator that is not there.
-fn lag(sight: &Sight, report: &Report) -> Option<String> {
-    let Some(status) = &sight.election.status else {
+fn lag(live: &LiveView, report: &StatusReport) -> Option<String> {
+    let Some(status) = &live.election.status else {
         return Some("the operator has not looked at this LeaderElection yet; see whether it runs".to_owned());
     };
-    if !sight.is_answer_to(sight.election.metadata.generation) {
+    if !live.is_answer_to(live.election.metadata.generation) {
         return Some("the operator has not looked at the latest change of the spec; see whether it runs".to_owned());
     }
     let (told, leader) = (status.holder.as_ref(), report.leader.as_ref());
@@ -72,7 +72,7 @@ fn lag(sight: &Sight, report: &Report) -> Option<String> {
 }
 
 /// A leader that is none of the candidates. client-go's call themselves by their pod's name and a nonce.
-fn stranger(report: &Report) -> Option<String> {
+fn stranger(report: &StatusReport) -> Option<String> {
     let leader = report.leader.as_ref()?;
     let is_known =
         report.candidates.is_empty() || report.candidates.iter().any(|candidate| candidate.pod == leader.name);
