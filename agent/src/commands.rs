@@ -22,7 +22,7 @@ const AILS: u8 = 1;
 /// As timeout(1) has it.
 const TIMED_OUT: u8 = 124;
 /// Between two looks, each of which takes some 50 µs.
-const PERIOD: Duration = Duration::from_millis(50);
+const POLL_PERIOD: Duration = Duration::from_millis(50);
 /// The same file as the chart's.
 const SIDECAR: &str = include_str!("sidecar.yaml");
 
@@ -84,11 +84,11 @@ pub(crate) fn wait(status_file: &Path, timeout: Option<u64>) -> u8 {
             }
             Err(_) => {}
         }
-        let left = timeout.map_or(PERIOD, |timeout| timeout.saturating_sub(begun.elapsed()));
+        let left = timeout.map_or(POLL_PERIOD, |timeout| timeout.saturating_sub(begun.elapsed()));
         if left.is_zero() {
             return TIMED_OUT;
         }
-        sleep(PERIOD.min(left));
+        sleep(POLL_PERIOD.min(left));
     }
 }
 

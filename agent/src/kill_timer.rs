@@ -19,11 +19,11 @@ use crate::process_role::{self, Role};
 
 /// From the end of a tenure until the kernel steps in. A process that runs retracts by itself at the end: killing it in
 /// the same moment would make a restart of each loss. The safety margin of a second (SAFETY.md, `w`) holds it.
-const LEEWAY: Duration = Duration::from_millis(50);
+const KILL_DELAY: Duration = Duration::from_millis(50);
 
 /// To be killed by its timer, a probe needs 20 ms; a machine that is busy needs more.
-const PROBE: Duration = Duration::from_millis(20);
-const PATIENCE: Duration = Duration::from_secs(5);
+const PROBE_TIMER: Duration = Duration::from_millis(20);
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A publication of which nothing shows for longer than it may, as long as somebody looks after what this process leaves.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ impl<P: Publication> KillTimer<P> {
     }
 
     fn arm(&mut self, tenure: &Tenure) -> io::Result<()> {
-        let at = TimeSpec::from_duration(tenure.validity.until_boottime() + LEEWAY);
+        let at = TimeSpec::from_duration(tenure.validity.until_boottime() + KILL_DELAY);
         Ok(self.timer.set(Expiration::OneShot(at), TimerSetTimeFlags::TFD_TIMER_ABSTIME)?)
     }
 }
@@ -88,7 +88,7 @@ pub(crate) fn probe() -> io::Result<()> {
         if let Some(status) = child.try_wait()? {
             break status;
         }
-        if begun.elapsed() > PATIENCE {
+        if begun.elapsed() > PROBE_TIMEOUT {
             child.kill()?;
             child.wait()?;
             return Err(io::Error::other("a stopped process outlives its timer"));
@@ -104,7 +104,7 @@ pub(crate) fn probe() -> io::Result<()> {
 /// The child that [`probe`] starts. Returns only if the kernel fails it.
 pub(crate) fn probed() -> io::Result<()> {
     let mut timer = deadly_timer()?;
-    timer.set(Expiration::OneShot(TimeSpec::from_duration(PROBE)), TimerSetTimeFlags::empty())?;
+    timer.set(Expiration::OneShot(TimeSpec::from_duration(PROBE_TIMER)), TimerSetTimeFlags::empty())?;
     raise(Signal::SIGSTOP)?;
     Err(io::Error::other("a stopped process goes on"))
 }

@@ -30,12 +30,12 @@ use elector_program::failure::{FAILED, USAGE};
 const END: [Named; 2] = [Named::SIGTERM, Named::SIGINT];
 
 /// Between a crash and the next start; doubled at each crash that follows soon.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+const MIN_RESTART_DELAY: Duration = Duration::from_millis(100);
+const MAX_RESTART_DELAY: Duration = Duration::from_secs(10);
 /// A process that ran for this long has not crashed at its start.
-const SOON: Duration = Duration::from_secs(60);
+const STABLE_AFTER: Duration = Duration::from_secs(60);
 /// Between two attempts at what cannot wait and cannot be waited for.
-const AGAIN: Duration = Duration::from_millis(100);
+const RETRY_PERIOD: Duration = Duration::from_millis(100);
 
 /// Runs until there is nothing more to supervise. The exit code.
 ///
@@ -44,7 +44,7 @@ const AGAIN: Duration = Duration::from_millis(100);
 pub(crate) fn run() -> io::Result<u8> {
     let with_command = env::args_os().nth(1).is_some_and(|first| first == "exec");
     let mut supervisor = Supervisor::new(with_command)?;
-    let mut pause = FIRST_PAUSE;
+    let mut pause = MIN_RESTART_DELAY;
     for starts in 0.. {
         let begun = Instant::now();
         let end = supervisor.supervise(electing(starts)?)?;
@@ -65,14 +65,14 @@ pub(crate) fn run() -> io::Result<u8> {
             }
             supervisor.ends.extend([Signal::QUIT].into_iter().chain(exec.stop_signal));
         }
-        if begun.elapsed() > SOON {
-            pause = FIRST_PAUSE;
+        if begun.elapsed() > STABLE_AFTER {
+            pause = MIN_RESTART_DELAY;
         }
         supervisor.wait_for(pause)?;
         if supervisor.is_told_to_end() {
             return Ok(FAILED);
         }
-        pause = (2 * pause).min(LONGEST_PAUSE);
+        pause = (2 * pause).min(MAX_RESTART_DELAY);
     }
     Ok(FAILED)
 }
@@ -128,7 +128,7 @@ impl Supervisor {
             error!(lease = cli.options().lease_name(), %error, "failed to retract leadership: trying until it is done");
         }
         while cleared.is_err() && !self.is_told_to_end() {
-            self.wait_for(AGAIN)?;
+            self.wait_for(RETRY_PERIOD)?;
             cleared = status::clear(cli.options().status_file());
         }
         Ok(())

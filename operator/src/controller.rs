@@ -28,11 +28,11 @@ use crate::plan::{Plan, plan};
 use crate::queue::{Flow, Queue, Why};
 use crate::settings::Settings;
 use crate::watches;
-use crate::work::{MAX_BACKOFF, PATIENCE, Work};
+use crate::work::{MAX_BACKOFF, MAX_WRITES_IN_A_ROW, Work};
 
 /// How long the operator waits at most before it tries again what it could not write, as long as that concerns few elections. A
 /// right that is granted is so used within seconds.
-const MIN_PATIENCE: Duration = Duration::from_secs(5);
+const MAX_RETRY_DELAY_OF_FEW: Duration = Duration::from_secs(5);
 
 /// How many elections with failed_writes may try again in a second.
 const RETRIES_PER_SECOND: u32 = 20;
@@ -42,7 +42,7 @@ const RETRY_PERIOD: Duration = Duration::from_secs(1);
 
 /// How long plans are made before watches, answers and queries are looked at again: a namespace with thousands of elections to
 /// plan must not hold them up.
-const MAX_TURN: Duration = Duration::from_millis(10);
+const MAX_PLANNING_TURN: Duration = Duration::from_millis(10);
 
 /// How long after the watches began anew they may do so again for what was left out.
 const MIN_LIST_PERIOD: Duration = Duration::from_secs(300);
@@ -252,7 +252,7 @@ impl Controller {
         let began_at = self.now().at;
         loop {
             let now = self.now();
-            if now.at > began_at + MAX_TURN {
+            if now.at > began_at + MAX_PLANNING_TURN {
                 return Err(Rest::Later);
             }
             let (index, places) = (&self.index, &self.places);
@@ -355,14 +355,16 @@ impl Controller {
         work.note_events(created_events, refused_events, written.contains(&Part::Status));
         let mended = work.mend(&written);
         let is_about_traffic = written.iter().any(|part| matches!(part, Part::Service | Part::Slice | Part::Label));
-        if failures.is_empty() && is_about_traffic && work.attempts > PATIENCE {
+        if failures.is_empty() && is_about_traffic && work.attempts > MAX_WRITES_IN_A_ROW {
             work.give_way(&written, now);
         } else {
             work.pause(now);
         }
         for (part, error) in &failures {
             match error {
-                ApplyError::Stale(_) if work.attempts <= PATIENCE => debug!(election = %key, %error, "planning again"),
+                ApplyError::Stale(_) if work.attempts <= MAX_WRITES_IN_A_ROW => {
+                    debug!(election = %key, %error, "planning again")
+                }
                 ApplyError::Terminating(_) => work.wait_for_end(&key, error, now),
                 error => work.fail(&key, *part, error, patience, now),
             }
@@ -385,7 +387,7 @@ impl Controller {
     /// The longest wait before an election with failed_writes tries again.
     fn patience(&self) -> Duration {
         let troubled = u32::try_from(self.troubled.len()).unwrap_or(u32::MAX);
-        Duration::from_secs((troubled / RETRIES_PER_SECOND).into()).clamp(MIN_PATIENCE, MAX_BACKOFF)
+        Duration::from_secs((troubled / RETRIES_PER_SECOND).into()).clamp(MAX_RETRY_DELAY_OF_FEW, MAX_BACKOFF)
     }
 
     /// What may be written for one election, after it might not, may be written for others, too: so many of them a second.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::queue::Flow;
 
 /// How many may be worked on beyond the others, one of each flow that has none under way: no flow takes all the places.
-const RESERVED: usize = 8;
+const RESERVED_PLACES: usize = 8;
 
 /// From this size on, in bytes of JSON, an election is large. What people write has some hundred bytes.
 ///
@@ -42,7 +42,7 @@ impl Places {
     /// Whether no flow may begin another one.
     #[must_use]
     pub fn are_full(&self) -> bool {
-        self.total >= self.concurrency + RESERVED
+        self.total >= self.concurrency + RESERVED_PLACES
     }
 
     /// Whether `flow` may begin another one. Large elections take turns, whatever their namespace.
@@ -98,7 +98,7 @@ mod tests {
         assert!(places.has_room(&of("crowded"), NOW));
         places.begin(of("crowded"));
         assert!(!places.has_room(&of("crowded"), NOW) && places.has_room(&of("quiet"), NOW));
-        for number in 0..RESERVED {
+        for number in 0..RESERVED_PLACES {
             assert!(!places.are_full());
             places.begin(of(&format!("quiet-{number}")));
         }
@@ -107,7 +107,7 @@ mod tests {
         places.end(&of("crowded"), Duration::ZERO, NOW);
         assert!(!places.are_full() && !places.has_room(&of("quiet-0"), NOW) && places.has_room(&of("crowded"), NOW));
         places.end(&of("nobody"), Duration::ZERO, NOW);
-        assert_eq!(places.total, RESERVED);
+        assert_eq!(places.total, RESERVED_PLACES);
     }
 
     #[test]

@@ -20,7 +20,7 @@ const MAX_REFUSED_EVENTS: usize = 8;
 const MAX_CREATED_EVENTS: usize = 64;
 
 /// How many plans in a row may write something for one election before it has to wait as after failures.
-pub(crate) const PATIENCE: u32 = 8;
+pub(crate) const MAX_WRITES_IN_A_ROW: u32 = 8;
 
 /// Of traffic that had to be written again each time.
 const TAKEN_BACK: &str = "the Service, its EndpointSlices or the label on pods do not stay as they are written: somebody else changes \
@@ -51,7 +51,7 @@ impl Work {
     /// After a plan that wrote something the next one is made at once, but two writers that undo each other's work must not do
     /// so as fast as they can.
     pub(crate) fn pause(&mut self, now: ClockReading) {
-        self.not_before = now.at + backoff(self.attempts.saturating_sub(PATIENCE));
+        self.not_before = now.at + backoff(self.attempts.saturating_sub(MAX_WRITES_IN_A_ROW));
     }
 
     /// Forgets what kept `written` from being written. What others take back is not in order for having been written once more.

@@ -15,10 +15,10 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 const LIBRARIES: &str = "kube=off,kube_client=off,kube_runtime=off";
 
 /// So many lines wait for a reader; more are dropped.
-const MOST_LINES: usize = 1024;
+const MAX_WAITING_LINES: usize = 1024;
 
 /// The longest line of text, in bytes: longer than all that is bounded by itself.
-const MAX_LOG_LINE: usize = 16_384;
+const MAX_LINE_BYTES: usize = 16_384;
 
 /// What the log looks like, and what is in it.
 #[derive(Debug, Args)]
@@ -59,7 +59,7 @@ impl LogOptions {
         let level = &self.log_level;
         let filter = filter(level).map_err(|reason| InvalidLevel { level: level.clone(), reason })?;
         let (lines, guard) =
-            NonBlockingBuilder::default().lossy(true).buffered_lines_limit(MOST_LINES).finish(io::stderr());
+            NonBlockingBuilder::default().lossy(true).buffered_lines_limit(MAX_WAITING_LINES).finish(io::stderr());
         let lines = LineWriter { lines, format: self.log_format };
         let layer = tracing_subscriber::fmt::layer().with_writer(lines);
         let layer = match self.log_format {
@@ -93,7 +93,7 @@ impl<W: io::Write> io::Write for LineWriter<W> {
         let text = String::from_utf8_lossy(line);
         let text = text.trim_end_matches('\n');
         let text = match self.format {
-            LogFormat::Text => shown(text, MAX_LOG_LINE),
+            LogFormat::Text => shown(text, MAX_LINE_BYTES),
             LogFormat::Json => json_shown(text),
         };
         // At once: another thread's line must not come in between.
@@ -133,7 +133,7 @@ mod tests {
         let forged = "INFO holder=a\n2026 WARN lost\u{1b}[2J\u{9b}\u{202e}\n";
         assert_eq!(written(LogFormat::Text, forged), "INFO holder=a\\n2026 WARN lost\\u{1b}[2J\\u{9b}\\u{202e}\n");
         assert_eq!(written(LogFormat::Json, "{\"holder\":\"a\u{202e}\"}\n"), "{\"holder\":\"a\\u202e\"}\n");
-        assert_eq!(written(LogFormat::Text, &"a".repeat(1_400_000)).len(), MAX_LOG_LINE + 1);
+        assert_eq!(written(LogFormat::Text, &"a".repeat(1_400_000)).len(), MAX_LINE_BYTES + 1);
     }
 
     #[test]

@@ -19,11 +19,11 @@ use crate::process_role::{self, Parent, Role};
 use crate::signals::name;
 
 /// How long a command has between SIGTERM and SIGKILL, both before its tenure ends: this, or a quarter of the tenure.
-const GRACE: Duration = Duration::from_secs(3);
+const MAX_TERMINATION_GRACE: Duration = Duration::from_secs(3);
 /// From SIGKILL to the end of a tenure, so that it is gone by then.
-const TO_DIE: Duration = Duration::from_millis(50);
+const KILL_MARGIN: Duration = Duration::from_millis(50);
 /// Between two looks at what should be dead.
-const AGAIN: Duration = Duration::from_millis(10);
+const REAP_PERIOD: Duration = Duration::from_millis(10);
 
 /// What to run while leading.
 #[derive(Debug)]
@@ -149,7 +149,7 @@ impl CommandRunner {
             }
             (Some(_), _) | (None, Some(_) | None) => {
                 job.kill()?;
-                AGAIN
+                REAP_PERIOD
             }
         };
         self.alarm.set(Some(wait))
@@ -217,7 +217,7 @@ impl Job {
     fn tell_to_end(&mut self, validity: Option<Validity>, now: Now) {
         let (None, Some(main)) = (self.grace, self.main) else { return };
         let lasting = validity.map_or(Duration::ZERO, |validity| validity.remaining(now.moment).min(grace(validity)));
-        self.grace = Some(Validity { since: now.moment, lasting: lasting.saturating_sub(TO_DIE) });
+        self.grace = Some(Validity { since: now.moment, lasting: lasting.saturating_sub(KILL_MARGIN) });
         // All of it, as there is little time: a shell passes nothing on before its own command has ended.
         let _ = kill_process_group(main, Signal::TERM);
     }
@@ -233,5 +233,5 @@ impl Job {
 }
 
 fn grace(validity: Validity) -> Duration {
-    GRACE.min(validity.lasting / 4)
+    MAX_TERMINATION_GRACE.min(validity.lasting / 4)
 }

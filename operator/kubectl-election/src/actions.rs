@@ -32,7 +32,7 @@ const OWNERS: [(&str, &str); 5] = [
 ];
 
 /// How long a look at who leads may take before a request is made all the same.
-const FIRST_LOOK: Duration = Duration::from_secs(3);
+const FIRST_LOOK_TIMEOUT: Duration = Duration::from_secs(3);
 
 const COMPLETED: &str = "TransferCompleted";
 const REFUSED: &str = "TransferRefused";
@@ -50,7 +50,7 @@ pub(crate) async fn transfer(
     let target = to.unwrap_or(ANYBODY);
     let uid = cluster.election(name).await?.uid().unwrap_or_default();
     if let Some(to) = to
-        && let Until::Holds(live) = Sights::of(cluster, name).until(FIRST_LOOK.min(timeout), |_| true).await
+        && let Until::Holds(live) = Sights::of(cluster, name).until(FIRST_LOOK_TIMEOUT.min(timeout), |_| true).await
         && let Leads::Somebody { name, .. } = live.leads()
         && name == to
     {

@@ -17,7 +17,7 @@ use crate::lenient::{Lenient, readable};
 use elector_program::failure::{Failure, chain};
 
 /// How long a request may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How long a connection may be silent, in which a watch runs: longer than any.
 const READ_TIMEOUT: Duration = Duration::from_secs(75);
@@ -110,7 +110,7 @@ impl Cluster {
 
     async fn definition_is_there(&self) -> Result<(), Failure> {
         let one = ListParams::default().limit(1);
-        match timeout(PATIENCE, self.api::<Lenient<LeaderElection>>().list(&one)).await {
+        match timeout(REQUEST_TIMEOUT, self.api::<Lenient<LeaderElection>>().list(&one)).await {
             Ok(Err(error)) if is_without_definition(&error) => Err(self.failure("list LeaderElections", &error)),
             Ok(Ok(_) | Err(_)) | Err(_) => Ok(()),
         }
@@ -125,10 +125,10 @@ impl Cluster {
         doing: &str,
         request: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Failure> {
-        match timeout(PATIENCE, request).await {
+        match timeout(REQUEST_TIMEOUT, request).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(self.failure(doing, &error)),
-            Err(_) => Err(self.unreachable(&format!("no answer within {} s", PATIENCE.as_secs()))),
+            Err(_) => Err(self.unreachable(&format!("no answer within {} s", REQUEST_TIMEOUT.as_secs()))),
         }
     }
 
@@ -141,12 +141,14 @@ impl Cluster {
         right: &str,
         request: impl Future<Output = Result<T, Error>>,
     ) -> Result<T, Unseen> {
-        match timeout(PATIENCE, request).await {
+        match timeout(REQUEST_TIMEOUT, request).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(Error::Api(status))) if status.is_forbidden() => Err(Unseen::Forbidden(right.to_owned())),
             Ok(Err(Error::Api(status))) => Err(Unseen::Failed(format!("failed to {right}: {}", status.message))),
             Ok(Err(error)) => Err(Unseen::Failed(format!("failed to {right}: {}", chain(&error)))),
-            Err(_) => Err(Unseen::Failed(format!("failed to {right}: no answer within {} s", PATIENCE.as_secs()))),
+            Err(_) => {
+                Err(Unseen::Failed(format!("failed to {right}: no answer within {} s", REQUEST_TIMEOUT.as_secs())))
+            }
         }
     }
 

@@ -12,7 +12,7 @@ use crate::index::{ClockReading, ElectionView, Index, own_duration};
 use crate::key::Key;
 
 /// Of so many elections one family is written at a time.
-pub(super) const PIECE: usize = 500;
+pub(super) const PIECE_ELECTIONS: usize = 500;
 
 /// One kind of sample of elections.
 pub(super) struct PerElection {
@@ -129,13 +129,13 @@ impl PerElection {
         };
         let mut text = String::new();
         let (mut shown, mut reached) = (0, None);
-        for sight in index.after(last).take(PIECE) {
+        for sight in index.after(last).take(PIECE_ELECTIONS) {
             let mut samples = Samples { text: &mut text, name: self.name, suffix, key: sight.key };
             (self.show)(&sight, now, &mut samples);
             shown += 1;
             reached = Some(sight.key);
         }
-        (text, reached.filter(|_| shown == PIECE).cloned())
+        (text, reached.filter(|_| shown == PIECE_ELECTIONS).cloned())
     }
 }
 
@@ -290,7 +290,7 @@ leader_elector_election_paused{namespace="shop",name="billing"} 1
 
     #[test]
     fn pieces_show_each_election_once() {
-        let names: Vec<String> = (0..2 * PIECE + 3).map(|number| format!("e{number:04}")).collect();
+        let names: Vec<String> = (0..2 * PIECE_ELECTIONS + 3).map(|number| format!("e{number:04}")).collect();
         let mut index = Index::default();
         for name in &names {
             index.handle_seen(Observation::Election(Event::Apply(election(name, false, Value::Null).into())), at(0));
@@ -306,7 +306,7 @@ leader_elector_election_paused{namespace="shop",name="billing"} 1
                 break;
             }
         }
-        assert_eq!(lengths, [PIECE, PIECE, 3]);
+        assert_eq!(lengths, [PIECE_ELECTIONS, PIECE_ELECTIONS, 3]);
         let shown = text.lines().filter_map(|line| line.split("name=\"").nth(1)?.split('"').next());
         assert!(shown.eq(names.iter().map(String::as_str)), "{text}");
     }

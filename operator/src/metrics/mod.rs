@@ -28,7 +28,7 @@ use crate::queue::Queue;
 use crate::watches;
 
 /// So many queries wait for a controller; who has more waits to ask.
-const QUESTIONS: usize = 8;
+const MAX_QUERIES: usize = 8;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ReasonLabels {
@@ -111,7 +111,7 @@ impl ControllerHandle {
     /// Of one controller.
     #[must_use]
     pub fn new(counts: &Counts) -> (ControllerHandle, Queries) {
-        let (sender, queries) = mpsc::channel(QUESTIONS);
+        let (sender, queries) = mpsc::channel(MAX_QUERIES);
         (ControllerHandle(sender), Queries { counts: counts.clone(), queries })
     }
 

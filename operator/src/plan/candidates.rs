@@ -12,7 +12,7 @@ use super::{PlanInput, name, unready};
 use crate::index::{Pod, TenurePhase};
 
 /// After how many lease durations a Lease that is free, with candidates able to take it, is said to find no taker.
-const PATIENCE: u32 = 2;
+const NO_TAKER_LEASE_DURATIONS: u32 = 2;
 
 /// The candidates among the pods that match, in the order of their names, so that messages name the same one each time.
 pub(super) fn candidates<'a>(view: &PlanInput<'a>) -> Vec<&'a Pod> {
@@ -106,7 +106,7 @@ pub(super) fn overdue_at(view: &PlanInput<'_>) -> Option<Duration> {
     };
     let able = candidates(view).into_iter().filter(|pod| is_listed(view, pod));
     let able_since = able.filter_map(|pod| pod.able_since).min()?;
-    Some(free_since.max(able_since) + PATIENCE * wait)
+    Some(free_since.max(able_since) + NO_TAKER_LEASE_DURATIONS * wait)
 }
 
 fn is_listed(view: &PlanInput<'_>, pod: &Pod) -> bool {

@@ -14,7 +14,7 @@ use super::{PlanInput, preference, unready};
 use crate::index::{ClockReading, ElectionSnapshot, LeaseSeen, Part, Pod, TenurePhase, own_duration, phase};
 
 /// A request that nobody has followed for so long, beyond what a release takes, is taken back.
-const PATIENCE: Duration = Duration::from_secs(60);
+const TRANSFER_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// As the target of a transfer: whoever else there is.
 const ANYBODY: &str = "*";
@@ -44,7 +44,7 @@ pub(super) fn request(election: &LeaderElection) -> Option<&str> {
 pub(super) fn gives_up_at(election: &LeaderElection, snapshot: &ElectionSnapshot) -> Option<Duration> {
     request(election)?;
     let release_delay = election.spec.timings().unwrap_or_default().release_delay();
-    snapshot.transfer.as_ref().map(|transfer| transfer.since + PATIENCE + release_delay)
+    snapshot.transfer.as_ref().map(|transfer| transfer.since + TRANSFER_TIMEOUT + release_delay)
 }
 
 pub(super) fn steer(

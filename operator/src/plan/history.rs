@@ -9,7 +9,7 @@ use super::{PlanInput, preference};
 use crate::index::{LeaseSeen, TenurePhase};
 
 /// How many are kept.
-const MOST: usize = 10;
+const MAX_TENURES: usize = 10;
 
 /// Those of `stored`, and what has become of them; `leader` is who leads now for certain.
 pub(super) fn history(view: &PlanInput<'_>, stored: &LeaderElectionStatus, leader: Option<&Holder>) -> Vec<PastTenure> {
@@ -44,7 +44,7 @@ pub(super) fn history(view: &PlanInput<'_>, stored: &LeaderElectionStatus, leade
             }
         }
     }
-    history.truncate(MOST);
+    history.truncate(MAX_TENURES);
     history
 }
 

@@ -13,7 +13,7 @@ use kube::core::SelectorExt as _;
 use crate::index::{ClockReading, ElectionSnapshot, LeaseSeen, Pod, TenurePhase, own_duration, phase};
 
 /// How many lease durations a preferred pod must have been able to lead, and the leader have led.
-pub(super) const PATIENCE: u32 = 2;
+pub(super) const SETTLED_LEASE_DURATIONS: u32 = 2;
 
 /// The longest wait.
 const MAX_WAIT: Duration = Duration::from_secs(3600);
@@ -64,7 +64,7 @@ pub(super) fn better<'a>(
     if was_moved_away(election, snapshot, history, leader) {
         return None;
     }
-    let patience = duration * PATIENCE;
+    let patience = duration * SETTLED_LEASE_DURATIONS;
     let led_long_enough = seen.tenure_since + wait(patience, handovers(history, now));
     let rank_of_leader = rank(election, leader);
     let is_better = |pod: &Pod| is_able(pod) && rank(election, pod) < rank_of_leader;

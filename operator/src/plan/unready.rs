@@ -30,7 +30,7 @@ pub(super) fn better<'a>(
     let unready_since = leader.unready_since?.max(seen.tenure_since);
     let history = preference::history(election);
     let asked_at = unready_since + patience(election, now)?;
-    let ready_for = own_duration(&election.spec) * preference::PATIENCE;
+    let ready_for = own_duration(&election.spec) * preference::SETTLED_LEASE_DURATIONS;
     let others = snapshot.pods.iter().filter(|pod| is_ready(election, pod) && pod.uid != leader.uid);
     let others = others.map(|pod| {
         let ready_since = pod.ready_since.unwrap_or(now.at);

@@ -15,7 +15,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::{exec, files};
 
 /// How long a token that was read is sent before its file is looked at again. kubelet replaces it minutes before it expires.
-const FRESH: Duration = Duration::from_secs(10);
+const TOKEN_CACHE_TIME: Duration = Duration::from_secs(10);
 
 /// A token in a file that somebody else keeps current.
 #[derive(Debug, Clone)]
@@ -44,7 +44,7 @@ impl TokenFile {
     /// right now.
     pub(super) fn sign<B>(&self, mut request: Request<B>) -> Request<B> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if last.read_at.elapsed() >= FRESH {
+        if last.read_at.elapsed() >= TOKEN_CACHE_TIME {
             last.read_at = Instant::now();
             if let Ok(token) = read(&self.path) {
                 last.header = header(&token);
@@ -209,7 +209,7 @@ mod tests {
         assert_eq!(sent(&file), "Bearer first");
         let later = |file: &TokenFile| {
             let mut last = file.last.lock().unwrap();
-            last.read_at = last.read_at.checked_sub(FRESH).unwrap();
+            last.read_at = last.read_at.checked_sub(TOKEN_CACHE_TIME).unwrap();
         };
         later(&file);
         assert_eq!(sent(&file), "Bearer second");

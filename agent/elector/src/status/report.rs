@@ -14,7 +14,7 @@ use super::Author;
 use super::folder::open_to_read;
 
 /// In bytes: no report is longer.
-const MOST: u64 = 64 * 1024;
+const MAX_REPORT_BYTES: u64 = 64 * 1024;
 
 /// What the file says. Times named `…Boottime…` are of `CLOCK_BOOTTIME` since the boot that `boot_id` names.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -67,7 +67,7 @@ impl Report {
     pub(super) fn read(path: &Path) -> io::Result<Report> {
         let file = open_to_read(path)?;
         let mut text = Vec::new();
-        file.take(MOST).read_to_end(&mut text)?;
+        file.take(MAX_REPORT_BYTES).read_to_end(&mut text)?;
         Ok(serde_json::from_slice(&text)?)
     }
 

@@ -98,7 +98,7 @@ impl Drop for Answering {
 }
 
 /// A client has this long to send a request before its connection is spared for a new one, unless none is older.
-const GRACE: Duration = Duration::from_millis(100);
+const REQUEST_GRACE: Duration = Duration::from_millis(100);
 
 /// Which of `connections` makes room for a new one, by its position; none of none.
 ///
@@ -113,7 +113,7 @@ pub(super) fn spared(connections: &[(IpAddr, Usage)], now: Instant) -> Option<us
             Usage::Waiting { since } => (2, since),
             Usage::Answering { accepted_at } => (1, accepted_at),
         };
-        let preference = if since + GRACE > now { 0 } else { preference };
+        let preference = if since + REQUEST_GRACE > now { 0 } else { preference };
         let number = connections.iter().filter(|connection| is_of(connection, *address)).count();
         Some((number, preference, Reverse(since)))
     };

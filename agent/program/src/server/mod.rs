@@ -48,14 +48,14 @@ use self::activity::{Activity, Answering};
 use self::stream::ClientStream;
 
 /// Connections at a time: memory is what an agent has little of. Probes, a scrape and a few clients need ten.
-const CONNECTIONS: usize = 64;
+const MAX_CONNECTIONS: usize = 64;
 /// The part of the process's descriptors that connections may take, as a divisor; the API client needs some, too.
 const DESCRIPTOR_SHARE: u64 = 8;
 /// The fewest connections at a time, however few descriptors there are.
 const MIN_CONNECTIONS: usize = 4;
 /// Answers at a time to requests that are not the first ones of their connections: a client that sends thousands on one connection
 /// does not delay another's first, as a probe's is.
-const FURTHER_REQUESTS: usize = 4;
+const MAX_FURTHER_REQUESTS: usize = 4;
 /// From the start of a connection, or the end of an answer, to the end of the next request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an answer may wait for its client to read some of it.
@@ -63,12 +63,12 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest head of a request, in bytes, and what is read ahead at most: the least that hyper can do with. A head has at most
 /// 100 headers besides, by hyper's default. Requests here have no body; the connection of one whose body does not come with its
 /// head ends with the answer.
-const READ_BUFFER: usize = 8192;
+const READ_BUFFER_BYTES: usize = 8192;
 /// What the kernel keeps for a connection in each direction, in bytes; Linux doubles it. Without a limit it grows to megabytes,
 /// which count as the container's.
-const KERNEL_RECEIVE_BUFFER: u32 = 16 * 1024;
-/// As [`KERNEL_RECEIVE_BUFFER`]: enough for 11 MB of metrics in less than a second at a round trip of 1 ms.
-const KERNEL_SEND_BUFFER: u32 = 32 * 1024;
+const KERNEL_RECEIVE_BUFFER_BYTES: u32 = 16 * 1024;
+/// As [`KERNEL_RECEIVE_BUFFER_BYTES`]: enough for 11 MB of metrics in less than a second at a round trip of 1 ms.
+const KERNEL_SEND_BUFFER_BYTES: u32 = 32 * 1024;
 /// Connections that wait to be accepted; the kernel takes the smaller one of this and `net.core.somaxconn`, which is 4096.
 /// A client that finds no room tries again after a second.
 const BACKLOG: u32 = 4096;
@@ -100,8 +100,8 @@ fn bind(address: SocketAddr) -> io::Result<TcpSocket> {
     // A process that was started again finds its address free.
     socket.set_reuseaddr(true)?;
     // Accepted connections inherit these.
-    socket.set_recv_buffer_size(KERNEL_RECEIVE_BUFFER)?;
-    socket.set_send_buffer_size(KERNEL_SEND_BUFFER)?;
+    socket.set_recv_buffer_size(KERNEL_RECEIVE_BUFFER_BYTES)?;
+    socket.set_send_buffer_size(KERNEL_SEND_BUFFER_BYTES)?;
     socket.bind(address)?;
     Ok(socket)
 }
@@ -124,7 +124,7 @@ pub async fn serve(listener: StdListener, router: Router) {
         Err(error) => return error!(%error, "failed to serve"),
     };
     let most = max_connections();
-    let further = Arc::new(Semaphore::new(FURTHER_REQUESTS));
+    let further = Arc::new(Semaphore::new(MAX_FURTHER_REQUESTS));
     let mut open: Vec<Accepted> = Vec::new();
     for number in 1_usize.. {
         let (stream, peer) = match listener.accept().await {
@@ -162,7 +162,7 @@ pub async fn serve(listener: StdListener, router: Router) {
 fn max_connections() -> usize {
     let descriptors = getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft);
     let share = usize::try_from(descriptors / DESCRIPTOR_SHARE).unwrap_or(usize::MAX);
-    share.clamp(MIN_CONNECTIONS, CONNECTIONS)
+    share.clamp(MIN_CONNECTIONS, MAX_CONNECTIONS)
 }
 
 fn is_of_connection(error: &io::Error) -> bool {
@@ -199,7 +199,7 @@ where
         }
     });
     let mut server = http1::Builder::new();
-    server.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(READ_BUFFER);
+    server.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(READ_BUFFER_BYTES);
     // A client that hangs up, or is cut off, is told nothing.
     let _ = server.serve_connection(TokioIo::new(stream), service).await;
 }

@@ -108,7 +108,7 @@ async fn a_stream_stays_while_nothing_happens() {
 
 #[tokio::test(start_paused = true)]
 async fn heads_and_bodies_have_a_size() {
-    let long = format!("GET /ok HTTP/1.1\r\nhost: a\r\na: {}\r\n\r\n", "x".repeat(READ_BUFFER));
+    let long = format!("GET /ok HTTP/1.1\r\nhost: a\r\na: {}\r\n\r\n", "x".repeat(READ_BUFFER_BYTES));
     let many = format!("GET /ok HTTP/1.1\r\nhost: a\r\n{}\r\n", "a: b\r\n".repeat(100));
     for head in [long, many] {
         let (mut client, _) = connected(1 << 16);
@@ -160,7 +160,7 @@ async fn a_client_that_asks_at_once_is_answered_however_many_others_hold_connect
     let address = started();
     for path in [None, Some("/long"), Some("/never")] {
         let mut others = Vec::new();
-        for _ in 0..3 * CONNECTIONS {
+        for _ in 0..3 * MAX_CONNECTIONS {
             others.push(match path {
                 None => TcpStream::connect(address).await.unwrap(),
                 Some(path) => asked(address, path).await,
@@ -174,14 +174,14 @@ async fn a_client_that_asks_at_once_is_answered_however_many_others_hold_connect
 async fn streams_stay_while_others_come_and_go() {
     let address = started();
     let mut listening = Vec::new();
-    for _ in 0..CONNECTIONS / 2 {
+    for _ in 0..MAX_CONNECTIONS / 2 {
         let mut stream = asked(address, "/events").await;
         let mut head = [0; 15];
         stream.read_exact(&mut head).await.unwrap();
         listening.push(stream);
     }
     let mut silent = Vec::new();
-    for _ in 0..2 * CONNECTIONS {
+    for _ in 0..2 * MAX_CONNECTIONS {
         silent.push(TcpStream::connect(address).await.unwrap());
         is_answered(address).await;
     }

@@ -9,7 +9,7 @@ use crate::cluster::Unseen;
 use crate::style::printable;
 
 /// How many pods a finding names.
-const NAMED: usize = 3;
+const MAX_NAMED_PODS: usize = 3;
 
 /// How it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -135,8 +135,8 @@ pub(super) fn of_pods(
 
 /// The first of them, and how many more.
 pub(super) fn named(names: &[String]) -> String {
-    match names.len().checked_sub(NAMED) {
-        Some(more) if more > 0 => format!("{} and {more} more", names[..NAMED].join(", ")),
+    match names.len().checked_sub(MAX_NAMED_PODS) {
+        Some(more) if more > 0 => format!("{} and {more} more", names[..MAX_NAMED_PODS].join(", ")),
         _ => names.join(", "),
     }
 }

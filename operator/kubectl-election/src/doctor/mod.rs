@@ -20,7 +20,7 @@ use crate::table::{Cell, Table};
 use elector_program::failure::Failure;
 
 /// As the exit code: something is wrong.
-const ILL: u8 = 1;
+const SOMETHING_WRONG: u8 = 1;
 
 /// Prints what each check says.
 ///
@@ -34,7 +34,7 @@ pub(crate) async fn doctor(cluster: &Cluster, name: &str, output: Option<Output>
         None => print(&text(&findings, Style::of_stdout()))?,
     }
     let is_ill = findings.iter().any(|finding| finding.result == Outcome::Error);
-    if is_ill { Err(Failure::silent(ILL)) } else { Ok(()) }
+    if is_ill { Err(Failure::silent(SOMETHING_WRONG)) } else { Ok(()) }
 }
 
 /// A line for each, and below what to do, in the order in which it is worth doing.

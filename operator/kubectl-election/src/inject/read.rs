@@ -12,12 +12,12 @@ use serde_json::value::RawValue;
 
 use super::node::{Node, NodeContent, Style};
 
-/// What the anchors and aliases of a document may stand for, all together: bytes of text, and [`NODE`] for each node.
-const MOST_SHARED: usize = 16 * MIB;
+/// What the anchors and aliases of a document may stand for, all together: bytes of text, and [`NODE_BYTES`] for each node.
+const MAX_SHARED_BYTES: usize = 16 * MIB;
 const MIB: usize = 1024 * 1024;
-const NODE: usize = 64;
+const NODE_BYTES: usize = 64;
 /// As deep as YAML may be nested.
-const DEEPEST: usize = 255;
+const MAX_DEPTH: usize = 255;
 
 /// A document, and the comments after its last node. `None`: it is empty.
 ///
@@ -102,7 +102,7 @@ impl<'a> YamlReader<'a> {
                     ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted => Style::Quoted,
                     ScalarStyle::Literal | ScalarStyle::Folded => Style::Block,
                 };
-                let size = NODE + value.len();
+                let size = NODE_BYTES + value.len();
                 let mut node = Node::new(NodeContent::Scalar { value: value.into_owned(), style });
                 node.tag = tag.as_deref().map(tag_text);
                 if style == Style::Quoted {
@@ -111,7 +111,7 @@ impl<'a> YamlReader<'a> {
                 (node, size, anchor)
             }
             Event::SequenceStart(style, anchor, tag) => {
-                let (before, mut items, mut size) = (self.sharing(), Vec::new(), NODE);
+                let (before, mut items, mut size) = (self.sharing(), Vec::new(), NODE_BYTES);
                 let end = loop {
                     match self.next()? {
                         (Event::SequenceEnd, end) => break end,
@@ -130,7 +130,7 @@ impl<'a> YamlReader<'a> {
                 (node, size, anchor)
             }
             Event::MappingStart(style, anchor, tag) => {
-                let (before, mut fields, mut size) = (self.sharing(), MappingBuilder::default(), NODE);
+                let (before, mut fields, mut size) = (self.sharing(), MappingBuilder::default(), NODE_BYTES);
                 let end = loop {
                     let (event, span) = match self.next()? {
                         (Event::MappingEnd, end) => break end,
@@ -179,8 +179,8 @@ impl<'a> YamlReader<'a> {
 
     fn share(&mut self, size: usize) -> Result<(), String> {
         self.shared += size;
-        if self.shared > MOST_SHARED {
-            return Err(format!("its anchors and aliases stand for more than {} MiB", MOST_SHARED / MIB));
+        if self.shared > MAX_SHARED_BYTES {
+            return Err(format!("its anchors and aliases stand for more than {} MiB", MAX_SHARED_BYTES / MIB));
         }
         Ok(())
     }
@@ -262,8 +262,8 @@ pub(super) fn json(text: &str) -> Result<Node, String> {
 }
 
 fn json_node(raw: &RawValue, depth: usize) -> Result<Node, String> {
-    if depth > DEEPEST {
-        return Err(format!("it is nested more than {DEEPEST} deep"));
+    if depth > MAX_DEPTH {
+        return Err(format!("it is nested more than {MAX_DEPTH} deep"));
     }
     let text = raw.get();
     let failed = |error: serde_json::Error| error.to_string();

@@ -7,7 +7,7 @@ use super::StatusReport;
 use crate::live::{LeaseSight, LiveView};
 
 /// Clocks of machines that are set by the network differ by less, in seconds.
-const CLOCKS_DIFFER: f64 = 2.0;
+const MAX_CLOCK_DIFFERENCE_SECONDS: f64 = 2.0;
 
 /// A sentence each, the most important first.
 pub(super) fn problems(live: &LiveView, report: &StatusReport) -> Vec<String> {
@@ -42,10 +42,10 @@ fn silence(report: &StatusReport) -> Option<String> {
     let lease = report.lease.as_ref()?;
     let ago = lease.renewed_seconds_ago?;
     let lasts = f64::from(lease.lease_duration_seconds);
-    if ago < -CLOCKS_DIFFER {
+    if ago < -MAX_CLOCK_DIFFERENCE_SECONDS {
         return Some(format!("this machine's clock is {:.0} s behind that of {}, or more", -ago, leader.name));
     }
-    (ago > lasts + CLOCKS_DIFFER).then(|| {
+    (ago > lasts + MAX_CLOCK_DIFFERENCE_SECONDS).then(|| {
         format!(
             "{} has not renewed for {ago:.0} s by this machine's clock, though its lease lasts {lasts} s",
             leader.name

@@ -55,13 +55,13 @@ enum TrafficTarget<'a> {
 
 /// How long traffic stays with a leader that has released, for the next one comes within milliseconds: a service proxy waits
 /// up to a second between two changes, and would take the second of two for that much later.
-const PAUSE: Duration = Duration::from_millis(100);
+const RELEASE_HOLD: Duration = Duration::from_millis(100);
 
 /// When traffic that was held back is looked at again.
 pub(super) fn held_back_until(snapshot: &ElectionSnapshot, standing: Ownership<'_>) -> Option<Duration> {
     let (Ownership::Own(seen) | Ownership::Adopted(seen)) = standing else { return None };
     let asked = !snapshot.services.is_empty();
-    (asked && was_released(&seen.lease)).then(|| seen.seen_at + PAUSE)
+    (asked && was_released(&seen.lease)).then(|| seen.seen_at + RELEASE_HOLD)
 }
 
 /// What to write, in this order.
@@ -88,7 +88,7 @@ fn target<'a>(
     match phase(seen, own_duration(&election.spec), now) {
         TenurePhase::Held => leader.map_or(TrafficTarget::Nobody, TrafficTarget::Leader),
         TenurePhase::NotObserved => TrafficTarget::Unchanged(leader),
-        TenurePhase::Released if now.at < seen.seen_at + PAUSE => TrafficTarget::Last,
+        TenurePhase::Released if now.at < seen.seen_at + RELEASE_HOLD => TrafficTarget::Last,
         TenurePhase::NeverHeld | TenurePhase::Released | TenurePhase::WaitingOut | TenurePhase::Expired => {
             TrafficTarget::Nobody
         }

@@ -16,10 +16,10 @@ use crate::doctor::facts::{Clock, Facts, LeaseRead, identity_of, written_at};
 use crate::doctor::finding::Finding;
 
 /// Clocks of machines that are set by the network differ by less, in seconds; a request takes some of it.
-const CLOCKS_DIFFER: f64 = 3.0;
+const MAX_CLOCK_DIFFERENCE_SECONDS: f64 = 3.0;
 
 /// When the operator gives a request for another leader up, beyond the release delay, with time to say so, in seconds.
-const TRANSFER_TAKES: i64 = 65;
+const TRANSFER_TIMEOUT_SECONDS: i64 = 65;
 
 const OTHER_NAME: &str = "give the LeaderElection another name";
 
@@ -100,7 +100,7 @@ pub(super) fn transfer(facts: &Facts) -> Finding {
     };
     let seconds = clock.server.duration_since(asked_at).as_secs();
     let message = format!("{target} was asked for {seconds} s ago, and the operator has not answered");
-    if seconds <= TRANSFER_TAKES + facts.election.spec.release_delay_seconds.clamp(0, 3600) {
+    if seconds <= TRANSFER_TIMEOUT_SECONDS + facts.election.spec.release_delay_seconds.clamp(0, 3600) {
         return Finding::ok(check, message);
     }
     let take_back = kubectl(facts, &format!("annotate leaderelection {} {TRANSFER_ANNOTATION}-", facts.name()));
@@ -232,14 +232,14 @@ pub(super) fn clocks(facts: &Facts) -> Vec<Finding> {
     let holder = read.as_ref().and_then(|read| Some((read, ahead_by(read)?)));
     let mut findings = Vec::new();
     if let Some((read, ahead)) = holder
-        && ahead.abs() > CLOCKS_DIFFER
+        && ahead.abs() > MAX_CLOCK_DIFFERENCE_SECONDS
     {
         let who = identity::shown_name(read.holder());
         let node = node(facts, read).map_or_else(|| "its node".to_owned(), |node| format!("node {node}"));
         findings.push(differs(check, &format!("the clock of {who}"), ahead, &format!("the clock of {node}")));
     }
     let ahead = machine_ahead_by(clock);
-    if ahead.abs() > CLOCKS_DIFFER {
+    if ahead.abs() > MAX_CLOCK_DIFFERENCE_SECONDS {
         findings.push(differs(check, "this machine's clock", ahead, "this machine's clock"));
     }
     if findings.is_empty() {

@@ -17,10 +17,10 @@ use crate::doctor::finding::{Finding, Flaw, named, of_pods};
 const TOKEN_FOLDER: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 /// An agent that cannot work with its settings ends with this.
-const UNUSABLE_SETTINGS: i32 = 2;
+const UNUSABLE_SETTINGS_EXIT_CODE: i32 = 2;
 
 /// Of a pod that says nothing of it, in seconds.
-const DEFAULT_GRACE: i64 = 30;
+const DEFAULT_GRACE_SECONDS: i64 = 30;
 
 /// All that are about pods.
 const CHECKS: [&str; 9] =
@@ -224,7 +224,9 @@ fn state(facts: &Facts, agent: &Agent<'_>) -> Vec<Flaw> {
 
 fn ended(agent: &Agent<'_>, end: &ContainerStateTerminated) -> String {
     let what = match end.exit_code {
-        UNUSABLE_SETTINGS if agent.is_alone() => "ended with exit code 2, for settings that cannot work".to_owned(),
+        UNUSABLE_SETTINGS_EXIT_CODE if agent.is_alone() => {
+            "ended with exit code 2, for settings that cannot work".to_owned()
+        }
         code => format!("ended with exit code {code}"),
     };
     let reason = end.reason.as_deref().filter(|reason| !matches!(*reason, "" | "Error" | "Completed"));
@@ -256,7 +258,7 @@ fn images(check: &'static str, agents: &[Agent<'_>]) -> Finding {
 fn grace(facts: &Facts, pod: &Pod) -> Vec<Flaw> {
     let Ok(timings) = facts.election.spec.timings() else { return Vec::new() };
     let grace = pod.spec.as_ref().and_then(|spec: &PodSpec| spec.termination_grace_period_seconds);
-    let (grace, delay) = (grace.unwrap_or(DEFAULT_GRACE), i64::from(timings.release_delay_seconds()));
+    let (grace, delay) = (grace.unwrap_or(DEFAULT_GRACE_SECONDS), i64::from(timings.release_delay_seconds()));
     if grace > delay {
         return Vec::new();
     }
