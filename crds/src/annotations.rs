@@ -1,7 +1,7 @@
 //! The project's labels and annotations, and the JSON that two of them carry on a Lease.
 //!
 //! Reading never fails: what is missing or wrong is left out, or read as whatever makes candidates wait longest, and
-//! reported as an [`Oddity`]. Unknown JSON fields are ignored.
+//! reported as an [`ParseWarning`]. Unknown JSON fields are ignored.
 
 use std::borrow::Cow;
 
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::conditions::names;
-use crate::oddity::Oddity;
+use crate::parse_warning::ParseWarning;
 use crate::timestamp::{format_timestamp, parse_timestamp};
 use crate::untrusted::shorten;
 
@@ -165,7 +165,7 @@ impl TimingsAnnotation {
 
     /// Reads the annotation's value.
     #[must_use]
-    pub fn parse(text: &str, oddities: &mut Vec<Oddity>) -> TimingsAnnotation {
+    pub fn parse(text: &str, warnings: &mut Vec<ParseWarning>) -> TimingsAnnotation {
         let value: Value = serde_json::from_str(text).unwrap_or_default();
         let never_held = value.get("neverHeld") == Some(&Value::Bool(true));
         let unconfirmed = !matches!(value.get("unconfirmed"), None | Some(Value::Null | Value::Bool(false)));
@@ -193,7 +193,7 @@ impl TimingsAnnotation {
         match timings {
             Ok(timings) => TimingsAnnotation { timings: Some(timings), ..annotation },
             Err(why) => {
-                oddities.push(Oddity::new(TIMINGS_ANNOTATION, text, format!("no timings: {why}")));
+                warnings.push(ParseWarning::new(TIMINGS_ANNOTATION, text, format!("no timings: {why}")));
                 annotation
             }
         }
@@ -220,7 +220,7 @@ pub fn hints_to_json(hints: &Hints) -> String {
 
 /// Reads the value of [`HINTS_ANNOTATION`]. What cannot be read is no hint: to ignore one is safe (rule F4).
 #[must_use]
-pub fn parse_hints(text: &str, oddities: &mut Vec<Oddity>) -> Hints {
+pub fn parse_hints(text: &str, warnings: &mut Vec<ParseWarning>) -> Hints {
     let value: Value = serde_json::from_str(text).unwrap_or_default();
     let mut odd = !value.is_object();
     let field = |name: &str| value.get(name).filter(|field| !field.is_null()).cloned();
@@ -239,7 +239,7 @@ pub fn parse_hints(text: &str, oddities: &mut Vec<Oddity>) -> Hints {
     odd |= paused.is_some_and(|paused| !paused.is_boolean());
     odd |= end_tenure.is_some() != hints.end_tenure.is_some() || successor.is_some() != hints.successor.is_some();
     if odd {
-        oddities.push(Oddity::new(HINTS_ANNOTATION, text, hints_to_json(&hints)));
+        warnings.push(ParseWarning::new(HINTS_ANNOTATION, text, hints_to_json(&hints)));
     }
     hints
 }
@@ -265,12 +265,12 @@ pub fn agent_to_json(mark: &AgentMark, reason: Option<ReleaseReason>) -> String 
 /// One that cannot be read counts as the mark of an unknown agent's running tenure: the Lease is then neither released nor
 /// never held, so that everybody waits.
 #[must_use]
-pub fn parse_agent(text: &str, oddities: &mut Vec<Oddity>) -> AgentMark {
+pub fn parse_agent(text: &str, warnings: &mut Vec<ParseWarning>) -> AgentMark {
     let value: Value = serde_json::from_str(text).unwrap_or_default();
     let start = value.get("start").and_then(Value::as_str);
     let transitions = value.get("transitions").and_then(transitions);
     let (Some(start), Some(transitions)) = (start, transitions) else {
-        oddities.push(Oddity::new(AGENT_ANNOTATION, text, "the mark of an unknown agent"));
+        warnings.push(ParseWarning::new(AGENT_ANNOTATION, text, "the mark of an unknown agent"));
         return AgentMark { start: String::new(), transitions: MAX_TRANSITIONS, release: None };
     };
     let release = match value.get("release") {
@@ -278,7 +278,7 @@ pub fn parse_agent(text: &str, oddities: &mut Vec<Oddity>) -> AgentMark {
         Some(release) => {
             let mark = release_mark(release);
             if mark.is_none() {
-                oddities.push(Oddity::new(AGENT_ANNOTATION, text, "no release"));
+                warnings.push(ParseWarning::new(AGENT_ANNOTATION, text, "no release"));
             }
             mark
         }
@@ -314,9 +314,9 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> (TimingsAnnotation, usize) {
-        let mut oddities = Vec::new();
-        let annotation = TimingsAnnotation::parse(text, &mut oddities);
-        (annotation, oddities.len())
+        let mut warnings = Vec::new();
+        let annotation = TimingsAnnotation::parse(text, &mut warnings);
+        (annotation, warnings.len())
     }
 
     #[test]
@@ -341,8 +341,8 @@ mod tests {
     #[test]
     fn hints_are_written_as_documented_and_read_back() {
         let read = |text: &str| {
-            let mut oddities = Vec::new();
-            (parse_hints(text, &mut oddities), oddities.len())
+            let mut warnings = Vec::new();
+            (parse_hints(text, &mut warnings), warnings.len())
         };
         let none = Hints::default();
         assert_eq!((hints_to_json(&none), read("{}")), ("{}".to_owned(), (none.clone(), 0)));
@@ -420,13 +420,13 @@ mod tests {
                 env!("CARGO_PKG_VERSION")
             )
         );
-        let mut oddities = Vec::new();
-        assert_eq!(parse_agent(&text, &mut oddities), mark());
+        let mut warnings = Vec::new();
+        assert_eq!(parse_agent(&text, &mut warnings), mark());
         assert_eq!(
-            parse_agent(r#"{"start":"n1","transitions":4,"new":{}}"#, &mut oddities),
+            parse_agent(r#"{"start":"n1","transitions":4,"new":{}}"#, &mut warnings),
             AgentMark { release: None, ..mark() }
         );
-        assert_eq!(oddities, []);
+        assert_eq!(warnings, []);
     }
 
     #[test]
@@ -435,8 +435,8 @@ mod tests {
             let text = agent_to_json(&mark(), Some(*reason));
             assert!(text.ends_with(&format!(r#","reason":"{reason}"}}}}"#)), "{text}");
             assert_eq!(parse_release_reason(&text), Some(*reason));
-            let mut oddities = Vec::new();
-            assert_eq!((parse_agent(&text, &mut oddities), oddities.len()), (mark(), 0));
+            let mut warnings = Vec::new();
+            assert_eq!((parse_agent(&text, &mut warnings), warnings.len()), (mark(), 0));
         }
         let held = AgentMark { release: None, ..mark() };
         assert_eq!(agent_to_json(&held, Some(ReleaseReason::Stopped)), agent_to_json(&held, None));
@@ -467,20 +467,20 @@ mod tests {
             r#"{"start":"n1","transitions":2147483648}"#,
             r#"{"start":"n1","transitions":4.5}"#,
         ] {
-            let mut oddities = Vec::new();
-            let mark = parse_agent(text, &mut oddities);
+            let mut warnings = Vec::new();
+            let mark = parse_agent(text, &mut warnings);
             assert_eq!((mark.transitions, mark.release), (MAX_TRANSITIONS, None), "{text}");
-            assert_eq!(oddities.len(), 1, "{text}");
+            assert_eq!(warnings.len(), 1, "{text}");
         }
     }
 
     #[test]
     fn a_release_that_cannot_be_read_is_none() {
         for release in ["7", "{}", r#"{"uid":"u","transitions":4,"renewTime":"soon"}"#] {
-            let mut oddities = Vec::new();
+            let mut warnings = Vec::new();
             let text = format!(r#"{{"start":"n1","transitions":4,"release":{release}}}"#);
-            assert_eq!(parse_agent(&text, &mut oddities), AgentMark { release: None, ..mark() });
-            assert_eq!(oddities.len(), 1, "{release}");
+            assert_eq!(parse_agent(&text, &mut warnings), AgentMark { release: None, ..mark() });
+            assert_eq!(warnings.len(), 1, "{release}");
         }
     }
 }

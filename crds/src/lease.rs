@@ -18,7 +18,7 @@ use crate::annotations::{
     parse_agent, parse_hints, parse_release_reason,
 };
 use crate::leader_election::TenureEnd;
-use crate::oddity::Oddity;
+use crate::parse_warning::ParseWarning;
 use crate::timestamp::{format_timestamp, parse_timestamp};
 use crate::untrusted::{FromUntrusted, JsonFields, Untrusted, shorten};
 
@@ -110,7 +110,7 @@ impl StoredLease {
 ///
 /// # Errors
 /// If it has no uid or no resourceVersion that can be compared.
-pub fn read(stored: &StoredLease) -> Result<(Lease, Vec<Oddity>), UnusableLease> {
+pub fn read(stored: &StoredLease) -> Result<(Lease, Vec<ParseWarning>), UnusableLease> {
     let uid = stored.metadata.uid.clone().filter(|uid| !uid.is_empty()).ok_or(UnusableLease::NoUid)?;
     let resource_version = stored.metadata.resource_version.as_deref().unwrap_or_default();
     let resource_version = resource_version
@@ -118,8 +118,8 @@ pub fn read(stored: &StoredLease) -> Result<(Lease, Vec<Oddity>), UnusableLease>
         .map(ResourceVersion)
         .map_err(|_| UnusableLease::ResourceVersion(resource_version.to_owned()))?;
 
-    let mut oddities = Vec::new();
-    let mut spec = Fields { spec: &stored.spec, oddities: &mut oddities };
+    let mut warnings = Vec::new();
+    let mut spec = Fields { spec: &stored.spec, warnings: &mut warnings };
     let record = Record {
         uid,
         holder: shorten(spec.string(HOLDER_IDENTITY).unwrap_or_default()).into_owned(),
@@ -131,17 +131,17 @@ pub fn read(stored: &StoredLease) -> Result<(Lease, Vec<Oddity>), UnusableLease>
         Some(seconds) => seconds,
         None => {
             if !record.holder.is_empty() {
-                oddities.push(Oddity::new(LEASE_DURATION_SECONDS, "null", "0"));
+                warnings.push(ParseWarning::new(LEASE_DURATION_SECONDS, "null", "0"));
             }
             0
         }
     };
     let annotation = match stored.annotation(TIMINGS_ANNOTATION) {
-        Some(text) => TimingsAnnotation::parse(text, &mut oddities),
+        Some(text) => TimingsAnnotation::parse(text, &mut warnings),
         None => TimingsAnnotation::default(),
     };
-    let agent = stored.annotation(AGENT_ANNOTATION).map(|text| parse_agent(text, &mut oddities));
-    let hints = stored.annotation(HINTS_ANNOTATION).map(|text| parse_hints(text, &mut oddities)).unwrap_or_default();
+    let agent = stored.annotation(AGENT_ANNOTATION).map(|text| parse_agent(text, &mut warnings));
+    let hints = stored.annotation(HINTS_ANNOTATION).map(|text| parse_hints(text, &mut warnings)).unwrap_or_default();
     let TimingsAnnotation { timings, never_held, .. } = annotation;
     let least_wait_seconds = annotation.least_wait_seconds();
     let lease = Lease {
@@ -154,7 +154,7 @@ pub fn read(stored: &StoredLease) -> Result<(Lease, Vec<Oddity>), UnusableLease>
         hints,
         agent,
     };
-    Ok((lease, oddities))
+    Ok((lease, warnings))
 }
 
 /// Why the agent that held the Lease last gave it up, if it says so and `lease`, which is what `stored` shows, is as that agent left
@@ -244,7 +244,7 @@ impl FirstRecord {
 
 struct Fields<'a> {
     spec: &'a Map<String, Value>,
-    oddities: &'a mut Vec<Oddity>,
+    warnings: &'a mut Vec<ParseWarning>,
 }
 
 impl Fields<'_> {
@@ -253,7 +253,7 @@ impl Fields<'_> {
             None | Some(Value::Null) => None,
             Some(Value::String(text)) => Some(text),
             Some(other) => {
-                self.oddities.push(Oddity::new(field, &other.to_string(), "null"));
+                self.warnings.push(ParseWarning::new(field, &other.to_string(), "null"));
                 None
             }
         }
@@ -263,9 +263,9 @@ impl Fields<'_> {
         let text = self.string(field).filter(|text| *text != NEVER)?.to_owned();
         let time = parse_timestamp(&text);
         match time {
-            None => self.oddities.push(Oddity::new(field, &text, "null")),
+            None => self.warnings.push(ParseWarning::new(field, &text, "null")),
             Some(time) if time == Timestamp::MIN || time == Timestamp::MAX => {
-                self.oddities.push(Oddity::new(field, &text, format_timestamp(time)));
+                self.warnings.push(ParseWarning::new(field, &text, format_timestamp(time)));
             }
             Some(_) => {}
         }
@@ -277,7 +277,7 @@ impl Fields<'_> {
         let value = self.spec.get(field).filter(|value| !value.is_null())?;
         let number = value.as_i64().unwrap_or(0).clamp(0, most.into());
         if value.as_i64() != Some(number) {
-            self.oddities.push(Oddity::new(field, &value.to_string(), number.to_string()));
+            self.warnings.push(ParseWarning::new(field, &value.to_string(), number.to_string()));
         }
         Some(u32::try_from(number).expect("clamped to 0..=most"))
     }

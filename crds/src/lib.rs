@@ -25,8 +25,8 @@ mod leader_service;
 pub mod leader_slice;
 pub mod lease;
 pub mod manifest;
-mod oddity;
 pub mod ownership;
+mod parse_warning;
 pub mod rbac;
 mod selector;
 mod timestamp;
@@ -44,7 +44,7 @@ pub use leader_election::{
 };
 pub use leader_service::{LeaderService, LeaderServicePort, Protocol, TargetPort};
 pub use lease::StoredLease;
-pub use oddity::Oddity;
+pub use parse_warning::ParseWarning;
 pub use selector::{CandidateSelector, SelectorOperator, SelectorRequirement, selector_query, selector_text};
 pub use timestamp::{format_timestamp, parse_timestamp};
 

@@ -118,11 +118,11 @@ proptest! {
     #[test]
     fn a_lease_with_anything_in_it_is_read_within_bounds_and_contended_for(stored in any_stored()) {
         let Ok(stored) = serde_json::from_value::<StoredLease>(stored) else { return Ok(()) };
-        let (lease, oddities) = read(&stored).unwrap();
+        let (lease, warnings) = read(&stored).unwrap();
         prop_assert!(lease.lease_duration_seconds <= MAX_LEASE_DURATION_SECONDS);
         prop_assert!(lease.record.transitions <= MAX_TRANSITIONS);
-        for oddity in oddities {
-            prop_assert!(oddity.to_string().chars().count() < 1000, "{oddity}");
+        for warning in warnings {
+            prop_assert!(warning.to_string().chars().count() < 1000, "{warning}");
         }
         contend(&lease);
     }

@@ -9,13 +9,13 @@
 //!   └─────────────────────────────────────────────────────────────────────────────────────────────┘   told to stop
 //! ```
 
-mod due;
-mod learn;
+mod answers;
+mod requests;
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use self::due::Due;
+use self::requests::Due;
 use crate::attempt::{Attempt, Own};
 use crate::lease::{Lease, ResourceVersion};
 use crate::protocol::{Action, Answer, Candidate, Loss, Request, State, Tenure, Vacancy, WatchEvent};

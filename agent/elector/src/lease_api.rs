@@ -106,10 +106,10 @@ pub(crate) fn verb(request: &Request) -> &'static str {
 
 fn found(object: StoredLease, reading: bool) -> Reply {
     match elector_crds::lease::read(&object) {
-        Ok((lease, oddities)) => Reply {
+        Ok((lease, warnings)) => Reply {
             answer: if reading { Answer::Found(lease) } else { Answer::Stored(lease) },
             object: Some(object),
-            problem: Problem::of_oddities(&oddities),
+            problem: Problem::of_warnings(&warnings),
         },
         Err(error) => Reply::without_object(Answer::Unknown, Some(Problem::Garbage(error.to_string()))),
     }

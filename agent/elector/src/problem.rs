@@ -3,7 +3,7 @@
 use std::error::Error as _;
 use std::fmt;
 
-use elector_crds::Oddity;
+use elector_crds::ParseWarning;
 use elector_crds::display_text::{MAX_MESSAGE, shown};
 use kube::Error;
 use kube::client::AuthError;
@@ -42,8 +42,8 @@ impl Problem {
         }
     }
 
-    pub(crate) fn of_oddities(oddities: &[Oddity]) -> Option<Problem> {
-        let said: Vec<String> = oddities.iter().map(ToString::to_string).collect();
+    pub(crate) fn of_warnings(warnings: &[ParseWarning]) -> Option<Problem> {
+        let said: Vec<String> = warnings.iter().map(ToString::to_string).collect();
         (!said.is_empty()).then(|| Problem::Garbage(said.join("; ")))
     }
 

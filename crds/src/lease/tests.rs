@@ -127,18 +127,18 @@ fn clamps_and_reports_whatever_else_is_stored() {
             1,
         ),
     ] {
-        let (lease, oddities) = read(&stored(spec.clone(), json!(null))).unwrap();
-        assert_eq!((lease, oddities.len()), (expected, odd), "{spec}: {oddities:?}");
+        let (lease, warnings) = read(&stored(spec.clone(), json!(null))).unwrap();
+        assert_eq!((lease, warnings.len()), (expected, odd), "{spec}: {warnings:?}");
     }
 }
 
 #[test]
 fn reports_garbage_in_annotations() {
     let annotations = json!({TIMINGS_ANNOTATION: "garbage", AGENT_ANNOTATION: "x".repeat(1000)});
-    let (lease, oddities) = read(&stored(json!({}), annotations)).unwrap();
+    let (lease, warnings) = read(&stored(json!({}), annotations)).unwrap();
     assert_eq!(lease.timings, None);
     assert_eq!(lease.agent.map(|agent| agent.transitions), Some(MAX_TRANSITIONS));
-    let [timings, agent] = oddities.as_slice() else { panic!("{oddities:?}") };
+    let [timings, agent] = warnings.as_slice() else { panic!("{warnings:?}") };
     assert_eq!((timings.field, agent.field), (TIMINGS_ANNOTATION, AGENT_ANNOTATION));
     assert!(agent.to_string().len() < 200);
 }
@@ -197,8 +197,8 @@ fn what_is_written_is_read_back() {
         });
         let write = write(holder);
         apply(&write, &mut lease);
-        let (read, oddities) = read(&lease).unwrap();
-        assert_eq!(oddities, []);
+        let (read, warnings) = read(&lease).unwrap();
+        assert_eq!(warnings, []);
         assert_eq!(read.record.holder, write.holder);
         assert_eq!(read.record.acquire_time, Some(write.acquire_time));
         assert_eq!(read.record.renew_time, Some(write.renew_time));
@@ -241,8 +241,8 @@ fn times_that_the_api_server_takes_no_second_time_are_left_out() {
 #[test]
 fn a_lease_that_nobody_has_held_has_all_fields_but_a_holder_and_reads_as_one_without_any() {
     let mut first = stored(json!({}), json!({}));
-    let (without, oddities) = read(&first).unwrap();
-    assert_eq!(oddities, []);
+    let (without, warnings) = read(&first).unwrap();
+    assert_eq!(warnings, []);
     FirstRecord::NeverHeld { lease_duration_seconds: 15 }.apply(&mut first);
     let spec = json!({
         "leaseDurationSeconds": 15, "leaseTransitions": 0,

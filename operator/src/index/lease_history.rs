@@ -6,7 +6,7 @@ use elector_crds::annotations::TimingsAnnotation;
 use elector_crds::lease::{self, UnusableLease};
 use elector_crds::untrusted::shorten;
 use elector_crds::{
-    ADOPT_ANNOTATION, LeaderElection, Oddity, ReleaseReason, STRICT_IDENTITY_LABEL, StoredLease, TenureEnd,
+    ADOPT_ANNOTATION, LeaderElection, ParseWarning, ReleaseReason, STRICT_IDENTITY_LABEL, StoredLease, TenureEnd,
 };
 use elector_election::{Lease, MAX_LEASE_DURATION_SECONDS, Record, UNKNOWN_HOLDER};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
@@ -87,8 +87,8 @@ pub struct History {
 
 impl LeaseSeen {
     pub(super) fn first(stored: &StoredLease, now: ClockReading) -> Result<LeaseSeen, UnusableLease> {
-        let (lease, oddities) = lease::read(stored)?;
-        log(stored, &oddities);
+        let (lease, warnings) = lease::read(stored)?;
+        log(stored, &warnings);
         // Whoever holds it may have renewed with these since, unseen.
         let asked_for = lease.timings.map_or(0, |timings| timings.lease_duration_seconds());
         Ok(LeaseSeen {
@@ -300,9 +300,9 @@ fn end_of(last: &Lease, next: &Lease, reason: Option<ReleaseReason>) -> Option<E
     Some(Ended { identity: identity.clone(), transitions: *transitions, how })
 }
 
-fn log(stored: &StoredLease, oddities: &[Oddity]) {
-    for oddity in oddities {
-        tracing::debug!(namespace = stored.namespace(), lease = stored.name_any(), %oddity, "odd lease");
+fn log(stored: &StoredLease, warnings: &[ParseWarning]) {
+    for warning in warnings {
+        tracing::debug!(namespace = stored.namespace(), lease = stored.name_any(), %warning, "odd lease");
     }
 }
 

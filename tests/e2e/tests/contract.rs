@@ -182,8 +182,8 @@ fn what_this_minor_version_and_the_one_before_say_is_understood() {
             let mut lease = stored();
             lease.spec = spec;
             lease.metadata.annotations = Some(annotations);
-            let (lease, oddities) = read(&lease).unwrap();
-            assert_eq!(oddities, [], "{name}");
+            let (lease, warnings) = read(&lease).unwrap();
+            assert_eq!(warnings, [], "{name}");
             assert_eq!(waits_for(&lease), Duration::from_secs(waits), "{name}");
         }
         serde_json::from_value::<Report>(contract.report).unwrap();

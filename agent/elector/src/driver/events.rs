@@ -98,11 +98,11 @@ impl Driver<'_> {
                 None
             }
             Seen::Present(object) => match elector_crds::lease::read(&object) {
-                Ok((lease, oddities)) => {
+                Ok((lease, warnings)) => {
                     let lease = self.obeyed(lease);
                     self.election.handle_watch(WatchEvent::Present(lease), clock::now()?);
                     self.keep(Some(object));
-                    Problem::of_oddities(&oddities)
+                    Problem::of_warnings(&warnings)
                 }
                 Err(error) => Some(Problem::Garbage(error.to_string())),
             },

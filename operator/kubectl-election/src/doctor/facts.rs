@@ -1,7 +1,7 @@
 //! What was gathered of an election.
 
 use elector_crds::conditions::{ConditionType, find};
-use elector_crds::{AGENT_ANNOTATION, LeaderElection, Oddity, StoredLease, identity, lease};
+use elector_crds::{AGENT_ANNOTATION, LeaderElection, ParseWarning, StoredLease, identity, lease};
 use elector_election::{AgentMark, Lease, UNKNOWN_HOLDER};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
@@ -70,7 +70,7 @@ pub(super) struct Clock {
 pub(super) struct LeaseRead<'a> {
     pub(super) stored: &'a StoredLease,
     pub(super) lease: Lease,
-    pub(super) oddities: Vec<Oddity>,
+    pub(super) warnings: Vec<ParseWarning>,
 }
 
 impl Facts {
@@ -99,8 +99,8 @@ impl Facts {
     pub(super) fn lease(&self) -> Result<LeaseRead<'_>, String> {
         let stored = self.lease.as_ref().map_err(Unseen::to_string)?;
         let stored = stored.as_ref().ok_or_else(|| format!("there is no Lease {}", self.name()))?;
-        let (lease, oddities) = lease::read(stored).map_err(|unusable| unusable.to_string())?;
-        Ok(LeaseRead { stored, lease, oddities })
+        let (lease, warnings) = lease::read(stored).map_err(|unusable| unusable.to_string())?;
+        Ok(LeaseRead { stored, lease, warnings })
     }
 
     pub(super) fn condition(&self, type_: ConditionType) -> Option<&Condition> {

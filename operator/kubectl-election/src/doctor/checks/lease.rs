@@ -29,7 +29,7 @@ pub(super) fn lease(facts: &Facts) -> Finding {
         let message = format!("there is no Lease {}", facts.name());
         return Finding::error(check, message, format!("the operator makes it; {SEE_OPERATOR}"));
     }
-    let LeaseRead { stored, lease, oddities } = match facts.lease() {
+    let LeaseRead { stored, lease, warnings } = match facts.lease() {
         Ok(read) => read,
         Err(why) => return Finding::unknown(check, why),
     };
@@ -54,8 +54,8 @@ pub(super) fn lease(facts: &Facts) -> Finding {
         let message = "it was made, and is not confirmed yet: nobody takes it";
         return Finding::error(check, message, SEE_OPERATOR);
     }
-    if let Some(oddity) = oddities.first() {
-        return Finding::warning(check, oddity.to_string(), "whoever wrote that to the Lease should not");
+    if let Some(warning) = warnings.first() {
+        return Finding::warning(check, warning.to_string(), "whoever wrote that to the Lease should not");
     }
     Finding::ok(check, if is_own { "it is this election's" } else { "it was there before, and is adopted" })
 }

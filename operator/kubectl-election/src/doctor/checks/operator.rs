@@ -76,10 +76,10 @@ pub(super) fn operator(facts: &Facts) -> Finding {
 /// Why no replica is known to be active.
 fn silence(stored: &StoredLease, clock: &Clock) -> Option<String> {
     let place = format!("in namespace {}", stored.namespace().unwrap_or_default());
-    let Ok((lease, oddities)) = elector_crds::lease::read(stored) else {
+    let Ok((lease, warnings)) = elector_crds::lease::read(stored) else {
         return Some(format!("the operator's Lease {place} cannot be read"));
     };
-    let read = LeaseRead { stored, lease, oddities };
+    let read = LeaseRead { stored, lease, warnings };
     if !read.is_held() {
         return Some(format!("no replica of the operator {place} is active"));
     }

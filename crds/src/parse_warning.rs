@@ -9,7 +9,7 @@ const MAX_FOUND: usize = 80;
 
 /// A value that was not read as it stands. `Display` is for the log.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Oddity {
+pub struct ParseWarning {
     /// The field, or the annotation's key.
     pub field: &'static str,
     /// What is there, as it is shown.
@@ -18,14 +18,14 @@ pub struct Oddity {
     pub taken_for: String,
 }
 
-impl Oddity {
-    pub(crate) fn new(field: &'static str, found: &str, taken_for: impl Into<String>) -> Oddity {
+impl ParseWarning {
+    pub(crate) fn new(field: &'static str, found: &str, taken_for: impl Into<String>) -> ParseWarning {
         let taken_for = shown(&taken_for.into(), MAX_NAME).into_owned();
-        Oddity { field, found: shown(found, MAX_FOUND).into_owned(), taken_for }
+        ParseWarning { field, found: shown(found, MAX_FOUND).into_owned(), taken_for }
     }
 }
 
-impl fmt::Display for Oddity {
+impl fmt::Display for ParseWarning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} is \"{}\"; taken for {}", self.field, self.found, self.taken_for)
     }
