@@ -9,16 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::display_text::{MAX_SELECTOR, shown};
-use crate::validation;
-
-/// The longest name in the key of a label, and the longest value.
-pub(crate) const MAX_LABEL_NAME: usize = 63;
-
-/// The longest domain before the name in the key of a label.
-const MAX_LABEL_PREFIX: usize = 253;
-
-/// The longest key of a label: domain, slash and name.
-pub(crate) const MAX_LABEL_KEY: usize = MAX_LABEL_PREFIX + 1 + MAX_LABEL_NAME;
+use crate::validation::{self, MAX_LABEL_NAME, MAX_LABEL_PREFIX};
 
 /// The longest query, in bytes: servers and proxies bound the first line of a request.
 const MAX_QUERY: usize = 4096;

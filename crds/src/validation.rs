@@ -9,7 +9,14 @@ use kube::core::{Message, Rule};
 use schemars::Schema;
 use serde_json::{Value, json};
 
-use crate::selector::{MAX_LABEL_KEY, MAX_LABEL_NAME};
+/// The longest name in the key of a label, and the longest value.
+pub(crate) const MAX_LABEL_NAME: usize = 63;
+
+/// The longest domain before the name in the key of a label.
+pub(crate) const MAX_LABEL_PREFIX: usize = 253;
+
+/// The longest key of a label: domain, slash and name.
+pub(crate) const MAX_LABEL_KEY: usize = MAX_LABEL_PREFIX + 1 + MAX_LABEL_NAME;
 
 /// The longest name of an election: it is the value of a label on its candidates.
 const MAX_NAME_LENGTH: u32 = 63;

@@ -13,6 +13,7 @@
 pub mod apply;
 pub mod controller;
 pub mod events;
+pub mod features;
 pub mod health;
 pub mod heartbeat;
 pub mod index;

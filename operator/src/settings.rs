@@ -11,6 +11,7 @@ use elector_program::server::address;
 use elector_program::usage::without_empty_variables;
 use leader_elector::identity;
 
+use crate::features::Features;
 use crate::index::NAMESPACE_BYTES;
 use crate::key::Key;
 
@@ -101,15 +102,6 @@ enum Feature {
     LeaderService,
     /// spec.podLabels: patch pods
     PodLabels,
-}
-
-/// What the operator does for elections that ask for it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Features {
-    /// Services that lead to the leader.
-    pub leader_service: bool,
-    /// Labels on pods.
-    pub pod_labels: bool,
 }
 
 /// What is wrong with the settings, and what to do.

@@ -11,8 +11,8 @@ use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, Resource};
 
 use crate::apply::words;
+use crate::features::Features;
 use crate::index::Observation;
-use crate::settings::Features;
 use elector_crds::ownership::{MANAGED_BY_LABEL, OPERATOR_NAME};
 
 /// Asks for no end: the API server ends a watch after half an hour or more. The stream of what there is belongs to the same

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::inject::Inject;
+use crate::print::Output;
 use elector_program::failure::Failure;
 
 const AFTER_HELP: &str = "\
@@ -138,13 +139,6 @@ pub(crate) struct Target {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ListOutput {
     Wide,
-    Json,
-    Yaml,
-}
-
-/// For programs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Output {
     Json,
     Yaml,
 }

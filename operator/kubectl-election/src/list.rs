@@ -9,9 +9,10 @@ use kube::{Api, ResourceExt as _};
 use serde_json::json;
 
 use crate::age::{age, time};
-use crate::cli::{ListOutput, Output};
+use crate::cli::ListOutput;
 use crate::cluster::Cluster;
 use crate::lenient::{Lenient, readable};
+use crate::print::Output;
 use crate::print::{document, note, print};
 use crate::style::Style;
 use crate::table::{Cell, Table};

@@ -2,12 +2,19 @@
 
 use std::io::{self, Write as _};
 
+use clap::ValueEnum;
 use elector_crds::display_text::{is_hidden, json_shown, quoted_yaml_shown};
 use serde::Serialize;
 
-use crate::cli::Output;
 use crate::style::printable;
 use elector_program::failure::Failure;
+
+/// A form for programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    Json,
+    Yaml,
+}
 
 /// Prints `text` as it is. One that reads no further, as `head`, is no failure and ends the program.
 ///

@@ -4,9 +4,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::age::seconds;
-use crate::cli::Output;
 use crate::cluster::Cluster;
 use crate::live::{Leads, Lost, Sights};
+use crate::print::Output;
 use crate::print::{item, note, print};
 use crate::style::{Style, Tone};
 use elector_program::failure::Failure;

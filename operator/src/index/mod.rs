@@ -57,8 +57,8 @@ pub use self::pod::{NamedPort, Pod};
 pub use self::role_label::{PodRole, RoleLabel};
 pub use self::snapshot::{ClockReading, ElectionSnapshot, FailedWrite, FailedWrites, Part, Transfer, Unreadable};
 pub use self::stored_pod::StoredPod;
+use crate::features::Features;
 use crate::key::Key;
-use crate::settings::Features;
 use elector_crds::leader_slice::is_slice_of;
 use elector_crds::rbac::rbac_name;
 

@@ -11,7 +11,7 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 
 use super::{History, LeaseSeen, Pod};
-use crate::settings::Features;
+use crate::features::Features;
 use elector_crds::event::ElectionEvent;
 
 /// One look at the clocks.

@@ -5,21 +5,16 @@
 //!
 //! Each history has three or more candidates and 600 s of faults, then fine weather for as long as it may take somebody to lead.
 
-mod agent;
 pub mod cli;
 pub mod clock;
 pub mod fault;
 mod history;
 mod judge;
-mod network;
-mod operations;
 pub mod operator;
-mod peer;
 pub mod replay;
 mod server;
 pub mod tally;
 pub mod trace;
-mod weather;
 mod world;
 
 use std::sync::atomic::{AtomicU64, Ordering};

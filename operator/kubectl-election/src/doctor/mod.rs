@@ -12,8 +12,8 @@ mod tests;
 
 use self::checks::findings;
 use self::finding::{Finding, Outcome};
-use crate::cli::Output;
 use crate::cluster::Cluster;
+use crate::print::Output;
 use crate::print::{document, print};
 use crate::style::{Style, Tone};
 use crate::table::{Cell, Table};

@@ -12,10 +12,10 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use serde::Serialize;
 
-use crate::cli::Output;
 use crate::cluster::Cluster;
 use crate::lenient::Lenient;
 use crate::live::{Leads, LeaseSight, LiveView};
+use crate::print::Output;
 use crate::print::{document, print};
 use crate::style::Style;
 use elector_program::failure::Failure;

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::features::Features;
 use crate::index::{FailedWrites, NamedPort, Part};
 use crate::plan::TrafficWrite;
-use crate::settings::Features;
 use elector_crds::conditions::Reason;
 use elector_crds::ownership::OPERATOR_NAME;
 use elector_crds::{LeaderService, LeaderServicePort, PodLabels, Protocol, ROLE_LABEL, TargetPort};

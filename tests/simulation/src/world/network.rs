@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use elector_election::{Answer, Request, WatchEvent};
 
-use crate::agent::{Agent, Network};
+use super::agent::{Agent, Network};
 use crate::clock::{MILLISECOND, SECOND, Time, micros};
 use crate::fault::Fault;
 use crate::world::{Event, World};

@@ -1,5 +1,11 @@
 //! One history: candidates, API server, operator and people, and the events between them in order of time.
 
+mod agent;
+mod network;
+mod operations;
+mod peer;
+mod weather;
+
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
@@ -7,13 +13,13 @@ use std::time::Duration;
 
 use elector_election::{Answer, Request, Timings};
 
-use crate::agent::Agent;
+use self::agent::Agent;
+use self::operations::Operations;
+use self::peer::Peer;
 use crate::clock::{MILLISECOND, SECOND, Time};
 use crate::history::{Cast, History};
 use crate::judge::{Judge, Violation};
-use crate::operations::Operations;
 use crate::operator::{NewOperator, Step};
-use crate::peer::Peer;
 use crate::server::Server;
 use crate::tally::Tally;
 use crate::trace::Trace;
