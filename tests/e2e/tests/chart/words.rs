@@ -67,7 +67,7 @@ async fn without_helm_one_file_installs_and_removes_all_from_1_36() {
     // The end of namespaces is its work.
     plane.controller_manager().await.unwrap();
     let apply = CHART_README.lines().find(|line| line.starts_with("sed ")).unwrap();
-    let apply = format!("cd ..; REGISTRY=registry.example.com/elector; {apply}");
+    let apply = format!("cd ../..; REGISTRY=registry.example.com/elector; {apply}");
     shell(&kubeconfig, &apply).await.unwrap();
     let image = "--output=jsonpath={.spec.template.spec.containers[0].image}";
     let image = ["-n", RELEASE, "get", "deployment", "leader-elector-operator", image];
