@@ -11,6 +11,10 @@ pub struct ElectionEvent {
     pub reason: EventReason,
     /// For people, as long as the API takes it.
     pub note: String,
+    /// For whom was asked, where this answers a request for another leader: as [`TRANSFER_ANNOTATION`] had it, cut as it is shown.
+    ///
+    /// [`TRANSFER_ANNOTATION`]: crate::TRANSFER_ANNOTATION
+    pub asked_for: Option<String>,
     /// The holder's pod, by name and uid, if there is one.
     pub related_pod: Option<(String, String)>,
 }

@@ -1,7 +1,7 @@
 //! A planned event as the API has it.
 
-use elector_crds::LeaderElection;
 use elector_crds::display_text::shown;
+use elector_crds::{LeaderElection, TRANSFER_ANNOTATION};
 use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::api::events::v1 as api;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
@@ -31,6 +31,7 @@ pub fn object(election: &LeaderElection, event: &ElectionEvent, reporter: &str, 
         metadata: ObjectMeta {
             name: Some(event.name.clone()),
             namespace: election.namespace(),
+            annotations: event.asked_for.clone().map(|target| [(TRANSFER_ANNOTATION.to_owned(), target)].into()),
             ..ObjectMeta::default()
         },
         event_time: Some(MicroTime(now.wall)),

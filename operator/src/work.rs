@@ -140,6 +140,7 @@ mod tests {
             name: name.to_owned(),
             reason: EventReason::LeaderElected,
             note: String::new(),
+            asked_for: None,
             related_pod: None,
         }
     }

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use elector_crds::conditions::{ConditionType, Reason};
+use elector_crds::display_text::{MAX_NAME, shown};
+use elector_crds::event::EventReason;
 use elector_crds::{LeaderElection, TRANSFER_ANNOTATION};
 use k8s_openapi::api::events::v1::Event;
 use kube::ResourceExt as _;
@@ -33,9 +35,6 @@ const OWNERS: [(&str, &str); 5] = [
 
 /// How long a look at who leads may take before a request is made all the same.
 const FIRST_LOOK_TIMEOUT: Duration = Duration::from_secs(3);
-
-const COMPLETED: &str = "TransferCompleted";
-const REFUSED: &str = "TransferRefused";
 
 /// Asks for `to`, or for anybody else, and says what the operator answers. One that leads already need not be asked for.
 ///
@@ -78,13 +77,15 @@ pub(crate) async fn transfer(
         Until::Gone => return Err(gone(name)),
     }
     let answers = answers(cluster, &uid).await?;
+    let asked_for = shown(target, MAX_NAME);
     let answer = answers.iter().find(|event| {
-        let note = event.note.as_deref().unwrap_or_default();
-        !earlier.contains(&event.name_any()) && note.starts_with(&format!("asked for {target}: "))
+        let answers_to = event.annotations().get(TRANSFER_ANNOTATION);
+        !earlier.contains(&event.name_any()) && answers_to.map(String::as_str) == Some(&*asked_for)
     });
-    match answer.map(|event| (event.reason.as_deref(), event.note.as_deref().unwrap_or_default())) {
-        Some((Some(COMPLETED), note)) => print(&format!("{}\n", crate::style::printable(note))),
-        Some((_, note)) => Err(Failure::failed(format!("refused: {note}"))),
+    match answer.map(|event| (is_of(event, EventReason::TransferCompleted), event.note.as_deref().unwrap_or_default()))
+    {
+        Some((true, note)) => print(&format!("{}\n", crate::style::printable(note))),
+        Some((false, note)) => Err(Failure::failed(format!("refused: {note}"))),
         None => Err(Failure::failed(format!(
             "the request is gone, but no event says why: somebody else has removed it, or the operator may not create \
              events; see kubectl election status {name}"
@@ -96,8 +97,12 @@ pub(crate) async fn transfer(
 async fn answers(cluster: &Cluster, uid: &str) -> Result<Vec<Event>, Failure> {
     let about = ListParams::default().fields(&format!("regarding.uid={uid}"));
     let mut events = readable(cluster.ask("list events", cluster.api::<Lenient<Event>>().list(&about)).await?);
-    events.retain(|event| matches!(event.reason.as_deref(), Some(COMPLETED | REFUSED)));
+    events.retain(|event| is_of(event, EventReason::TransferCompleted) || is_of(event, EventReason::TransferRefused));
     Ok(events)
+}
+
+fn is_of(event: &Event, reason: EventReason) -> bool {
+    event.reason.as_deref() == Some(reason.as_str())
 }
 
 /// Unless it has changed since.

@@ -148,7 +148,8 @@ pub(super) fn transferred(view: &PlanInput<'_>, verdict: &Verdict) -> ElectionEv
     };
     // Somebody may ask again for the same: the version of the election that first asks is another then.
     let version = view.snapshot.transfer.as_ref().and_then(|transfer| transfer.version.as_deref());
-    event(view, version.unwrap_or_default(), reason, note, None)
+    let asked_for = Some(target.into_owned());
+    ElectionEvent { asked_for, ..event(view, version.unwrap_or_default(), reason, note, None) }
 }
 
 /// Who a status says leads, with certainty.
@@ -188,7 +189,7 @@ fn event(
     let name =
         [election, uid, what.to_owned(), reason.as_str().to_lowercase()].map(|part| object_name(&part)).join(".");
     let note = shown(&note, MAX_MESSAGE).into_owned();
-    ElectionEvent { name, reason, note, related_pod }
+    ElectionEvent { name, reason, note, asked_for: None, related_pod }
 }
 
 /// A part of an object's name. Names, uids and versions are such parts everywhere but in a store that somebody has written to by
