@@ -1,7 +1,7 @@
 //! A Lease as the election sees it: one version of the object, reduced to what decides.
 
 use crate::time::Timestamp;
-use crate::timings::Timings;
+use crate::timings::{MAX_LEASE_DURATION_SECONDS, Timings};
 
 /// The transitions after which counting starts again at 1: the largest that a Lease can hold.
 pub const MAX_TRANSITIONS: u32 = i32::MAX as u32;
@@ -124,16 +124,38 @@ impl Lease {
         if self.agent.is_none() { self.least_wait_seconds } else { 0 }
     }
 
-    /// Whether nothing at all has happened to it since the operator made it as never held.
-    pub(crate) fn is_untouched(&self) -> bool {
-        self.never_held
-            && self.least_wait_seconds == 0
-            && self.record.holder.is_empty()
-            && self.record.acquire_time.is_none()
+    /// `D_eff`: how long a silent holder is waited for by one whose own lease duration is `own_seconds`, and who has seen none
+    /// longer than `longest_seconds` in this tenure (rule F2).
+    #[must_use]
+    pub fn effective_duration_seconds(&self, longest_seconds: u32, own_seconds: u32) -> u32 {
+        effective_duration_seconds(longest_seconds, own_seconds, self.least_wait_seconds())
+    }
+
+    /// Whether it says, to those who only tell of it, that its last holder gave it up: as rule F3 has it, but a mark is not asked
+    /// for where no agent of ours has held it last.
+    #[must_use]
+    pub fn tells_of_release(&self) -> bool {
+        self.looks_released() && (!self.is_written_by_agent() || self.is_released_by_agent())
+    }
+
+    /// Whether it shows no tenure. When one began may be left of a candidate that counts no tenures and takes its renewals back.
+    #[must_use]
+    pub fn is_blank(&self) -> bool {
+        self.record.holder.is_empty()
             && self.record.renew_time.is_none()
             && self.record.transitions == 0
             && self.agent.is_none()
     }
+
+    /// Whether nothing at all has happened to it since the operator made it as never held.
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.never_held && self.least_wait_seconds == 0 && self.record.acquire_time.is_none() && self.is_blank()
+    }
+}
+
+/// Of one's own lease duration, the longest that was seen in this tenure, and the operator's word the largest (rule F2).
+pub(crate) fn effective_duration_seconds(longest_seconds: u32, own_seconds: u32, least_wait_seconds: u32) -> u32 {
+    longest_seconds.max(own_seconds).max(least_wait_seconds).min(MAX_LEASE_DURATION_SECONDS)
 }
 
 /// The fields of a Lease that a write sets; everything else is kept as it is.

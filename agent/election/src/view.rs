@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use crate::lease::{Lease, MAX_TRANSITIONS, ResourceVersion};
+use crate::lease::{Lease, MAX_TRANSITIONS, ResourceVersion, effective_duration_seconds};
 use crate::time::Moment;
-use crate::timings::MAX_LEASE_DURATION_SECONDS;
 
 /// The latest version seen, and how long it has been what it is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -181,6 +180,6 @@ impl View {
     /// `D_eff`: the largest of the candidate's own lease duration, every one seen in this tenure, and the operator's word.
     pub(crate) fn effective_duration_seconds(&self, own_duration_seconds: u32) -> u32 {
         let least = self.lease().map_or(0, Lease::least_wait_seconds);
-        self.longest_duration_seconds.max(own_duration_seconds).max(least).min(MAX_LEASE_DURATION_SECONDS)
+        effective_duration_seconds(self.longest_duration_seconds, own_duration_seconds, least)
     }
 }

@@ -8,13 +8,12 @@ use elector_crds::untrusted::shorten;
 use elector_crds::{
     ADOPT_ANNOTATION, LeaderElection, ParseWarning, ReleaseReason, STRICT_IDENTITY_LABEL, StoredLease, TenureEnd,
 };
-use elector_election::{Lease, MAX_LEASE_DURATION_SECONDS, Record, UNKNOWN_HOLDER};
+use elector_election::{Lease, Record, UNKNOWN_HOLDER};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
 
 use super::ClockReading;
 use super::budget::Cost;
-use super::phase::was_released;
 use elector_crds::ownership::{MANAGED_BY_LABEL, OPERATOR_NAME};
 
 /// What a Lease takes beside the texts in it, in bytes.
@@ -187,8 +186,9 @@ impl LeaseSeen {
     /// How long a silent holder is waited for, where candidates wait at least `own`.
     #[must_use]
     pub fn effective_duration(&self, own: Duration) -> Duration {
-        let longest = self.longest_duration_seconds.max(self.least_wait_seconds());
-        Duration::from_secs(longest.into()).max(own).min(Duration::from_secs(MAX_LEASE_DURATION_SECONDS.into()))
+        let own = u32::try_from(own.as_secs()).unwrap_or(u32::MAX);
+        let seconds = self.lease.effective_duration_seconds(self.longest_duration_seconds, own);
+        Duration::from_secs(seconds.into())
     }
 
     /// For how long everybody waits by the operator's own word, as long as no agent has written it.
@@ -282,7 +282,7 @@ fn end_of(last: &Lease, next: &Lease, reason: Option<ReleaseReason>) -> Option<E
     if goes_on || identity.is_empty() || identity == UNKNOWN_HOLDER {
         return None;
     }
-    let how = if next.record.holder.is_empty() && was_released(next) {
+    let how = if next.tells_of_release() {
         match &next.hints {
             hints if hints.paused => TenureEnd::Paused,
             hints if hints.end_tenure == Some(*transitions) => TenureEnd::Transferred,

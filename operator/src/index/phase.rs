@@ -35,10 +35,10 @@ pub fn own_duration(spec: &LeaderElectionSpec) -> Duration {
 pub fn phase(seen: &LeaseSeen, own: Duration, now: ClockReading) -> TenurePhase {
     let lease = &seen.lease;
     if lease.record.holder.is_empty() {
-        if was_never_held(lease) {
+        if lease.never_held && lease.is_blank() {
             return TenurePhase::NeverHeld;
         }
-        if was_released(lease) {
+        if lease.tells_of_release() {
             return TenurePhase::Released;
         }
     }
@@ -63,25 +63,4 @@ pub(crate) fn was_restored(seen: &LeaseSeen) -> bool {
     }
     let written_once = record.renew_time.is_some() && record.acquire_time == record.renew_time;
     seen.managed && !seen.moved && agent.is_none() && written_once && !record.holder.is_empty()
-}
-
-fn was_never_held(lease: &Lease) -> bool {
-    let Lease { record, never_held, agent, .. } = lease;
-    *never_held && agent.is_none() && record.transitions == 0 && record.renew_time.is_none()
-}
-
-/// As rule F3 has it; but a mark is not asked for where no agent of ours has held the Lease last.
-pub(crate) fn was_released(lease: &Lease) -> bool {
-    let Lease { record, agent, lease_duration_seconds, .. } = lease;
-    if *lease_duration_seconds != 1 {
-        return false;
-    }
-    let Some(agent) = agent.as_ref().filter(|agent| agent.transitions >= record.transitions) else {
-        return true;
-    };
-    agent.release.as_ref().is_some_and(|release| {
-        release.uid == record.uid
-            && release.transitions == record.transitions
-            && Some(release.renew_time) == record.renew_time
-    })
 }

@@ -231,10 +231,7 @@ fn confirmed(
     seen: &LeaseSeen,
     timings: Timings,
 ) -> TimingsAnnotation {
-    let Lease { record, agent, .. } = &seen.lease;
-    let is_untouched =
-        record.holder.is_empty() && record.transitions == 0 && record.renew_time.is_none() && agent.is_none();
-    let never_held = is_untouched && is_new(election, snapshot);
+    let never_held = seen.lease.is_blank() && is_new(election, snapshot);
     let known = snapshot.history.duration_seconds.max(timings.lease_duration_seconds());
     TimingsAnnotation {
         timings: Some(timings),

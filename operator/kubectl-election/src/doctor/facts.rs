@@ -121,7 +121,7 @@ impl LeaseRead<'_> {
 
     /// Whether an agent of ours has written the tenure that it shows. Who does not count tenures leaves an agent's mark as it is,
     /// with the number that the Lease still has: then another manager has written the record than the mark.
-    pub(super) fn is_written_by_agent(&self) -> bool {
+    pub(super) fn is_held_by_agent(&self) -> bool {
         let is_of_tenure = |agent: &AgentMark| {
             agent.transitions == self.lease.record.transitions && (agent.release.is_none() || self.holder().is_empty())
         };

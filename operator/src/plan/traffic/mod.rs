@@ -11,9 +11,7 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 
 pub(super) use self::labels::rival;
 use super::lease::Ownership;
-use crate::index::{
-    ClockReading, ElectionSnapshot, Part, Pod, RoleLabel, TenurePhase, own_duration, phase, was_released,
-};
+use crate::index::{ClockReading, ElectionSnapshot, Part, Pod, RoleLabel, TenurePhase, own_duration, phase};
 
 /// One change.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,7 +59,7 @@ const RELEASE_HOLD: Duration = Duration::from_millis(100);
 pub(super) fn held_back_until(snapshot: &ElectionSnapshot, standing: Ownership<'_>) -> Option<Duration> {
     let (Ownership::Own(seen) | Ownership::Adopted(seen)) = standing else { return None };
     let asked = !snapshot.services.is_empty();
-    (asked && was_released(&seen.lease)).then(|| seen.seen_at + RELEASE_HOLD)
+    (asked && seen.lease.tells_of_release()).then(|| seen.seen_at + RELEASE_HOLD)
 }
 
 /// What to write, in this order.

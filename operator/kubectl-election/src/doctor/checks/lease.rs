@@ -155,7 +155,7 @@ pub(super) fn holder(facts: &Facts) -> Finding {
     };
     let only_agents =
         "only agents on a Lease keep the promise: give other candidates, as client-go's, a Lease of their own";
-    match (is_candidate, read.is_written_by_agent()) {
+    match (is_candidate, read.is_held_by_agent()) {
         (true, true) => Finding::ok(check, format!("{who} leads, and is an agent")),
         (true, false) => judge(format!("{holder} holds the Lease, and is no agent of leader-elector"), only_agents),
         (false, false) => {
