@@ -26,7 +26,7 @@ use crate::process_role::{self, Role};
 use crate::signals::{self, name};
 use elector_program::failure::{FAILED, USAGE};
 
-/// Told to whoever contends, which sets its own handlers before it unblocks them: none is lost at the start.
+/// Told to the electing process, which sets its own handlers before it unblocks them: none is lost at the start.
 const END: [Named; 2] = [Named::SIGTERM, Named::SIGINT];
 
 /// Between a crash and the next start; doubled at each crash that follows soon.

@@ -39,7 +39,7 @@ pub(crate) use names;
 names! {
     /// What a condition is about.
     ConditionType {
-        /// What was asked for is in place, whoever leads.
+        /// What was asked for is in place. Who leads does not matter.
         Ready,
         /// Somebody leads.
         LeaderElected,

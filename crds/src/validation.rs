@@ -184,7 +184,7 @@ pub(crate) fn conditions(schema: &mut Schema) {
     );
 }
 
-/// Descriptions are wrapped by whoever shows them, not where the source is.
+/// Descriptions are wrapped by the program that shows them, not where the source is.
 pub(crate) fn unwrap_description(schema: &mut Schema) {
     if let Some(Value::String(description)) = schema.get_mut("description") {
         *description = description.replace('\n', " ");

@@ -113,7 +113,7 @@ enum Event {
     Rung(io::Result<()>),
 }
 
-/// The longest that the loop rests: whoever watches over it can tell one that hangs from one that has nothing to do.
+/// The longest that the loop rests: a supervisor can tell one that hangs from one that has nothing to do.
 pub const TURN: Duration = Duration::from_secs(10);
 
 struct InFlight {

@@ -16,7 +16,7 @@ pub(crate) struct Reply {
     pub(crate) answer: Answer,
     /// The object that the answer holds, whole.
     pub(crate) object: Option<StoredLease>,
-    /// For whoever reads the log.
+    /// For the log.
     pub(crate) problem: Option<Problem>,
 }
 

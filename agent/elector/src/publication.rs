@@ -1,4 +1,4 @@
-//! Where leadership shows: what whoever is elected provides.
+//! Where leadership shows: what a program provides that is elected.
 
 use std::io;
 
@@ -25,6 +25,6 @@ pub trait Publication {
     /// What kept it from being taken back; `WouldBlock` if that only takes time, as for work that has to end.
     fn retract(&mut self) -> io::Result<()>;
 
-    /// The campaign's loop has turned: said at least every [`TURN`](crate::driver::TURN), whoever leads.
+    /// The campaign's loop has turned: said at least every [`TURN`](crate::driver::TURN), by leaders and standbys alike.
     fn turned(&mut self, _now: Now) {}
 }

@@ -118,7 +118,7 @@ impl Cli {
         path.unwrap_or_else(|| PathBuf::from(STATUS_FILE))
     }
 
-    /// Those of whoever contends.
+    /// The settings of an agent that contends.
     pub(crate) fn options(&self) -> &Options {
         match &self.command {
             Some(Command::Exec(exec)) => &exec.options,

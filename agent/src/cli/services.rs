@@ -11,7 +11,7 @@ use leader_elector::url;
 
 use crate::services::{Addresses, AppHealth, Hooks, Probe, ServiceOptions};
 
-/// Of whoever contends.
+/// The services of an agent that contends.
 #[derive(Debug, Args)]
 pub(crate) struct ServiceArguments {
     /// Where the app can ask who leads, such as 127.0.0.1:4040 [default: nowhere]

@@ -1,4 +1,4 @@
-//! The settings of whoever contends.
+//! The settings of an agent that contends.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use crate::services::ServiceOptions;
 /// Where the pod's service account says in which namespace it is.
 const IN_CLUSTER_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
 
-/// Of whoever contends.
+/// How an agent contends.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
     /// Name of the LeaderElection, and of its Lease

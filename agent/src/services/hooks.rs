@@ -1,7 +1,7 @@
 //! Programs that are run when this pod begins to lead, and when it no longer does.
 //!
 //! They are run one after the other, `on-lost` after each `on-acquired`; a tenure that is over before its turn comes is left
-//! out. None of them holds the election up: whoever must not act any longer than it leads is run by `exec` instead.
+//! out. None of them holds the election up: a program that must not act for longer than it leads is run by `exec` instead.
 
 use std::io;
 use std::process::ExitStatus;

@@ -18,7 +18,7 @@ use crate::live::{Leads, LiveView, Sights, Until};
 use crate::print::{note, print};
 use elector_program::failure::Failure;
 
-/// As the target of a transfer: whoever else there is.
+/// As the target of a transfer: any other candidate.
 const ANYBODY: &str = "*";
 
 /// Flux takes back what managers write whose names begin with `kubectl`.

@@ -1,4 +1,4 @@
-//! The elections as they are now, one after the other, for whoever counts them.
+//! The elections as they are now, one after the other, for metrics.
 
 use std::ops::Bound;
 
@@ -14,7 +14,7 @@ pub struct ElectionView<'a> {
     pub key: &'a Key,
     /// As it was last seen.
     pub election: &'a LeaderElection,
-    /// Whoever made it.
+    /// Made by an operator or by others.
     pub lease: Option<&'a LeaseSeen>,
 }
 

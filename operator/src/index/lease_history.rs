@@ -88,7 +88,7 @@ impl LeaseSeen {
     pub(super) fn first(stored: &StoredLease, now: ClockReading) -> Result<LeaseSeen, UnusableLease> {
         let (lease, warnings) = lease::read(stored)?;
         log(stored, &warnings);
-        // Whoever holds it may have renewed with these since, unseen.
+        // Its holder may have renewed with these since, unseen.
         let asked_for = lease.timings.map_or(0, |timings| timings.lease_duration_seconds());
         Ok(LeaseSeen {
             longest_duration_seconds: lease.lease_duration_seconds.max(asked_for),
@@ -265,7 +265,7 @@ impl History {
         }
     }
 
-    /// Takes in what some Lease of that name was once: whoever asked for longer may still rely on it.
+    /// Takes in what some Lease of that name was once: a holder that asked for longer may still rely on it.
     pub(super) fn learn(&mut self, seen: &LeaseSeen) {
         let asked_for = seen.longest_duration_seconds.max(seen.least_wait_seconds());
         self.duration_seconds = self.duration_seconds.max(asked_for);

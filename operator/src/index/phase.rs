@@ -53,7 +53,7 @@ pub fn phase(seen: &LeaseSeen, own: Duration, now: ClockReading) -> TenurePhase 
 
 /// Whether the record is still the one that was written when the Lease was made again, by an operator or by an agent.
 ///
-/// Whoever knows no holder writes a name of its own for that. An operator gives both times the same value and leaves no
+/// An operator or agent that knows no holder writes a name of its own for that. An operator gives both times the same value and leaves no
 /// agent's mark; a candidate of client-go's does so too, in its very first write, which the operator sees as a change
 /// unless it has just started.
 pub(crate) fn was_restored(seen: &LeaseSeen) -> bool {

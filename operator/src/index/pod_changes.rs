@@ -54,7 +54,7 @@ impl Index {
         }
         self.note_stray(&key, last.as_deref(), pod.as_deref());
         if !self.is_complete() {
-            // Whoever begins to plan looks at everything.
+            // An operator that begins to plan looks at everything.
             return vec![];
         }
         let versions: Vec<&Pod> = last.iter().chain(&pod).map(AsRef::as_ref).collect();

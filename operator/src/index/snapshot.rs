@@ -36,7 +36,7 @@ pub struct ElectionSnapshot {
     pub unreadable: Option<Unreadable>,
     /// Something of the namespace is left out for want of room: pods, for instance.
     pub is_partial: bool,
-    /// The Lease of that name, whoever made it.
+    /// The Lease of that name, made by an operator or by others.
     pub lease: Option<LeaseSeen>,
     /// The Role, if an operator made it.
     pub role: Option<Role>,

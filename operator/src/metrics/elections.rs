@@ -148,7 +148,7 @@ impl ElectionView<'_> {
         self.renewal(now).is_some_and(|(age, duration)| age < duration)
     }
 
-    /// How long ago whoever leads by the status was seen to renew, and how long that is waited for.
+    /// How long ago the leader that the status names was seen to renew, and how long that is waited for.
     fn renewal(&self, now: ClockReading) -> Option<(Duration, Duration)> {
         let elected = find(&self.status()?.conditions, ConditionType::LeaderElected)?;
         let seen = self.lease.filter(|_| elected.status == Status::True.as_str())?;

@@ -80,7 +80,7 @@ impl Counts {
     }
 }
 
-/// What a controller shows to whoever asks.
+/// What a controller shows to a query.
 #[derive(Debug, Clone, Copy)]
 pub struct Queried<'a> {
     /// What it has seen.
@@ -119,7 +119,7 @@ impl ControllerHandle {
     async fn ask<T: Send + 'static>(&self, look: impl FnOnce(Queried<'_>) -> T + Send + 'static) -> Option<T> {
         let (answer, answered) = oneshot::channel();
         let query: Query = Box::new(move |view| {
-            // Whoever has hung up wants no answer.
+            // A reader that has hung up wants no answer.
             let _ = answer.send(look(view));
         });
         self.0.send(query).await.ok()?;

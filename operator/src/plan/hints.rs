@@ -16,7 +16,7 @@ use crate::index::{ClockReading, ElectionSnapshot, LeaseSeen, Part, Pod, TenureP
 /// A request that nobody has followed for so long, beyond what a release takes, is taken back.
 const TRANSFER_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// As the target of a transfer: whoever else there is.
+/// As the target of a transfer: any other candidate.
 const ANYBODY: &str = "*";
 
 /// What the Lease is to say, and what became of a request.

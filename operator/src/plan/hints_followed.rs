@@ -15,7 +15,7 @@ pub(super) fn overdue_at(view: &PlanInput<'_>) -> Option<Duration> {
     let (Ownership::Own(seen) | Ownership::Adopted(seen)) = view.standing else { return None };
     let release_delay = view.election.spec.timings().unwrap_or_default().release_delay();
     let asked = seen.asked_since.filter(|_| view.phase(seen) == TenurePhase::Held)?;
-    // Whoever cannot hear of it is over by then.
+    // A leader that cannot hear of it is over by then.
     Some(asked + seen.effective_duration(view.own_duration()) + release_delay)
 }
 

@@ -242,7 +242,7 @@ fn confirmed(
     }
 }
 
-/// The mark stays on a Lease, and says whether its holder can only be the pod of whoever writes: the policy that looks for it
+/// The mark stays on a Lease, and says whether its holder can only be the pod that writes: the policy that looks for it
 /// also keeps everything else on the Lease the operator's.
 fn mark(stored: &mut StoredLease, strict: bool) {
     stored.labels_mut().insert(STRICT_IDENTITY_LABEL.to_owned(), strict.to_string());

@@ -114,7 +114,7 @@ pub(super) fn unattended(view: &PlanInput<'_>) -> LeaderElectionStatus {
     })
 }
 
-/// Whether what was asked for is in place, whoever leads.
+/// Whether what was asked for is in place; who leads does not matter.
 fn ready(view: &PlanInput<'_>) -> Condition {
     let not = |reason, message: String| condition(ConditionType::Ready, Status::False, reason, message);
     match &view.snapshot.unreadable {
@@ -206,7 +206,7 @@ fn leader_elected(view: &PlanInput<'_>, stored: &LeaderElectionStatus) -> (Condi
     let who = display_name(seen);
     let seconds = seen.effective_duration(view.own_duration()).as_secs();
     let phase = view.phase(seen);
-    // Whoever leads in spite of it, or may, is told of.
+    // A candidate that leads in spite of it, or may, is told of.
     let may_lead = match phase {
         TenurePhase::Held => true,
         // After a restart: what was said of this very tenure stays.

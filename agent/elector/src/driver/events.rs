@@ -1,4 +1,4 @@
-//! What the driver makes of what it hears: for the election, for whoever watches, and for the log.
+//! What the driver makes of what it hears: for the election, for the observer, and for the log.
 
 use std::time::Duration;
 

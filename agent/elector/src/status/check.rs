@@ -1,4 +1,4 @@
-//! Whether the process that wrote the report leads now, judged by whoever reads it: the file alone cannot tell.
+//! Whether the process that wrote the report leads now, judged by its reader: the file alone cannot tell.
 
 use std::io;
 use std::path::{Path, PathBuf};

@@ -51,7 +51,7 @@ pub(super) enum Former {
 }
 
 impl Lock {
-    /// Signs for the process of the nonce `start`. Beside the lock, what became of whoever had it before.
+    /// Signs for the process of the nonce `start`. Beside the lock, what became of the process that had it before.
     pub(super) fn take(folder: &Folder, name: &OsStr, start: &str) -> Result<(Lock, Former), Error> {
         let failed = |doing| move |source| Error::Io { doing, path: folder.named(name), source, advice: ELSEWHERE };
         // Of those who start at once, one after the other.
@@ -170,7 +170,7 @@ impl LockFile {
     }
 }
 
-/// Until when whoever reads it may take the electing process for one that works.
+/// Until when a reader may take the electing process for one that works.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Pulse {
     /// Of the kernel that counts the time.

@@ -122,7 +122,7 @@ impl Claim {
         self.lock.start()
     }
 
-    /// A file beside the others, for whoever has to remember something across a crash.
+    /// A file beside the others, for a program that has to remember something across a crash.
     #[must_use]
     pub fn beside(&self, suffix: &str) -> Marker {
         Marker { folder: self.files.folder.clone(), name: self.files.with_suffix(suffix) }
@@ -176,7 +176,7 @@ impl Marker {
 }
 
 /// Removes the `leader_status` that a dead electing process left, or what is there in its place. The report stays: it ends
-/// the wait of whoever comes next on this path (rule L5), and whoever reads it sees its time.
+/// the wait of whoever comes next on this path (rule L5), and a reader sees its time.
 ///
 /// Nobody is asked whether he holds the lock: whoever can read the lock file could keep the file of the dead there by it. Another
 /// agent that has this path since, in spite of what it should have, makes its own again at its next renewal (rule P4).
@@ -288,7 +288,7 @@ impl Files {
         self.folder.remove(name).map_err(|source| not_removed(self.folder.named(name), source))
     }
 
-    /// Removes the file of whoever leads no more: an agent that does has a report whose time is not over.
+    /// Removes the file of an agent that leads no more: an agent that does has a report whose time is not over.
     fn remove_what_is_over(&self) -> io::Result<()> {
         let is_over = match Report::read(&self.folder.at(&self.report)) {
             Ok(report) => report.is_over()?,

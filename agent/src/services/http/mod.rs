@@ -1,4 +1,4 @@
-//! The HTTP servers: one for the app, one for whoever observes.
+//! The HTTP servers: one for the app, one for Prometheus and probes.
 
 mod app;
 mod observe;

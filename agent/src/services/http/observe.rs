@@ -1,4 +1,4 @@
-//! For whoever observes: metrics and probes.
+//! Metrics and probes, at the address OBSERVE_ADDRESS.
 
 use std::sync::Arc;
 

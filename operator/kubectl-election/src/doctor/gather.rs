@@ -95,7 +95,7 @@ async fn accounts(cluster: &Cluster, election: &LeaderElection) -> Vec<(String, 
     join_all(looks).await
 }
 
-/// Asks the API server what each listed service account may, whoever grants it.
+/// Asks the API server what each listed service account may, by whatever Role.
 async fn reviews(cluster: &Cluster, election: &LeaderElection) -> Look<Vec<Review>> {
     let accounts = &election.spec.candidates.service_account_names;
     let asked = accounts.iter().flat_map(|account| VERBS.map(|verb| (account, verb)));

@@ -1,6 +1,6 @@
 //! `doctor`: looks at all that an election needs, from causes of trouble to its symptoms, and says what to mend.
 //!
-//! [`gather`] looks, with the rights of whoever asks; [`checks`] judge what it has found, without IO.
+//! [`gather`] looks, with the rights of the user; [`checks`] judge what it has found, without IO.
 
 mod agent;
 mod checks;

@@ -84,7 +84,7 @@ struct LeaderReport {
 struct LeaseReport {
     transitions: u32,
     lease_duration_seconds: u32,
-    /// By the clock of whoever wrote it.
+    /// By the clock of its writer.
     #[serde(skip_serializing_if = "Option::is_none")]
     renew_time: Option<String>,
     /// By this machine's clock; below zero where that is behind.

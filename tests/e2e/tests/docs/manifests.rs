@@ -40,7 +40,7 @@ async fn the_manifests_are_accepted_by_an_api_server() {
     let established = ["wait", "--for=condition=Established", "crd/leaderelections.leader-elector.io"];
     kubectl(&kubeconfig, &established, "").await.unwrap();
     for (page, mark, created) in [
-        ("README.md", "exactly one acts", "leaderelection.leader-elector.io/billing created"),
+        ("README.md", "At most one replica acts", "leaderelection.leader-elector.io/billing created"),
         ("README.md", "## The first election", "leaderelection.leader-elector.io/billing created"),
         ("README.md", "## The first election", "deployment.apps/billing created"),
         (INSTALLING, "<!-- manifest:", "deployment.apps/billing created"),

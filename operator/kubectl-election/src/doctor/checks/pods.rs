@@ -125,7 +125,7 @@ fn restart(facts: &Facts, pod: &Pod) -> String {
         "StatefulSet" | "DaemonSet" => Some(format!("{}/{}", owner.kind.to_lowercase(), owner.name)),
         _ => None,
     });
-    // The owner's name is the word of whoever made the pod, and this is for a shell.
+    // The owner's name is the word of the pod's maker, and this is for a shell.
     let is_name = |letter: char| letter.is_ascii_alphanumeric() || "-./".contains(letter);
     match workload.filter(|workload| workload.chars().all(is_name)) {
         Some(workload) => kubectl(facts, &format!("rollout restart {workload}")),

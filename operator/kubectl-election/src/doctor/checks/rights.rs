@@ -89,7 +89,7 @@ pub(super) fn service_accounts(facts: &Facts) -> Vec<Finding> {
     findings
 }
 
-/// As the API server judges, whoever grants it; else by the two objects.
+/// As the API server judges, by whatever Role; else by the two objects.
 pub(super) fn rights(facts: &Facts) -> Vec<Finding> {
     let check = "rights";
     let Some(refused) = refused(facts) else {
