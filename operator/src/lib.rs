@@ -23,6 +23,7 @@ pub mod metrics;
 pub mod places;
 pub mod plan;
 pub mod queue;
+pub mod reconciler;
 pub mod settings;
 pub mod watches;
 mod work;
