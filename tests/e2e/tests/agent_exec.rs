@@ -241,6 +241,7 @@ async fn a_leader_that_is_not_renewed_ends_it_in_time() {
     app.runs_within(2, TAKEOVER).await.unwrap();
 }
 
+/// Rule P3.
 #[tokio::test]
 async fn it_dies_with_its_leader_whatever_that_died_of() {
     let namespace = namespace("exec-dead").await.unwrap();
@@ -285,6 +286,7 @@ async fn once_means_once() {
     assert!(!app.candidate.leads());
 }
 
+/// Rule P3.
 #[tokio::test]
 async fn what_it_leaves_behind_is_reaped_and_ends_with_it() {
     let namespace = namespace("exec-zombies").await.unwrap();

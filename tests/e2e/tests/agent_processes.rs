@@ -33,6 +33,7 @@ fn boottime() -> Duration {
     clock::now().expect("Linux has these clocks").moment.boottime
 }
 
+/// Rule P1.
 #[tokio::test]
 async fn the_file_of_a_killed_process_goes_and_the_agent_leads_again_at_once() {
     let namespace = namespace("killed").await.unwrap();
@@ -53,6 +54,7 @@ async fn the_file_of_a_killed_process_goes_and_the_agent_leads_again_at_once() {
     assert_eq!(namespace.lease("a").await.unwrap().record.holder, "");
 }
 
+/// Rule P1.
 #[tokio::test]
 async fn the_file_of_a_stopped_process_goes_in_time() {
     let namespace = namespace("stopped").await.unwrap();
@@ -109,6 +111,7 @@ async fn a_standby_that_hangs_is_found_by_its_liveness_probe_and_one_that_has_no
     assert_eq!(alive(&standby).await, Some(1));
 }
 
+/// Rule P2.
 #[tokio::test]
 async fn without_its_supervisor_it_removes_the_file_and_ends() {
     let namespace = namespace("orphan").await.unwrap();

@@ -115,6 +115,7 @@ impl Volume {
     }
 }
 
+/// Rule P5.
 #[test]
 fn whatever_is_put_in_place_of_a_file_while_it_leads_gives_way_at_the_next_renewal() {
     for trick in TRICKS {
@@ -223,6 +224,7 @@ fn lock_all(path: &Path, kind: i32) -> File {
     file
 }
 
+/// Rule P4.
 #[test]
 fn whoever_only_reads_can_lock_nobody_out_and_makes_nobody_live() {
     let folder = tempfile::tempdir().unwrap();
@@ -272,6 +274,7 @@ fn of_those_who_start_at_once_one_has_the_path() {
     }
 }
 
+/// Rule P4.
 /// Whoever can look into the folder can keep them from taking turns.
 #[test]
 fn of_two_who_start_at_once_one_has_the_path_whatever_others_lock() {

@@ -47,6 +47,7 @@ pub(super) fn names(folder: &Path) -> Vec<String> {
     names
 }
 
+/// Rule P5.
 #[test]
 fn files_appear_whole_and_disappear() {
     let folder = tempfile::tempdir().unwrap();
@@ -171,6 +172,7 @@ fn a_file_that_somebody_removed_is_back_at_the_next_renewal() {
     assert_eq!(names(folder.path()), ["leader_status", "leader_status.json", "leader_status.lock"]);
 }
 
+/// Rule P4.
 #[test]
 fn a_lock_file_that_somebody_removed_is_back_at_the_next_renewal() {
     let folder = tempfile::tempdir().unwrap();
@@ -218,6 +220,7 @@ pub(super) fn why(path: &Path) -> Option<NotLeading> {
     }
 }
 
+/// Rule P4.
 #[test]
 fn a_check_believes_a_report_of_a_process_that_lives_while_it_is_valid() {
     let folder = tempfile::tempdir().unwrap();
@@ -280,6 +283,7 @@ fn a_check_that_cannot_tell_says_so() {
     assert!(matches!(check(&folder.path().join("none/leader_status")), Err(Unknown::Path(_))));
 }
 
+/// Rule P1.
 #[test]
 fn the_file_is_cleared_whoever_holds_the_lock() {
     let folder = tempfile::tempdir().unwrap();
