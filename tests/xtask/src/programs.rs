@@ -18,6 +18,8 @@ pub struct Programs {
     pub operator: PathBuf,
     /// `kubectl-election`.
     pub plugin: PathBuf,
+    /// What `cargo controlplane` runs.
+    pub controlplane: PathBuf,
 }
 
 impl Programs {
@@ -34,6 +36,7 @@ impl Programs {
                 agent: find(&executables, "elector-agent"),
                 operator: find(&executables, "elector-operator"),
                 plugin: find(&executables, "kubectl-election"),
+                controlplane: find(&executables, "controlplane"),
             })
         };
         BUILT.get_or_try_init(build).await

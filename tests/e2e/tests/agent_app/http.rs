@@ -182,25 +182,26 @@ async fn metrics_tell_leading_and_losing_and_what_it_costs() {
     assert_eq!(sample(&text, r#"leader_elector_lease_transitions{name="a"}"#).unwrap(), 1.0);
     kill_process(first.supervisor().unwrap(), Signal::TERM).unwrap();
     second.leads_within(SOON).await.unwrap();
-    counts_one(&second, r#"leader_elector_acquisitions_total{name="a",cause="released"}"#).await;
+    counts_one(&second, r#"leader_elector_acquisitions_total{name="a",cause="released"}"#).await.unwrap();
     namespace.edit_lease("a", json!({"spec": {"holderIdentity": ""}})).await.unwrap();
     second.yields_within(SOON).await.unwrap();
-    counts_one(&second, r#"leader_elector_losses_total{name="a",reason="emptied"}"#).await;
+    counts_one(&second, r#"leader_elector_losses_total{name="a",reason="emptied"}"#).await.unwrap();
     second.leads_within(TAKEOVER).await.unwrap();
-    counts_one(&second, r#"leader_elector_acquisitions_total{name="a",cause="expired"}"#).await;
+    counts_one(&second, r#"leader_elector_acquisitions_total{name="a",cause="expired"}"#).await.unwrap();
 }
 
 /// Metrics are told after the file is there or gone, by another thread.
-async fn counts_one(candidate: &Candidate, counter: &str) {
+async fn counts_one(candidate: &Candidate, counter: &str) -> Result<()> {
     let begun = Instant::now();
     loop {
-        let (_, text) = observed(candidate, "/metrics").await.unwrap();
+        let (_, text) = observed(candidate, "/metrics").await?;
         match sample(&text, counter) {
-            Ok(count) => return assert_eq!(count, 1.0, "{text}"),
+            Ok(count) => break assert_eq!(count, 1.0, "{text}"),
             Err(error) => assert!(begun.elapsed() < SOON, "{error}"),
         }
         sleep(Duration::from_millis(10)).await;
     }
+    Ok(())
 }
 
 /// Its network loses each connection once.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use elector_harness::kubectl::kubectl;
 use elector_harness::process;
+use elector_xtask::programs::Programs;
 use tokio::time::{Instant, sleep};
 
 const POD: &str = r#"{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "pod"}, "spec": {
@@ -15,7 +16,7 @@ const POD: &str = r#"{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p
 
 #[tokio::test]
 async fn nothing_on_a_node_outlives_a_process_that_is_killed() {
-    let program = env!("CARGO_BIN_EXE_controlplane");
+    let program = &Programs::built().await.unwrap().controlplane;
     let mut owner = process::spawn(program, |command| {
         command.arg("--node").stdout(Stdio::piped());
     })
