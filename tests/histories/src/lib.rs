@@ -1,5 +1,5 @@
-//! The operator as it ships, in a simulation: its index and its plan. What its queue does, which is to plan only what has
-//! changed or fallen silent, is said again here; its other objects are written at once.
+//! The operator as it ships, in a simulation: its reconciler, with the index, the queue and the plans. What its controller does,
+//! the simulation does: it writes the Lease, and all other objects at once.
 
 use std::time::Duration;
 
@@ -11,9 +11,12 @@ use elector_crds::{
     TIMINGS_ANNOTATION, format_timestamp, lease,
 };
 use elector_election::{Hints, Lease, MAX_LEASE_DURATION_SECONDS, Timestamp, Timings, WatchEvent};
-use elector_operator::index::{ClockReading, Index, Observation, StoredPod, WriteAnswer};
+use elector_operator::apply::{Error as ApplyError, Outcome};
+use elector_operator::features::Features;
+use elector_operator::index::{ClockReading, NAMESPACE_BYTES, Observation, Part, StoredPod, WriteAnswer};
 use elector_operator::key::Key;
-use elector_operator::plan::{LeaseAction, plan};
+use elector_operator::plan::LeaseAction;
+use elector_operator::reconciler::{Job, Next, Reconciler};
 use elector_simulation::clock::{Time, micros};
 use elector_simulation::operator::{Operator, Plan, Step, Word};
 use kube::runtime::watcher::Event;
@@ -22,8 +25,8 @@ use serde_json::{Map, Value, json};
 
 const NAMESPACE: &str = "shop";
 const ELECTION: &str = "billing";
-/// Of plans that only say what was found.
-const MOST_REPORTS: usize = 10;
+/// Plans in a row without a write of the Lease, which only say what was found.
+const MAX_PLANS: usize = 20;
 
 /// The shipped operator.
 #[derive(Debug)]
@@ -31,15 +34,11 @@ pub struct Shipped {
     /// As stored.
     election: LeaderElection,
     version: u64,
-    index: Index,
+    reconciler: Reconciler,
     /// When this process began.
     began: Time,
-    /// When its last plan was made.
-    deletions: Option<u64>,
-    /// Something has changed that the plan depends on.
-    changed: bool,
-    /// When to plan even if nothing has changed.
-    next_look: Option<Time>,
+    /// The job whose write of the Lease is under way.
+    under_way: Option<Job>,
 }
 
 impl Shipped {
@@ -49,16 +48,9 @@ impl Shipped {
         let mut election = LeaderElection::new(ELECTION, spec(timings));
         election.metadata.namespace = Some(NAMESPACE.to_owned());
         election.metadata.uid = Some("e-1".to_owned());
-        let mut operator = Shipped {
-            election,
-            version: 0,
-            index: Index::default(),
-            began: now,
-            deletions: None,
-            changed: true,
-            next_look: None,
-        };
+        let mut operator = Shipped { election, version: 0, reconciler: reconciler(), began: now, under_way: None };
         operator.list(None, None, now);
+        operator.reconciler.handle_leading(true, operator.now(now));
         operator.store();
         operator.show(Observation::Election(Event::Apply(operator.election.clone().into())), now);
         Box::new(operator)
@@ -75,19 +67,8 @@ impl Shipped {
     }
 
     fn show(&mut self, seen: Observation, now: Time) {
-        let changed = self.index.handle_seen(seen, self.now(now));
-        self.changed |= !changed.is_empty();
-    }
-
-    /// Whether the time has come to plan. The expiry moves with each renewal, and wakes nobody before.
-    fn is_due(&mut self, now: Time) -> bool {
-        if self.changed {
-            return true;
-        }
-        let Some(at) = self.next_look.filter(|at| *at <= now) else { return false };
-        let expires_at = self.index.expires_at(&key()).map(|at| self.began + micros(at));
-        self.next_look = Some(expires_at.unwrap_or_default().max(at));
-        self.next_look == Some(at)
+        let now = self.now(now);
+        self.reconciler.handle_seen(seen, now);
     }
 
     fn list(&mut self, election: Option<LeaderElection>, lease: Option<StoredLease>, now: Time) {
@@ -105,9 +86,19 @@ impl Shipped {
         }
     }
 
-    fn answer(&mut self, answers: Vec<WriteAnswer>, now: Time) {
-        let deletions = self.index.deletions(&key());
-        self.index.handle_answers(&key(), answers, deletions, self.now(now));
+    /// All of a job but the Lease: nothing else fails here.
+    fn finish(&mut self, job: Job, mut outcome: Outcome, now: Time) {
+        let Job { plan, ticket, .. } = job;
+        outcome.answers.extend(plan.role.map(Box::new).map(WriteAnswer::Role));
+        outcome.answers.extend(plan.role_binding.map(Box::new).map(WriteAnswer::RoleBinding));
+        if let Some(status) = plan.status {
+            self.election.status = Some(status);
+            self.store();
+            outcome.answers.push(WriteAnswer::Election(Box::new(self.election.clone().into())));
+            outcome.written.push(Part::Status);
+        }
+        let now = self.now(now);
+        self.reconciler.handle_done(ticket, outcome, now);
     }
 }
 
@@ -143,47 +134,21 @@ impl Operator for Shipped {
     }
 
     fn plan(&mut self, now: Time) -> Plan {
-        if !self.is_due(now) {
-            return Plan { step: None, next_look: self.next_look };
-        }
-        self.changed = false;
-        for _ in 0..MOST_REPORTS {
-            let Some((election, snapshot)) = self.index.snapshot(&key()) else { break };
-            let elector_operator::plan::Plan { lease, role, role_binding, status, next_look, .. } =
-                plan(&election, &snapshot, self.now(now));
-            self.deletions = self.index.deletions(&key());
-            let step = match lease {
-                LeaseAction::None => None,
-                LeaseAction::Create(lease) => Some(Step::Create(Box::new(read(*lease)))),
-                LeaseAction::Amend(amendment) => {
-                    let word = |said: TimingsAnnotation| Word {
-                        timings: said.timings,
-                        never_held: said.never_held,
-                        least_wait_seconds: said.least_wait_seconds(),
-                    };
-                    let said = amendment.timings.unwrap_or(amendment.upon);
-                    let (upon, word) = (word(amendment.upon), word(said));
-                    Some(Step::Amend { uid: amendment.uid, upon, word, hints: amendment.hints })
-                }
-                LeaseAction::Release(release) => Some(Step::Release { of: release.of, write: release.write }),
-                LeaseAction::Look => Some(Step::Look),
-            };
-            let mut answers = Vec::new();
-            answers.extend(role.map(Box::new).map(WriteAnswer::Role));
-            answers.extend(role_binding.map(Box::new).map(WriteAnswer::RoleBinding));
-            if let Some(status) = status {
-                self.election.status = Some(status);
-                self.store();
-                answers.push(WriteAnswer::Election(Box::new(self.election.clone().into())));
+        for _ in 0..MAX_PLANS {
+            match self.reconciler.poll_job(self.now(now)) {
+                Next::Nothing => break,
+                Next::Planned => {}
+                Next::Job(job) => match step(&job.plan.lease) {
+                    None => self.finish(*job, Outcome::default(), now),
+                    step => {
+                        self.under_way = Some(*job);
+                        return Plan { step, next_look: None };
+                    }
+                },
             }
-            if step.is_some() || answers.is_empty() {
-                self.answer(answers, now);
-                self.next_look = next_look.map(|at| self.began + micros(at));
-                return Plan { step, next_look: self.next_look };
-            }
-            self.answer(answers, now);
         }
-        Plan::default()
+        let next_look = self.reconciler.poll_timeout(self.now(now)).map(|at| self.began + micros(at));
+        Plan { step: None, next_look }
     }
 
     fn handle_answer(&mut self, lease: Option<&Lease>, now: Time) {
@@ -191,22 +156,51 @@ impl Operator for Shipped {
             Some(lease) => WriteAnswer::LeaseRead(Box::new(stored(lease, &self.election))),
             None => WriteAnswer::NoLease(key()),
         };
-        self.index.handle_answers(&key(), vec![answer], self.deletions, self.now(now));
-        self.changed = true;
+        let Some(job) = self.under_way.take() else { return };
+        self.finish(job, Outcome { answers: vec![answer], ..Outcome::default() }, now);
     }
 
-    fn handle_failure(&mut self) {
-        self.changed = true;
+    fn handle_failure(&mut self, now: Time) {
+        let Some(job) = self.under_way.take() else { return };
+        // Nothing more of a plan is tried after that.
+        let failures = vec![(Part::Lease, ApplyError::Stale("write the Lease"))];
+        let now = self.now(now);
+        self.reconciler.handle_done(job.ticket, Outcome { failures, ..Outcome::default() }, now);
     }
 
     fn restart(&mut self, listed: &WatchEvent, now: Time) {
-        (self.index, self.began, self.deletions) = (Index::default(), now, None);
-        (self.changed, self.next_look) = (true, None);
+        (self.reconciler, self.began, self.under_way) = (reconciler(), now, None);
         let lease = match listed {
             WatchEvent::Present(lease) => Some(stored(lease, &self.election)),
             WatchEvent::Deleted { .. } | WatchEvent::Empty | WatchEvent::Refused => None,
         };
         self.list(Some(self.election.clone()), lease, now);
+        let now = self.now(now);
+        self.reconciler.handle_leading(true, now);
+    }
+}
+
+fn reconciler() -> Reconciler {
+    Reconciler::new(Features::default(), Key::new("operators", "own"), 1, NAMESPACE_BYTES)
+}
+
+/// What a plan asks of the Lease.
+fn step(lease: &LeaseAction) -> Option<Step> {
+    match lease.clone() {
+        LeaseAction::None => None,
+        LeaseAction::Create(lease) => Some(Step::Create(Box::new(read(*lease)))),
+        LeaseAction::Amend(amendment) => {
+            let word = |said: TimingsAnnotation| Word {
+                timings: said.timings,
+                never_held: said.never_held,
+                least_wait_seconds: said.least_wait_seconds(),
+            };
+            let said = amendment.timings.unwrap_or(amendment.upon);
+            let (upon, word) = (word(amendment.upon), word(said));
+            Some(Step::Amend { uid: amendment.uid, upon, word, hints: amendment.hints })
+        }
+        LeaseAction::Release(release) => Some(Step::Release { of: release.of, write: release.write }),
+        LeaseAction::Look => Some(Step::Look),
     }
 }
 

@@ -90,7 +90,7 @@ pub trait Operator: fmt::Debug {
     fn handle_answer(&mut self, lease: Option<&Lease>, now: Time);
 
     /// A step came to nothing: it is to be planned again.
-    fn handle_failure(&mut self);
+    fn handle_failure(&mut self, now: Time);
 
     /// Begins anew with nothing but what a list shows.
     fn restart(&mut self, listed: &WatchEvent, now: Time);
@@ -190,7 +190,7 @@ impl Operator for Keeper {
         }
     }
 
-    fn handle_failure(&mut self) {}
+    fn handle_failure(&mut self, _: Time) {}
 
     fn handle_death(&mut self, _: &str, _: Time) {}
 

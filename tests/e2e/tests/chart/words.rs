@@ -84,7 +84,7 @@ async fn without_helm_one_file_installs_and_removes_all_from_1_36() {
     helm(Some(&kubeconfig), &["uninstall", RELEASE, "--namespace", RELEASE]).await.unwrap();
     shell(&kubeconfig, &apply).await.unwrap();
 
-    shell(&kubeconfig, "kubectl delete --timeout=50s -f ../charts/install.yaml").await.unwrap();
+    shell(&kubeconfig, "kubectl delete --timeout=50s -f ../../charts/install.yaml").await.unwrap();
     kubectl(&kubeconfig, &["get", "leaderelections"], "").await.unwrap_err();
     let begun = Instant::now();
     while !created(&namespace, &pod()).await.unwrap()["spec"]["initContainers"].is_null() {

@@ -94,7 +94,7 @@ impl World {
     pub(crate) fn give_up(&mut self, life: u64) {
         let Some(operations) = self.operations.as_mut().filter(|operations| operations.life == life) else { return };
         operations.busy = false;
-        operations.operator.handle_failure();
+        operations.operator.handle_failure(self.now);
         self.after(0, Event::Operator);
     }
 
@@ -109,7 +109,7 @@ impl World {
         let Some(operations) = self.operations.as_mut().filter(|operations| operations.life == life) else { return };
         operations.busy = false;
         if down {
-            operations.operator.handle_failure();
+            operations.operator.handle_failure(self.now);
         } else {
             operations.operator.handle_answer(self.server.lease(), self.now);
         }
