@@ -161,13 +161,7 @@ pub fn read(stored: &StoredLease) -> Result<(Lease, Vec<ParseWarning>), Unusable
 /// it: a reason that an earlier holder left behind says nothing of a later one.
 #[must_use]
 pub fn release_reason(stored: &StoredLease, lease: &Lease) -> Option<ReleaseReason> {
-    let Lease { record, agent, .. } = lease;
-    let release = agent.as_ref()?.release.as_ref()?;
-    let is_of_this_record = record.holder.is_empty()
-        && release.uid == record.uid
-        && release.transitions == record.transitions
-        && Some(release.renew_time) == record.renew_time;
-    parse_release_reason(stored.annotation(AGENT_ANNOTATION).filter(|_| is_of_this_record)?)
+    parse_release_reason(stored.annotation(AGENT_ANNOTATION).filter(|_| lease.is_released_by_agent())?)
 }
 
 /// That the last leader has given the Lease up, for people. What the operator asked it for is said elsewhere, with what came of it.
@@ -180,13 +174,8 @@ pub fn given_up(reason: Option<ReleaseReason>) -> String {
     }
 }
 
-/// Sets the fields of the record and the agent's mark as `write` says; everything else is kept.
-pub fn apply(write: &Write, stored: &mut StoredLease) {
-    apply_with_reason(write, None, stored);
-}
-
-/// As [`apply`]; a release says `reason`, and no other write does.
-pub fn apply_with_reason(write: &Write, reason: Option<ReleaseReason>, stored: &mut StoredLease) {
+/// Sets the fields of the record and the agent's mark as `write` says; everything else is kept. A release says `reason`, and no other write does.
+pub fn apply(write: &Write, reason: Option<ReleaseReason>, stored: &mut StoredLease) {
     if write.holder.is_empty() {
         stored.spec.remove(HOLDER_IDENTITY);
     } else {

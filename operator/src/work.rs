@@ -56,7 +56,7 @@ impl Work {
 
     /// Forgets what kept `written` from being written. What others take back is not in order for having been written once more.
     pub(crate) fn mend(&mut self, written: &[Part]) -> Vec<Part> {
-        let is_mended = |part: &Part| self.failed_writes.of(*part).is_some_and(|trouble| trouble.message != TAKEN_BACK);
+        let is_mended = |part: &Part| self.failed_writes.of(*part).is_some_and(|failed| failed.message != TAKEN_BACK);
         let mended: Vec<Part> = written.iter().copied().filter(is_mended).collect();
         mended.iter().for_each(|part| self.failed_writes.remove(*part));
         mended
@@ -71,8 +71,8 @@ impl Work {
         let retry_at = now.at + backoff(self.failures);
         for part in parts {
             let message = TAKEN_BACK.to_owned();
-            let trouble = FailedWrite { reason: Reason::ReconcileFailed, message, retry_at, failures: self.failures };
-            self.failed_writes.insert(*part, trouble);
+            let failed = FailedWrite { reason: Reason::ReconcileFailed, message, retry_at, failures: self.failures };
+            self.failed_writes.insert(*part, failed);
         }
     }
 

@@ -86,7 +86,8 @@ pub struct ReleaseMark {
 
 impl Lease {
     /// Whether the holder gave it up in the way of our agents.
-    pub(crate) fn is_released_by_agent(&self) -> bool {
+    #[must_use]
+    pub fn is_released_by_agent(&self) -> bool {
         let Some(release) = self.agent.as_ref().and_then(|agent| agent.release.as_ref()) else {
             return false;
         };
@@ -124,13 +125,6 @@ impl Lease {
         if self.agent.is_none() { self.least_wait_seconds } else { 0 }
     }
 
-    /// `D_eff`: how long a silent holder is waited for by one whose own lease duration is `own_seconds`, and who has seen none
-    /// longer than `longest_seconds` in this tenure (rule F2).
-    #[must_use]
-    pub fn effective_duration_seconds(&self, longest_seconds: u32, own_seconds: u32) -> u32 {
-        effective_duration_seconds(longest_seconds, own_seconds, self.least_wait_seconds())
-    }
-
     /// Whether it says, to those who only tell of it, that its last holder gave it up: as rule F3 has it, but a mark is not asked
     /// for where no agent of ours has held it last.
     #[must_use]
@@ -153,8 +147,10 @@ impl Lease {
     }
 }
 
-/// Of one's own lease duration, the longest that was seen in this tenure, and the operator's word the largest (rule F2).
-pub(crate) fn effective_duration_seconds(longest_seconds: u32, own_seconds: u32, least_wait_seconds: u32) -> u32 {
+/// `D_eff`, how long a silent holder is waited for: the largest of the longest duration that was seen in this tenure, one's own, and
+/// the operator's word (rule F2).
+#[must_use]
+pub fn effective_duration_seconds(longest_seconds: u32, own_seconds: u32, least_wait_seconds: u32) -> u32 {
     longest_seconds.max(own_seconds).max(least_wait_seconds).min(MAX_LEASE_DURATION_SECONDS)
 }
 

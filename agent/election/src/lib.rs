@@ -38,6 +38,7 @@ pub use attempt::Predecessor;
 pub use election::Election;
 pub use lease::{
     AgentMark, Hints, Lease, MAX_TRANSITIONS, Record, ReleaseMark, ResourceVersion, UNKNOWN_HOLDER, Write,
+    effective_duration_seconds,
 };
 pub use protocol::{Action, Answer, Candidate, Loss, Request, State, Tenure, Vacancy, WatchEvent};
 pub use recorder::{Call, Input, Recorder, Recording};

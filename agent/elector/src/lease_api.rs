@@ -70,12 +70,12 @@ impl LeaseApi {
             Request::Create(write) => {
                 // Of a Lease that was deleted nothing is carried over.
                 let mut object = new();
-                elector_crds::lease::apply(&write, &mut object);
+                elector_crds::lease::apply(&write, None, &mut object);
                 self.leases.create(&PostParams::default(), &object).await
             }
             Request::Update { uid, resource_version, write } => {
                 let mut object = base.unwrap_or_else(new);
-                elector_crds::lease::apply_with_reason(&write, reason, &mut object);
+                elector_crds::lease::apply(&write, reason, &mut object);
                 object.metadata.uid = Some(uid);
                 object.metadata.resource_version = Some(resource_version.0.to_string());
                 self.leases.replace(&self.name, &PostParams::default(), &object).await

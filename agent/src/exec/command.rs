@@ -42,13 +42,13 @@ pub(crate) struct CommandRunner {
 struct RunnerState {
     /// While leading.
     validity: Option<Validity>,
-    job: Option<Job>,
+    job: Option<RunningCommand>,
     told_to_end: bool,
     exit_code: Option<u8>,
 }
 
 #[derive(Debug)]
-struct Job {
+struct RunningCommand {
     /// The command itself, also the id of its process group; none once it was waited for.
     main: Option<Pid>,
     /// What became of it.
@@ -102,7 +102,7 @@ impl CommandRunner {
         let in_time = tenure.validity.remaining(now.moment) > grace(tenure.validity);
         if state.job.is_none() && state.exit_code.is_none() && in_time {
             let id = self.spawn(tenure)?;
-            state.job = Some(Job { main: Some(id), end: None, grace: None });
+            state.job = Some(RunningCommand { main: Some(id), end: None, grace: None });
             info!(process = id.as_raw_pid(), "started the command");
         }
         drop(state);
@@ -169,7 +169,7 @@ impl CommandRunner {
         let mut state = self.state.borrow_mut();
         state.told_to_end |= ends;
         match &state.job {
-            Some(Job { main: Some(id), grace: None, .. }) => {
+            Some(RunningCommand { main: Some(id), grace: None, .. }) => {
                 // It is ours until it is waited for; that it has ended is about to be seen.
                 let _ = kill_process(*id, signal);
             }
@@ -203,7 +203,7 @@ impl CommandRunner {
     }
 
     fn over(&self, state: &mut RefMut<'_, RunnerState>) {
-        let Some(Job { end: Some(end), grace, .. }) = state.job.take() else { return };
+        let Some(RunningCommand { end: Some(end), grace, .. }) = state.job.take() else { return };
         let code = end.exit_code();
         info!(code, "the command has ended");
         if grace.is_none() || self.once || state.told_to_end {
@@ -213,7 +213,7 @@ impl CommandRunner {
     }
 }
 
-impl Job {
+impl RunningCommand {
     fn tell_to_end(&mut self, validity: Option<Validity>, now: Now) {
         let (None, Some(main)) = (self.grace, self.main) else { return };
         let lasting = validity.map_or(Duration::ZERO, |validity| validity.remaining(now.moment).min(grace(validity)));

@@ -160,7 +160,7 @@ fn writes_the_record_and_the_mark_and_keeps_the_rest() {
         json!({"holderIdentity": "other", "strategy": "OldestEmulationVersion", "fromTheFuture": {"a": [1]}}),
         json!({"team": "shop", TIMINGS_ANNOTATION: "kept"}),
     );
-    apply(&write("billing-0_5f0c"), &mut lease);
+    apply(&write("billing-0_5f0c"), None, &mut lease);
     assert_eq!(
         serde_json::to_value(&lease).unwrap(),
         json!({
@@ -196,7 +196,7 @@ fn what_is_written_is_read_back() {
             ..ObjectMeta::default()
         });
         let write = write(holder);
-        apply(&write, &mut lease);
+        apply(&write, None, &mut lease);
         let (read, warnings) = read(&lease).unwrap();
         assert_eq!(warnings, []);
         assert_eq!(read.record.holder, write.holder);
@@ -259,7 +259,7 @@ fn a_lease_that_nobody_has_held_has_all_fields_but_a_holder_and_reads_as_one_wit
 fn why_a_lease_was_released_is_said_of_that_release_alone() {
     let released = |reason| {
         let mut lease = stored(json!({}), json!({"example.com/kept": "1"}));
-        apply_with_reason(&write(""), reason, &mut lease);
+        apply(&write(""), reason, &mut lease);
         lease
     };
     let why = |lease: &StoredLease| release_reason(lease, &read(lease).unwrap().0);
@@ -274,7 +274,7 @@ fn why_a_lease_was_released_is_said_of_that_release_alone() {
         agent: AgentMark { start: "n2".to_owned(), transitions: 5, release: None },
         ..write("billing-1_71aa")
     };
-    apply_with_reason(&next, Some(ReleaseReason::Stopped), &mut taken);
+    apply(&next, Some(ReleaseReason::Stopped), &mut taken);
     assert!(!taken.annotation(AGENT_ANNOTATION).unwrap().contains("reason"), "{taken:?}");
     assert_eq!(why(&taken), None);
     // Candidates that are not agents leave the annotation alone, and may count no tenures.

@@ -106,9 +106,7 @@ impl Applier {
         answers: &mut Vec<WriteAnswer>,
     ) -> Result<(), Error> {
         let is_meant = |lease: &StoredLease| lease::read(lease).is_ok_and(|(lease, _)| lease.record == release.of);
-        let apply = |lease: &mut StoredLease| {
-            lease::apply_with_reason(&release.write, Some(ReleaseReason::PodTerminated), lease)
-        };
+        let apply = |lease: &mut StoredLease| lease::apply(&release.write, Some(ReleaseReason::PodTerminated), lease);
         self.replace_lease("release the Lease of a pod that is dead", election, answers, is_meant, apply).await
     }
 

@@ -8,7 +8,7 @@ use elector_crds::untrusted::shorten;
 use elector_crds::{
     ADOPT_ANNOTATION, LeaderElection, ParseWarning, ReleaseReason, STRICT_IDENTITY_LABEL, StoredLease, TenureEnd,
 };
-use elector_election::{Lease, Record, UNKNOWN_HOLDER};
+use elector_election::{Lease, Record, UNKNOWN_HOLDER, effective_duration_seconds};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
 
@@ -187,7 +187,7 @@ impl LeaseSeen {
     #[must_use]
     pub fn effective_duration(&self, own: Duration) -> Duration {
         let own = u32::try_from(own.as_secs()).unwrap_or(u32::MAX);
-        let seconds = self.lease.effective_duration_seconds(self.longest_duration_seconds, own);
+        let seconds = effective_duration_seconds(self.longest_duration_seconds, own, self.least_wait_seconds());
         Duration::from_secs(seconds.into())
     }
 

@@ -339,15 +339,15 @@ mod tests {
     }
 
     /// Services, and room for them.
-    struct Services(Owned<Service>, Budget);
+    struct OwnedServices(Owned<Service>, Budget);
 
-    impl Default for Services {
+    impl Default for OwnedServices {
         fn default() -> Self {
-            Services(Owned::default(), Budget::new(10_000))
+            OwnedServices(Owned::default(), Budget::new(10_000))
         }
     }
 
-    impl Services {
+    impl OwnedServices {
         fn change(&mut self, change: ListChange<Service>) -> (Vec<Key>, bool) {
             let Changed { elections, gone, left_out } = self.0.change(change, &mut self.1, |_| false);
             assert_eq!(left_out, None);
@@ -361,7 +361,7 @@ mod tests {
 
     #[test]
     fn what_changes_hands_concerns_both() {
-        let mut owned = Services::default();
+        let mut owned = OwnedServices::default();
         assert_eq!(owned.change(ListChange::Changed(service("billing", "1", "7"))), (vec![key("billing")], false));
         assert_eq!(owned.of(&key("billing")).count(), 1);
         let moved = owned.change(ListChange::Changed(service("stock", "1", "8")));
@@ -377,7 +377,7 @@ mod tests {
 
     #[test]
     fn what_is_nobodys_is_not_kept() {
-        let mut owned = Services::default();
+        let mut owned = OwnedServices::default();
         let mut orphan = service("billing", "1", "8");
         owned.change(ListChange::Changed(service("billing", "1", "7")));
         orphan.metadata.owner_references = None;
@@ -387,7 +387,7 @@ mod tests {
 
     #[test]
     fn the_end_of_an_earlier_one_of_its_name_ends_nothing() {
-        let mut owned = Services::default();
+        let mut owned = OwnedServices::default();
         owned.change(ListChange::Changed(service("billing", "2", "9")));
         assert_eq!(owned.change(ListChange::Deleted(service("billing", "1", "8"))), (vec![], true));
         assert_eq!(owned.change(ListChange::Deleted(service("billing", "2", "10"))), (vec![key("billing")], true));

@@ -121,8 +121,8 @@ pub struct FailedWrites(BTreeMap<Part, FailedWrite>);
 
 impl FailedWrites {
     /// Notes that the last attempt at `part` has failed.
-    pub fn insert(&mut self, part: Part, trouble: FailedWrite) {
-        self.0.insert(part, trouble);
+    pub fn insert(&mut self, part: Part, failed: FailedWrite) {
+        self.0.insert(part, failed);
     }
 
     /// It was written.
@@ -134,8 +134,8 @@ impl FailedWrites {
     pub fn retry(&mut self, parts: &[Part], now: Duration) -> bool {
         let mut any = false;
         for part in parts {
-            if let Some(trouble) = self.0.get_mut(part).filter(|trouble| trouble.reason == Reason::Forbidden) {
-                trouble.retry_at = trouble.retry_at.min(now);
+            if let Some(failed) = self.0.get_mut(part).filter(|failed| failed.reason == Reason::Forbidden) {
+                failed.retry_at = failed.retry_at.min(now);
                 any = true;
             }
         }
@@ -146,7 +146,7 @@ impl FailedWrites {
     /// there was any.
     pub fn forget_over(&mut self, now: Duration) -> bool {
         let before = self.0.len();
-        self.0.retain(|_, trouble| now < trouble.retry_at);
+        self.0.retain(|_, failed| now < failed.retry_at);
         self.0.len() < before
     }
 
@@ -159,7 +159,7 @@ impl FailedWrites {
     /// Whether `part` may be written at `now`.
     #[must_use]
     pub fn allow(&self, part: Part, now: Duration) -> bool {
-        self.of(part).is_none_or(|trouble| now >= trouble.retry_at)
+        self.of(part).is_none_or(|failed| now >= failed.retry_at)
     }
 
     /// All of them, in the order of parts.

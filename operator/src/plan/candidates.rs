@@ -77,7 +77,7 @@ pub(super) fn candidates_ready(view: &PlanInput<'_>, candidates: &[&Pod]) -> Con
 
 /// That the pod of who leads for certain is not ready, and what follows.
 fn leader_not_ready(view: &PlanInput<'_>) -> Option<String> {
-    let (Ownership::Own(seen) | Ownership::Adopted(seen)) = view.standing else { return None };
+    let (Ownership::Own(seen) | Ownership::Adopted(seen)) = view.ownership else { return None };
     let is_certain = view.phase(seen) == TenurePhase::Held;
     let leader = view.snapshot.holder_pod.as_ref().filter(|leader| is_certain && !leader.terminating)?;
     leader.unready_since?;
@@ -94,7 +94,7 @@ fn leader_not_ready(view: &PlanInput<'_>) -> Option<String> {
 
 /// When a Lease that is free will have found no taker for too long. `None` if it is not free, or no candidate is able to.
 pub(super) fn overdue_at(view: &PlanInput<'_>) -> Option<Duration> {
-    let (Ownership::Own(seen) | Ownership::Adopted(seen)) = view.standing else { return None };
+    let (Ownership::Own(seen) | Ownership::Adopted(seen)) = view.ownership else { return None };
     if view.election.spec.paused {
         return None;
     }

@@ -54,7 +54,7 @@ fn not_ready(view: &PlanInput<'_>, old: &LeaderElectionStatus, new: &LeaderElect
 }
 
 fn lease_appeared(view: &PlanInput<'_>, old: &LeaderElectionStatus) -> Option<ElectionEvent> {
-    let (seen, adopted) = match view.standing {
+    let (seen, adopted) = match view.ownership {
         Ownership::Own(seen) => (seen, false),
         Ownership::Adopted(seen) => (seen, true),
         Ownership::Absent | Ownership::Foreign => return None,
@@ -110,7 +110,7 @@ fn paused_or_resumed(
     old: &LeaderElectionStatus,
     new: &LeaderElectionStatus,
 ) -> Option<ElectionEvent> {
-    let (Ownership::Own(seen) | Ownership::Adopted(seen)) = view.standing else { return None };
+    let (Ownership::Own(seen) | Ownership::Adopted(seen)) = view.ownership else { return None };
     let is_paused = |status| leader_elected(status).is_some_and(|it| it.reason == Reason::Paused.as_str());
     let (reason, note) = match (is_paused(old), is_paused(new)) {
         (false, true) => (EventReason::Paused, "paused: nobody leads until spec.paused is false"),

@@ -50,11 +50,11 @@ pub(super) fn gives_up_at(election: &LeaderElection, snapshot: &ElectionSnapshot
 pub(super) fn steer(
     election: &LeaderElection,
     snapshot: &ElectionSnapshot,
-    standing: Ownership<'_>,
+    ownership: Ownership<'_>,
     now: ClockReading,
 ) -> Steering {
     let nothing = Hints { paused: election.spec.paused, ..Hints::default() };
-    let (seen, target) = match (standing, request(election)) {
+    let (seen, target) = match (ownership, request(election)) {
         (Ownership::Own(seen) | Ownership::Adopted(seen), Some(target)) => (seen, target),
         (Ownership::Own(seen) | Ownership::Adopted(seen), None) => {
             let hints = preference(election, snapshot, seen, now).unwrap_or(nothing);
@@ -92,7 +92,7 @@ pub(super) fn steer(
 
 /// When another candidate will be asked to lead, if nothing changes.
 pub(super) fn prefers_at(view: &PlanInput<'_>) -> Option<Duration> {
-    let PlanInput { election, snapshot, standing: Ownership::Own(seen) | Ownership::Adopted(seen), now, .. } = view
+    let PlanInput { election, snapshot, ownership: Ownership::Own(seen) | Ownership::Adopted(seen), now, .. } = view
     else {
         return None;
     };
@@ -213,8 +213,7 @@ fn successor(
 }
 
 fn not_passed_on(snapshot: &ElectionSnapshot) -> Verdict {
-    let why =
-        snapshot.failed_writes.of(Part::Hints).map(|trouble| format!(": {}", trouble.message)).unwrap_or_default();
+    let why = snapshot.failed_writes.of(Part::Hints).map(|failed| format!(": {}", failed.message)).unwrap_or_default();
     Verdict::Refused(format!("it could not be passed on within 60 s{why}"))
 }
 

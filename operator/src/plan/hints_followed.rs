@@ -12,7 +12,7 @@ use crate::index::TenurePhase;
 
 /// When the leader will have been asked in vain for long enough. `None`: nothing is asked of it.
 pub(super) fn overdue_at(view: &PlanInput<'_>) -> Option<Duration> {
-    let (Ownership::Own(seen) | Ownership::Adopted(seen)) = view.standing else { return None };
+    let (Ownership::Own(seen) | Ownership::Adopted(seen)) = view.ownership else { return None };
     let release_delay = view.election.spec.timings().unwrap_or_default().release_delay();
     let asked = seen.asked_since.filter(|_| view.phase(seen) == TenurePhase::Held)?;
     // A leader that cannot hear of it is over by then.

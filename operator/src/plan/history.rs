@@ -14,7 +14,7 @@ const MAX_TENURES: usize = 10;
 /// Those of `stored`, and what has become of them; `leader` is who leads now for certain.
 pub(super) fn history(view: &PlanInput<'_>, stored: &LeaderElectionStatus, leader: Option<&Holder>) -> Vec<PastTenure> {
     let mut history = stored.history.clone();
-    let seen = match view.standing {
+    let seen = match view.ownership {
         Ownership::Own(seen) | Ownership::Adopted(seen) => Some(seen),
         Ownership::Absent | Ownership::Foreign => None,
     };

@@ -133,8 +133,8 @@ impl Amendment {
 ///
 /// A name that somebody edited into the record, or a record that was applied again, says nothing of who acts: the holder must
 /// have been seen to write it, and nothing later be known.
-pub(super) fn releases_at(snapshot: &ElectionSnapshot, standing: Ownership<'_>) -> Option<Duration> {
-    let (Ownership::Own(seen) | Ownership::Adopted(seen)) = standing else { return None };
+pub(super) fn releases_at(snapshot: &ElectionSnapshot, ownership: Ownership<'_>) -> Option<Duration> {
+    let (Ownership::Own(seen) | Ownership::Adopted(seen)) = ownership else { return None };
     let Lease { record, agent, .. } = &seen.lease;
     agent.as_ref().filter(|agent| agent.transitions == record.transitions && agent.release.is_none())?;
     let holder = snapshot.holder_pod.as_ref();
@@ -145,8 +145,8 @@ pub(super) fn releases_at(snapshot: &ElectionSnapshot, standing: Ownership<'_>) 
 }
 
 /// Rule O1: the pod of the holder's uid has no process left that could act, and will have none.
-pub(super) fn release(snapshot: &ElectionSnapshot, standing: Ownership<'_>, now: ClockReading) -> Option<Release> {
-    releases_at(snapshot, standing)
+pub(super) fn release(snapshot: &ElectionSnapshot, ownership: Ownership<'_>, now: ClockReading) -> Option<Release> {
+    releases_at(snapshot, ownership)
         .filter(|at| now.at >= *at && snapshot.failed_writes.allow(Part::Release, now.at))?;
     let Lease { record, agent, .. } = &snapshot.lease.as_ref()?.lease;
     let agent = agent.as_ref()?;
@@ -164,7 +164,7 @@ pub(super) fn release(snapshot: &ElectionSnapshot, standing: Ownership<'_>, now:
     Some(Release { of: record.clone(), write })
 }
 
-pub(super) fn standing<'a>(election: &LeaderElection, snapshot: &'a ElectionSnapshot) -> Ownership<'a> {
+pub(super) fn ownership<'a>(election: &LeaderElection, snapshot: &'a ElectionSnapshot) -> Ownership<'a> {
     // A LeaderElection that steers that one can stop the operator for good.
     if snapshot.is_operators_own {
         return Ownership::Foreign;
@@ -183,13 +183,13 @@ pub(super) fn standing<'a>(election: &LeaderElection, snapshot: &'a ElectionSnap
 pub(super) fn maintain(
     election: &LeaderElection,
     snapshot: &ElectionSnapshot,
-    standing: Ownership<'_>,
+    ownership: Ownership<'_>,
     timings: Timings,
     hints: &Hints,
     now: ClockReading,
 ) -> LeaseAction {
     let may = |part| snapshot.failed_writes.allow(part, now.at);
-    let (seen, owner) = match standing {
+    let (seen, owner) = match ownership {
         Ownership::Absent if !may(Part::Lease) => return LeaseAction::None,
         Ownership::Absent => return LeaseAction::Create(Box::new(create(election, snapshot, timings, now))),
         Ownership::Own(seen) => (seen, election.controller_owner_ref(&())),
@@ -256,8 +256,8 @@ fn is_strict(election: &LeaderElection) -> bool {
 }
 
 /// Reads a Lease that has fallen silent, once.
-pub(super) fn look(standing: Ownership<'_>, own: Duration, now: ClockReading) -> LeaseAction {
-    let (Ownership::Own(seen) | Ownership::Adopted(seen)) = standing else { return LeaseAction::None };
+pub(super) fn look(ownership: Ownership<'_>, own: Duration, now: ClockReading) -> LeaseAction {
+    let (Ownership::Own(seen) | Ownership::Adopted(seen)) = ownership else { return LeaseAction::None };
     let expired_at = seen.seen_at + seen.effective_duration(own);
     match phase(seen, own, now) {
         TenurePhase::Expired if seen.read_at.is_none_or(|read_at| read_at < expired_at) => LeaseAction::Look,

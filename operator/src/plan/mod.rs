@@ -79,35 +79,35 @@ pub fn plan(election: &LeaderElection, snapshot: &ElectionSnapshot, now: ClockRe
     if election.metadata.deletion_timestamp.is_some() {
         return Plan::default();
     }
-    let standing = lease::standing(election, snapshot);
+    let ownership = lease::ownership(election, snapshot);
     if let Some(Unreadable::NamespaceTooLarge { .. }) = snapshot.unreadable {
-        let view = PlanInput { election, snapshot, standing, now };
+        let view = PlanInput { election, snapshot, ownership, now };
         let status = status::unattended(&view);
         let may = snapshot.failed_writes.allow(Part::Status, now.at);
         let status = (election.status.as_ref() != Some(&status) && may).then_some(status);
         return plan_look(&view, Plan { status, ..Plan::default() });
     }
     // A Lease is read once more before its holder is taken for gone.
-    let is_looked_at = lease::look(standing, own_duration(&election.spec), now) == LeaseAction::None;
+    let is_looked_at = lease::look(ownership, own_duration(&election.spec), now) == LeaseAction::None;
     let may = |part| snapshot.failed_writes.allow(part, now.at);
     if is_looked_at && snapshot.unreadable.is_none() {
-        let mut traffic = traffic::writes(election, snapshot, standing, now);
+        let mut traffic = traffic::writes(election, snapshot, ownership, now);
         traffic.retain(|write| may(write.part()));
         if !traffic.is_empty() {
             return Plan { traffic, ..Plan::default() };
         }
     }
-    let steering = hints::steer(election, snapshot, standing, now);
-    let objects = plan_objects(election, snapshot, standing, &steering.hints, now);
+    let steering = hints::steer(election, snapshot, ownership, now);
+    let objects = plan_objects(election, snapshot, ownership, &steering.hints, now);
     if objects.has_objects() {
         return objects;
     }
-    if let Some(release) = lease::release(snapshot, standing, now) {
+    if let Some(release) = lease::release(snapshot, ownership, now) {
         return Plan { lease: LeaseAction::Release(Box::new(release)), ..Plan::default() };
     }
-    let view = PlanInput { election, snapshot, standing, now };
+    let view = PlanInput { election, snapshot, ownership, now };
     // Nothing to be said of a Lease that is about to be confirmed.
-    if let Ownership::Own(seen) | Ownership::Adopted(seen) = standing
+    if let Ownership::Own(seen) | Ownership::Adopted(seen) = ownership
         && seen.is_unconfirmed()
         && may(Part::Timings)
     {
@@ -133,7 +133,7 @@ pub fn plan(election: &LeaderElection, snapshot: &ElectionSnapshot, now: ClockRe
 struct PlanInput<'a> {
     election: &'a LeaderElection,
     snapshot: &'a ElectionSnapshot,
-    standing: Ownership<'a>,
+    ownership: Ownership<'a>,
     now: ClockReading,
 }
 
@@ -150,22 +150,22 @@ impl PlanInput<'_> {
 fn plan_objects(
     election: &LeaderElection,
     snapshot: &ElectionSnapshot,
-    standing: Ownership<'_>,
+    ownership: Ownership<'_>,
     hints: &Hints,
     now: ClockReading,
 ) -> Plan {
     let may = |part| snapshot.failed_writes.allow(part, now.at);
-    if let Ownership::Foreign = standing {
+    if let Ownership::Foreign = ownership {
         // Nobody has rights by the operator on somebody else's Lease, nor keeps them on one that has become so.
         let role = rbac::role_to_empty(election, snapshot.role.as_ref()).filter(|_| may(Part::Role));
         return Plan { role, ..Plan::default() };
     }
-    let look = |own| if may(Part::Look) { lease::look(standing, own, now) } else { LeaseAction::None };
+    let look = |own| if may(Part::Look) { lease::look(ownership, own, now) } else { LeaseAction::None };
     // An invalid spec says nothing that could be put in place: what there is stays.
     let Some(timings) = election.spec.timings().ok().filter(|_| snapshot.unreadable.is_none()) else {
         return Plan { lease: look(own_duration(&election.spec)), ..Plan::default() };
     };
-    let lease = match lease::maintain(election, snapshot, standing, timings, hints, now) {
+    let lease = match lease::maintain(election, snapshot, ownership, timings, hints, now) {
         LeaseAction::None => look(timings.lease_duration()),
         action => action,
     };
@@ -183,7 +183,7 @@ fn plan_objects(
 }
 
 fn plan_look(view: &PlanInput<'_>, plan: Plan) -> Plan {
-    let expiry = match view.standing {
+    let expiry = match view.ownership {
         Ownership::Own(seen) | Ownership::Adopted(seen) => match view.phase(seen) {
             TenurePhase::Held | TenurePhase::NotObserved | TenurePhase::WaitingOut => {
                 Some(seen.seen_at + seen.effective_duration(view.own_duration()))
@@ -192,12 +192,12 @@ fn plan_look(view: &PlanInput<'_>, plan: Plan) -> Plan {
         },
         Ownership::Absent | Ownership::Foreign => None,
     };
-    let retry = view.snapshot.failed_writes.all().map(|trouble| trouble.retry_at).filter(|at| *at > view.now.at).min();
+    let retry = view.snapshot.failed_writes.all().map(|failed| failed.retry_at).filter(|at| *at > view.now.at).min();
     let gives_up = hints::gives_up_at(view.election, view.snapshot);
     let prefers = hints::prefers_at(view);
-    let releases = lease::releases_at(view.snapshot, view.standing);
+    let releases = lease::releases_at(view.snapshot, view.ownership);
     let overdue = [candidates::overdue_at(view), hints_followed::overdue_at(view), flapping::settles_at(view)];
-    let held_back = traffic::held_back_until(view.snapshot, view.standing);
+    let held_back = traffic::held_back_until(view.snapshot, view.ownership);
     let others = [retry, gives_up, prefers, releases, held_back].into_iter().chain(overdue);
     let later = |at: &Duration| *at > view.now.at;
     let next_look_if_renewed = others.flatten().filter(later).min();

@@ -36,7 +36,7 @@ pub(super) fn status(view: &PlanInput<'_>) -> LeaderElectionStatus {
         condition.observed_generation = view.election.metadata.generation;
         conditions::set(&mut conditions, condition, view.now.wall);
     }
-    let lease = match view.standing {
+    let lease = match view.ownership {
         Ownership::Own(seen) | Ownership::Adopted(seen) => Some(&seen.lease.record),
         Ownership::Absent | Ownership::Foreign => None,
     };
@@ -132,7 +132,7 @@ fn ready(view: &PlanInput<'_>) -> Condition {
     if let Err(invalid) = view.election.spec.timings() {
         return not(Reason::InvalidSpec, format!("spec: {invalid}"));
     }
-    if let Ownership::Foreign = view.standing {
+    if let Ownership::Foreign = view.ownership {
         return not(Reason::ObjectConflict, foreign_lease_message(view));
     }
     if let Some(message) = rbac::conflict(view.election, view.snapshot) {
@@ -140,7 +140,7 @@ fn ready(view: &PlanInput<'_>) -> Condition {
     }
     let failed_writes: Vec<&FailedWrite> = view.snapshot.failed_writes.all().collect();
     if let Some(first) = failed_writes.first() {
-        let mut messages: Vec<&str> = failed_writes.iter().map(|trouble| trouble.message.as_str()).collect();
+        let mut messages: Vec<&str> = failed_writes.iter().map(|failed| failed.message.as_str()).collect();
         messages.dedup();
         return not(first.reason, messages.join("; "));
     }
@@ -192,7 +192,7 @@ fn foreign_lease_message(view: &PlanInput<'_>) -> String {
 /// Whether somebody leads, and who.
 fn leader_elected(view: &PlanInput<'_>, stored: &LeaderElectionStatus) -> (Condition, Option<Holder>) {
     let is = |status, reason, message: String| condition(ConditionType::LeaderElected, status, reason, message);
-    let seen = match view.standing {
+    let seen = match view.ownership {
         Ownership::Absent => {
             let message = format!("there is no Lease {}", name(view.election));
             return (is(Status::Unknown, Reason::LeaseNotObserved, message), None);
@@ -254,7 +254,7 @@ fn unheard(view: &PlanInput<'_>, seen: &LeaseSeen) -> Option<String> {
         return None;
     }
     let why = match view.snapshot.failed_writes.of(Part::Hints) {
-        Some(trouble) => trouble.message.clone(),
+        Some(failed) => failed.message.clone(),
         None => "the operator has not written it yet".to_owned(),
     };
     Some(format!("{UNHEARD}{asked}, which candidates do not know: {why}"))

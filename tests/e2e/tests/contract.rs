@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use elector_crds::annotations::{TimingsAnnotation, hints_to_json};
-use elector_crds::lease::{FirstRecord, apply_with_reason, read};
+use elector_crds::lease::{FirstRecord, apply, read};
 use elector_crds::{
     HINTS_ANNOTATION, LeaderElection, ReleaseReason, StoredLease, TIMINGS_ANNOTATION, parse_timestamp, rbac,
 };
@@ -94,7 +94,7 @@ fn written_for(
     let agent = AgentMark { start: "nonce".to_owned(), transitions, release };
     let holder = holder.to_owned();
     let write = Write { holder, lease_duration_seconds, acquire_time, renew_time, transitions, agent };
-    apply_with_reason(&write, reason, &mut lease);
+    apply(&write, reason, &mut lease);
     lease
 }
 

@@ -176,7 +176,7 @@ impl Marker {
 }
 
 /// Removes the `leader_status` that a dead electing process left, or what is there in its place. The report stays: it ends
-/// the wait of whoever comes next on this path (rule L5), and a reader sees its time.
+/// the wait of the next agent on this path (rule L5), and a reader sees its time.
 ///
 /// Nobody is asked whether he holds the lock: whoever can read the lock file could keep the file of the dead there by it. Another
 /// agent that has this path since, in spite of what it should have, makes its own again at its next renewal (rule P4).

@@ -17,13 +17,13 @@ pub(super) struct Node {
 
 #[derive(Debug, Clone)]
 pub(super) enum NodeContent {
-    Scalar { value: String, style: Style },
+    Scalar { value: String, style: QuoteStyle },
     Sequence(Vec<Node>),
     Mapping(Vec<(Node, Node)>),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Style {
+pub(super) enum QuoteStyle {
     /// It may be a number, a boolean or null.
     Plain,
     Quoted,
@@ -97,7 +97,7 @@ impl Node {
         let is_word = value.starts_with(|first: char| first.is_ascii_alphabetic() || first == '/')
             && value.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_./".contains(letter));
         let is_word = is_word || value.chars().all(|letter| letter.is_ascii_alphanumeric());
-        let style = if is_word && plain(value) == Plain::Text { Style::Plain } else { Style::Quoted };
+        let style = if is_word && plain(value) == Plain::Text { QuoteStyle::Plain } else { QuoteStyle::Quoted };
         Node::new(NodeContent::Scalar { value: value.to_owned(), style })
     }
 
@@ -137,7 +137,7 @@ impl Node {
 
     fn is_quoted(&self) -> bool {
         self.tag.as_deref() == Some("!!str")
-            || matches!(&self.content, NodeContent::Scalar { style: Style::Quoted | Style::Block, .. })
+            || matches!(&self.content, NodeContent::Scalar { style: QuoteStyle::Quoted | QuoteStyle::Block, .. })
     }
 
     pub(super) fn is_null(&self) -> bool {

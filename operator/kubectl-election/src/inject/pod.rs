@@ -157,7 +157,7 @@ fn mounts(container: &Node) -> &[Node] {
 /// What each container gets.
 fn mount() -> Node {
     let read_only =
-        Node::new(super::node::NodeContent::Scalar { value: "true".to_owned(), style: super::node::Style::Plain });
+        Node::new(super::node::NodeContent::Scalar { value: "true".to_owned(), style: super::node::QuoteStyle::Plain });
     Node::mapping([("name", Node::string(VOLUME)), ("mountPath", Node::string(FOLDER)), ("readOnly", read_only)])
 }
 

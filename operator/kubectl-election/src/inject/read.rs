@@ -10,7 +10,7 @@ use serde::Deserializer as _;
 use serde::de::{MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::node::{Node, NodeContent, Style};
+use super::node::{Node, NodeContent, QuoteStyle};
 
 /// What the anchors and aliases of a document may stand for, all together: bytes of text, and [`NODE_BYTES`] for each node.
 const MAX_SHARED_BYTES: usize = 16 * MIB;
@@ -98,14 +98,14 @@ impl<'a> YamlReader<'a> {
             }
             Event::Scalar(value, style, anchor, tag) => {
                 let style = match style {
-                    ScalarStyle::Plain => Style::Plain,
-                    ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted => Style::Quoted,
-                    ScalarStyle::Literal | ScalarStyle::Folded => Style::Block,
+                    ScalarStyle::Plain => QuoteStyle::Plain,
+                    ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted => QuoteStyle::Quoted,
+                    ScalarStyle::Literal | ScalarStyle::Folded => QuoteStyle::Block,
                 };
                 let size = NODE_BYTES + value.len();
                 let mut node = Node::new(NodeContent::Scalar { value: value.into_owned(), style });
                 node.tag = tag.as_deref().map(tag_text);
-                if style == Style::Quoted {
+                if style == QuoteStyle::Quoted {
                     node.written = self.written(&span, &span).filter(|text| text.ends_with(['"', '\'']));
                 }
                 (node, size, anchor)
@@ -159,7 +159,7 @@ impl<'a> YamlReader<'a> {
             }
             other => return Err(format!("{other:?} at line {}", span.start.line())),
         };
-        if node.right.is_none() && !matches!(&node.content, NodeContent::Scalar { style: Style::Block, .. }) {
+        if node.right.is_none() && !matches!(&node.content, NodeContent::Scalar { style: QuoteStyle::Block, .. }) {
             node.right = self.right(&span_of(&node, &span));
         }
         if anchor > 0 {
@@ -213,7 +213,7 @@ fn tag_text(tag: &Tag) -> String {
 }
 
 fn is_merge(key: &Node) -> bool {
-    matches!(&key.content, NodeContent::Scalar { value, style: Style::Plain } if value == "<<")
+    matches!(&key.content, NodeContent::Scalar { value, style: QuoteStyle::Plain } if value == "<<")
 }
 
 /// Of a mapping, while it is read.
@@ -272,7 +272,7 @@ fn json_node(raw: &RawValue, depth: usize) -> Result<Node, String> {
             let mut deserializer = serde_json::Deserializer::from_str(text);
             let mut known = MappingBuilder::default();
             for (key, value) in deserializer.deserialize_map(Entries).map_err(failed)? {
-                let key = Node::new(NodeContent::Scalar { value: key, style: Style::Quoted });
+                let key = Node::new(NodeContent::Scalar { value: key, style: QuoteStyle::Quoted });
                 known.set(key, json_node(value, depth + 1)?);
             }
             NodeContent::Mapping(known.list)
@@ -281,8 +281,10 @@ fn json_node(raw: &RawValue, depth: usize) -> Result<Node, String> {
             let items: Vec<&RawValue> = serde_json::from_str(text).map_err(failed)?;
             NodeContent::Sequence(items.into_iter().map(|item| json_node(item, depth + 1)).collect::<Result<_, _>>()?)
         }
-        Some(b'"') => NodeContent::Scalar { value: serde_json::from_str(text).map_err(failed)?, style: Style::Quoted },
-        _ => NodeContent::Scalar { value: text.to_owned(), style: Style::Plain },
+        Some(b'"') => {
+            NodeContent::Scalar { value: serde_json::from_str(text).map_err(failed)?, style: QuoteStyle::Quoted }
+        }
+        _ => NodeContent::Scalar { value: text.to_owned(), style: QuoteStyle::Plain },
     };
     let is_scalar = matches!(content, NodeContent::Scalar { .. });
     Ok(Node { written: is_scalar.then(|| text.to_owned()), ..Node::new(content) })

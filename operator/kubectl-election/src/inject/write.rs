@@ -1,6 +1,6 @@
 //! Prints documents: YAML in blocks, JSON with the indentation that it had.
 
-use super::node::{Node, NodeContent, Plain, Style, plain};
+use super::node::{Node, NodeContent, Plain, QuoteStyle, plain};
 
 /// In blocks, with its comments and those after it.
 pub(super) fn yaml(root: &Node, after: &[String]) -> String {
@@ -41,7 +41,9 @@ fn mapping(out: &mut String, fields: &[(Node, Node)], indent: usize, mut follows
         }
         match (&key.written, &key.content) {
             (Some(written), _) => out.push_str(written),
-            (None, NodeContent::Scalar { value, style: Style::Plain }) if !value.contains('\n') => out.push_str(value),
+            (None, NodeContent::Scalar { value, style: QuoteStyle::Plain }) if !value.contains('\n') => {
+                out.push_str(value)
+            }
             (None, NodeContent::Scalar { value, .. }) => out.push_str(&quoted(value)),
             (None, NodeContent::Sequence(_) | NodeContent::Mapping(_)) => {}
         }
@@ -116,13 +118,13 @@ fn value(out: &mut String, node: &Node, indent: usize, right: Option<&str>) {
             end(out);
         }
         (None, NodeContent::Scalar { value, style }) => match style {
-            Style::Plain if value.is_empty() => end(out),
-            Style::Plain if !value.contains('\n') => {
+            QuoteStyle::Plain if value.is_empty() => end(out),
+            QuoteStyle::Plain if !value.contains('\n') => {
                 out.push(' ');
                 out.push_str(value);
                 end(out);
             }
-            Style::Block if is_literal(value) => {
+            QuoteStyle::Block if is_literal(value) => {
                 out.push_str(if value.ends_with('\n') { " |" } else { " |-" });
                 end(out);
                 for line in value.lines() {
@@ -133,7 +135,7 @@ fn value(out: &mut String, node: &Node, indent: usize, right: Option<&str>) {
                     out.push('\n');
                 }
             }
-            Style::Plain | Style::Quoted | Style::Block => {
+            QuoteStyle::Plain | QuoteStyle::Quoted | QuoteStyle::Block => {
                 out.push(' ');
                 out.push_str(&quoted(value));
                 end(out);
@@ -188,7 +190,7 @@ fn json_node(out: &mut String, node: &Node, indent: Option<&str>, depth: usize) 
         // What was added, or read, as YAML.
         (written, NodeContent::Scalar { value, style }) => match written {
             Some(written) => out.push_str(written),
-            None if *style == Style::Plain && plain(value) != Plain::Text => out.push_str(value),
+            None if *style == QuoteStyle::Plain && plain(value) != Plain::Text => out.push_str(value),
             None => out.push_str(&serde_json::Value::from(value.as_str()).to_string()),
         },
         (_, NodeContent::Sequence(items)) => {

@@ -217,7 +217,7 @@ fn a_request_that_could_not_be_passed_on_is_taken_back_with_why() {
     let mut forbidden = led();
     forbidden.lease.as_mut().unwrap().seen_at = Duration::from_secs(70);
     assert!(refused(&asking_for("billing-1"), &forbidden, 70).ends_with("it could not be passed on within 60 s"));
-    let refusal = FailedWrite { retry_at: Duration::from_secs(99), ..trouble(Reason::Forbidden, "no right") };
+    let refusal = FailedWrite { retry_at: Duration::from_secs(99), ..failed(Reason::Forbidden, "no right") };
     forbidden.failed_writes.insert(Part::Hints, refusal);
     let said = refused(&asking_for("billing-1"), &forbidden, 70);
     assert!(said.ends_with("it could not be passed on within 60 s: no right"), "{said}");
@@ -248,7 +248,7 @@ fn a_pause_is_said_once_the_lease_says_it() {
     let mut led = in_place(held_by("billing-0", 4, 10));
     led.failed_writes.insert(
         Part::Hints,
-        FailedWrite { retry_at: Duration::from_secs(99), ..trouble(Reason::Forbidden, "no right") },
+        FailedWrite { retry_at: Duration::from_secs(99), ..failed(Reason::Forbidden, "no right") },
     );
     let elected = |snapshot: &ElectionSnapshot, election: &LeaderElection| {
         let status = plan(election, snapshot, at(12)).status.unwrap();

@@ -187,7 +187,7 @@ fn whose_lease_it_is() {
         ("made for an election in kube-system", "kube-system", never_held(), Is::Own),
     ] {
         let snapshot = ElectionSnapshot { lease: Some(seen), ..ElectionSnapshot::default() };
-        let is = match crate::plan::lease::standing(&election_in(namespace), &snapshot) {
+        let is = match crate::plan::lease::ownership(&election_in(namespace), &snapshot) {
             crate::plan::Ownership::Own(_) => Is::Own,
             crate::plan::Ownership::Adopted(_) => Is::Adopted,
             crate::plan::Ownership::Foreign => Is::Foreign,
@@ -195,8 +195,8 @@ fn whose_lease_it_is() {
         };
         assert_eq!(is, expected, "{what}");
         let snapshot = ElectionSnapshot { is_operators_own: true, ..snapshot };
-        let standing = crate::plan::lease::standing(&election_in(namespace), &snapshot);
-        assert_eq!(standing, crate::plan::Ownership::Foreign, "{what}, and the operator's own");
+        let ownership = crate::plan::lease::ownership(&election_in(namespace), &snapshot);
+        assert_eq!(ownership, crate::plan::Ownership::Foreign, "{what}, and the operator's own");
     }
 }
 
@@ -394,7 +394,7 @@ fn each_part_of_an_amendment_can_be_written_alone_or_left_out() {
     let parts = [Part::Timings, Part::Hints, Part::Mark, Part::Owner];
     let planned = |troubled: &[Part]| {
         let mut snapshot = in_place(seen.clone());
-        troubled.iter().for_each(|part| snapshot.failed_writes.insert(*part, trouble(Reason::Forbidden, "no")));
+        troubled.iter().for_each(|part| snapshot.failed_writes.insert(*part, failed(Reason::Forbidden, "no")));
         plan(&election, &snapshot, at(3)).lease
     };
     let LeaseAction::Amend(whole) = planned(&[]) else { panic!("{:?}", planned(&[])) };

@@ -30,7 +30,7 @@ use crate::index::{ClockReading, ElectionSnapshot, FailedWrite, LeaseSeen, Pod};
 use elector_crds::event::EventReason;
 
 /// What could not be written, until second 9.
-fn trouble(reason: Reason, message: &str) -> FailedWrite {
+fn failed(reason: Reason, message: &str) -> FailedWrite {
     FailedWrite { reason, message: message.to_owned(), retry_at: Duration::from_secs(9), failures: 1 }
 }
 

@@ -108,7 +108,7 @@ fn an_election_that_is_being_deleted_is_left_to_the_garbage_collector() {
 fn trouble_is_said_and_tried_again_when_its_time_has_come() {
     let message = "the operator may not create the Lease: forbidden".to_owned();
     let mut snapshot = ElectionSnapshot::default();
-    snapshot.failed_writes.insert(Part::Lease, trouble(Reason::Forbidden, &message));
+    snapshot.failed_writes.insert(Part::Lease, failed(Reason::Forbidden, &message));
     let others = plan(&election(), &snapshot, at(8));
     assert_eq!((others.lease, others.status), (LeaseAction::None, None));
     (snapshot.role, snapshot.role_binding) = (others.role, others.role_binding);
@@ -132,13 +132,13 @@ fn events_of_a_status_that_cannot_be_stored_are_planned_once() {
     let mut snapshot = in_place(held_by("billing-0", 4, 0));
     let first = plan(&election(), &snapshot, at(3));
     assert_eq!(event_reasons(&first), [EventReason::LeaderElected]);
-    snapshot.failed_writes.insert(Part::Status, trouble(Reason::Forbidden, "no"));
+    snapshot.failed_writes.insert(Part::Status, failed(Reason::Forbidden, "no"));
     snapshot.created_events = first.events.iter().map(|event| event.name.clone()).collect();
     assert!(plan(&election(), &snapshot, at(4)).is_idle());
     // Nor while they are refused as well; and once that time is over they are tried again, and nothing else is.
     snapshot.created_events.clear();
     snapshot.refused_events.clone_from(&first.events);
-    snapshot.failed_writes.insert(Part::Event, trouble(Reason::Forbidden, "no"));
+    snapshot.failed_writes.insert(Part::Event, failed(Reason::Forbidden, "no"));
     assert!(plan(&election(), &snapshot, at(5)).is_idle());
     let again = plan(&election(), &snapshot, at(9));
     assert_eq!(again.events, first.events);

@@ -279,7 +279,7 @@ fn trouble_with_the_service_keeps_nothing_else_from_being_done_and_the_other_way
     let election = asks_for("front");
     let mut snapshot = reachable(held_by("billing-0", 1, 0));
     snapshot.role = None;
-    snapshot.failed_writes.insert(Part::Service, trouble(Reason::ObjectConflict, "Service front is somebody else's"));
+    snapshot.failed_writes.insert(Part::Service, failed(Reason::ObjectConflict, "Service front is somebody else's"));
     let first = plan(&election, &snapshot, at(1));
     assert!(first.traffic.iter().all(|write| write.part() != Part::Service), "{first:?}");
     settle(&election, &mut snapshot, 1);
@@ -292,7 +292,7 @@ fn trouble_with_the_service_keeps_nothing_else_from_being_done_and_the_other_way
 
     snapshot.role = None;
     snapshot.failed_writes = FailedWrites::default();
-    snapshot.failed_writes.insert(Part::Role, trouble(Reason::Forbidden, "no Role"));
+    snapshot.failed_writes.insert(Part::Role, failed(Reason::Forbidden, "no Role"));
     assert_eq!(settle(&election, &mut snapshot, 1).len(), 3);
     let status = plan(&election, &snapshot, at(1)).status.unwrap();
     assert_eq!(message(&status, ConditionType::Ready), "no Role");

@@ -56,8 +56,8 @@ enum TrafficTarget<'a> {
 const RELEASE_HOLD: Duration = Duration::from_millis(100);
 
 /// When traffic that was held back is looked at again.
-pub(super) fn held_back_until(snapshot: &ElectionSnapshot, standing: Ownership<'_>) -> Option<Duration> {
-    let (Ownership::Own(seen) | Ownership::Adopted(seen)) = standing else { return None };
+pub(super) fn held_back_until(snapshot: &ElectionSnapshot, ownership: Ownership<'_>) -> Option<Duration> {
+    let (Ownership::Own(seen) | Ownership::Adopted(seen)) = ownership else { return None };
     let asked = !snapshot.services.is_empty();
     (asked && seen.lease.tells_of_release()).then(|| seen.seen_at + RELEASE_HOLD)
 }
@@ -66,10 +66,10 @@ pub(super) fn held_back_until(snapshot: &ElectionSnapshot, standing: Ownership<'
 pub(super) fn writes(
     election: &LeaderElection,
     snapshot: &ElectionSnapshot,
-    standing: Ownership<'_>,
+    ownership: Ownership<'_>,
     now: ClockReading,
 ) -> Vec<TrafficWrite> {
-    let target = target(election, snapshot, standing, now);
+    let target = target(election, snapshot, ownership, now);
     let mut writes = service::writes(election, snapshot, target);
     writes.extend(labels::labels(election, snapshot, target).into_iter().map(TrafficWrite::Label));
     writes
@@ -78,10 +78,10 @@ pub(super) fn writes(
 fn target<'a>(
     election: &LeaderElection,
     snapshot: &'a ElectionSnapshot,
-    standing: Ownership<'_>,
+    ownership: Ownership<'_>,
     now: ClockReading,
 ) -> TrafficTarget<'a> {
-    let (Ownership::Own(seen) | Ownership::Adopted(seen)) = standing else { return TrafficTarget::Nobody };
+    let (Ownership::Own(seen) | Ownership::Adopted(seen)) = ownership else { return TrafficTarget::Nobody };
     let leader = snapshot.holder_pod.as_deref().filter(|pod| pod.dead_since.is_none());
     match phase(seen, own_duration(&election.spec), now) {
         TenurePhase::Held => leader.map_or(TrafficTarget::Nobody, TrafficTarget::Leader),

@@ -1,5 +1,7 @@
 //! An election of pods in a namespace of its own, and all that is watched.
 
+mod leading;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -11,11 +13,11 @@ use elector_harness::cluster::Namespace;
 use elector_harness::kubectl::kubectl;
 use elector_harness::node::{Hog, container_status};
 use elector_harness::operators::{Election, short_timings};
-use elector_harness::witness::{Sighting, Witness};
+use elector_harness::witness::Witness;
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, Pod};
 use kube::ResourceExt as _;
 use kube::api::{EvictParams, ListParams};
-use leader_elector::status::{Report, Standing, Unknown, check};
+use leader_elector::status::Report;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
@@ -179,81 +181,6 @@ impl<'a> Billing<'a> {
     /// Has the app of the pod crash each time that it acts.
     pub(crate) fn crash_app(&self, pod: &Pod) -> Result<()> {
         Ok(fs::write(with_suffix(&self.acts, &format!(".crash.{}", pod.name_any())), "")?)
-    }
-
-    /// Where the pod's status file is, or would be.
-    pub(crate) fn status_file(&self, pod: &Pod) -> PathBuf {
-        self.stage.node(pod).empty_dir(pod, "leader-election").join("leader_status")
-    }
-
-    /// What `elector-agent check` finds in the pod.
-    pub(crate) fn leads(&self, pod: &Pod) -> Result<bool, Unknown> {
-        check(&self.status_file(pod)).map(|standing| matches!(standing, Standing::Leads { .. }))
-    }
-
-    /// The number of the pod's file, for the witness.
-    pub(crate) fn watch(&self, pod: &Pod) -> usize {
-        let name = format!("{}_{}", pod.name_any(), pod.uid().unwrap_or_default());
-        self.witness.add(&name, self.status_file(pod))
-    }
-
-    /// What the witness saw of the pod's file since.
-    pub(crate) fn sightings(&self, pod: &Pod, since: std::time::Instant) -> Vec<Sighting> {
-        let file = self.watch(pod);
-        self.witness.sightings(since).into_iter().filter(|sighting| sighting.file == file).collect()
-    }
-
-    /// When the witness first saw the pod's file come, or go, since; it may be a moment behind.
-    pub(crate) async fn sighting(&self, pod: &Pod, since: std::time::Instant, there: bool) -> Result<Sighting> {
-        let mut sighting = None;
-        self.until("the witness has seen it", async || {
-            sighting = self.sightings(pod, since).into_iter().find(|sighting| sighting.there == there);
-            Ok(sighting.is_some())
-        })
-        .await?;
-        sighting.context("it was found")
-    }
-
-    /// The one pod that leads, once there is one.
-    ///
-    /// # Errors
-    /// When there are two, or none in time.
-    pub(crate) async fn leader(&self) -> Result<Pod> {
-        let mut leader = None;
-        self.until("a pod leads", async || {
-            leader = self.leaders().await?.pop();
-            Ok(leader.is_some())
-        })
-        .await?;
-        leader.context("it was found")
-    }
-
-    /// The same, once it is another than `old`.
-    pub(crate) async fn next_leader(&self, old: &Pod) -> Result<Pod> {
-        let mut next = None;
-        self.until("another pod leads", async || {
-            next = self.leaders().await?.pop().filter(|pod| pod.uid() != old.uid());
-            Ok(next.is_some())
-        })
-        .await?;
-        next.context("it was found")
-    }
-
-    /// Those that lead now by what `elector-agent check` finds: one, or none.
-    ///
-    /// # Errors
-    /// When there are two.
-    pub(crate) async fn leaders(&self) -> Result<Vec<Pod>> {
-        let look = |pods: Vec<Pod>| -> Vec<Pod> {
-            pods.into_iter().filter(|pod| self.leads(pod).is_ok_and(|leads| leads)).collect()
-        };
-        let mut leaders = look(self.pods().await?);
-        if leaders.len() > 1 {
-            // They were looked at one after the other: who lost it meanwhile does not lead at a second look.
-            leaders = look(leaders);
-        }
-        ensure!(leaders.len() < 2, "{} pods lead", leaders.len());
-        Ok(leaders)
     }
 
     /// Kills the first process of the agent's container, and so the container: the file stays.

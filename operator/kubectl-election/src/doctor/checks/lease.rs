@@ -55,7 +55,11 @@ pub(super) fn lease(facts: &Facts) -> Finding {
         return Finding::error(check, message, SEE_OPERATOR);
     }
     if let Some(warning) = warnings.first() {
-        return Finding::warning(check, warning.to_string(), "whoever wrote that to the Lease should not");
+        return Finding::warning(
+            check,
+            warning.to_string(),
+            "find in the Lease's managedFields who wrote that, and have it write what an agent or the operator would",
+        );
     }
     Finding::ok(check, if is_own { "it is this election's" } else { "it was there before, and is adopted" })
 }

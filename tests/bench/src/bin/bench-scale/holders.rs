@@ -97,6 +97,6 @@ async fn write(leases: &Api<StoredLease>, name: &str, holder: &str, known: Optio
         transitions,
         agent,
     };
-    lease::apply(&write, &mut stored);
+    lease::apply(&write, None, &mut stored);
     Ok(leases.replace(name, &PostParams::default(), &stored).await?)
 }
