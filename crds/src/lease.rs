@@ -161,7 +161,9 @@ pub fn read(stored: &StoredLease) -> Result<(Lease, Vec<ParseWarning>), Unusable
 /// it: a reason that an earlier holder left behind says nothing of a later one.
 #[must_use]
 pub fn release_reason(stored: &StoredLease, lease: &Lease) -> Option<ReleaseReason> {
-    parse_release_reason(stored.annotation(AGENT_ANNOTATION).filter(|_| lease.is_released_by_agent())?)
+    let release = lease.agent.as_ref()?.release.as_ref()?;
+    let is_of_this_record = lease.record.holder.is_empty() && release.is_of(&lease.record);
+    parse_release_reason(stored.annotation(AGENT_ANNOTATION).filter(|_| is_of_this_record)?)
 }
 
 /// That the last leader has given the Lease up, for people. What the operator asked it for is said elsewhere, with what came of it.

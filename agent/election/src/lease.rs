@@ -84,17 +84,21 @@ pub struct ReleaseMark {
     pub renew_time: Timestamp,
 }
 
+impl ReleaseMark {
+    /// Whether it speaks of the very write that `record` shows.
+    #[must_use]
+    pub fn is_of(&self, record: &Record) -> bool {
+        self.uid == record.uid && self.transitions == record.transitions && Some(self.renew_time) == record.renew_time
+    }
+}
+
 impl Lease {
     /// Whether the holder gave it up in the way of our agents.
-    #[must_use]
-    pub fn is_released_by_agent(&self) -> bool {
+    pub(crate) fn is_released_by_agent(&self) -> bool {
         let Some(release) = self.agent.as_ref().and_then(|agent| agent.release.as_ref()) else {
             return false;
         };
-        self.looks_released()
-            && release.uid == self.record.uid
-            && release.transitions == self.record.transitions
-            && Some(release.renew_time) == self.record.renew_time
+        self.looks_released() && release.is_of(&self.record)
     }
 
     /// An empty holder and a duration of one second: what a release looks like, client-go's too.
