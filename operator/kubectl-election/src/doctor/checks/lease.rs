@@ -58,7 +58,7 @@ pub(super) fn lease(facts: &Facts) -> Finding {
         return Finding::warning(
             check,
             warning.to_string(),
-            "find in the Lease's managedFields who wrote that, and have it write what an agent or the operator would",
+            "the Lease's managedFields name the program that wrote that, which should not",
         );
     }
     Finding::ok(check, if is_own { "it is this election's" } else { "it was there before, and is adopted" })
