@@ -203,25 +203,34 @@ pub(super) fn maintain(
     let owner = owner.filter(|_| may(Part::Owner));
     let hints = Some(hints).filter(|hints| seen.lease.hints != **hints && may(Part::Hints)).cloned();
     let is_current = seen.annotation.timings == Some(timings) && !seen.is_to_be_confirmed();
-    if (is_current || !may(Part::Timings)) && owner.is_none() && strict.is_none() && hints.is_none() {
+    // What else the annotation says is brought up to date with them, and is no reason to write.
+    let timings = Some(timings).filter(|_| !is_current && may(Part::Timings));
+    if timings.is_none() && owner.is_none() && strict.is_none() && hints.is_none() {
         return LeaseAction::None;
     }
-    let timings = if seen.is_to_be_confirmed() {
-        confirmed(election, snapshot, seen, timings)
-    } else {
-        let never_held = seen.lease.never_held && phase(seen, timings.lease_duration(), now) == TenurePhase::NeverHeld;
-        let of_agents = seen.lease.agent.is_some();
-        let TimingsAnnotation { unconfirmed, wait_seconds, .. } = seen.annotation;
-        TimingsAnnotation {
-            timings: Some(timings),
-            never_held,
-            unconfirmed: unconfirmed && !of_agents,
-            wait_seconds: if of_agents { 0 } else { wait_seconds },
-        }
-    };
+    let timings = timings.map(|timings| annotation(election, snapshot, seen, timings, now));
     let (uid, upon) = (seen.lease.record.uid.clone(), seen.annotation);
-    let timings = Some(timings).filter(|timings| *timings != upon && may(Part::Timings));
     LeaseAction::Amend(Amendment { uid, upon, timings, owner, strict, hints })
+}
+
+fn annotation(
+    election: &LeaderElection,
+    snapshot: &ElectionSnapshot,
+    seen: &LeaseSeen,
+    timings: Timings,
+    now: ClockReading,
+) -> TimingsAnnotation {
+    if seen.is_to_be_confirmed() {
+        return confirmed(election, snapshot, seen, timings);
+    }
+    let TimingsAnnotation { unconfirmed, wait_seconds, .. } = seen.annotation;
+    let of_agents = seen.lease.agent.is_some();
+    TimingsAnnotation {
+        timings: Some(timings),
+        never_held: seen.lease.never_held && phase(seen, timings.lease_duration(), now) == TenurePhase::NeverHeld,
+        unconfirmed: unconfirmed && !of_agents,
+        wait_seconds: if of_agents { 0 } else { wait_seconds },
+    }
 }
 
 /// What is known of the past once the watch has shown a Lease that an operator made, and all that was before (rule O2).

@@ -248,6 +248,16 @@ fn new_timings_go_into_the_annotation() {
     }
 }
 
+/// Nobody is told that timings may not be written who asked for a pause alone.
+#[test]
+fn what_is_only_out_of_date_beside_current_timings_is_no_reason_to_write_them() {
+    let mut election = election();
+    election.spec.paused = true;
+    let seen = LeaseSeen { annotation: timings(true), ..held_by("billing-0", 4, 0) };
+    let LeaseAction::Amend(amendment) = plan(&election, &in_place(seen), at(3)).lease else { panic!("no pause") };
+    assert_eq!(amendment.parts(), [Part::Hints]);
+}
+
 #[test]
 fn an_adopted_lease_gets_timings_and_no_owner() {
     let mut seen =
