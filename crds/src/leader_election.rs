@@ -18,6 +18,10 @@ use crate::validation;
 /// The service account whose pods may lead unless others are named.
 pub const DEFAULT_SERVICE_ACCOUNT: &str = "default";
 
+/// The generation that the API server fills in before an operator has looked at an election: without one, Helm and others that
+/// wait for objects take it for ready.
+const NOT_OBSERVED: i64 = -1;
+
 /// What is asked for. `{}` is complete.
 // Seconds are 64 bits wide here so that no stored number can make a list of elections unreadable; the schema says int32.
 #[derive(CustomResource, JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
@@ -157,12 +161,23 @@ pub enum CandidateIdentity {
     Any,
 }
 
+impl LeaderElection {
+    /// What an operator has said of it, if one has looked at it.
+    #[must_use]
+    pub fn observed(&self) -> Option<&LeaderElectionStatus> {
+        self.status.as_ref().filter(|status| status.observed_generation != Some(NOT_OBSERVED))
+    }
+}
+
 /// What the operator sees.
 #[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
-#[schemars(transform = RecursiveTransform(validation::unwrap_description))]
+#[schemars(
+    transform = RecursiveTransform(validation::unwrap_description),
+    extend("default" = {"observedGeneration": NOT_OBSERVED})
+)]
 pub struct LeaderElectionStatus {
-    /// The generation of the election that this status speaks of.
+    /// The generation of the election that this status speaks of. -1: no operator has looked at it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 

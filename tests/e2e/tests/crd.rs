@@ -1,13 +1,16 @@
 //! What the API server accepts as a LeaderElection, and in which words it refuses the rest.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use elector_crds::LeaderElection;
 use elector_crds::timings_cases::{TIMINGS_CASES, TimingsCase};
 use elector_harness::controlplane::{ControlPlane, Namespace};
 use elector_harness::kubectl::kubectl;
+use elector_xtask::helm::helm;
+use elector_xtask::scratch::Scratch;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Api, ApiResource, DynamicObject, PostParams};
 use serde_json::{Value, json};
@@ -246,4 +249,28 @@ fn undescribed(schema: &Value, path: &str, found: &mut Vec<String>) {
     if schema["items"].is_object() {
         undescribed(&schema["items"], path, found);
     }
+}
+
+/// Helm takes a custom resource without a status for ready.
+#[tokio::test]
+async fn helm_waits_for_one_that_no_operator_has_looked_at() {
+    waited_for().await.unwrap();
+}
+
+async fn waited_for() -> Result<()> {
+    let namespace = namespace("waited-for").await?;
+    let folder = Scratch::new()?;
+    fs::create_dir(folder.path().join("templates"))?;
+    fs::write(folder.path().join("Chart.yaml"), "{apiVersion: v2, name: elections, version: 1.0.0}")?;
+    let election =
+        "{apiVersion: leader-elector.io/v1alpha1, kind: LeaderElection, metadata: {name: billing}, spec: {}}";
+    fs::write(folder.path().join("templates/billing.yaml"), election)?;
+    let chart = folder.path().display().to_string();
+    let install = ["install", "elections", &chart, "--namespace", namespace.name(), "--wait", "--timeout=3s"];
+    let said =
+        helm(Some(&namespace.cluster().kubeconfig()), &install).await.expect_err("nobody looks at it").to_string();
+    ensure!(said.contains("LeaderElection/"), "{said}");
+    let stored = namespace.api::<LeaderElection>().get("billing").await?;
+    ensure!(stored.observed().is_none(), "{:?}", stored.status);
+    Ok(())
 }

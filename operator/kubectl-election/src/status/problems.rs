@@ -55,7 +55,7 @@ fn silence(report: &StatusReport) -> Option<String> {
 
 /// An operator that is not there.
 fn lag(live: &LiveView, report: &StatusReport) -> Option<String> {
-    let Some(status) = &live.election.status else {
+    let Some(status) = live.election.observed() else {
         return Some("the operator has not looked at this LeaderElection yet; see whether it runs".to_owned());
     };
     if !live.is_answer_to(live.election.metadata.generation) {

@@ -237,8 +237,10 @@ fn clocks_that_differ_are_told_from_silence() {
 #[test]
 fn an_operator_that_is_not_there_is_a_problem() {
     let problem = |change: &dyn Fn(&mut Value)| report(election(change), lease(|_| {})).problems.remove(0);
-    let never = problem(&|election| election["status"] = json!(null));
-    assert_eq!(never, "the operator has not looked at this LeaderElection yet; see whether it runs");
+    for status in [json!(null), json!({"observedGeneration": -1})] {
+        let never = problem(&|election| election["status"] = status.clone());
+        assert_eq!(never, "the operator has not looked at this LeaderElection yet; see whether it runs");
+    }
     let behind = problem(&|election| election["metadata"]["generation"] = json!(3));
     assert_eq!(behind, "the operator has not looked at the latest change of the spec; see whether it runs");
     let other = problem(&|election| election["status"]["holder"]["identity"] = json!("billing-0_z"));

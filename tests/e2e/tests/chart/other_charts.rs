@@ -108,16 +108,14 @@ async fn waited_for() -> Result<()> {
     let release = ["elections", text(&elections)?, "--namespace", namespace.name()];
     let foreign: StoredLease = serde_json::from_value(json!({"metadata": {"name": "billing"}}))?;
     namespace.api::<StoredLease>().create(&PostParams::default(), &foreign).await?;
-    helm(Some(&plane.kubeconfig()), &[&["install"], &release[..]].concat()).await?;
-    // One that no operator has looked at has no status, and helm takes that for ready.
-    let election = Election::named(&namespace, "billing");
-    election.until_reason(ConditionType::Ready, Reason::ObjectConflict).await?;
     let wait = async |time| {
-        let upgrade = [&["upgrade"], &release[..], &["--wait", time]].concat();
+        let upgrade = [&["upgrade", "--install"], &release[..], &["--wait", time]].concat();
         helm(Some(&plane.kubeconfig()), &upgrade).await
     };
     let said = wait("--timeout=3s").await.expect_err("it is refused").to_string();
     ensure!(said.contains("LeaderElection") && said.contains("billing"), "{said}");
+    let election = Election::named(&namespace, "billing");
+    election.until_reason(ConditionType::Ready, Reason::ObjectConflict).await?;
 
     kubectl(
         &plane.kubeconfig(),

@@ -93,7 +93,7 @@ fn silence(stored: &StoredLease, clock: &Clock) -> Option<String> {
 /// Whether it has looked at the election as it is.
 pub(super) fn reconciled(facts: &Facts) -> Finding {
     let check = "reconciled";
-    let Some(status) = &facts.election.status else {
+    let Some(status) = facts.election.observed() else {
         let message =
             "the operator has not looked at this LeaderElection yet: it is not there, or looks after other namespaces";
         return Finding::error(check, message, SEE_OPERATOR);

@@ -36,6 +36,13 @@ fn an_operator_that_is_not_there_and_what_it_said_last() {
             "see whether the operator runs",
         ),
         (
+            &|world| world["election"]["status"] = json!({"observedGeneration": -1}),
+            "reconciled",
+            Outcome::Error,
+            "the operator has not looked at this LeaderElection yet",
+            "see whether the operator runs",
+        ),
+        (
             &|world| world["election"]["metadata"]["generation"] = json!(3),
             "reconciled",
             Outcome::Error,
