@@ -7,7 +7,6 @@ use elector_crds::display_text::{MAX_NAME, shown};
 use elector_crds::selector_text;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::lease::Ownership;
 use super::{PlanInput, name, unready};
 use crate::index::{Pod, TenurePhase};
 
@@ -53,7 +52,7 @@ pub(super) fn candidates_ready(view: &PlanInput<'_>, candidates: &[&Pod]) -> Con
         );
     }
     let mut able = candidates.iter().filter(|pod| pod.able_since.is_some());
-    if overdue_at(view).is_some_and(|at| view.now.at >= at)
+    if overdue_at(view).is_some_and(|at| view.is_due(at))
         && let Some(pod) = able.clone().find(|pod| pod.lacks_agent).or(able.next())
     {
         let mend = if pod.lacks_agent {
@@ -77,12 +76,12 @@ pub(super) fn candidates_ready(view: &PlanInput<'_>, candidates: &[&Pod]) -> Con
 
 /// That the pod of who leads for certain is not ready, and what follows.
 fn leader_not_ready(view: &PlanInput<'_>) -> Option<String> {
-    let (Ownership::Own(seen) | Ownership::Adopted(seen)) = view.ownership else { return None };
+    let seen = view.ours()?;
     let is_certain = view.phase(seen) == TenurePhase::Held;
     let leader = view.snapshot.holder_pod.as_ref().filter(|leader| is_certain && !leader.terminating)?;
     leader.unready_since?;
-    let other = unready::better(view.election, view.snapshot, seen, view.now);
-    let follows = match unready::patience(view.election, view.now) {
+    let other = unready::better(view, seen);
+    let follows = match unready::patience(view) {
         Some(patience) if other.is_some() => {
             format!("after {} s it is asked to hand over to one that is", patience.as_secs())
         }
@@ -93,8 +92,8 @@ fn leader_not_ready(view: &PlanInput<'_>) -> Option<String> {
 }
 
 /// When a Lease that is free will have found no taker for too long. `None` if it is not free, or no candidate is able to.
-pub(super) fn overdue_at(view: &PlanInput<'_>) -> Option<Duration> {
-    let (Ownership::Own(seen) | Ownership::Adopted(seen)) = view.ownership else { return None };
+fn overdue_at(view: &PlanInput<'_>) -> Option<Duration> {
+    let seen = view.ours()?;
     if view.election.spec.paused {
         return None;
     }

@@ -110,7 +110,7 @@ fn paused_or_resumed(
     old: &LeaderElectionStatus,
     new: &LeaderElectionStatus,
 ) -> Option<ElectionEvent> {
-    let (Ownership::Own(seen) | Ownership::Adopted(seen)) = view.ownership else { return None };
+    let seen = view.ours()?;
     let is_paused = |status| leader_elected(status).is_some_and(|it| it.reason == Reason::Paused.as_str());
     let (reason, note) = match (is_paused(old), is_paused(new)) {
         (false, true) => (EventReason::Paused, "paused: nobody leads until spec.paused is false"),

@@ -3,8 +3,6 @@
 //! It is told from the stored history alone, so that a restart of the operator forgets nothing. It begins with many ends in a short
 //! time and is over after few, so that the status is written once for each: what is said in between changes only with a tenure.
 
-use std::time::Duration;
-
 use elector_crds::conditions::{self, ConditionType, Reason, Status, condition};
 use elector_crds::flapping::{MAX_ENDS, WINDOW, ended_at, ended_lately};
 use elector_crds::{PastTenure, TenureEnd};
@@ -23,6 +21,11 @@ pub(super) fn leader_stable(view: &PlanInput<'_>, history: &[PastTenure], stored
     let minutes = WINDOW.as_mins();
     match ended.first().filter(|_| ended.len() > most) {
         Some(latest) => {
+            // It is over then, if no tenure ends until then.
+            if let Some(last_to_count) = ended.get(MAX_ENDS_AFTERWARDS).and_then(|tenure| ended_at(tenure)) {
+                let wait = (WINDOW - view.now.wall.duration_since(last_to_count)).min(WINDOW);
+                view.wake_at(view.now.at + wait.unsigned_abs());
+            }
             let why = TenureEnd::ALL.iter().find(|end| latest.reason.as_deref() == Some(end.as_str()));
             let why = why.map(|why| format!(": {}", why.in_words())).unwrap_or_default();
             let message = format!(
@@ -38,16 +41,6 @@ pub(super) fn leader_stable(view: &PlanInput<'_>, history: &[PastTenure], stored
             Some(condition(ConditionType::LeaderStable, Status::True, Reason::Settled, message))
         }
     }
-}
-
-/// When an election that flaps will have settled, if no tenure ends until then.
-pub(super) fn settles_at(view: &PlanInput<'_>) -> Option<Duration> {
-    let status = view.election.status.as_ref()?;
-    conditions::find(&status.conditions, ConditionType::LeaderStable).filter(|stable| flaps(stable))?;
-    let ended = ended_lately(&status.history, view.now.wall);
-    let last_to_count = ended_at(ended.get(MAX_ENDS_AFTERWARDS)?)?;
-    let wait = (WINDOW - view.now.wall.duration_since(last_to_count)).min(WINDOW);
-    Some(view.now.at + wait.unsigned_abs())
 }
 
 fn flaps(stable: &Condition) -> bool {

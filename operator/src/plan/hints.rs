@@ -8,10 +8,9 @@ use elector_crds::{LeaderElection, TRANSFER_ANNOTATION, identity};
 use elector_election::Hints;
 use kube::ResourceExt;
 
-use super::lease::Ownership;
 use super::preference::Better;
 use super::{PlanInput, preference, unready};
-use crate::index::{ClockReading, ElectionSnapshot, LeaseSeen, Part, Pod, TenurePhase, own_duration, phase};
+use crate::index::{ElectionSnapshot, LeaseSeen, Part, Pod, TenurePhase};
 
 /// A request that nobody has followed for so long, beyond what a release takes, is taken back.
 const TRANSFER_TIMEOUT: Duration = Duration::from_secs(60);
@@ -40,28 +39,23 @@ pub(super) fn request(election: &LeaderElection) -> Option<&str> {
     election.annotations().get(TRANSFER_ANNOTATION).map(String::as_str)
 }
 
-/// When the request that there is will have been waited for long enough.
-pub(super) fn gives_up_at(election: &LeaderElection, snapshot: &ElectionSnapshot) -> Option<Duration> {
-    request(election)?;
-    let release_delay = election.spec.timings().unwrap_or_default().release_delay();
-    snapshot.transfer.as_ref().map(|transfer| transfer.since + TRANSFER_TIMEOUT + release_delay)
+/// Whether the request has been waited for long enough.
+fn is_late(view: &PlanInput<'_>) -> bool {
+    let release_delay = view.election.spec.timings().unwrap_or_default().release_delay();
+    let transfer = view.snapshot.transfer.as_ref();
+    transfer.is_some_and(|transfer| view.is_due(transfer.since + TRANSFER_TIMEOUT + release_delay))
 }
 
-pub(super) fn steer(
-    election: &LeaderElection,
-    snapshot: &ElectionSnapshot,
-    ownership: Ownership<'_>,
-    now: ClockReading,
-) -> Steering {
+pub(super) fn steer(view: &PlanInput<'_>) -> Steering {
+    let PlanInput { election, snapshot, .. } = *view;
     let nothing = Hints { paused: election.spec.paused, ..Hints::default() };
-    let (seen, target) = match (ownership, request(election)) {
-        (Ownership::Own(seen) | Ownership::Adopted(seen), Some(target)) => (seen, target),
-        (Ownership::Own(seen) | Ownership::Adopted(seen), None) => {
-            let hints = preference(election, snapshot, seen, now).unwrap_or(nothing);
-            return Steering { hints, verdict: None };
+    let (seen, target) = match (view.ours(), request(election)) {
+        (Some(seen), Some(target)) => (seen, target),
+        (Some(seen), None) => {
+            return Steering { hints: preference(view, seen).unwrap_or(nothing), verdict: None };
         }
-        (Ownership::Absent | Ownership::Foreign, None) => return Steering { hints: nothing, verdict: None },
-        (Ownership::Absent | Ownership::Foreign, Some(_)) => {
+        (None, None) => return Steering { hints: nothing, verdict: None },
+        (None, Some(_)) => {
             return Steering { hints: nothing, verdict: Some(refused("there is no Lease of this LeaderElection")) };
         }
     };
@@ -70,8 +64,7 @@ pub(super) fn steer(
         hints: Hints { paused: election.spec.paused, ..seen.lease.hints.clone() },
         verdict: Some(verdict),
     };
-    let is_late = gives_up_at(election, snapshot).is_some_and(|at| now.at >= at);
-    match (passed_on(snapshot, seen, target), is_late) {
+    match (passed_on(snapshot, seen, target), is_late(view)) {
         (Some(tenure), _) if seen.lease.record.transitions != tenure && !seen.lease.record.holder.is_empty() => {
             told(outcome(election, seen, tenure))
         }
@@ -80,7 +73,7 @@ pub(super) fn steer(
             Steering { hints: Hints { paused: election.spec.paused, ..seen.lease.hints.clone() }, verdict: None }
         }
         (None, true) => told(not_passed_on(snapshot)),
-        (None, false) => match successor(election, snapshot, seen, target, now) {
+        (None, false) => match successor(view, seen, target) {
             Ok(successor) => {
                 let end_tenure = Some(seen.lease.record.transitions);
                 Steering { hints: Hints { paused: false, end_tenure, successor }, verdict: None }
@@ -90,34 +83,16 @@ pub(super) fn steer(
     }
 }
 
-/// When another candidate will be asked to lead, if nothing changes.
-pub(super) fn prefers_at(view: &PlanInput<'_>) -> Option<Duration> {
-    let PlanInput { election, snapshot, ownership: Ownership::Own(seen) | Ownership::Adopted(seen), now, .. } = view
-    else {
-        return None;
-    };
-    better(election, snapshot, seen, *now).map(|better| better.due)
-}
-
 /// The candidate that had better lead, for whatever reason comes first.
-fn better<'a>(
-    election: &LeaderElection,
-    snapshot: &'a ElectionSnapshot,
-    seen: &LeaseSeen,
-    now: ClockReading,
-) -> Option<Better<'a>> {
-    let preferred = preference::better(election, snapshot, seen, now);
-    let ready = unready::better(election, snapshot, seen, now);
+fn better<'a>(view: &PlanInput<'a>, seen: &LeaseSeen) -> Option<Better<'a>> {
+    let preferred = preference::better(view, seen);
+    let ready = unready::better(view, seen);
     preferred.into_iter().chain(ready).min_by_key(|better| better.due)
 }
 
 /// Without a request: that another candidate is to lead, as it is preferred, or ready where the leader is not. `None`: nothing.
-fn preference(
-    election: &LeaderElection,
-    snapshot: &ElectionSnapshot,
-    seen: &LeaseSeen,
-    now: ClockReading,
-) -> Option<Hints> {
+fn preference(view: &PlanInput<'_>, seen: &LeaseSeen) -> Option<Hints> {
+    let PlanInput { election, snapshot, .. } = *view;
     if election.spec.paused {
         return None;
     }
@@ -127,7 +102,7 @@ fn preference(
         && let Some(successor) = &hints.successor
     {
         // What was begun goes on: between the tenures nobody holds the Lease.
-        let goes_on = match phase(seen, own_duration(&election.spec), now) {
+        let goes_on = match view.phase(seen) {
             TenurePhase::Held => {
                 preference::is_better(election, snapshot, successor)
                     || unready::is_better(election, snapshot, successor)
@@ -137,7 +112,7 @@ fn preference(
         };
         return goes_on.then(|| Hints { paused: false, ..hints.clone() });
     }
-    let better = better(election, snapshot, seen, now).filter(|better| better.due <= now.at)?;
+    let better = better(view, seen).filter(|better| view.is_due(better.due))?;
     let successor = Some(identity::of_pod(&better.pod.name, &better.pod.uid));
     Some(Hints { paused: false, end_tenure: Some(tenure), successor })
 }
@@ -173,17 +148,12 @@ fn outcome(election: &LeaderElection, seen: &LeaseSeen, tenure: u32) -> Verdict 
 }
 
 /// Who is to begin the next tenure; `None`: anybody else.
-fn successor(
-    election: &LeaderElection,
-    snapshot: &ElectionSnapshot,
-    seen: &LeaseSeen,
-    target: &str,
-    now: ClockReading,
-) -> Result<Option<String>, String> {
+fn successor(view: &PlanInput<'_>, seen: &LeaseSeen, target: &str) -> Result<Option<String>, String> {
+    let PlanInput { election, snapshot, .. } = *view;
     if election.spec.paused {
         return Err("the election is paused".to_owned());
     }
-    if phase(seen, own_duration(&election.spec), now) != TenurePhase::Held {
+    if view.phase(seen) != TenurePhase::Held {
         return Err("nobody leads, so that whoever comes first does".to_owned());
     }
     let holder = &seen.lease.record.holder;

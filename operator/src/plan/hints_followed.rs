@@ -7,12 +7,11 @@ use elector_crds::identity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::PlanInput;
-use super::lease::Ownership;
 use crate::index::TenurePhase;
 
 /// When the leader will have been asked in vain for long enough. `None`: nothing is asked of it.
-pub(super) fn overdue_at(view: &PlanInput<'_>) -> Option<Duration> {
-    let (Ownership::Own(seen) | Ownership::Adopted(seen)) = view.ownership else { return None };
+fn overdue_at(view: &PlanInput<'_>) -> Option<Duration> {
+    let seen = view.ours()?;
     let release_delay = view.election.spec.timings().unwrap_or_default().release_delay();
     let asked = seen.asked_since.filter(|_| view.phase(seen) == TenurePhase::Held)?;
     // A leader that cannot hear of it is over by then.
@@ -26,7 +25,7 @@ pub(super) fn advice_followed(view: &PlanInput<'_>, stored: &[Condition]) -> Opt
     if overdue.is_none() && !was_asked {
         return None;
     }
-    if overdue.is_none_or(|at| view.now.at < at) {
+    if overdue.is_none_or(|at| !view.is_due(at)) {
         let message = "the leader has done what the Lease asks of it, or has had no time yet";
         return Some(condition(ConditionType::AdviceFollowed, Status::True, Reason::Followed, message));
     }

@@ -4,7 +4,6 @@ use elector_crds::{Holder, LeaderElectionStatus, PastTenure, TenureEnd, format_t
 use elector_election::{Lease, Timestamp};
 
 use super::hints::request;
-use super::lease::Ownership;
 use super::{PlanInput, preference};
 use crate::index::{LeaseSeen, TenurePhase};
 
@@ -14,10 +13,7 @@ const MAX_TENURES: usize = 10;
 /// Those of `stored`, and what has become of them; `leader` is who leads now for certain.
 pub(super) fn history(view: &PlanInput<'_>, stored: &LeaderElectionStatus, leader: Option<&Holder>) -> Vec<PastTenure> {
     let mut history = stored.history.clone();
-    let seen = match view.ownership {
-        Ownership::Own(seen) | Ownership::Adopted(seen) => Some(seen),
-        Ownership::Absent | Ownership::Foreign => None,
-    };
+    let seen = view.ours();
     if let Some(last) = history.first_mut().filter(|last| last.until.is_none())
         && let Some(end) = end_of(view, stored, last, seen)
     {

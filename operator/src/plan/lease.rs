@@ -13,7 +13,8 @@ use elector_election::{AgentMark, Hints, Lease, Record, ReleaseMark, Timestamp, 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, ResourceExt};
 
-use crate::index::{ClockReading, ElectionSnapshot, LeaseSeen, Part, Pod, TenurePhase, phase};
+use super::input::PlanInput;
+use crate::index::{ClockReading, ElectionSnapshot, LeaseSeen, Part, Pod, TenurePhase};
 
 /// What to do to the Lease.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -70,6 +71,17 @@ pub enum Ownership<'a> {
     Adopted(&'a LeaseSeen),
     /// Somebody else's, or that of the operator's own election, which may be missing.
     Foreign,
+}
+
+impl<'a> Ownership<'a> {
+    /// The Lease, if the operator looks after it.
+    #[must_use]
+    pub fn ours(self) -> Option<&'a LeaseSeen> {
+        match self {
+            Ownership::Own(seen) | Ownership::Adopted(seen) => Some(seen),
+            Ownership::Absent | Ownership::Foreign => None,
+        }
+    }
 }
 
 impl Amendment {
@@ -133,8 +145,7 @@ impl Amendment {
 ///
 /// A name that somebody edited into the record, or a record that was applied again, says nothing of who acts: the holder must
 /// have been seen to write it, and nothing later be known.
-pub(super) fn releases_at(snapshot: &ElectionSnapshot, ownership: Ownership<'_>) -> Option<Duration> {
-    let (Ownership::Own(seen) | Ownership::Adopted(seen)) = ownership else { return None };
+fn releases_at(snapshot: &ElectionSnapshot, seen: &LeaseSeen) -> Option<Duration> {
     let Lease { record, agent, .. } = &seen.lease;
     agent.as_ref().filter(|agent| agent.transitions == record.transitions && agent.release.is_none())?;
     let holder = snapshot.holder_pod.as_ref();
@@ -145,12 +156,12 @@ pub(super) fn releases_at(snapshot: &ElectionSnapshot, ownership: Ownership<'_>)
 }
 
 /// Rule O1: the pod of the holder's uid has no process left that could act, and will have none.
-pub(super) fn release(snapshot: &ElectionSnapshot, ownership: Ownership<'_>, now: ClockReading) -> Option<Release> {
-    releases_at(snapshot, ownership)
-        .filter(|at| now.at >= *at && snapshot.failed_writes.allow(Part::Release, now.at))?;
-    let Lease { record, agent, .. } = &snapshot.lease.as_ref()?.lease;
+pub(super) fn release(view: &PlanInput<'_>) -> Option<Release> {
+    let seen = view.ours()?;
+    releases_at(view.snapshot, seen).filter(|at| view.is_due(*at) && view.may(Part::Release))?;
+    let Lease { record, agent, .. } = &seen.lease;
     let agent = agent.as_ref()?;
-    let (wall, transitions) = (Timestamp::from_microseconds(now.wall.as_microsecond()), record.transitions);
+    let (wall, transitions) = (Timestamp::from_microseconds(view.now.wall.as_microsecond()), record.transitions);
     let renew_time = record.renew_time.map_or(wall, |last| wall.max(last.next()));
     let mark = ReleaseMark { uid: record.uid.clone(), transitions, renew_time };
     let write = Write {
@@ -180,18 +191,12 @@ pub(super) fn ownership<'a>(election: &LeaderElection, snapshot: &'a ElectionSna
 }
 
 /// Creates it, or brings its metadata up to date.
-pub(super) fn maintain(
-    election: &LeaderElection,
-    snapshot: &ElectionSnapshot,
-    ownership: Ownership<'_>,
-    timings: Timings,
-    hints: &Hints,
-    now: ClockReading,
-) -> LeaseAction {
-    let may = |part| snapshot.failed_writes.allow(part, now.at);
-    let (seen, owner) = match ownership {
+pub(super) fn maintain(view: &PlanInput<'_>, timings: Timings, hints: &Hints) -> LeaseAction {
+    let PlanInput { election, now, .. } = *view;
+    let may = |part| view.may(part);
+    let (seen, owner) = match view.ownership {
         Ownership::Absent if !may(Part::Lease) => return LeaseAction::None,
-        Ownership::Absent => return LeaseAction::Create(Box::new(create(election, snapshot, timings, now))),
+        Ownership::Absent => return LeaseAction::Create(Box::new(create(election, view.snapshot, timings, now))),
         Ownership::Own(seen) => (seen, election.controller_owner_ref(&())),
         Ownership::Adopted(seen) => (seen, None),
         Ownership::Foreign => return LeaseAction::None,
@@ -208,26 +213,20 @@ pub(super) fn maintain(
     if timings.is_none() && owner.is_none() && strict.is_none() && hints.is_none() {
         return LeaseAction::None;
     }
-    let timings = timings.map(|timings| annotation(election, snapshot, seen, timings, now));
+    let timings = timings.map(|timings| annotation(view, seen, timings));
     let (uid, upon) = (seen.lease.record.uid.clone(), seen.annotation);
     LeaseAction::Amend(Amendment { uid, upon, timings, owner, strict, hints })
 }
 
-fn annotation(
-    election: &LeaderElection,
-    snapshot: &ElectionSnapshot,
-    seen: &LeaseSeen,
-    timings: Timings,
-    now: ClockReading,
-) -> TimingsAnnotation {
+fn annotation(view: &PlanInput<'_>, seen: &LeaseSeen, timings: Timings) -> TimingsAnnotation {
     if seen.is_to_be_confirmed() {
-        return confirmed(election, snapshot, seen, timings);
+        return confirmed(view.election, view.snapshot, seen, timings);
     }
     let TimingsAnnotation { unconfirmed, wait_seconds, .. } = seen.annotation;
     let of_agents = seen.lease.agent.is_some();
     TimingsAnnotation {
         timings: Some(timings),
-        never_held: seen.lease.never_held && phase(seen, timings.lease_duration(), now) == TenurePhase::NeverHeld,
+        never_held: seen.lease.never_held && view.phase(seen) == TenurePhase::NeverHeld,
         unconfirmed: unconfirmed && !of_agents,
         wait_seconds: if of_agents { 0 } else { wait_seconds },
     }
@@ -265,10 +264,10 @@ fn is_strict(election: &LeaderElection) -> bool {
 }
 
 /// Reads a Lease that has fallen silent, once.
-pub(super) fn look(ownership: Ownership<'_>, own: Duration, now: ClockReading) -> LeaseAction {
-    let (Ownership::Own(seen) | Ownership::Adopted(seen)) = ownership else { return LeaseAction::None };
-    let expired_at = seen.seen_at + seen.effective_duration(own);
-    match phase(seen, own, now) {
+pub(super) fn look(view: &PlanInput<'_>) -> LeaseAction {
+    let Some(seen) = view.ours() else { return LeaseAction::None };
+    let expired_at = seen.seen_at + seen.effective_duration(view.own_duration());
+    match view.phase(seen) {
         TenurePhase::Expired if seen.read_at.is_none_or(|read_at| read_at < expired_at) => LeaseAction::Look,
         TenurePhase::Expired
         | TenurePhase::NeverHeld

@@ -9,6 +9,7 @@ pub mod flapping;
 mod hints;
 mod hints_followed;
 mod history;
+mod input;
 pub mod lease;
 mod preference;
 pub mod rbac;
@@ -26,10 +27,11 @@ use elector_election::Hints;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::ResourceExt;
 
+use self::input::PlanInput;
 pub use self::lease::LeaseAction;
 use self::lease::Ownership;
 pub use self::traffic::TrafficWrite;
-use crate::index::{ClockReading, ElectionSnapshot, LeaseSeen, Part, TenurePhase, Unreadable, own_duration, phase};
+use crate::index::{ClockReading, ElectionSnapshot, LeaseSeen, Part, Unreadable};
 
 /// What to do.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -79,94 +81,64 @@ pub fn plan(election: &LeaderElection, snapshot: &ElectionSnapshot, now: ClockRe
     if election.metadata.deletion_timestamp.is_some() {
         return Plan::default();
     }
-    let ownership = lease::ownership(election, snapshot);
+    let view = PlanInput::new(election, snapshot, now);
     if let Some(Unreadable::NamespaceTooLarge { .. }) = snapshot.unreadable {
-        let view = PlanInput { election, snapshot, ownership, now };
         let status = status::unattended(&view);
-        let may = snapshot.failed_writes.allow(Part::Status, now.at);
-        let status = (election.status.as_ref() != Some(&status) && may).then_some(status);
-        return plan_look(&view, Plan { status, ..Plan::default() });
+        let status = (election.status.as_ref() != Some(&status) && view.may(Part::Status)).then_some(status);
+        return Plan { status, ..idle(&view) };
     }
     // A Lease is read once more before its holder is taken for gone.
-    let is_looked_at = lease::look(ownership, own_duration(&election.spec), now) == LeaseAction::None;
-    let may = |part| snapshot.failed_writes.allow(part, now.at);
+    let is_looked_at = lease::look(&view) == LeaseAction::None;
     if is_looked_at && snapshot.unreadable.is_none() {
-        let mut traffic = traffic::writes(election, snapshot, ownership, now);
-        traffic.retain(|write| may(write.part()));
+        let mut traffic = traffic::writes(&view);
+        traffic.retain(|write| view.may(write.part()));
         if !traffic.is_empty() {
             return Plan { traffic, ..Plan::default() };
         }
     }
-    let steering = hints::steer(election, snapshot, ownership, now);
-    let objects = plan_objects(election, snapshot, ownership, &steering.hints, now);
+    let steering = hints::steer(&view);
+    let objects = plan_objects(&view, &steering.hints);
     if objects.has_objects() {
         return objects;
     }
-    if let Some(release) = lease::release(snapshot, ownership, now) {
+    if let Some(release) = lease::release(&view) {
         return Plan { lease: LeaseAction::Release(Box::new(release)), ..Plan::default() };
     }
-    let view = PlanInput { election, snapshot, ownership, now };
     // Nothing to be said of a Lease that is about to be confirmed.
-    if let Ownership::Own(seen) | Ownership::Adopted(seen) = ownership
-        && seen.is_unconfirmed()
-        && may(Part::Timings)
-    {
-        return plan_look(&view, Plan::default());
+    if view.ours().is_some_and(LeaseSeen::is_unconfirmed) && view.may(Part::Timings) {
+        return idle(&view);
     }
     let status = status::status(&view);
     let stored = election.status.clone().unwrap_or_default();
-    let verdict = steering.verdict.filter(|_| may(Part::Request));
-    let mut events = if may(Part::Event) { snapshot.refused_events.clone() } else { Vec::new() };
+    let verdict = steering.verdict.filter(|_| view.may(Part::Request));
+    let mut events = if view.may(Part::Event) { snapshot.refused_events.clone() } else { Vec::new() };
     // Of a status that cannot be stored they are planned again and again.
     let is_known = |event: &ElectionEvent| {
         let refused = snapshot.refused_events.iter().any(|refused| refused.name == event.name);
         refused || snapshot.created_events.contains(&event.name)
     };
     events.extend(events::events(&view, &stored, &status).into_iter().filter(|event| !is_known(event)));
-    let status = (stored != status && may(Part::Status)).then_some(status);
+    let status = (stored != status && view.may(Part::Status)).then_some(status);
     events.extend(verdict.as_ref().map(|verdict| events::transferred(&view, verdict)));
     let request_done = verdict.and_then(|_| hints::request(election)).map(str::to_owned);
-    plan_look(&view, Plan { events, request_done, status, ..Plan::default() })
+    Plan { events, request_done, status, ..idle(&view) }
 }
 
-/// What status and events are made from.
-struct PlanInput<'a> {
-    election: &'a LeaderElection,
-    snapshot: &'a ElectionSnapshot,
-    ownership: Ownership<'a>,
-    now: ClockReading,
-}
-
-impl PlanInput<'_> {
-    fn own_duration(&self) -> Duration {
-        own_duration(&self.election.spec)
-    }
-
-    fn phase(&self, seen: &LeaseSeen) -> TenurePhase {
-        phase(seen, self.own_duration(), self.now)
-    }
-}
-
-fn plan_objects(
-    election: &LeaderElection,
-    snapshot: &ElectionSnapshot,
-    ownership: Ownership<'_>,
-    hints: &Hints,
-    now: ClockReading,
-) -> Plan {
-    let may = |part| snapshot.failed_writes.allow(part, now.at);
-    if let Ownership::Foreign = ownership {
+fn plan_objects(view: &PlanInput<'_>, hints: &Hints) -> Plan {
+    let PlanInput { election, snapshot, .. } = view;
+    let may = |part| view.may(part);
+    if let Ownership::Foreign = view.ownership {
         // Nobody has rights by the operator on somebody else's Lease, nor keeps them on one that has become so.
         let role = rbac::role_to_empty(election, snapshot.role.as_ref()).filter(|_| may(Part::Role));
         return Plan { role, ..Plan::default() };
     }
-    let look = |own| if may(Part::Look) { lease::look(ownership, own, now) } else { LeaseAction::None };
+    let look = || if may(Part::Look) { lease::look(view) } else { LeaseAction::None };
     // An invalid spec says nothing that could be put in place: what there is stays.
     let Some(timings) = election.spec.timings().ok().filter(|_| snapshot.unreadable.is_none()) else {
-        return Plan { lease: look(own_duration(&election.spec)), ..Plan::default() };
+        return Plan { lease: look(), ..Plan::default() };
     };
-    let lease = match lease::maintain(election, snapshot, ownership, timings, hints, now) {
-        LeaseAction::None => look(timings.lease_duration()),
+    let lease = match lease::maintain(view, timings, hints) {
+        LeaseAction::None => look(),
         action => action,
     };
     if rbac::conflict(election, snapshot).is_some() {
@@ -182,27 +154,9 @@ fn plan_objects(
     }
 }
 
-fn plan_look(view: &PlanInput<'_>, plan: Plan) -> Plan {
-    let expiry = match view.ownership {
-        Ownership::Own(seen) | Ownership::Adopted(seen) => match view.phase(seen) {
-            TenurePhase::Held | TenurePhase::NotObserved | TenurePhase::WaitingOut => {
-                Some(seen.seen_at + seen.effective_duration(view.own_duration()))
-            }
-            TenurePhase::NeverHeld | TenurePhase::Released | TenurePhase::Expired => None,
-        },
-        Ownership::Absent | Ownership::Foreign => None,
-    };
-    let retry = view.snapshot.failed_writes.all().map(|failed| failed.retry_at).filter(|at| *at > view.now.at).min();
-    let gives_up = hints::gives_up_at(view.election, view.snapshot);
-    let prefers = hints::prefers_at(view);
-    let releases = lease::releases_at(view.snapshot, view.ownership);
-    let overdue = [candidates::overdue_at(view), hints_followed::overdue_at(view), flapping::settles_at(view)];
-    let held_back = traffic::held_back_until(view.snapshot, view.ownership);
-    let others = [retry, gives_up, prefers, releases, held_back].into_iter().chain(overdue);
-    let later = |at: &Duration| *at > view.now.at;
-    let next_look_if_renewed = others.flatten().filter(later).min();
-    let next_look = expiry.filter(later).into_iter().chain(next_look_if_renewed).min();
-    Plan { next_look, next_look_if_renewed, ..plan }
+/// Nothing, until a rule says something else.
+fn idle(view: &PlanInput<'_>) -> Plan {
+    Plan { next_look: view.next_look(), next_look_if_renewed: view.next_look_if_renewed(), ..Plan::default() }
 }
 
 /// The name of the election, which is the name of its Lease.

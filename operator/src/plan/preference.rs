@@ -10,7 +10,8 @@ use std::time::Duration;
 use elector_crds::{LeaderElection, PastTenure, TenureEnd, identity};
 use kube::core::SelectorExt as _;
 
-use crate::index::{ClockReading, ElectionSnapshot, LeaseSeen, Pod, TenurePhase, own_duration, phase};
+use super::PlanInput;
+use crate::index::{ClockReading, ElectionSnapshot, LeaseSeen, Pod, TenurePhase};
 
 /// How many lease durations a preferred pod must have been able to lead, and the leader have led.
 pub(super) const SETTLED_LEASE_DURATIONS: u32 = 2;
@@ -33,38 +34,23 @@ pub(super) fn is_better(election: &LeaderElection, snapshot: &ElectionSnapshot, 
 }
 
 /// The pod of who leads for certain and can be asked to hand over.
-pub(super) fn leader<'a>(
-    election: &LeaderElection,
-    snapshot: &'a ElectionSnapshot,
-    seen: &LeaseSeen,
-    now: ClockReading,
-) -> Option<&'a Arc<Pod>> {
-    let leads = !election.spec.paused && phase(seen, own_duration(&election.spec), now) == TenurePhase::Held;
-    snapshot.holder_pod.as_ref().filter(|leader| leads && !leader.terminating)
-}
-
-/// The last tenures, the latest first.
-pub(super) fn history(election: &LeaderElection) -> &[PastTenure] {
-    election.status.as_ref().map_or(&[], |status| &status.history)
+pub(super) fn leader<'a>(view: &PlanInput<'a>, seen: &LeaseSeen) -> Option<&'a Arc<Pod>> {
+    let leads = !view.election.spec.paused && view.phase(seen) == TenurePhase::Held;
+    view.snapshot.holder_pod.as_ref().filter(|leader| leads && !leader.terminating)
 }
 
 /// The candidate that had better lead than the one that does.
-pub(super) fn better<'a>(
-    election: &LeaderElection,
-    snapshot: &'a ElectionSnapshot,
-    seen: &LeaseSeen,
-    now: ClockReading,
-) -> Option<Better<'a>> {
+pub(super) fn better<'a>(view: &PlanInput<'a>, seen: &LeaseSeen) -> Option<Better<'a>> {
+    let PlanInput { election, snapshot, now, .. } = *view;
     if election.spec.candidates.preferred.is_empty() {
         return None;
     }
-    let duration = own_duration(&election.spec);
-    let leader = leader(election, snapshot, seen, now)?;
-    let history = history(election);
+    let leader = leader(view, seen)?;
+    let history = view.history();
     if was_moved_away(election, snapshot, history, leader) {
         return None;
     }
-    let patience = duration * SETTLED_LEASE_DURATIONS;
+    let patience = view.own_duration() * SETTLED_LEASE_DURATIONS;
     let led_long_enough = seen.tenure_since + wait(patience, handovers(history, now));
     let rank_of_leader = rank(election, leader);
     let is_better = |pod: &Pod| is_able(pod) && rank(election, pod) < rank_of_leader;

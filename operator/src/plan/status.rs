@@ -36,10 +36,7 @@ pub(super) fn status(view: &PlanInput<'_>) -> LeaderElectionStatus {
         condition.observed_generation = view.election.metadata.generation;
         conditions::set(&mut conditions, condition, view.now.wall);
     }
-    let lease = match view.ownership {
-        Ownership::Own(seen) | Ownership::Adopted(seen) => Some(&seen.lease.record),
-        Ownership::Absent | Ownership::Foreign => None,
-    };
+    let lease = view.ours().map(|seen| &seen.lease.record);
     as_shown(LeaderElectionStatus {
         observed_generation: view.election.metadata.generation,
         selector: Some(selector_text(&view.election.spec.selector(&name(view.election)))),

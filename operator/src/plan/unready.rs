@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use elector_crds::{LeaderElection, identity};
 
+use super::PlanInput;
 use super::preference::{self, Better};
-use crate::index::{ClockReading, ElectionSnapshot, LeaseSeen, Pod, own_duration};
+use crate::index::{ElectionSnapshot, LeaseSeen, Pod};
 
 /// Whether `identity` is a pod that is ready, while the leader's is not, and may not be for ever.
 pub(super) fn is_better(election: &LeaderElection, snapshot: &ElectionSnapshot, identity: &str) -> bool {
@@ -20,21 +21,16 @@ pub(super) fn is_better(election: &LeaderElection, snapshot: &ElectionSnapshot, 
 }
 
 /// The candidate that had better lead than one whose pod is not ready: of those that are due the one that is preferred.
-pub(super) fn better<'a>(
-    election: &LeaderElection,
-    snapshot: &'a ElectionSnapshot,
-    seen: &LeaseSeen,
-    now: ClockReading,
-) -> Option<Better<'a>> {
-    let leader = preference::leader(election, snapshot, seen, now)?;
+pub(super) fn better<'a>(view: &PlanInput<'a>, seen: &LeaseSeen) -> Option<Better<'a>> {
+    let PlanInput { election, snapshot, now, .. } = *view;
+    let leader = preference::leader(view, seen)?;
     let unready_since = leader.unready_since?.max(seen.tenure_since);
-    let history = preference::history(election);
-    let asked_at = unready_since + patience(election, now)?;
-    let ready_for = own_duration(&election.spec) * preference::SETTLED_LEASE_DURATIONS;
+    let asked_at = unready_since + patience(view)?;
+    let ready_for = view.own_duration() * preference::SETTLED_LEASE_DURATIONS;
     let others = snapshot.pods.iter().filter(|pod| is_ready(election, pod) && pod.uid != leader.uid);
     let others = others.map(|pod| {
         let ready_since = pod.ready_since.unwrap_or(now.at);
-        let due = preference::due(history, pod, ready_since, ready_for, now);
+        let due = preference::due(view.history(), pod, ready_since, ready_for, now);
         Better { pod, due: due.max(asked_at) }
     });
     others
@@ -42,9 +38,9 @@ pub(super) fn better<'a>(
 }
 
 /// For how long a leader may not be ready. `None`: for ever.
-pub(super) fn patience(election: &LeaderElection, now: ClockReading) -> Option<Duration> {
-    let seconds = u64::try_from(election.spec.unready_leader_seconds).ok().filter(|seconds| *seconds > 0)?;
-    Some(preference::wait(Duration::from_secs(seconds), preference::handovers(preference::history(election), now)))
+pub(super) fn patience(view: &PlanInput<'_>) -> Option<Duration> {
+    let seconds = u64::try_from(view.election.spec.unready_leader_seconds).ok().filter(|seconds| *seconds > 0)?;
+    Some(preference::wait(Duration::from_secs(seconds), preference::handovers(view.history(), view.now)))
 }
 
 /// Whether it could lead, and its app is ready.

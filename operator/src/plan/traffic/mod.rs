@@ -5,13 +5,12 @@ pub(crate) mod service;
 
 use std::time::Duration;
 
-use elector_crds::LeaderElection;
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 
 pub(super) use self::labels::rival;
-use super::lease::Ownership;
-use crate::index::{ClockReading, ElectionSnapshot, Part, Pod, RoleLabel, TenurePhase, own_duration, phase};
+use super::PlanInput;
+use crate::index::{Part, Pod, RoleLabel, TenurePhase};
 
 /// One change.
 #[derive(Debug, Clone, PartialEq)]
@@ -55,38 +54,23 @@ enum TrafficTarget<'a> {
 /// up to a second between two changes, and would take the second of two for that much later.
 const RELEASE_HOLD: Duration = Duration::from_millis(100);
 
-/// When traffic that was held back is looked at again.
-pub(super) fn held_back_until(snapshot: &ElectionSnapshot, ownership: Ownership<'_>) -> Option<Duration> {
-    let (Ownership::Own(seen) | Ownership::Adopted(seen)) = ownership else { return None };
-    let asked = !snapshot.services.is_empty();
-    (asked && seen.lease.tells_of_release()).then(|| seen.seen_at + RELEASE_HOLD)
-}
-
 /// What to write, in this order.
-pub(super) fn writes(
-    election: &LeaderElection,
-    snapshot: &ElectionSnapshot,
-    ownership: Ownership<'_>,
-    now: ClockReading,
-) -> Vec<TrafficWrite> {
-    let target = target(election, snapshot, ownership, now);
+pub(super) fn writes(view: &PlanInput<'_>) -> Vec<TrafficWrite> {
+    let PlanInput { election, snapshot, .. } = *view;
+    let target = target(view);
     let mut writes = service::writes(election, snapshot, target);
     writes.extend(labels::labels(election, snapshot, target).into_iter().map(TrafficWrite::Label));
     writes
 }
 
-fn target<'a>(
-    election: &LeaderElection,
-    snapshot: &'a ElectionSnapshot,
-    ownership: Ownership<'_>,
-    now: ClockReading,
-) -> TrafficTarget<'a> {
-    let (Ownership::Own(seen) | Ownership::Adopted(seen)) = ownership else { return TrafficTarget::Nobody };
-    let leader = snapshot.holder_pod.as_deref().filter(|pod| pod.dead_since.is_none());
-    match phase(seen, own_duration(&election.spec), now) {
+fn target<'a>(view: &PlanInput<'a>) -> TrafficTarget<'a> {
+    let Some(seen) = view.ours() else { return TrafficTarget::Nobody };
+    let has_service = !view.snapshot.services.is_empty();
+    let leader = view.snapshot.holder_pod.as_deref().filter(|pod| pod.dead_since.is_none());
+    match view.phase(seen) {
         TenurePhase::Held => leader.map_or(TrafficTarget::Nobody, TrafficTarget::Leader),
         TenurePhase::NotObserved => TrafficTarget::Unchanged(leader),
-        TenurePhase::Released if now.at < seen.seen_at + RELEASE_HOLD => TrafficTarget::Last,
+        TenurePhase::Released if has_service && !view.is_due(seen.seen_at + RELEASE_HOLD) => TrafficTarget::Last,
         TenurePhase::NeverHeld | TenurePhase::Released | TenurePhase::WaitingOut | TenurePhase::Expired => {
             TrafficTarget::Nobody
         }
