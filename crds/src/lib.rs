@@ -15,6 +15,7 @@ macro_rules! group {
 }
 
 pub mod annotations;
+pub mod candidate;
 pub mod conditions;
 pub mod display_text;
 pub mod event;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use elector_crds::candidate::{is_candidate, is_finished, service_account};
 use elector_crds::{AGENT_CONTAINER, INJECTION_LABEL};
 use jiff::Timestamp;
 
@@ -87,12 +88,12 @@ impl Pod {
             name: metadata.name.unwrap_or_default(),
             uid,
             labels: metadata.labels.unwrap_or_default(),
-            service_account: spec.service_account_name.unwrap_or_else(|| "default".to_owned()),
+            service_account: service_account(spec.service_account_name),
             node: spec.node_name,
             created: metadata.creation_timestamp.map(|time| time.0),
             lacks_agent: !has_agent && !has_its_own,
             terminating: metadata.deletion_timestamp.is_some(),
-            finished: matches!(status.phase.as_deref(), Some("Succeeded" | "Failed")),
+            finished: is_finished(status.phase.as_deref()),
             dead_since: dead.then(|| known_dead.unwrap_or(now.at)),
             ready_since: ready.then(|| known_ready.unwrap_or(now.at)),
             unready_since: (!ready).then(|| known_unready.unwrap_or(now.at)),
@@ -105,7 +106,7 @@ impl Pod {
     /// Whether it counts: it may lead, now or later.
     #[must_use]
     pub fn is_candidate(&self) -> bool {
-        !self.terminating && !self.finished
+        is_candidate(self.terminating, self.finished)
     }
 }
 
@@ -136,7 +137,7 @@ fn runs(spec: &Spec, status: &Status) -> bool {
 /// who write a final phase over what kubelet said last, for a node that is lost, do not.
 fn is_dead(spec: &Spec, status: &Status) -> bool {
     let conditions = || status.conditions.iter().flatten();
-    let is_final = matches!(status.phase.as_deref(), Some("Succeeded" | "Failed"));
+    let is_final = is_finished(status.phase.as_deref());
     let by_kubelet = conditions().any(|condition| {
         let reason = condition.reason.as_deref();
         condition.type_ == "Ready"

@@ -42,7 +42,7 @@ pub(super) fn candidates_ready(view: &PlanInput<'_>, candidates: &[&Pod]) -> Con
     if let Some(message) = leader_not_ready(view) {
         return not(Reason::LeaderNotReady, message);
     }
-    if let Some(pod) = candidates.iter().find(|pod| !is_listed(view, pod)) {
+    if let Some(pod) = candidates.iter().find(|pod| !view.election.spec.candidates.lists(&pod.service_account)) {
         return not(
             Reason::ServiceAccountNotListed,
             format!(
@@ -103,11 +103,7 @@ fn overdue_at(view: &PlanInput<'_>) -> Option<Duration> {
         TenurePhase::Expired => seen.seen_at + wait,
         TenurePhase::Held | TenurePhase::NotObserved | TenurePhase::WaitingOut => return None,
     };
-    let able = candidates(view).into_iter().filter(|pod| is_listed(view, pod));
+    let able = candidates(view).into_iter().filter(|pod| view.election.spec.candidates.lists(&pod.service_account));
     let able_since = able.filter_map(|pod| pod.able_since).min()?;
     Some(free_since.max(able_since) + NO_TAKER_LEASE_DURATIONS * wait)
-}
-
-fn is_listed(view: &PlanInput<'_>, pod: &Pod) -> bool {
-    view.election.spec.candidates.service_account_names.contains(&pod.service_account)
 }

@@ -45,6 +45,6 @@ pub(super) fn patience(view: &PlanInput<'_>) -> Option<Duration> {
 
 /// Whether it could lead, and its app is ready.
 fn is_ready(election: &LeaderElection, pod: &Pod) -> bool {
-    let is_listed = election.spec.candidates.service_account_names.contains(&pod.service_account);
+    let is_listed = election.spec.candidates.lists(&pod.service_account);
     pod.is_candidate() && pod.ready_since.is_some() && is_listed && !pod.lacks_agent
 }

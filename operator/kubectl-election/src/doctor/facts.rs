@@ -1,5 +1,6 @@
 //! What was gathered of an election.
 
+use elector_crds::candidate::is_candidate;
 use elector_crds::conditions::{ConditionType, find};
 use elector_crds::{AGENT_ANNOTATION, LeaderElection, ParseWarning, StoredLease, identity, lease};
 use elector_election::{AgentMark, Lease, UNKNOWN_HOLDER};
@@ -11,6 +12,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, ManagedFieldsEnt
 use kube::ResourceExt as _;
 
 use crate::cluster::Unseen;
+use crate::status::is_finished;
 
 /// What a look has shown, or why there was none.
 pub(super) type Look<T> = Result<T, Unseen>;
@@ -87,11 +89,8 @@ impl Facts {
     /// # Errors
     /// When they could not be listed.
     pub(super) fn candidates(&self) -> Result<Vec<&Pod>, &Unseen> {
-        let is_candidate = |pod: &&Pod| {
-            let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-            pod.metadata.deletion_timestamp.is_none() && !matches!(phase, Some("Succeeded" | "Failed"))
-        };
-        self.pods.as_ref().map(|pods| pods.iter().filter(is_candidate).collect())
+        let may_lead = |pod: &&Pod| is_candidate(pod.metadata.deletion_timestamp.is_some(), is_finished(pod));
+        self.pods.as_ref().map(|pods| pods.iter().filter(may_lead).collect())
     }
 
     /// # Errors

@@ -5,7 +5,7 @@ mod text;
 
 use elector_crds::display_text::{MAX_NAME, shown};
 use elector_crds::{
-    LeaderElection, PastTenure, ReleaseReason, StoredLease, TRANSFER_ANNOTATION, format_timestamp, identity,
+    LeaderElection, PastTenure, ReleaseReason, StoredLease, TRANSFER_ANNOTATION, candidate, format_timestamp, identity,
 };
 use elector_election::{Lease, Timestamp};
 use k8s_openapi::api::core::v1::Pod;
@@ -15,8 +15,7 @@ use serde::Serialize;
 use crate::cluster::Cluster;
 use crate::lenient::Lenient;
 use crate::live::{Leads, LeaseSight, LiveView};
-use crate::print::Output;
-use crate::print::{document, print};
+use crate::print::{Output, document, print};
 use crate::style::Style;
 use elector_program::failure::Failure;
 
@@ -193,7 +192,7 @@ fn lease_report(lease: &Lease, reason: Option<ReleaseReason>, now: Timestamp) ->
         lease_duration_seconds: lease.lease_duration_seconds,
         renew_time: renewed.map(format_timestamp),
         renewed_seconds_ago: renewed.map(ago),
-        released: (lease.record.holder.is_empty() && lease.lease_duration_seconds == 1).then_some(true),
+        released: lease.tells_of_release().then_some(true),
         release_reason: reason.map(ReleaseReason::as_str),
     }
 }
@@ -209,9 +208,9 @@ fn hints(election: &LeaderElection, lease: Option<&Lease>) -> HintsReport {
     }
 }
 
-fn is_finished(pod: &Pod) -> bool {
-    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-    matches!(phase, Some("Succeeded" | "Failed"))
+/// Whether none of the containers of `pod` runs again.
+pub(crate) fn is_finished(pod: &Pod) -> bool {
+    candidate::is_finished(pod.status.as_ref().and_then(|status| status.phase.as_deref()))
 }
 
 fn candidate(election: &LeaderElection, holder: Option<&str>, pod: &Pod) -> CandidateReport {
@@ -224,13 +223,13 @@ fn candidate(election: &LeaderElection, holder: Option<&str>, pod: &Pod) -> Cand
         (false, true) => "True",
         (false, false) => "False",
     };
-    let service_account = spec.service_account_name.unwrap_or_else(|| "default".to_owned());
+    let service_account = candidate::service_account(spec.service_account_name);
     CandidateReport {
         leads: holder.is_some_and(|holder| is_of(holder, pod)),
         pod: pod.name_any(),
         node: spec.node_name,
         ready,
-        listed: election.spec.candidates.service_account_names.contains(&service_account),
+        listed: election.spec.candidates.lists(&service_account),
         service_account,
     }
 }

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use elector_crds::{AGENT_CONTAINER, CandidateIdentity, DEFAULT_SERVICE_ACCOUNT, INJECTION_LABEL};
+use elector_crds::candidate::service_account;
+use elector_crds::{AGENT_CONTAINER, CandidateIdentity, INJECTION_LABEL};
 use k8s_openapi::api::core::v1::{
     ContainerState, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus, Pod, PodSpec,
 };
@@ -59,13 +60,12 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
 }
 
 fn unlisted(facts: &Facts, pod: &Pod) -> Vec<Flaw> {
-    let spec = pod.spec.as_ref();
-    let account = spec.and_then(|spec| spec.service_account_name.as_deref()).unwrap_or(DEFAULT_SERVICE_ACCOUNT);
-    let listed = &facts.election.spec.candidates.service_account_names;
-    if listed.iter().any(|known| known == account) {
+    let account = service_account(pod.spec.as_ref().and_then(|spec| spec.service_account_name.clone()));
+    let candidates = &facts.election.spec.candidates;
+    if candidates.lists(&account) {
         return Vec::new();
     }
-    let names: Vec<&str> = listed.iter().map(String::as_str).chain([account]).collect();
+    let names: Vec<&String> = candidates.service_account_names.iter().chain([&account]).collect();
     let patch = serde_json::json!({"spec": {"candidates": {"serviceAccountNames": names}}});
     let patch = format!("patch leaderelection {} --type merge -p '{patch}'", facts.name());
     let said = format!("service account {account} is not in spec.candidates.serviceAccountNames, and may not contend");
