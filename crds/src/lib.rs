@@ -1,8 +1,12 @@
-//! The `LeaderElection` API: its types and validation, and what agents and operator write beside it on a Lease.
+#![doc = include_str!("../README.md")]
 //!
-//! No IO and no clock. The manifest is generated from these types by `cargo crdgen` and never edited by hand.
-//! The API grows by additions only: a field is never renamed. What was accepted once goes on working: a limit that comes later
-//! refuses no sane object, and the API server holds it against changed values only.
+//! # Where to look
+//!
+//! - [`LeaderElection`] has a [`LeaderElectionSpec`] and a [`LeaderElectionStatus`]; [`conditions`] and [`event`] have the reasons
+//!   that operators give.
+//! - [`StoredLease`] and [`lease::read`] are about a Lease, [`annotations`] about what is beside its record.
+//! - [`manifest`] has the definition for the API server. `cargo crdgen` generates its YAML from the types here; it is never edited
+//!   by hand.
 
 /// A name in the project's group: the one place where the group is written down.
 macro_rules! group {

@@ -25,6 +25,11 @@ const IN_CLUSTER_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccoun
 
 /// Reconciles LeaderElections into Leases, RBAC and a status that says who leads.
 #[derive(Debug, Parser)]
+#[allow(
+    rustdoc::broken_intra_doc_links,
+    rustdoc::invalid_html_tags,
+    reason = "clap shows these comments as they are written"
+)]
 #[command(name = "elector-operator", version, about)]
 pub struct Cli {
     /// Where /metrics, /healthz and /readyz are served

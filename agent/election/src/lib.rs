@@ -1,7 +1,9 @@
-//! The election itself: a state machine that contends for one Lease, without any IO.
+#![doc = include_str!("../README.md")]
 //!
-//! [`Election`] is both standby and leader. Its caller (the *driver*) feeds it what happens, with the time at which it was
-//! seen, and carries out what it asks for:
+//! # How an election is driven
+//!
+//! The caller of an [`Election`], its *driver*, feeds it what happens, with the time at which that was seen, and carries out what
+//! the election asks for:
 //!
 //! ```text
 //!   handle_watch ──────►┌──────────┐──► poll_action    publish, extend, retract …: first, to the end
@@ -11,17 +13,10 @@
 //!   handle_stop ───────►└──────────┘
 //! ```
 //!
-//! # What is guaranteed
-//! If the driver reads the clocks right before each call, retracts when asked, and clocks run at rates within
-//! 1 ± 1/12, then between the [`Validity`] of one tenure and the next tenure of anybody who obeys the same rules there is
-//! always at least the time that [`Timings`] reserves for readers and for retraction.
-//! A tenure begins only by an update of a version that was seen. A missing Lease is created, but held by nobody known: a
-//! creation cannot say which absence it ends, and a Lease that came and went unseen may have had a holder.
+//! A tenure begins only by an update of a version that was seen. An election creates a missing Lease, but as held by
+//! [`UNKNOWN_HOLDER`]: a creation cannot say which absence it ends, and a Lease that came and went unseen may have had a holder.
 //!
 //! The letters in comments (L1, F3, R1 …) name the rules in SAFETY.md.
-//!
-//! # What is not
-//! Candidates that follow other rules, client-go's among them, are as safe as they are.
 
 #![warn(clippy::wildcard_enum_match_arm)]
 

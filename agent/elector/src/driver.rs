@@ -6,8 +6,8 @@
 //! | here | there |
 //! |---|---|
 //! | [`clock::now`], read right before each call | `now` |
-//! | [`LeaseApi::send`], with a timeout | [`Recorder::poll_request`], [`Recorder::handle_answer`] |
-//! | [`LeaseWatch`] | [`Recorder::handle_watch`] |
+//! | `LeaseApi::send`, with a timeout | [`Recorder::poll_request`], [`Recorder::handle_answer`] |
+//! | `LeaseWatch` | [`Recorder::handle_watch`] |
 //! | [`Alarm`] | [`Recorder::poll_timeout`], [`Recorder::handle_timeout`] |
 //! | [`CampaignHooks`] | [`Recorder::handle_reluctance`] |
 //! | [`Publication`] | [`Recorder::poll_action`], [`Recorder::handle_retracted`] |

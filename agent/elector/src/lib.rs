@@ -1,7 +1,11 @@
-//! Contends for one Lease and says, by files or in any other way, whether this process leads.
+#![doc = include_str!("../README.md")]
 //!
-//! [`driver::run`] drives the state machine of [`elector_election`] on a real API server; what leadership means is up to a
-//! [`publication::Publication`], of which [`status::StatusFiles`] is the agent's.
+//! # Where to look
+//!
+//! - [`driver`] runs an election, and [`publication`] is how a program takes part in it.
+//! - [`connect`] finds the API server and its credentials, and [`identity`] the name of this candidate.
+//! - [`observer`] tells a program what happens, and lets it ask to leave the Lease to others.
+//! - [`status`] has the files of `elector-agent`, and [`clock`] the clocks by which a tenure ends.
 
 #[cfg(not(target_os = "linux"))]
 compile_error!("leader-elector is for Linux: its clocks, timers and locks are that kernel's");

@@ -13,6 +13,7 @@ use crate::services::{Addresses, AppHealth, Hooks, Probe, ServiceOptions};
 
 /// The services of an agent that contends.
 #[derive(Debug, Args)]
+#[allow(rustdoc::broken_intra_doc_links, reason = "clap shows these comments as they are written")]
 pub(crate) struct ServiceArguments {
     /// Where the app can ask who leads, such as 127.0.0.1:4040 [default: nowhere]
     #[arg(long, env = "HTTP_ADDRESS", value_name = "ADDRESS", value_parser = address::parse)]

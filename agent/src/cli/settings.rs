@@ -16,6 +16,11 @@ const IN_CLUSTER_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccoun
 
 /// How an agent contends.
 #[derive(Debug, Args)]
+#[allow(
+    rustdoc::broken_intra_doc_links,
+    rustdoc::invalid_html_tags,
+    reason = "clap shows these comments as they are written"
+)]
 pub(crate) struct Options {
     /// Name of the LeaderElection, and of its Lease
     #[arg(long, env = "LEASE_NAME", value_name = "NAME")]

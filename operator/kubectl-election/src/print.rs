@@ -37,7 +37,7 @@ pub(crate) fn note(line: &str) {
 /// Prints it for programs.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub(crate) fn document(document: &impl Serialize, output: Output) -> Result<(), Failure> {
     let text = match output {
         Output::Json => {
@@ -51,7 +51,7 @@ pub(crate) fn document(document: &impl Serialize, output: Output) -> Result<(), 
 /// Prints one of many for programs: a line of JSON, or a document of YAML.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub(crate) fn item(item: &impl Serialize, output: Output) -> Result<(), Failure> {
     let text = match output {
         Output::Json => json_shown(&serde_json::to_string(item).map_err(Failure::failed)?).into_owned() + "\n",

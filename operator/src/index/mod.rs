@@ -7,7 +7,7 @@
 //! back a lower one, for after a restore of etcd it is the truth. Of a version and a deletion nothing tells which is later, so
 //! answers to a plan during which something was deleted are dropped: the watches say the same soon after.
 //!
-//! Objects are others' to write. Of each only what plans use is kept, and of each namespace only as much as its [`Budget`] has
+//! Objects are others' to write. Of each only what plans use is kept, and of each namespace only as much as its `Budget` has
 //! room for: what is beyond that is left out, and the elections of that namespace say so.
 
 mod budget;

@@ -55,6 +55,10 @@ fn infested(bug: &Path) -> PathBuf {
     for part in CRATES {
         copy(&root().join(part).join("src"), &folder.join(part).join("src"));
         fs::copy(root().join(part).join("Cargo.toml"), folder.join(part).join("Cargo.toml")).expect(WORKS);
+        let readme = root().join(part).join("README.md");
+        if readme.exists() {
+            fs::copy(readme, folder.join(part).join("README.md")).expect(WORKS);
+        }
     }
     fs::write(folder.join("Cargo.toml"), manifest()).expect(WORKS);
     fs::copy(root().join("Cargo.lock"), folder.join("Cargo.lock")).expect(WORKS);

@@ -14,7 +14,7 @@ pub fn values_for(plane: &ControlPlane) -> &'static [&'static str] {
 /// `charts/install.yaml` as it would be for the release of an API server.
 ///
 /// # Errors
-/// As [`helm`].
+/// As [`install_yaml`].
 pub async fn install_yaml_for(plane: &ControlPlane) -> Result<String> {
     let version = format!("--kube-version=1.{}.0", plane.minor());
     let policies = "--api-versions=admissionregistration.k8s.io/v1beta1/MutatingAdmissionPolicy";

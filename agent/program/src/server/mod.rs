@@ -1,7 +1,7 @@
 //! The HTTP/1 server of agent and operator, which goes on answering whatever its clients do.
 //!
 //! Memory, descriptors and time have limits. No client is refused for want of a place: where all are taken, the new connection
-//! gets that of the one that can best be spared ([`activity::spared`]). So a client that sends its request at once is answered,
+//! gets that of the one that can best be spared (`activity::spared`). So a client that sends its request at once is answered,
 //! however many others send nothing, send slowly, or do not read.
 //!
 //! ```text

@@ -40,7 +40,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// A control plane of its own. Its processes are gone after drop, and after this process's end, whatever ends it.
 ///
 /// Authorization is `Node,RBAC`. Admission is the server's default and OwnerReferencesPermissionEnforcement, so a pod needs its service account to exist, as
-/// in a cluster; nobody makes the account `default` of a namespace, except [`ControlPlane::namespace`].
+/// in a cluster; nobody makes the account `default` of a namespace, except [`Cluster::namespace`](crate::cluster::Cluster::namespace).
 #[derive(Debug)]
 pub struct ControlPlane {
     // In the order of drop: nobody writes to the folder when it goes.
@@ -102,7 +102,7 @@ impl ControlPlane {
         bail!("failed to find a free port five times")
     }
 
-    /// The one that all tests of a process share, each in its own [`ControlPlane::namespace`].
+    /// The one that all tests of a process share, each in its own [`Cluster::namespace`](crate::cluster::Cluster::namespace).
     /// Whoever stops, freezes or floods servers starts another.
     ///
     /// # Errors
