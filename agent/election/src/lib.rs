@@ -12,16 +12,16 @@
 //! ```
 //!
 //! # What is guaranteed
-//! If the driver reads the clocks right before each call, retracts when asked, and clocks run at rates within
-//! 1 ± 1/12, then between the [`Validity`] of one tenure and the next tenure of anybody who obeys the same rules there is
+//! If the driver reads the clocks right before each call, retracts when asked, and clocks run at rates within 1 ± 1/12,
+//! then between the [`Validity`] of one tenure and the next tenure of any candidate that obeys the same rules there is
 //! always at least the time that [`Timings`] reserves for readers and for retraction.
-//! A tenure begins only by an update of a version that was seen. A missing Lease is created, but held by nobody known: a
-//! creation cannot say which absence it ends, and a Lease that came and went unseen may have had a holder.
+//! A tenure begins only by an update of a version that was seen. A missing Lease is created in the name of an unknown
+//! holder: a creation cannot say which absence it ends, and a Lease that came and went unseen may have had a holder.
 //!
 //! The letters in comments (L1, F3, R1 …) name the rules in SAFETY.md.
 //!
-//! # What is not
-//! Candidates that follow other rules, client-go's among them, are as safe as they are.
+//! # What is not guaranteed
+//! Candidates that follow other rules, as client-go's do, are only as safe as those rules make them.
 
 #![warn(clippy::wildcard_enum_match_arm)]
 
