@@ -1,4 +1,4 @@
-//! Contends for one Lease and says, by files or in any other way, whether this process leads.
+//! Contends for one Lease, and publishes in files or in any other way whether this process leads.
 //!
 //! [`driver::run`] drives the state machine of [`elector_election`] on a real API server; what leadership means is up to a
 //! [`publication::Publication`], of which [`status::StatusFiles`] is the agent's.
