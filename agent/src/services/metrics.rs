@@ -1,4 +1,4 @@
-//! What Prometheus reads.
+//! The agent's metrics for Prometheus.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
@@ -15,7 +15,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::snapshot::Snapshot;
 
-/// In seconds: a renewal takes some 5 ms where all is well, and has 10 s at most.
+/// The buckets of the request durations, in seconds: a renewal takes some 5 ms where all is well, and 10 s at most.
 const BUCKETS: [f64; 10] = [0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0];
 
 type Seconds = Gauge<f64, AtomicU64>;
@@ -41,7 +41,7 @@ struct SettingLabels {
     setting: &'static str,
 }
 
-/// All of one election. Told by the election's thread, read by another.
+/// The metrics of one election: the election's thread writes them, the server's thread reads them.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     registry: Registry,
@@ -145,7 +145,7 @@ impl Metrics {
         self.watch_restarts.inc();
     }
 
-    /// In the format of OpenMetrics, as they are now.
+    /// The metrics in the format of OpenMetrics, as they are at `now`.
     pub(super) fn encode(&self, snapshot: &Snapshot, listening: &BTreeMap<&'static str, bool>, now: Now) -> String {
         for (setting, is) in listening {
             self.listening.get_or_create(&SettingLabels { setting }).set((*is).into());
