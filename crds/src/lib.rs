@@ -1,10 +1,10 @@
-//! The `LeaderElection` API: its types and validation, and what agents and operator write beside it on a Lease.
+//! The `LeaderElection` API: its types and validation, and what the agents and the operator write beside it on a Lease.
 //!
-//! No IO and no clock. The manifest is generated from these types by `cargo crdgen` and never edited by hand.
-//! The API grows by additions only: a field is never renamed. What was accepted once goes on working: a limit that comes later
-//! refuses no sane object, and the API server holds it against changed values only.
+//! The crate does no IO and reads no clock. The manifest is generated from these types by `cargo crdgen` and never
+//! edited by hand. The API grows by additions only: a field is never renamed. What was accepted once goes on working: a
+//! limit that comes later refuses no sane object, and the API server applies it to changed values only.
 
-/// A name in the project's group: the one place where the group is written down.
+/// A name in the project's group. The group is written down only here.
 macro_rules! group {
     () => {
         "leader-elector.io"
