@@ -1,4 +1,4 @@
-//! Who may lead, and why nobody does.
+//! The candidates: the pods that may lead, and why none of them leads.
 
 use std::time::Duration;
 
@@ -11,10 +11,10 @@ use super::lease::Ownership;
 use super::{PlanInput, name, unready};
 use crate::index::{Pod, TenurePhase};
 
-/// After how many lease durations a Lease that is free, with candidates able to take it, is said to find no taker.
+/// The number of lease durations after which a free Lease that able candidates do not take counts as without a taker.
 const NO_TAKER_LEASE_DURATIONS: u32 = 2;
 
-/// The candidates among the pods that match, in the order of their names, so that messages name the same one each time.
+/// The candidates among the pods that match, in the order of their names, so that messages name the same pod each time.
 pub(super) fn candidates<'a>(view: &PlanInput<'a>) -> Vec<&'a Pod> {
     let mut candidates: Vec<&Pod> =
         view.snapshot.pods.iter().map(AsRef::as_ref).filter(|pod| pod.is_candidate()).collect();
@@ -75,7 +75,8 @@ pub(super) fn candidates_ready(view: &PlanInput<'_>, candidates: &[&Pod]) -> Con
     condition(ConditionType::CandidatesReady, Status::True, Reason::AllReady, "all candidates are ready")
 }
 
-/// That the pod of who leads for certain is not ready, and what follows.
+/// The message that the leader's pod is not ready, and what follows from it. `None` if it is ready, or no pod leads for
+/// certain.
 fn leader_not_ready(view: &PlanInput<'_>) -> Option<String> {
     let (Ownership::Own(seen) | Ownership::Adopted(seen)) = view.ownership else { return None };
     let is_certain = view.phase(seen) == TenurePhase::Held;
@@ -92,7 +93,8 @@ fn leader_not_ready(view: &PlanInput<'_>) -> Option<String> {
     Some(format!("pod {} leads and is not ready: {follows}; see kubectl describe pod", leader.name))
 }
 
-/// When a Lease that is free will have found no taker for too long. `None` if it is not free, or no candidate is able to.
+/// When a free Lease will have been without a taker for too long. `None` if it is not free, or no candidate is able to
+/// lead.
 pub(super) fn overdue_at(view: &PlanInput<'_>) -> Option<Duration> {
     let (Ownership::Own(seen) | Ownership::Adopted(seen)) = view.ownership else { return None };
     if view.election.spec.paused {

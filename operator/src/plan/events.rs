@@ -1,8 +1,8 @@
-//! What has happened since the status was last written.
+//! Events: what has happened since the status was last written.
 //!
-//! Events come from the difference between the stored status and the new one, so that a restart repeats none; and each has
-//! a name made of what it speaks of, so that one whose status a crash kept from being written is not created twice: the
-//! API server has it already.
+//! Events come from the difference between the stored status and the new one, so that a restart repeats none. The name
+//! of an event is made of what it speaks of. So if a crash kept the status from being written, the event is not created
+//! twice: the API server has it already.
 
 use elector_crds::conditions::{ConditionType, Reason, Status, find};
 use elector_crds::display_text::{MAX_MESSAGE, MAX_NAME, shown};
@@ -17,8 +17,8 @@ use super::lease::Ownership;
 use super::{PlanInput, name};
 use crate::index::was_restored;
 
-/// The longest part of an event's name, in bytes: the longest name of an election. Three of them, a reason and what joins them
-/// are a name.
+/// The longest part of an event's name, in bytes: the longest name of an election. Three such parts, a reason and
+/// separators fit into a name.
 const MAX_PART: usize = 63;
 
 pub(super) fn events(
@@ -104,7 +104,7 @@ fn tenure_ended(view: &PlanInput<'_>, old: &LeaderElectionStatus, new: &LeaderEl
     Some(event(view, &tenure, EventReason::LeaderLost, note, pod))
 }
 
-/// That a pause has taken effect, or is over. Each change of the spec is another generation.
+/// The event that a pause has taken effect, or has ended. Each change of the spec has another generation.
 fn paused_or_resumed(
     view: &PlanInput<'_>,
     old: &LeaderElectionStatus,
@@ -139,7 +139,7 @@ fn tenure_began(view: &PlanInput<'_>, old: &LeaderElectionStatus, new: &LeaderEl
     Some(event(view, &tenure, EventReason::LeaderElected, note, pod))
 }
 
-/// What became of a request for another leader.
+/// The event that answers a request for another leader.
 pub(super) fn transferred(view: &PlanInput<'_>, verdict: &Verdict) -> ElectionEvent {
     let target = shown(request(view.election).unwrap_or_default(), MAX_NAME);
     let (reason, note) = match verdict {
@@ -152,13 +152,14 @@ pub(super) fn transferred(view: &PlanInput<'_>, verdict: &Verdict) -> ElectionEv
     ElectionEvent { asked_for, ..event(view, version.unwrap_or_default(), reason, note, None) }
 }
 
-/// Who a status says leads, with certainty.
+/// The leader that a status names, if it is certain.
 fn leader(status: &LeaderElectionStatus) -> Option<&Holder> {
     let elected = leader_elected(status)?;
     status.holder.as_ref().filter(|_| elected.status == Status::True.as_str())
 }
 
-/// The tenure of the leader, in a name: by the Lease and its number there, and if it has none of its own by its beginning.
+/// The leader's tenure as part of an event's name: the Lease's uid and the number of the tenure, or else the time at
+/// which it began.
 fn tenure_of(status: &LeaderElectionStatus) -> Option<String> {
     let (uid, number) = (status.lease_uid.as_deref()?, status.lease_transitions?);
     let uncounted = status.history.first().filter(|tenure| tenure.lease_transitions.is_none());
@@ -169,7 +170,7 @@ fn tenure_of(status: &LeaderElectionStatus) -> Option<String> {
     })
 }
 
-/// The pod of a holder that may be gone: its identity says the uid.
+/// The pod of a holder that may be gone: its identity states the uid.
 fn related_old(view: &PlanInput<'_>, holder: &Holder) -> Option<(String, String)> {
     let (name, uid) = identity::pod_and_uid(&holder.identity)?;
     let pods = view.snapshot.pods.iter().chain(&view.snapshot.holder_pod);
@@ -192,8 +193,8 @@ fn event(
     ElectionEvent { name, reason, note, asked_for: None, related_pod }
 }
 
-/// A part of an object's name. Names, uids and versions are such parts everywhere but in a store that somebody has written to by
-/// hand.
+/// `part` as a part of an object's name. Names, uids and versions are valid parts already, except in a store that was
+/// edited by hand.
 fn object_name(part: &str) -> String {
     let is_allowed = |letter: &char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || "-.".contains(*letter);
     let allowed: String = part.chars().filter(is_allowed).take(MAX_PART).collect();

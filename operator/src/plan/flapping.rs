@@ -1,7 +1,8 @@
-//! Whether an election flaps: tenures that end all the time, as of an app that dies of leading.
+//! Whether an election flaps: tenures end all the time, for example because the app dies whenever it leads.
 //!
-//! It is told from the stored history alone, so that a restart of the operator forgets nothing. It begins with many ends in a short
-//! time and is over after few, so that the status is written once for each: what is said in between changes only with a tenure.
+//! The stored history alone decides, so that a restart of the operator forgets nothing. Flapping begins after many ends
+//! in a short time and is over only after few ends, so that the status is written once for each: in between, the
+//! message changes only with a tenure.
 
 use std::time::Duration;
 
@@ -12,10 +13,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::PlanInput;
 
-/// With how many of them at most it is over.
+/// The most recent ends with which flapping is over.
 const MAX_ENDS_AFTERWARDS: usize = 2;
 
-/// `None` as long as the election has never flapped.
+/// The condition LeaderStable; `None` as long as the election has never flapped.
 pub(super) fn leader_stable(view: &PlanInput<'_>, history: &[PastTenure], stored: &[Condition]) -> Option<Condition> {
     let ended = ended_lately(history, view.now.wall);
     let last = conditions::find(stored, ConditionType::LeaderStable);
@@ -40,7 +41,7 @@ pub(super) fn leader_stable(view: &PlanInput<'_>, history: &[PastTenure], stored
     }
 }
 
-/// When an election that flaps will have settled, if no tenure ends until then.
+/// When an election that flaps will have settled, if no further tenure ends.
 pub(super) fn settles_at(view: &PlanInput<'_>) -> Option<Duration> {
     let status = view.election.status.as_ref()?;
     conditions::find(&status.conditions, ConditionType::LeaderStable).filter(|stable| flaps(stable))?;

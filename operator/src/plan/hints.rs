@@ -1,5 +1,5 @@
-//! What people ask for while an election goes on: a pause, and another leader. Both reach the candidates as hints on the Lease,
-//! which only end a tenure or delay the next one (rule F4).
+//! Hints: what people ask for while an election goes on, a pause or another leader. The candidates learn of both from
+//! the Lease, where a hint only ends a tenure or delays the next one (rule F4).
 
 use std::time::Duration;
 
@@ -13,34 +13,34 @@ use super::preference::Better;
 use super::{PlanInput, preference, unready};
 use crate::index::{ClockReading, ElectionSnapshot, LeaseSeen, Part, Pod, TenurePhase, own_duration, phase};
 
-/// A request that nobody has followed for so long, beyond what a release takes, is taken back.
+/// How long a request is left to be followed, beyond the time of a release, before it is taken back.
 const TRANSFER_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// As the target of a transfer: any other candidate.
+/// The target of a request for any other candidate.
 const ANYBODY: &str = "*";
 
-/// What the Lease is to say, and what became of a request.
+/// The hints for the Lease, and the result of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Steering {
     pub(super) hints: Hints,
     pub(super) verdict: Option<Verdict>,
 }
 
-/// The end of a request for another leader.
+/// The result of a request for another leader.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// With who leads now.
+    /// The request was followed, with a sentence that says which candidate leads.
     Completed(String),
-    /// With why not.
+    /// The request was not followed, with the reason.
     Refused(String),
 }
 
-/// The request for another leader, if there is one.
+/// The target of the request for another leader, if there is a request.
 pub(super) fn request(election: &LeaderElection) -> Option<&str> {
     election.annotations().get(TRANSFER_ANNOTATION).map(String::as_str)
 }
 
-/// When the request that there is will have been waited for long enough.
+/// When the current request will have been waited for long enough.
 pub(super) fn gives_up_at(election: &LeaderElection, snapshot: &ElectionSnapshot) -> Option<Duration> {
     request(election)?;
     let release_delay = election.spec.timings().unwrap_or_default().release_delay();
@@ -99,7 +99,7 @@ pub(super) fn prefers_at(view: &PlanInput<'_>) -> Option<Duration> {
     better(election, snapshot, seen, *now).map(|better| better.due)
 }
 
-/// The candidate that had better lead, for whatever reason comes first.
+/// The candidate that should lead in place of the leader, by whichever rule applies first.
 fn better<'a>(
     election: &LeaderElection,
     snapshot: &'a ElectionSnapshot,
@@ -111,7 +111,8 @@ fn better<'a>(
     preferred.into_iter().chain(ready).min_by_key(|better| better.due)
 }
 
-/// Without a request: that another candidate is to lead, as it is preferred, or ready where the leader is not. `None`: nothing.
+/// The hints that another candidate is to lead without a request: one that is preferred, or one that is ready while the
+/// leader is not. `None` if there is no such candidate.
 fn preference(
     election: &LeaderElection,
     snapshot: &ElectionSnapshot,
@@ -142,7 +143,7 @@ fn preference(
     Some(Hints { paused: false, end_tenure: Some(tenure), successor })
 }
 
-/// The tenure that was asked to end in favour of this target, by this request.
+/// The tenure that the hints ask to end in favour of this target, if the hints belong to this request.
 fn passed_on(snapshot: &ElectionSnapshot, seen: &LeaseSeen, target: &str) -> Option<u32> {
     let Hints { end_tenure, successor, .. } = &seen.lease.hints;
     let same = match successor {
@@ -154,7 +155,7 @@ fn passed_on(snapshot: &ElectionSnapshot, seen: &LeaseSeen, target: &str) -> Opt
     end_tenure.filter(|tenure| same && (before != Some(*tenure) || *tenure == seen.lease.record.transitions))
 }
 
-/// Of one that was passed on, now that somebody leads another tenure than the one that was to end.
+/// The result of a request that was passed on, now that a later tenure has begun.
 fn outcome(election: &LeaderElection, seen: &LeaseSeen, tenure: u32) -> Verdict {
     let holder = &seen.lease.record.holder;
     let name = identity::shown_name(holder);
@@ -172,7 +173,8 @@ fn outcome(election: &LeaderElection, seen: &LeaseSeen, tenure: u32) -> Verdict 
     }
 }
 
-/// Who is to begin the next tenure; `None`: anybody else.
+/// The identity that is to begin the next tenure; `None`: any but the holder. The error says why the request is
+/// refused.
 fn successor(
     election: &LeaderElection,
     snapshot: &ElectionSnapshot,

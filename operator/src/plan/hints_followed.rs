@@ -1,4 +1,4 @@
-//! Whether the leader does what it is asked for: a candidate of client-go's does not know of it.
+//! Whether the leader does what the Lease asks of it: a candidate with client-go does not know of hints.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::PlanInput;
 use super::lease::Ownership;
 use crate::index::TenurePhase;
 
-/// When the leader will have been asked in vain for long enough. `None`: nothing is asked of it.
+/// When the leader will have been asked in vain for long enough. `None` if it is asked for nothing.
 pub(super) fn overdue_at(view: &PlanInput<'_>) -> Option<Duration> {
     let (Ownership::Own(seen) | Ownership::Adopted(seen)) = view.ownership else { return None };
     let release_delay = view.election.spec.timings().unwrap_or_default().release_delay();
@@ -19,7 +19,7 @@ pub(super) fn overdue_at(view: &PlanInput<'_>) -> Option<Duration> {
     Some(asked + seen.effective_duration(view.own_duration()) + release_delay)
 }
 
-/// `None` as long as nothing was ever asked.
+/// The condition AdviceFollowed; `None` as long as the leader was never asked for anything.
 pub(super) fn advice_followed(view: &PlanInput<'_>, stored: &[Condition]) -> Option<Condition> {
     let overdue = overdue_at(view);
     let was_asked = conditions::find(stored, ConditionType::AdviceFollowed).is_some();

@@ -1,4 +1,4 @@
-//! The last tenures, as far as this operator and those before it have seen them.
+//! The last tenures, as far as this operator and earlier ones have seen them.
 
 use elector_crds::{Holder, LeaderElectionStatus, PastTenure, TenureEnd, format_timestamp, identity};
 use elector_election::{Lease, Timestamp};
@@ -8,10 +8,11 @@ use super::lease::Ownership;
 use super::{PlanInput, preference};
 use crate::index::{LeaseSeen, TenurePhase};
 
-/// How many are kept.
+/// The most tenures that are kept.
 const MAX_TENURES: usize = 10;
 
-/// Those of `stored`, and what has become of them; `leader` is who leads now for certain.
+/// The last tenures: those of `stored`, continued by what is known now. `leader` is the present leader, if it is
+/// certain.
 pub(super) fn history(view: &PlanInput<'_>, stored: &LeaderElectionStatus, leader: Option<&Holder>) -> Vec<PastTenure> {
     let mut history = stored.history.clone();
     let seen = match view.ownership {
@@ -48,13 +49,13 @@ pub(super) fn history(view: &PlanInput<'_>, stored: &LeaderElectionStatus, leade
     history
 }
 
-/// Whether it is the tenure of that holder with that number, or without one of its own.
+/// Whether `tenure` belongs to this holder and has this number, or no number of its own.
 fn is_same(tenure: &PastTenure, identity: &str, transitions: u32) -> bool {
     let same_number = tenure.lease_transitions.is_none_or(|number| number == i64::from(transitions));
     identity::is_same(&tenure.identity, identity) && same_number
 }
 
-/// How a tenure that was under way has ended, if it has.
+/// The end of a tenure that was under way, if it has ended.
 fn end_of(
     view: &PlanInput<'_>,
     stored: &LeaderElectionStatus,
@@ -77,7 +78,7 @@ fn end_of(
     }
 }
 
-/// Why the holder of `last` was asked to hand over, if nobody has asked for that.
+/// The end of a tenure whose holder was asked to hand over without a request by a person.
 fn without_request(view: &PlanInput<'_>, last: &PastTenure, lease: &Lease) -> TenureEnd {
     let pods = || view.snapshot.pods.iter().chain(&view.snapshot.holder_pod);
     let rank = |identity: &str| {

@@ -1,7 +1,7 @@
-//! What to do about one election: pure, from what is asked for, what is observed, and the time.
+//! The plan for one election: a pure function of what is asked for, what is observed, and the time.
 //!
-//! Objects come first. As long as one of them is to be written nothing is said about them: status and events are planned
-//! once the answers have been observed.
+//! Objects come first. As long as an object is to be written, nothing is reported about it: status and events are
+//! planned once the answers have been observed.
 
 mod candidates;
 mod events;
@@ -31,31 +31,32 @@ use self::lease::Ownership;
 pub use self::traffic::TrafficWrite;
 use crate::index::{ClockReading, ElectionSnapshot, LeaseSeen, Part, TenurePhase, Unreadable, own_duration, phase};
 
-/// What to do.
+/// What to do for one election.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Plan {
-    /// To what leads traffic to the leader: before all else, for it waits.
+    /// The changes to Services, slices and labels, which lead traffic to the leader. They come first because traffic
+    /// waits for them.
     pub traffic: Vec<TrafficWrite>,
-    /// To the Lease.
+    /// The change to the Lease.
     pub lease: LeaseAction,
-    /// To be applied.
+    /// The Role to apply.
     pub role: Option<Role>,
-    /// To be applied.
+    /// The RoleBinding to apply.
     pub role_binding: Option<RoleBinding>,
-    /// To be created, before the status says the same: their names are such that no event happens twice.
+    /// The events to create, before the status says the same; their names make sure that no event is created twice.
     pub events: Vec<ElectionEvent>,
-    /// A request on the election that is done with, to be removed after the events: the pod that was to lead.
+    /// The target of a request that is done or refused, to be removed after the events are created.
     pub request_done: Option<String>,
-    /// To be applied.
+    /// The status to apply.
     pub status: Option<LeaderElectionStatus>,
-    /// When to look again even if nothing is seen to happen.
+    /// How long to wait before the next plan, even if no change is seen.
     pub next_look: Option<Duration>,
-    /// The same if the Lease goes on being renewed.
+    /// How long to wait before the next plan if the Lease goes on being renewed.
     pub next_look_if_renewed: Option<Duration>,
 }
 
 impl Plan {
-    /// Whether it writes or asks nothing.
+    /// Whether the plan writes or asks for nothing.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.traffic.is_empty()
@@ -65,14 +66,14 @@ impl Plan {
             && self.status.is_none()
     }
 
-    /// Whether it writes or asks for anything but events and status.
+    /// Whether the plan writes or asks for anything but events and status.
     #[must_use]
     pub fn has_objects(&self) -> bool {
         self.lease != LeaseAction::None || self.role.is_some() || self.role_binding.is_some()
     }
 }
 
-/// What to do about `election`.
+/// Plans what to do about `election`.
 #[must_use]
 pub fn plan(election: &LeaderElection, snapshot: &ElectionSnapshot, now: ClockReading) -> Plan {
     // The garbage collector is about to take everything.
@@ -129,7 +130,7 @@ pub fn plan(election: &LeaderElection, snapshot: &ElectionSnapshot, now: ClockRe
     plan_look(&view, Plan { events, request_done, status, ..Plan::default() })
 }
 
-/// What status and events are made from.
+/// The input from which status and events are made.
 struct PlanInput<'a> {
     election: &'a LeaderElection,
     snapshot: &'a ElectionSnapshot,

@@ -1,4 +1,4 @@
-//! The status: what is in place, who leads, who may.
+//! The plan for the status: what is in place, which candidate leads, and which may.
 
 use std::borrow::Cow;
 
@@ -15,10 +15,10 @@ use super::{PlanInput, candidates, flapping, hints_followed, name, rbac, traffic
 use crate::index::{FailedWrite, LeaseSeen, Part, TenurePhase, Unreadable};
 use elector_crds::ownership::is_adoptable_in;
 
-/// How it begins what is said of a pause that candidates do not know of.
+/// The beginning of the message about a pause that the candidates do not know of.
 const UNHEARD: &str = "; spec.paused is ";
 
-/// The longest reason for the end of a tenure, in bytes; the operator's own are shorter.
+/// The longest reason for the end of a tenure, in bytes; the operator's own reasons are shorter.
 const MAX_REASON: usize = 64;
 
 pub(super) fn status(view: &PlanInput<'_>) -> LeaderElectionStatus {
@@ -54,7 +54,8 @@ pub(super) fn status(view: &PlanInput<'_>) -> LeaderElectionStatus {
     })
 }
 
-/// The reason that matters most, as one word. An election that flaps does so between two tenures as well.
+/// The most important reason of the conditions, as one word. An election that flaps does so between two tenures as
+/// well.
 fn state(conditions: &[Condition]) -> Option<String> {
     let fails = |type_| conditions::find(conditions, type_).filter(|it| it.status == Status::False.as_str());
     let elected = conditions::find(conditions, ConditionType::LeaderElected)?;
@@ -67,8 +68,8 @@ fn state(conditions: &[Condition]) -> Option<String> {
     Some(flaps.or(ignores).or(unready).unwrap_or(elected).reason.clone())
 }
 
-/// With every text as it can be stored: one that cannot would keep the whole status from being written, and leave the last
-/// leader's name in it. What an earlier version or somebody else has stored comes back here, too.
+/// Makes every text of the status fit to be stored. One text that is not would keep the whole status from being
+/// written, so that it would go on naming the last leader. Texts of earlier versions or of others are in it too.
 fn as_shown(mut status: LeaderElectionStatus) -> LeaderElectionStatus {
     let fit = |text: &mut String, most| {
         if let Cow::Owned(shown) = shown(text, most) {
@@ -91,7 +92,7 @@ fn as_shown(mut status: LeaderElectionStatus) -> LeaderElectionStatus {
     status
 }
 
-/// Of an election for which there is no room: that it is so, and nothing else.
+/// The status of an election for which there is no room: it says that, and nothing else.
 pub(super) fn unattended(view: &PlanInput<'_>) -> LeaderElectionStatus {
     let mut conditions = view.election.status.clone().unwrap_or_default().conditions;
     let unknown = |type_, reason| condition(type_, Status::Unknown, reason, "this LeaderElection is not looked after");
@@ -114,7 +115,7 @@ pub(super) fn unattended(view: &PlanInput<'_>) -> LeaderElectionStatus {
     })
 }
 
-/// Whether what was asked for is in place; who leads does not matter.
+/// The condition Ready: whether what the spec asks for is in place.
 fn ready(view: &PlanInput<'_>) -> Condition {
     let not = |reason, message: String| condition(ConditionType::Ready, Status::False, reason, message);
     match &view.snapshot.unreadable {
@@ -189,7 +190,7 @@ fn foreign_lease_message(view: &PlanInput<'_>) -> String {
     )
 }
 
-/// Whether somebody leads, and who.
+/// The condition LeaderElected, and the leader.
 fn leader_elected(view: &PlanInput<'_>, stored: &LeaderElectionStatus) -> (Condition, Option<Holder>) {
     let is = |status, reason, message: String| condition(ConditionType::LeaderElected, status, reason, message);
     let seen = match view.ownership {
@@ -247,7 +248,7 @@ fn leader_elected(view: &PlanInput<'_>, stored: &LeaderElectionStatus) -> (Condi
     (condition, holder)
 }
 
-/// What people ask of candidates, by `spec.paused`, and the Lease does not tell them.
+/// The message that the Lease does not tell the candidates yet what `spec.paused` asks for.
 fn unheard(view: &PlanInput<'_>, seen: &LeaseSeen) -> Option<String> {
     let asked = view.election.spec.paused;
     if asked == seen.lease.hints.paused {
@@ -268,7 +269,8 @@ fn held(view: &PlanInput<'_>, seen: &LeaseSeen) -> (Condition, Option<Holder>) {
     (condition(ConditionType::LeaderElected, Status::True, Reason::LeaseHeld, message), Some(holder(view, seen)))
 }
 
-/// After a restart: what was said of this very tenure stays, until the Lease is renewed or has been watched for its duration.
+/// The condition of a tenure that was not observed yet, after a restart. What the status said of this tenure stays
+/// until the Lease is renewed or has been watched for its duration.
 fn not_observed(view: &PlanInput<'_>, seen: &LeaseSeen, stored: &LeaderElectionStatus) -> (Condition, Option<Holder>) {
     let record = &seen.lease.record;
     if let Some(said) = said_of_tenure(stored, seen) {
@@ -290,7 +292,7 @@ fn not_observed(view: &PlanInput<'_>, seen: &LeaseSeen, stored: &LeaderElectionS
     )
 }
 
-/// What is stored of whether somebody leads, if it is about the tenure that the Lease shows.
+/// The stored condition LeaderElected, if it is about the tenure that the Lease shows.
 fn said_of_tenure<'a>(stored: &'a LeaderElectionStatus, seen: &LeaseSeen) -> Option<&'a Condition> {
     let record = &seen.lease.record;
     let is_same =

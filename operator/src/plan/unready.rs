@@ -1,7 +1,7 @@
-//! A leader whose pod is not ready: after a while it is asked to hand over to a candidate whose pod is.
+//! A leader whose pod is not ready: after a while it is asked to hand over to a candidate whose pod is ready.
 //!
-//! An agent leads on beside an app that crashes all the time: what is to be done by the leader is not done. Each handover in a row
-//! within the last hour doubles the wait, and so does each tenure that the other pod has lost in it.
+//! An agent leads on beside an app that crashes all the time, while the work of the leader is not done. Each handover
+//! in a row within the last hour doubles the wait, and so does each tenure that the other pod has lost in that time.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use elector_crds::{LeaderElection, identity};
 use super::preference::{self, Better};
 use crate::index::{ClockReading, ElectionSnapshot, LeaseSeen, Pod, own_duration};
 
-/// Whether `identity` is a pod that is ready, while the leader's is not, and may not be for ever.
+/// Whether `identity` is a pod that is ready, while the leader's is not and has limited time to become so.
 pub(super) fn is_better(election: &LeaderElection, snapshot: &ElectionSnapshot, identity: &str) -> bool {
     let leader = snapshot.holder_pod.as_ref();
     let is_it = |pod: &Pod| identity::of_pod(&pod.name, &pod.uid) == identity;
@@ -19,7 +19,8 @@ pub(super) fn is_better(election: &LeaderElection, snapshot: &ElectionSnapshot, 
         && snapshot.pods.iter().any(|pod| is_it(pod) && is_ready(election, pod))
 }
 
-/// The candidate that had better lead than one whose pod is not ready: of those that are due the one that is preferred.
+/// The candidate that should lead in place of a leader whose pod is not ready: of those that are due, the most
+/// preferred.
 pub(super) fn better<'a>(
     election: &LeaderElection,
     snapshot: &'a ElectionSnapshot,
@@ -41,13 +42,13 @@ pub(super) fn better<'a>(
         .min_by_key(|better| (better.due.max(now.at), preference::rank(election, better.pod), better.pod.name.clone()))
 }
 
-/// For how long a leader may not be ready. `None`: for ever.
+/// How long the leader's pod may be unready. `None`: for ever.
 pub(super) fn patience(election: &LeaderElection, now: ClockReading) -> Option<Duration> {
     let seconds = u64::try_from(election.spec.unready_leader_seconds).ok().filter(|seconds| *seconds > 0)?;
     Some(preference::wait(Duration::from_secs(seconds), preference::handovers(preference::history(election), now)))
 }
 
-/// Whether it could lead, and its app is ready.
+/// Whether the pod can lead and its app is ready.
 fn is_ready(election: &LeaderElection, pod: &Pod) -> bool {
     let is_listed = election.spec.candidates.service_account_names.contains(&pod.service_account);
     pod.is_candidate() && pod.ready_since.is_some() && is_listed && !pod.lacks_agent

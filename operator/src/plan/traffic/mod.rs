@@ -1,4 +1,5 @@
-//! What leads traffic to the leader: a Service of its own, and labels on pods. Both follow the Lease, and wait for nothing else.
+//! The plan for traffic to the leader: a Service of its own, and labels on pods. Both follow the Lease, and wait for
+//! nothing else.
 
 mod labels;
 pub(crate) mod service;
@@ -13,23 +14,23 @@ pub(super) use self::labels::rival;
 use super::lease::Ownership;
 use crate::index::{ClockReading, ElectionSnapshot, Part, Pod, RoleLabel, TenurePhase, own_duration, phase};
 
-/// One change.
+/// One change to a Service, a slice or a label.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TrafficWrite {
-    /// Create it, or make it so.
+    /// Create the Service, or replace it.
     Service(Box<Service>),
-    /// Create it, or make it so.
+    /// Create the EndpointSlice, or apply it.
     Slice(Box<EndpointSlice>),
-    /// Delete it, as it was seen.
+    /// Delete the Service, if it is the one that was seen.
     DeleteService(Box<Service>),
-    /// Delete it, as it was seen.
+    /// Delete the EndpointSlice, if it is the one that was seen.
     DeleteSlice(Box<EndpointSlice>),
     /// Label a pod.
     Label(RoleLabel),
 }
 
 impl TrafficWrite {
-    /// What of the election it is.
+    /// The part of the election that this change belongs to.
     #[must_use]
     pub fn part(&self) -> Part {
         match self {
@@ -40,19 +41,19 @@ impl TrafficWrite {
     }
 }
 
-/// Whom traffic is to reach.
+/// The pod that traffic should reach.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum TrafficTarget<'a> {
     Nobody,
     Leader(&'a Pod),
-    /// Who may lead, and has not been seen to renew: not a reason to begin sending traffic there, nor to end it.
+    /// The holder may lead, and has not been seen to renew: traffic that goes to it stays, and none is sent there anew.
     Unchanged(Option<&'a Pod>),
-    /// Still the last leader, for a moment.
+    /// The last leader, for a moment longer.
     Last,
 }
 
-/// How long traffic stays with a leader that has released, for the next one comes within milliseconds: a service proxy waits
-/// up to a second between two changes, and would take the second of two for that much later.
+/// How long traffic stays with a leader that has released, because the next one comes within milliseconds. A service
+/// proxy waits up to a second between two changes, and would apply the second change that much later.
 const RELEASE_HOLD: Duration = Duration::from_millis(100);
 
 /// When traffic that was held back is looked at again.
@@ -62,7 +63,7 @@ pub(super) fn held_back_until(snapshot: &ElectionSnapshot, ownership: Ownership<
     (asked && seen.lease.tells_of_release()).then(|| seen.seen_at + RELEASE_HOLD)
 }
 
-/// What to write, in this order.
+/// The changes to write, in this order.
 pub(super) fn writes(
     election: &LeaderElection,
     snapshot: &ElectionSnapshot,
