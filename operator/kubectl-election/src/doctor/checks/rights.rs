@@ -1,4 +1,4 @@
-//! Whether the candidates' service accounts are there, and may contend.
+//! Checks of the candidates' service accounts: whether they exist, and may contend.
 
 use elector_crds::ownership::{conflict_message, is_made_for};
 use elector_crds::rbac;
@@ -31,7 +31,7 @@ pub(super) fn role_binding(facts: &Facts) -> Finding {
     })
 }
 
-/// One of the objects by which the operator grants the right to contend.
+/// Checks one of the objects by which the operator grants the right to contend.
 fn object<K: ResourceExt>(
     facts: &Facts,
     check: &'static str,
@@ -89,7 +89,8 @@ pub(super) fn service_accounts(facts: &Facts) -> Vec<Finding> {
     findings
 }
 
-/// As the API server judges, by whatever Role; else by the two objects.
+/// Checks that the service accounts may contend: by the API server's judgement, which counts any Role; if that could
+/// not be asked, by the Role and the RoleBinding.
 pub(super) fn rights(facts: &Facts) -> Vec<Finding> {
     let check = "rights";
     let Some(refused) = refused(facts) else {
@@ -118,7 +119,7 @@ pub(super) fn rights(facts: &Facts) -> Vec<Finding> {
     findings
 }
 
-/// What they may not do. `None`: that could not be asked.
+/// The rights that the service accounts lack. `None` if the API server could not be asked.
 fn refused(facts: &Facts) -> Option<Vec<&Review>> {
     let reviews = facts.reviews.as_ref().ok()?;
     Some(reviews.iter().filter(|review| !review.allowed).collect())
