@@ -45,7 +45,7 @@ pub(crate) fn run(Given { parent, rest }: Given) -> Result<u8, Failure> {
     let settings = cli.options().settings().map_err(Failure::usage)?;
     if let (Some(Command::Exec(_)), Some(_)) = (&cli.command, &settings.services.hooks) {
         return Err(Failure::usage(
-            "ON_ACQUIRED and ON_LOST are for an agent services its app: with exec, the command is what is run and ended",
+            "ON_ACQUIRED and ON_LOST are for an agent beside its app: with exec, the command is what is run and ended",
         ));
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::failed)?;

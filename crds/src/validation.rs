@@ -170,14 +170,14 @@ pub(crate) fn conditions(schema: &mut Schema) {
                     "format": "date-time",
                 },
                 "reason": {
-                    "description": "Why, in one word.",
+                    "description": "The reason for the status, as one word.",
                     "type": "string",
                     "minLength": 1,
                     "maxLength": 1024,
                     "pattern": "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$",
                 },
                 "message": {
-                    "description": "Why, for people, and what to do.",
+                    "description": "The reason for the status, for people, and what to do.",
                     "type": "string",
                     "maxLength": 32768,
                 },

@@ -156,7 +156,7 @@ impl Controller {
 
     fn handle_leading(&mut self) {
         let leads = self.applier.leading.holds();
-        info!(leads, "own election");
+        info!(leads, "leadership of this replica has changed");
         self.reconciler.handle_leading(leads, self.now());
     }
 

@@ -82,7 +82,7 @@ impl Work {
     pub(crate) fn wait_for_end(&mut self, key: &Key, error: &ApplyError, now: ClockReading) {
         self.failures += 1;
         self.not_before = now.at + backoff(self.failures);
-        debug!(election = %key, %error, "waiting for its end");
+        debug!(election = %key, %error, "waiting until the namespace is deleted");
     }
 
     /// Notes that `part` could not be written. The status says why, and the other parts are written.

@@ -177,8 +177,8 @@ impl CommandRunner {
             // It is on its way.
             Some(_) if ends => {}
             None if ends => self.stop.notify_one(),
-            Some(_) => info!(signal = name(signal), "passed on to nobody: the command was told to end, or has"),
-            None => info!(signal = name(signal), "passed on to nobody: the command runs only on the leader"),
+            Some(_) => info!(signal = name(signal), "signal not passed on: the command was told to end, or has ended"),
+            None => info!(signal = name(signal), "signal not passed on: the command runs only on the leader"),
         }
         Ok(())
     }

@@ -87,20 +87,20 @@ impl Metrics {
         );
         ours.register(
             "acquisitions",
-            "Tenures of this process, by why the Lease could be taken",
+            "Tenures of this process, by the reason why the Lease could be taken",
             metrics.acquisitions.clone(),
         );
-        ours.register("losses", "Tenures of this process that ended, by why", metrics.losses.clone());
+        ours.register("losses", "Tenures of this process that ended, by reason", metrics.losses.clone());
         ours.register("renewals", "Renewals that were stored in time", metrics.renewals.clone());
         ours.register("watch_restarts", "How often the watch failed or fell silent", metrics.watch_restarts.clone());
         ours.register(
             "listening",
-            "Whether the address of a setting is served; 0 where it is taken, or not there",
+            "Whether the address of a setting is served; 0 where the address is taken, or not there",
             metrics.listening.clone(),
         );
         ours.register_with_unit(
             "request_duration",
-            "Requests to the API server, by what became of them",
+            "Requests to the API server, by outcome",
             Unit::Seconds,
             metrics.requests.clone(),
         );

@@ -44,7 +44,7 @@ pub(super) const FAMILIES: &[PerElection] = &[
     PerElection {
         name: "leader_elector_election_leader",
         kind: Kind::Gauge,
-        help: "Whether somebody leads, as the condition LeaderElected and the age of the last renewal have it",
+        help: "Whether a candidate leads, as the condition LeaderElected and the age of the last renewal have it",
         show: |sight, now, samples| samples.push(&[], if sight.is_led(now) { 1.0 } else { 0.0 }),
     },
     PerElection {
@@ -84,19 +84,19 @@ pub(super) const FAMILIES: &[PerElection] = &[
     PerElection {
         name: "leader_elector_election_ready_candidates",
         kind: Kind::Gauge,
-        help: "Those that are ready",
+        help: "Candidates that are ready",
         show: |sight, _, samples| samples.push_known(sight.status().and_then(|status| status.ready_candidates)),
     },
     PerElection {
         name: "leader_elector_election_paused",
         kind: Kind::Gauge,
-        help: "Whether nobody is to lead",
+        help: "Whether the election is paused",
         show: |sight, _, samples| samples.push(&[], if sight.election.spec.paused { 1.0 } else { 0.0 }),
     },
     PerElection {
         name: "leader_elector_election_renewal_age_seconds",
         kind: Kind::Seconds,
-        help: "For how long the leader has not been seen to renew the Lease",
+        help: "How long ago the leader was last seen to renew the Lease",
         show: |sight, now, samples| samples.push_time(sight.renewal(now).map(|(age, _)| age)),
     },
     PerElection {

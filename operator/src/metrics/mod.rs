@@ -158,9 +158,9 @@ impl Metrics {
         let [active, elections, queue_length, namespaces_too_large, unreadable_elections] =
             std::array::from_fn(|_| Gauge::default());
         let mut registry = Registry::with_prefix("leader_elector_operator");
-        registry.register("active", "Whether this replica writes, and speaks of elections", active.clone());
-        registry.register("elections", "LeaderElections that there are", elections.clone());
-        registry.register("queue_length", "Elections that are to be looked at by now", queue_length.clone());
+        registry.register("active", "Whether this replica writes, and reports elections", active.clone());
+        registry.register("elections", "LeaderElections in the watched namespaces", elections.clone());
+        registry.register("queue_length", "Elections that are due to be planned", queue_length.clone());
         registry.register(
             "namespaces_too_large",
             "Namespaces with more objects than there is room for",
@@ -172,7 +172,11 @@ impl Metrics {
             unreadable_elections.clone(),
         );
         registry.register("reconciles", "Plans that had something to write or to ask", counts.reconciles.clone());
-        registry.register("reconcile_failures", "Plans that could not be carried out, by why", counts.failures.clone());
+        registry.register(
+            "reconcile_failures",
+            "Plans that could not be carried out, by reason",
+            counts.failures.clone(),
+        );
         registry.register(
             "watch_restarts",
             "How often a watch failed, by what it watches",
@@ -381,7 +385,7 @@ mod tests {
         ] {
             assert!(text.lines().any(|there| there == line), "no {line} in {text}");
         }
-        let of_elections = r#"# HELP leader_elector_election_leader Whether somebody leads, as the condition LeaderElected and the age of the last renewal have it.
+        let of_elections = r#"# HELP leader_elector_election_leader Whether a candidate leads, as the condition LeaderElected and the age of the last renewal have it.
 # TYPE leader_elector_election_leader gauge
 leader_elector_election_leader{namespace="bank",name="billing"} 0
 leader_elector_election_leader{namespace="shop",name="billing"} 0

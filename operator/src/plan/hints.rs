@@ -186,7 +186,7 @@ fn successor(
         return Err("the election is paused".to_owned());
     }
     if phase(seen, own_duration(&election.spec), now) != TenurePhase::Held {
-        return Err("nobody leads, so that whoever comes first does".to_owned());
+        return Err("nobody leads, so that the first candidate to take the Lease will".to_owned());
     }
     let holder = &seen.lease.record.holder;
     let identity = |pod: &Pod| identity::of_pod(&pod.name, &pod.uid);

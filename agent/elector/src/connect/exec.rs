@@ -50,7 +50,7 @@ pub(super) fn run(exec: &ExecConfig) -> Result<Credential, String> {
     let program = exec.command.as_deref().unwrap_or_default();
     let may_ask = exec.interactive_mode != Some(ExecInteractiveMode::Never) && io::stdin().is_terminal();
     if exec.interactive_mode == Some(ExecInteractiveMode::Always) && !may_ask {
-        return Err(format!("{program:?} asks somebody at a terminal, and there is none"));
+        return Err(format!("{program:?} must ask a person at a terminal, and there is no terminal"));
     }
     let mut spec = json!({"interactive": may_ask});
     if let Some(cluster) = &exec.cluster {

@@ -176,7 +176,7 @@ impl Driver<'_> {
 
     pub(super) fn log_missing(&mut self) {
         if !self.missing {
-            info!(namespace = %self.namespace, lease = %self.lease, "there is no lease: creating it, as held by somebody unknown");
+            info!(namespace = %self.namespace, lease = %self.lease, "there is no lease: creating it, held by an unknown candidate");
         }
         self.missing = true;
     }

@@ -85,7 +85,7 @@ async fn changes(State(Listening { snapshot, listeners }): State<Listening>) -> 
             let headers = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-cache")];
             (headers, Body::from_stream(events(snapshot, place))).into_response()
         }
-        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "too many listen").into_response(),
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "too many clients listen").into_response(),
     }
 }
 

@@ -94,7 +94,7 @@ impl Servers {
                 Ok(listener) => Some(listener),
                 Err(error) if may_pass(&error) => {
                     let seconds = LISTEN_RETRY_PERIOD.as_secs();
-                    warn!(%address, setting, %error, "failed to listen: trying again each {seconds} s, and not ready before");
+                    warn!(%address, setting, %error, "failed to listen: trying again each {seconds} s; this pod is not ready before");
                     None
                 }
                 Err(source) => return Err(ListenError::Address { address, setting, source }),

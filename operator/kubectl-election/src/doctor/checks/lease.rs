@@ -53,7 +53,7 @@ pub(super) fn lease(facts: &Facts) -> Finding {
         return Finding::error(check, message, mend);
     }
     if stored.timings_annotation().unconfirmed && lease.agent.is_none() {
-        let message = "it was made, and is not confirmed yet: nobody takes it";
+        let message = "the Lease was made, and is not confirmed yet: nobody takes it";
         return Finding::error(check, message, SEE_OPERATOR);
     }
     if let Some(warning) = warnings.first() {
@@ -63,7 +63,10 @@ pub(super) fn lease(facts: &Facts) -> Finding {
             "the Lease's managedFields name the program that wrote that, which should not",
         );
     }
-    Finding::ok(check, if is_own { "it is this election's" } else { "it was there before, and is adopted" })
+    Finding::ok(
+        check,
+        if is_own { "the Lease is this election's" } else { "the Lease was there before, and is adopted" },
+    )
 }
 
 /// Checks that the Lease tells candidates the timings of the spec.
@@ -74,10 +77,12 @@ pub(super) fn told_timings(facts: &Facts) -> Finding {
         Err(why) => return Finding::unknown(check, why),
     };
     match (read.lease.timings, facts.election.spec.timings()) {
-        (_, Err(_)) => Finding::unknown(check, "the spec has none that could be passed on"),
-        (None, Ok(_)) => {
-            Finding::warning(check, "the Lease carries none, and candidates go by their own settings", SEE_OPERATOR)
-        }
+        (_, Err(_)) => Finding::unknown(check, "the spec has no valid timings to pass on"),
+        (None, Ok(_)) => Finding::warning(
+            check,
+            "the Lease carries no timings, and candidates go by their own settings",
+            SEE_OPERATOR,
+        ),
         (Some(told), Ok(wanted)) if told != wanted => Finding::warning(
             check,
             format!("candidates go by {}, and the spec says {}", shown(told), shown(wanted)),
@@ -208,7 +213,7 @@ pub(super) fn renewal(facts: &Facts) -> Finding {
         (Ok(_), Err(why)) => return Finding::unseen(check, why),
     };
     if !read.is_held() {
-        return Finding::not_applicable(check, "there is nobody to renew it");
+        return Finding::not_applicable(check, "the Lease has no holder that could renew it");
     }
     let who = identity::shown_name(read.holder());
     match read.silent_for(clock) {

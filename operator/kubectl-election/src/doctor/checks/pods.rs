@@ -45,16 +45,17 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
         }
         of_pods(check, &pods, fine, |pod| Agent::of(pod).map(|agent| flaws(&agent)).unwrap_or_default())
     };
-    let listed = "all run as service accounts that are listed";
+    let listed = "all candidates run as listed service accounts";
     let mut findings = vec![Finding::ok(matching, format!("{} match {}", pods.len(), selector(facts)))];
     findings.extend(of_pods(accounts, &pods, listed, |pod| unlisted(facts, pod)));
-    findings.extend(of_pods(with_agent, &pods, "all have an agent", |pod| lacks_agent(facts, pod)));
+    findings.extend(of_pods(with_agent, &pods, "all candidates have an agent", |pod| lacks_agent(facts, pod)));
     findings.extend(of_agents(settings, "agents contend for this election", &|agent| told(facts, agent)));
     findings.extend(of_agents(tokens, "agents have a token", &token));
     findings.extend(of_agents(volumes, "apps see their agent's file", &|agent| volume::flaws(agent, &pods)));
     findings.extend(of_agents(containers, "agents run", &|agent| state(facts, agent)));
     findings.push(images(versions, &agents));
-    findings.extend(of_agents(grace_periods, "there is time to release the Lease", &|agent| grace(facts, agent.pod)));
+    findings
+        .extend(of_agents(grace_periods, "agents have time to release the Lease", &|agent| grace(facts, agent.pod)));
     findings
 }
 
@@ -84,7 +85,7 @@ fn lacks_agent(facts: &Facts, pod: &Pod) -> Vec<Flaw> {
     let restart = restart(facts, pod);
     if facts.election.spec.candidates.identity == CandidateIdentity::Any {
         let said = "no container is known for an agent; it may be another kind of candidate";
-        return vec![Flaw::warning(said, format!("if it is none: {restart}"))];
+        return vec![Flaw::warning(said, format!("if it is no candidate of another kind: {restart}"))];
     }
     if pod.labels().get(INJECTION_LABEL).is_some_and(|value| value == "disabled") {
         let said = format!("no agent: label {INJECTION_LABEL} is disabled, and no container has LEASE_NAME");

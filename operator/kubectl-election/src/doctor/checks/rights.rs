@@ -84,7 +84,7 @@ pub(super) fn service_accounts(facts: &Facts) -> Vec<Finding> {
     findings.dedup();
     if findings.is_empty() {
         let names: Vec<&str> = facts.accounts.iter().map(|(account, _)| account.as_str()).collect();
-        findings.push(Finding::ok(check, format!("all that are listed are there: {}", names.join(", "))));
+        findings.push(Finding::ok(check, format!("all listed service accounts exist: {}", names.join(", "))));
     }
     findings
 }
@@ -97,7 +97,7 @@ pub(super) fn rights(facts: &Facts) -> Vec<Finding> {
         let why = facts.reviews.as_ref().err().map(ToString::to_string).unwrap_or_default();
         let in_place = matches!((&facts.role, &facts.role_binding), (Ok(Some(_)), Ok(Some(_))));
         return vec![if in_place {
-            Finding::ok(check, format!("as Role and RoleBinding say; {why}"))
+            Finding::ok(check, format!("service accounts may contend, as Role and RoleBinding say; {why}"))
         } else {
             Finding::unknown(check, why)
         }];
