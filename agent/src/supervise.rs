@@ -30,7 +30,7 @@ use elector_program::failure::{FAILED, USAGE};
 /// unblocks them: no signal is lost at the start.
 const END: [Named; 2] = [Named::SIGTERM, Named::SIGINT];
 
-/// The wait between a crash and the next start; doubled at each crash that follows soon.
+/// The wait between a crash of the electing process and its next start; doubled at each crash that follows soon.
 const MIN_RESTART_DELAY: Duration = Duration::from_millis(100);
 const MAX_RESTART_DELAY: Duration = Duration::from_secs(10);
 /// How long an electing process must have run so that its crash does not count as one at the start.

@@ -16,7 +16,7 @@ pub struct TimingsCase {
     pub refusal: Option<&'static str>,
 }
 
-/// All cases.
+/// All cases of valid and invalid timings.
 pub const TIMINGS_CASES: &[TimingsCase] = &[
     accepted(15, 10, 2, 0),
     accepted(5, 3, 1, 0),

@@ -8,9 +8,9 @@ use crate::key::Key;
 /// Why an election is to be planned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Why {
-    /// Its time has come.
+    /// The time for which the election was queued has come.
     Time,
-    /// Something about it has changed.
+    /// Something about the election has changed.
     Change,
 }
 

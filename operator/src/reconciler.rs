@@ -28,7 +28,7 @@ const MAX_RETRY_DELAY_OF_FEW: Duration = Duration::from_secs(5);
 /// How many elections with failed writes may try again in a second.
 const RETRIES_PER_SECOND: u32 = 20;
 
-/// The wait between two rounds of such retries.
+/// The wait between two rounds of retries of elections with failed writes.
 const RETRY_PERIOD: Duration = Duration::from_secs(1);
 
 /// The shortest time between two new lists of what was left out.
@@ -78,7 +78,7 @@ pub struct Reconciler {
     work: HashMap<Key, Work>,
     /// The elections with a part that could not be written.
     troubled: HashSet<Key>,
-    /// When failed elections were last tried again because another one could be written.
+    /// When elections with failed writes were last tried again because a write of another one succeeded.
     retried_at: Duration,
     /// The places of the plans that are being carried out.
     places: Places,

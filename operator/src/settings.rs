@@ -58,13 +58,13 @@ pub struct Cli {
     /// Name of the Lease by which the operator's replicas elect the one that writes
     #[arg(long, env = "LEASE_NAME", value_name = "NAME", default_value = elector_crds::ownership::OPERATOR_NAME)]
     lease_name: String,
-    /// Namespace of that Lease [default: the pod's own]
+    /// Namespace of the operator's own Lease [default: the pod's own]
     #[arg(long, env = "LEASE_NAMESPACE", value_name = "NAMESPACE")]
     lease_namespace: Option<String>,
-    /// Identity to contend for that Lease under [default: <pod>_<pod uid>, else the hostname]
+    /// Identity to contend for the operator's own Lease under [default: <pod>_<pod uid>, else the hostname]
     #[arg(long, env = "IDENTITY", value_name = "TEXT", value_parser = identity::parse)]
     pub identity: Option<String>,
-    /// Seconds that other replicas wait for the silent replica that writes
+    /// Seconds that standby replicas of the operator wait for a silent active one
     #[arg(
         long,
         env = "LEASE_DURATION_SECONDS",
@@ -73,7 +73,7 @@ pub struct Cli {
         allow_negative_numbers = true
     )]
     lease_duration_seconds: i64,
-    /// Seconds that a replica writes on after its last renewal left
+    /// Seconds that the active replica of the operator goes on writing after its last renewal left
     #[arg(
         long,
         env = "RENEW_DEADLINE_SECONDS",

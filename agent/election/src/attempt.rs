@@ -11,13 +11,13 @@ use crate::time::{Timestamp, Validity};
 pub struct Predecessor {
     /// The uid of the Lease.
     pub uid: String,
-    /// The identity under which that process led.
+    /// The identity under which the earlier process led.
     pub identity: String,
-    /// The nonce of that process.
+    /// The nonce of the earlier process.
     pub start: String,
-    /// The time at which its tenure began.
+    /// The time at which the tenure began.
     pub acquire_time: Timestamp,
-    /// The transitions of its tenure.
+    /// The transitions of the tenure.
     pub transitions: u32,
 }
 

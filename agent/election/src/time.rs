@@ -47,9 +47,9 @@ impl Moment {
 /// A time during which a leader may act: from just before a write left, for the renew deadline of that write (rule L1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Validity {
-    /// `t0`: the time just before the write left.
+    /// `t0`: the time just before the write that earned this validity left.
     pub since: Moment,
-    /// The renew deadline of the same write.
+    /// The renew deadline of the write that earned this validity.
     pub lasting: Duration,
 }
 

@@ -34,7 +34,7 @@ pub(crate) struct AppHealth {
 /// The sign that the app is well.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Probe {
-    /// The file exists.
+    /// The file, which exists while the app is well.
     File(PathBuf),
     /// A GET of the URL is answered with 200 to 399.
     Url(Uri),

@@ -45,7 +45,7 @@ fn human(duration: SignedDuration) -> String {
 mod tests {
     use super::*;
 
-    /// Of `HumanDuration` in k8s.io/apimachinery, and of its tests.
+    /// The cases are those of `HumanDuration` in k8s.io/apimachinery, and of its tests.
     #[test]
     fn an_age_is_as_kubectl_prints_it() {
         const MINUTE: i64 = 60;

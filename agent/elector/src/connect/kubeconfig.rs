@@ -19,7 +19,7 @@ pub enum Error {
     Read {
         /// The kubeconfig's path.
         path: PathBuf,
-        /// Why it cannot be read.
+        /// Why the kubeconfig cannot be read.
         source: io::Error,
     },
     /// The file is no YAML, or not a kubeconfig.

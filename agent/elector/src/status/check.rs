@@ -51,7 +51,7 @@ pub enum Unknown {
     /// A status file cannot be read, or is not what it should be.
     #[error("failed to read {}: {source}", path.display())]
     Unreadable {
-        /// The file.
+        /// The path of the status file.
         path: PathBuf,
         /// The error of the system.
         source: io::Error,

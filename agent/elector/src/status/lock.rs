@@ -218,7 +218,7 @@ fn byte_of(start: &str) -> i64 {
 mod tests {
     use super::*;
 
-    /// Of two versions, one of which checks the other.
+    /// The hash must stay the same: one version may check the lock of another.
     #[test]
     fn the_byte_of_a_nonce_is_its_fnv_1a_hash_and_never_the_first() {
         assert_eq!(byte_of("a"), (0xaf63_dc4c_8601_ec8c_u64 >> 2) as i64 + 1);

@@ -34,7 +34,7 @@ pub enum Error {
     /// The path is not a place for files.
     #[error("status path {path:?} {reason}")]
     Unusable {
-        /// The path.
+        /// The path that cannot be used.
         path: PathBuf,
         /// What is wrong with the path, and what to do.
         reason: &'static str,
@@ -44,11 +44,11 @@ pub enum Error {
     Io {
         /// The operation, as a verb.
         doing: &'static str,
-        /// The path of the operation.
+        /// The path on which the operation failed.
         path: PathBuf,
         /// The error of the system.
         source: io::Error,
-        /// What to do.
+        /// The advice to the user: what to do.
         advice: &'static str,
     },
     /// Another agent uses this status path.

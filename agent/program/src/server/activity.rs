@@ -136,7 +136,7 @@ mod tests {
     /// A connection: the end of its address, what it does, and for how many milliseconds.
     type Case = (u8, fn(Instant) -> Usage, u64);
 
-    /// Which of the connections is spared.
+    /// The position of the connection that is closed for a new one.
     fn spares(connections: &[Case]) -> Option<usize> {
         let now = Instant::now() + Duration::from_secs(60);
         let usage = |(last, usage, age): &Case| (address(*last), usage(now - Duration::from_millis(*age)));

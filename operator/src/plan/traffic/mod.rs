@@ -17,9 +17,9 @@ use crate::index::{ClockReading, ElectionSnapshot, Part, Pod, RoleLabel, TenureP
 /// One change to a Service, a slice or a label.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TrafficWrite {
-    /// Create the Service, or replace it.
+    /// Create the leader's Service, or replace it.
     Service(Box<Service>),
-    /// Create the EndpointSlice, or apply it.
+    /// Create an EndpointSlice of the leader's Service, or apply it.
     Slice(Box<EndpointSlice>),
     /// Delete the Service, if it is the one that was seen.
     DeleteService(Box<Service>),
