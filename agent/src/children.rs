@@ -1,7 +1,7 @@
-//! The children of this process's first thread, adopted ones included: a process that asked for it
-//! (`PR_SET_CHILD_SUBREAPER`) inherits all that its descendants leave behind.
+//! The children of this process's first thread. A process that asks for it (`PR_SET_CHILD_SUBREAPER`) adopts all that
+//! its descendants leave behind.
 //!
-//! What another thread has started is waited for there, as the program that a kubeconfig names for a token.
+//! Children of another thread are left to that thread, such as the program that a kubeconfig names for a token.
 
 use std::fs;
 use std::io;
@@ -10,17 +10,17 @@ use nix::libc::__WNOTHREAD;
 use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, wait};
 
-/// What became of a child.
+/// How a child ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
-    /// It exited, with this code.
+    /// The child exited with this code.
     Code(i32),
-    /// It was killed, by the signal of this number.
+    /// The child was killed by the signal of this number.
     Signal(i32),
 }
 
 impl End {
-    /// As a shell tells it.
+    /// The exit code as a shell reports it.
     pub(crate) fn exit_code(self) -> u8 {
         match self {
             End::Code(code) => u8::try_from(code & 0xff).unwrap_or(u8::MAX),
@@ -29,21 +29,21 @@ impl End {
     }
 }
 
-/// What [`reap`] finds.
+/// The result of [`reap`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reaped {
-    /// This one has ended.
+    /// This child has ended.
     One(Pid, End),
-    /// There are some, and they live.
+    /// There are children, and all live.
     NoneNow,
-    /// There are none.
+    /// There are no children.
     NoneLeft,
 }
 
-/// Takes in the end of one child, whichever it is.
+/// Collects one child that has ended, if there is one.
 ///
 /// # Errors
-/// As `waitpid`.
+/// The errors of `waitpid`.
 pub(crate) fn reap() -> io::Result<Reaped> {
     let options = WaitOptions::NOHANG | WaitOptions::from_bits_retain(__WNOTHREAD.cast_unsigned());
     loop {
@@ -63,10 +63,11 @@ pub(crate) fn reap() -> io::Result<Reaped> {
     }
 }
 
-/// SIGKILL to each. Their own children become ours when they die, so it takes one call for each generation.
+/// Sends SIGKILL to each child. Their own children become children of this process when they die, so each generation
+/// takes one call.
 ///
 /// # Errors
-/// If they cannot be found.
+/// If the children cannot be found.
 pub(crate) fn kill_all() -> io::Result<()> {
     let first_thread = getpid().as_raw_pid();
     let children = fs::read_to_string(format!("/proc/self/task/{first_thread}/children"))?;

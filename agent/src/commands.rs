@@ -1,4 +1,4 @@
-//! What the app asks of the agent's program, beside the agent that contends.
+//! The agent's commands for the app and its users, which do not contend.
 
 use std::fs::{self, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
@@ -19,14 +19,14 @@ const DOES_NOT: u8 = 1;
 const UNKNOWN: u8 = 2;
 const WORKS: u8 = 0;
 const AILS: u8 = 1;
-/// As timeout(1) has it.
+/// The exit code of `wait` after its timeout, as that of timeout(1).
 const TIMED_OUT: u8 = 124;
-/// Between two looks, each of which takes some 50 µs.
+/// The time between two checks of `wait`; a check takes some 50 µs.
 const POLL_PERIOD: Duration = Duration::from_millis(50);
-/// The same file as the chart's.
+/// The agent as a sidecar: the same file as the chart's.
 const SIDECAR: &str = include_str!("sidecar.yaml");
 
-/// Whether this pod leads, as an exit code.
+/// Reports whether this pod leads. Returns the exit code.
 pub(crate) fn tell(status_file: &Path, in_json: bool) -> Result<u8, Failure> {
     let found = check(status_file);
     if in_json {
@@ -40,7 +40,7 @@ pub(crate) fn tell(status_file: &Path, in_json: bool) -> Result<u8, Failure> {
     }
 }
 
-/// Whether the agent works, as an exit code.
+/// Reports whether the agent works. Returns the exit code.
 pub(crate) fn tell_health(status_file: &Path) -> Result<u8, Failure> {
     let ails = |said: &str| Err(Failure::with_code(AILS, said));
     match check_health(status_file) {
@@ -61,7 +61,7 @@ fn json_of(found: &Result<Standing, Unknown>) -> Value {
     }
 }
 
-/// Returns once this pod leads, or `timeout` has passed.
+/// Waits until this pod leads, or `timeout` has passed. Returns the exit code.
 pub(crate) fn wait(status_file: &Path, timeout: Option<u64>) -> u8 {
     let timeout = timeout.map(Duration::from_secs);
     let begun = Instant::now();
@@ -97,7 +97,7 @@ fn say(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }
 
-/// Prints the agent as a sidecar, as the policy of the Helm chart adds it.
+/// Prints the agent as a sidecar, as the policy of the Helm chart adds it. Returns the exit code.
 pub(crate) fn manifest(image: &str, platform_assigns_users: bool) -> u8 {
     // As above.
     let _ = write!(io::stdout(), "{}", sidecar(image, platform_assigns_users));
@@ -110,7 +110,7 @@ fn sidecar(image: &str, platform_assigns_users: bool) -> String {
     sidecar.lines().filter(is_meant).flat_map(|line| [line, "\n"]).collect()
 }
 
-/// Copies this program into `directory`, whole or not at all.
+/// Copies this program into `directory`, whole or not at all. Returns the exit code.
 pub(crate) fn install(directory: &Path) -> Result<u8, Failure> {
     let (path, temporary) = (directory.join("elector-agent"), directory.join("elector-agent.tmp"));
     let copy = || {

@@ -1,4 +1,5 @@
-//! The process that contends, and shows whether it leads. It follows its supervisor, which clears up after it.
+//! The electing process: it contends, and publishes whether it leads. It follows its supervisor, which clears up after
+//! it.
 
 use std::ffi::OsString;
 use std::rc::Rc;
@@ -23,7 +24,7 @@ use crate::supervise::awaited;
 
 use elector_program::failure::{Failure, USAGE};
 
-/// The exit code.
+/// Runs the electing process. Returns its exit code.
 pub(crate) fn run(Given { parent, rest }: Given) -> Result<u8, Failure> {
     // At its death, an orderly end: nobody would remove the file of one that is killed.
     parent.follow(Signal::SIGTERM).map_err(Failure::failed)?;
@@ -44,7 +45,7 @@ pub(crate) fn run(Given { parent, rest }: Given) -> Result<u8, Failure> {
     let settings = cli.options().settings().map_err(Failure::usage)?;
     if let (Some(Command::Exec(_)), Some(_)) = (&cli.command, &settings.services.hooks) {
         return Err(Failure::usage(
-            "ON_ACQUIRED and ON_LOST are for an agent services its app: with exec, the command is what is run and ended",
+            "ON_ACQUIRED and ON_LOST are for an agent beside its app: with exec, the command is what is run and ended",
         ));
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::failed)?;
@@ -61,7 +62,7 @@ pub(crate) fn run(Given { parent, rest }: Given) -> Result<u8, Failure> {
     result
 }
 
-/// The files are all that shows.
+/// Contends with a publication of status files alone.
 async fn show(settings: Settings, claim: Claim) -> Result<u8, Failure> {
     // From here on a signal is answered by an orderly end, even before there is anything to end.
     let mut terminate = signal(SignalKind::terminate()).map_err(Failure::failed)?;
@@ -81,7 +82,7 @@ async fn show(settings: Settings, claim: Claim) -> Result<u8, Failure> {
     result.map_err(failure).map(|()| 0)
 }
 
-/// A command runs, too.
+/// Contends with a publication of status files and a command.
 async fn run_app(settings: Settings, claim: Claim, exec: &Exec, parent: Parent, again: bool) -> Result<u8, Failure> {
     let signals = Signals::take().map_err(Failure::failed)?;
     awaited(true).thread_unblock().map_err(Failure::failed)?;
@@ -108,7 +109,7 @@ struct Prepared {
     services: Rc<Services>,
 }
 
-/// All that precedes the first request.
+/// Prepares all that must precede the first request.
 async fn prepare(settings: Settings, claim: Claim) -> Result<Prepared, Failure> {
     let Settings { lease, namespace, identity, pod, timings, services } = settings;
     let hostname = gethostname().map_err(Failure::failed)?.to_string_lossy().into_owned();

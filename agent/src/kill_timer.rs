@@ -1,5 +1,5 @@
-//! What ends this process when it should have stopped leading and did not: a timer of the kernel, which kills it even
-//! while it is stopped. The supervisor then removes the file.
+//! The kill timer: a timer of the kernel that kills this process, even while it is stopped, if it should have stopped
+//! leading and did not. The supervisor then removes the file.
 //!
 //! The kernel spares the first process of a PID namespace, forgets the timer at exec and never hands it to a child: the
 //! process that leads makes it for itself, and is never the one that a container starts.
@@ -17,15 +17,16 @@ use tracing::error;
 
 use crate::process_role::{self, Role};
 
-/// From the end of a tenure until the kernel steps in. A process that runs retracts by itself at the end: killing it in
-/// the same moment would make a restart of each loss. The safety margin of a second (SAFETY.md, `w`) holds it.
+/// The time from the end of a tenure until the kernel kills the process. A process that runs retracts by itself at the
+/// end: killing it at that moment would turn each loss into a restart. The safety margin of a second (SAFETY.md, `w`)
+/// includes this delay.
 const KILL_DELAY: Duration = Duration::from_millis(50);
 
-/// To be killed by its timer, a probe needs 20 ms; a machine that is busy needs more.
+/// The time after which a probe is killed by its timer.
 const PROBE_TIMER: Duration = Duration::from_millis(20);
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A publication of which nothing shows for longer than it may, as long as somebody looks after what this process leaves.
+/// A publication that is never shown for longer than it may be, as long as a supervisor clears up after this process.
 #[derive(Debug)]
 pub(crate) struct KillTimer<P> {
     timer: Timer,
@@ -33,7 +34,8 @@ pub(crate) struct KillTimer<P> {
 }
 
 impl<P: Publication> KillTimer<P> {
-    /// Made once, before the first candidacy: a leader has no use for one that it cannot make.
+    /// A publication with a kill timer. The timer is made before the first candidacy: a candidate that cannot make one
+    /// must not lead.
     pub(crate) fn new(publication: P) -> io::Result<KillTimer<P>> {
         Ok(KillTimer { timer: deadly_timer()?, publication })
     }
@@ -74,11 +76,10 @@ fn deadly_timer() -> nix::Result<Timer> {
     Timer::new(ClockId::CLOCK_BOOTTIME, SigEvent::new(notify))
 }
 
-/// Makes sure that the kernel does as this module says, which not every sandbox does: a stopped child with such a timer
-/// must die of it.
+/// Checks that a stopped child with a kill timer dies of it, which not every sandbox ensures.
 ///
 /// # Errors
-/// If it does not, or cannot be made.
+/// If the child does not die, or cannot be started.
 pub(crate) fn probe() -> io::Result<()> {
     use std::os::unix::process::ExitStatusExt as _;
 
@@ -101,7 +102,7 @@ pub(crate) fn probe() -> io::Result<()> {
     }
 }
 
-/// The child that [`probe`] starts. Returns only if the kernel fails it.
+/// Runs the child that [`probe`] starts: it stops itself. Returns only if the kernel does not stop or kill it.
 pub(crate) fn probed() -> io::Result<()> {
     let mut timer = deadly_timer()?;
     timer.set(Expiration::OneShot(TimeSpec::from_duration(PROBE_TIMER)), TimerSetTimeFlags::empty())?;

@@ -1,4 +1,4 @@
-//! The agent: see the README.
+//! The agent, a sidecar that contends for one Lease: see the README.
 
 mod children;
 mod cli;

@@ -1,6 +1,6 @@
-//! The processes of one agent are one program: a first argument that no user gives says which part this one plays.
+//! The processes of one agent run one program: a first argument that no user gives says which role this one has.
 //!
-//! What has to be set between fork and exec, the child so sets by itself, in safe code.
+//! A child prepares itself after exec, in safe code, instead of being prepared between fork and exec.
 
 use std::env;
 use std::ffi::{OsStr, OsString};
@@ -12,15 +12,15 @@ use nix::sys::prctl;
 use nix::sys::signal::Signal;
 use nix::unistd::{Pid, getpid, getppid};
 
-/// The program that runs, also if its file was replaced since.
+/// The program that runs, even if its file was replaced since.
 const ITSELF: &str = "/proc/self/exe";
 
-/// What a process is there for.
+/// The role of a process of the agent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
-    /// Contends, and shows whether it leads.
+    /// Contends, and publishes whether it leads.
     Elect,
-    /// Shows that the kernel's timers kill.
+    /// Shows that the kernel's timers kill a stopped process.
     Probe,
     /// Becomes the command of `exec`.
     Become,
@@ -37,13 +37,13 @@ impl Role {
         }
     }
 
-    /// The role that `argument`, the first one, gives.
+    /// The role that the first argument `argument` names, if it names one.
     pub(crate) fn of(argument: Option<&OsStr>) -> Option<Role> {
         Role::ALL.into_iter().find(|role| argument == Some(OsStr::new(role.argument())))
     }
 }
 
-/// This program in another role, told who its parent is.
+/// A command that starts this program in another role, with this process as its parent.
 pub(crate) fn command(role: Role) -> io::Result<Command> {
     let mut command = Command::new(ITSELF);
     command.arg0(env::args_os().next().unwrap_or_else(|| "elector-agent".into()));
@@ -51,7 +51,7 @@ pub(crate) fn command(role: Role) -> io::Result<Command> {
     Ok(command)
 }
 
-/// The parent that made this process, and what comes after the two arguments that [`command`] gives.
+/// The arguments of a process with a role: its parent, and what follows the two arguments that [`command`] gives.
 #[derive(Debug)]
 pub(crate) struct Given {
     pub(crate) parent: Parent,
@@ -66,27 +66,27 @@ impl Given {
     }
 }
 
-/// The process that made this one.
+/// The process that started this one.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Parent(Pid);
 
 impl Parent {
-    /// Asks for `signal` at its death. It holds for this process alone, not for its children.
+    /// Has the kernel send `signal` to this process, but not to its children, when the parent dies.
     ///
     /// # Errors
-    /// If it has died already, or the kernel refuses.
+    /// If the parent has died already, or the kernel refuses.
     pub(crate) fn follow(self, signal: Signal) -> io::Result<()> {
         prctl::set_pdeathsig(signal)?;
         // A death before that is never told.
         if self.lives() { Ok(()) } else { Err(io::Error::other("the process that started this one is dead")) }
     }
 
-    /// Whether it is the first process of its PID namespace, which no other of that outlives.
+    /// Whether the parent is the first process of its PID namespace: no other process of the namespace outlives it.
     pub(crate) fn is_init(self) -> bool {
         self.0.as_raw() == 1
     }
 
-    /// Whether it does.
+    /// Whether the parent lives.
     pub(crate) fn lives(self) -> bool {
         getppid() == self.0
     }

@@ -1,11 +1,11 @@
-//! The signals that a command can be sent, by way of this program.
+//! The signals that the agent passes on to a command.
 
 use nix::sys::signal::Signal as Named;
 use rustix::process::Signal;
 use rustix_libc_wrappers::process::SignalExt as _;
 
-/// What the kernel sends a process for what that does itself, or for the terminal that it has: a command is sent its own. One
-/// that a terminal has stopped would not end, while its leader leads on.
+/// The signals that are not passed on: the kernel sends them to a process for what that process does, or for its
+/// terminal, so the command gets its own. A command that a terminal has stopped would not end, while this pod leads on.
 const OF_ONE_PROCESS: [Signal; 12] = [
     Signal::ILL,
     Signal::TRAP,
@@ -21,7 +21,8 @@ const OF_ONE_PROCESS: [Signal; 12] = [
     Signal::TTOU,
 ];
 
-/// The signals that a process can catch and that another process sends it on purpose, real-time signals included.
+/// The signals that are passed on: another process sends them on purpose, and a process can catch them. Real-time
+/// signals are included.
 pub(crate) fn passed_on() -> impl Iterator<Item = Signal> {
     let others = [Signal::KILL, Signal::STOP, Signal::CHILD];
     (1..=Signal::rt_max().as_raw())
@@ -29,17 +30,17 @@ pub(crate) fn passed_on() -> impl Iterator<Item = Signal> {
         .filter(move |signal| !others.contains(signal) && !OF_ONE_PROCESS.contains(signal))
 }
 
-/// `SIGQUIT`, `SIGRTMIN+3`.
+/// The name of a signal, such as `SIGQUIT` or `SIGRTMIN+3`.
 pub(crate) fn name(signal: Signal) -> String {
     let raw = signal.as_raw();
     let named = Named::try_from(raw).map(|named| named.as_str().to_owned());
     named.unwrap_or_else(|_| format!("SIGRTMIN+{}", raw - Signal::rt_min().as_raw()))
 }
 
-/// As a Dockerfile's `STOPSIGNAL` may say it: `SIGQUIT`, `QUIT`, `3`, `SIGRTMIN+3`.
+/// Reads a signal as a Dockerfile's `STOPSIGNAL` may name it: `SIGQUIT`, `QUIT`, `3`, `SIGRTMIN+3`.
 ///
 /// # Errors
-/// What would do.
+/// Which names are valid.
 pub(crate) fn parse(text: &str) -> Result<Signal, String> {
     let upper = text.to_ascii_uppercase();
     let bare = upper.strip_prefix("SIG").unwrap_or(&upper);

@@ -1,7 +1,7 @@
-//! The process that a user starts: it starts the one that contends, removes the file when that one dies, whatever it died
-//! of, and ends what it leaves behind.
+//! The supervisor, the process that a user starts. It starts the electing process, removes the status file when that
+//! process dies of any cause, and ends what it leaves behind.
 //!
-//! It stays as small as it can: until the day of a crash it neither reads settings nor logs.
+//! The supervisor stays as small as it can: it neither reads settings nor logs until an electing process crashes.
 
 use std::env;
 use std::io;
@@ -26,21 +26,22 @@ use crate::process_role::{self, Role};
 use crate::signals::{self, name};
 use elector_program::failure::{FAILED, USAGE};
 
-/// Told to the electing process, which sets its own handlers before it unblocks them: none is lost at the start.
+/// The signals that end the agent. They are passed on to the electing process, which sets its own handlers before it
+/// unblocks them: no signal is lost at the start.
 const END: [Named; 2] = [Named::SIGTERM, Named::SIGINT];
 
-/// Between a crash and the next start; doubled at each crash that follows soon.
+/// The wait between a crash of the electing process and its next start; doubled at each crash that follows soon.
 const MIN_RESTART_DELAY: Duration = Duration::from_millis(100);
 const MAX_RESTART_DELAY: Duration = Duration::from_secs(10);
-/// A process that ran for this long has not crashed at its start.
+/// How long an electing process must have run so that its crash does not count as one at the start.
 const STABLE_AFTER: Duration = Duration::from_secs(60);
-/// Between two attempts at what cannot wait and cannot be waited for.
+/// The wait between two attempts to remove the status file.
 const RETRY_PERIOD: Duration = Duration::from_millis(100);
 
-/// Runs until there is nothing more to supervise. The exit code.
+/// Runs until there is nothing more to supervise. Returns the exit code.
 ///
 /// # Errors
-/// Whatever the kernel refuses.
+/// The error of the kernel, if it refuses a system call.
 pub(crate) fn run() -> io::Result<u8> {
     let with_command = env::args_os().nth(1).is_some_and(|first| first == "exec");
     let mut supervisor = Supervisor::new(with_command)?;
@@ -83,12 +84,12 @@ fn electing(starts: u64) -> io::Result<Pid> {
 }
 
 struct Supervisor {
-    /// All that it waits for.
+    /// The signals that the supervisor waits for.
     signals: SignalFd,
     child: Option<Pid>,
-    /// What ends it: more than these, once it has read the settings.
+    /// The signals that end the supervisor. There are more of them once it has read the settings.
     ends: Vec<Signal>,
-    /// What has come, each once.
+    /// The signals that have come, each once.
     came: Vec<Signal>,
     log: Option<WorkerGuard>,
 }
@@ -103,7 +104,7 @@ impl Supervisor {
         Ok(Supervisor { signals, child: None, ends, came: Vec::new(), log: None })
     }
 
-    /// Passes signals on to `child` until it has ended.
+    /// Passes signals on to `child` until it has ended. Returns how it ended.
     fn supervise(&mut self, child: Pid) -> io::Result<End> {
         self.child = Some(child);
         loop {
@@ -119,7 +120,7 @@ impl Supervisor {
         }
     }
 
-    /// Removes the file, whatever it takes, and ends all that the electing process has left.
+    /// Removes the status file, trying until that is done, and ends all that the electing process has left.
     fn clear_up(&mut self, cli: &Cli) -> io::Result<()> {
         let mut cleared = status::clear(cli.options().status_file());
         self.end_descendants()?;
@@ -134,7 +135,7 @@ impl Supervisor {
         Ok(())
     }
 
-    /// Kills all descendants, and waits until they are gone: another tenure may only begin then.
+    /// Kills all descendants and waits until they are gone: only then may another tenure begin.
     fn end_descendants(&mut self) -> io::Result<()> {
         loop {
             match children::reap()? {
@@ -159,7 +160,7 @@ impl Supervisor {
         }
     }
 
-    /// Waits for as long, or until told to end.
+    /// Waits for `time`, or until a signal that ends the supervisor.
     fn wait_for(&mut self, time: Duration) -> io::Result<()> {
         let begun = Instant::now();
         while !self.is_told_to_end() && begun.elapsed() < time {
@@ -191,7 +192,8 @@ impl Supervisor {
     }
 }
 
-/// What a supervisor waits for. The electing process begins with these blocked, and unblocks them once it can take them.
+/// The signals that a supervisor waits for. The electing process starts with them blocked, and unblocks them once it
+/// can handle them.
 pub(crate) fn awaited(with_command: bool) -> SigSet {
     if with_command {
         let mut all = SigSet::all();

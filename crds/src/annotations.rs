@@ -1,7 +1,7 @@
-//! The project's labels and annotations, and the JSON that two of them carry on a Lease.
+//! The project's labels and annotations, and the JSON that some of them carry on a Lease.
 //!
-//! Reading never fails: what is missing or wrong is left out, or read as whatever makes candidates wait longest, and
-//! reported as a [`ParseWarning`]. Unknown JSON fields are ignored.
+//! Reading never fails: a value that is missing or wrong is left out, or read as what makes candidates wait longest,
+//! and reported as a [`ParseWarning`]. Unknown JSON fields are ignored.
 
 use std::borrow::Cow;
 
@@ -14,7 +14,7 @@ use crate::parse_warning::ParseWarning;
 use crate::timestamp::{format_timestamp, parse_timestamp};
 use crate::untrusted::shorten;
 
-/// Constants that hold names of the project's group, and a list of them all.
+/// Defines constants for names in the project's group, and a list of them all.
 macro_rules! keys {
     ($(#[$list_doc:meta])* $list:ident: $($(#[$doc:meta])* $key:ident = $name:literal;)*) => {
         $($(#[$doc])* pub const $key: &str = group!($name);)*
@@ -25,78 +25,81 @@ macro_rules! keys {
 }
 
 names! {
-    /// Why a Lease was released, as the mark of the release in [`AGENT_ANNOTATION`] says it. It is for people: nobody waits shorter or
-    /// longer for it.
+    /// Why a Lease was released, as the release mark in [`AGENT_ANNOTATION`] states it. The reason is for people:
+    /// candidates wait no shorter or longer for it.
     ReleaseReason {
-        /// Its process was told to stop, as when its pod is deleted.
+        /// The holder's process was told to stop, for example because its pod is deleted.
         Stopped,
-        /// The app beside it was not healthy.
+        /// The app beside the holder was not healthy.
         AppUnhealthy,
-        /// The command that it ran had ended, or could not be run.
+        /// The command that the holder ran had ended, or could not be run.
         CommandEnded,
-        /// It could not show that it leads, as on a disk that is full, or not start its command.
+        /// The holder could not publish that it leads, for example on a full disk, or could not start its command.
         PublishFailed,
         /// The election was paused.
         Paused,
-        /// The operator asked it to hand over.
+        /// The operator asked the holder to hand over.
         HandedOver,
-        /// Its pod had ended, and the operator released the Lease for it.
+        /// The holder's pod had ended, and the operator released the Lease for it.
         PodTerminated,
     }
 }
 
-/// The container that the chart's policy adds to pods.
+/// The name of the container that the chart's policy adds to pods.
 pub const AGENT_CONTAINER: &str = "leader-elector";
 
 keys! {
-    /// Every label.
+    /// All labels of the project.
     LABELS:
 
-    /// On a pod: the election that it is a candidate of, unless the election has a selector of its own.
+    /// A pod's label that names the election it is a candidate of, unless the election has a selector of its own.
     ELECTION_LABEL = "election";
 
-    /// On a pod: `disabled` keeps the chart's policy from adding an agent.
+    /// A pod's label: `disabled` keeps the chart's policy from adding an agent.
     INJECTION_LABEL = "injection";
 
-    /// On a candidate's pod, by the operator if the election asks for it: `leader` or `standby`.
+    /// The label that the operator sets on a candidate's pod if the election asks for it: `leader` or `standby`.
     ROLE_LABEL = "role";
 
-    /// On a Lease, operator to the API server's policy: `"true"` if its holder can only be the pod that writes, `"false"` if
-    /// candidates name themselves.
+    /// The label that the operator sets on a Lease for the API server's policy: `"true"` if only the pod that writes
+    /// may be the holder, `"false"` if candidates name themselves.
     STRICT_IDENTITY_LABEL = "strict-identity";
 }
 
 keys! {
-    /// Every annotation but those that the chart alone reads.
+    /// All annotations of the project but those that the chart alone reads.
     ANNOTATIONS:
 
-    /// On a Lease, operator to agents: the timings, and whether it was made as never held.
+    /// The annotation on a Lease by which the operator tells agents the timings, and whether the Lease was created as
+    /// never held.
     TIMINGS_ANNOTATION = "timings";
 
-    /// On a Lease, operator to agents: what it would like to happen.
+    /// The annotation on a Lease by which the operator tells agents what it would like to happen.
     HINTS_ANNOTATION = "hints";
 
-    /// On a Lease, among agents: who wrote the record, and whether it was released.
+    /// The annotation on a Lease by which agents tell each other which process wrote the record, and whether it was
+    /// released.
     AGENT_ANNOTATION = "agent";
 
-    /// On a LeaderElection, by a person: the pod that is to lead, or `*` for any but the one that does. The operator removes it
-    /// when that is done, or refused.
+    /// The annotation by which a person asks for another leader, on a LeaderElection: the pod that is to lead, or `*`
+    /// for any but the current one. The operator removes it when the request is done or refused.
     TRANSFER_ANNOTATION = "transfer-to";
 
-    /// On a Lease, by a person: `"true"` lets the operator adopt it.
+    /// The annotation by which a person lets the operator adopt a Lease, on that Lease: `"true"`.
     ADOPT_ANNOTATION = "adopt";
 }
 
-/// What [`TIMINGS_ANNOTATION`] says.
+/// The content of [`TIMINGS_ANNOTATION`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub struct TimingsAnnotation {
-    /// `None`: no valid set.
+    /// The timings; `None` if there is no valid set.
     pub timings: Option<Timings>,
-    /// The operator's word that nobody can have held this Lease's election before.
+    /// Whether the operator says that no candidate can have held this Lease's election before.
     pub never_held: bool,
-    /// The operator has made this Lease and does not know yet which absence it has ended (rule O2): nobody takes it.
+    /// Whether the operator has created this Lease and does not know yet which absence it has ended: no candidate takes
+    /// the Lease (rule O2).
     pub unconfirmed: bool,
-    /// For how long everybody waits who finds what the operator made, in seconds.
+    /// How long every candidate that finds the operator's record waits, in seconds.
     pub wait_seconds: u32,
 }
 
@@ -143,13 +146,14 @@ struct ReleaseJson<'a> {
 }
 
 impl TimingsAnnotation {
-    /// For how long everybody waits who finds what the operator made, confirmed or not.
+    /// How long every candidate that finds the operator's record waits, in seconds; the longest possible while the
+    /// Lease is unconfirmed.
     #[must_use]
     pub fn least_wait_seconds(&self) -> u32 {
         if self.unconfirmed { MAX_LEASE_DURATION_SECONDS } else { self.wait_seconds }
     }
 
-    /// As the annotation's value.
+    /// The JSON that is the annotation's value.
     #[must_use]
     pub fn to_json(&self) -> String {
         let timings = self.timings.map(|timings| TimingsJson {
@@ -211,14 +215,15 @@ struct HintsJson<'a> {
     successor: Option<&'a str>,
 }
 
-/// `hints` as the value of [`HINTS_ANNOTATION`].
+/// `hints` as the value of [`HINTS_ANNOTATION`], in JSON.
 #[must_use]
 pub fn hints_to_json(hints: &Hints) -> String {
     let Hints { paused, end_tenure, successor } = hints;
     json(&HintsJson { paused: *paused, end_tenure: *end_tenure, successor: successor.as_deref() })
 }
 
-/// Reads the value of [`HINTS_ANNOTATION`]. What cannot be read is no hint: to ignore one is safe (rule F4).
+/// Reads the value of [`HINTS_ANNOTATION`]. A part that cannot be read gives no hint: ignoring a hint is safe (rule
+/// F4).
 #[must_use]
 pub fn parse_hints(text: &str, warnings: &mut Vec<ParseWarning>) -> Hints {
     let value: Value = serde_json::from_str(text).unwrap_or_default();
@@ -244,7 +249,7 @@ pub fn parse_hints(text: &str, warnings: &mut Vec<ParseWarning>) -> Hints {
     hints
 }
 
-/// `mark` as the value of [`AGENT_ANNOTATION`]; `reason` stands in its release, if it has one.
+/// `mark` as the value of [`AGENT_ANNOTATION`], in JSON. `reason` goes into the mark's release, if the mark has one.
 #[must_use]
 pub fn agent_to_json(mark: &AgentMark, reason: Option<ReleaseReason>) -> String {
     json(&AgentJson {
@@ -262,8 +267,8 @@ pub fn agent_to_json(mark: &AgentMark, reason: Option<ReleaseReason>) -> String 
 
 /// Reads the value of [`AGENT_ANNOTATION`].
 ///
-/// One that cannot be read counts as the mark of an unknown agent's running tenure: the Lease is then neither released nor
-/// never held, so that everybody waits.
+/// A value that cannot be read counts as the mark of an unknown agent whose tenure goes on. The Lease then counts as
+/// neither released nor never held, so that every candidate waits.
 #[must_use]
 pub fn parse_agent(text: &str, warnings: &mut Vec<ParseWarning>) -> AgentMark {
     let value: Value = serde_json::from_str(text).unwrap_or_default();
@@ -286,7 +291,8 @@ pub fn parse_agent(text: &str, warnings: &mut Vec<ParseWarning>) -> AgentMark {
     AgentMark { start: shorten(start).into_owned(), transitions, release }
 }
 
-/// Reads from the value of [`AGENT_ANNOTATION`] why the Lease was released. Any other word than those of [`ReleaseReason`] is none.
+/// Reads why the Lease was released from the value of [`AGENT_ANNOTATION`]. `None` for a word that is not in
+/// [`ReleaseReason`].
 pub(crate) fn parse_release_reason(text: &str) -> Option<ReleaseReason> {
     let value: Value = serde_json::from_str(text).ok()?;
     let said = value.get("release")?.get("reason")?.as_str()?;

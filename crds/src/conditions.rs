@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
-/// An enumeration whose variants are written as they are called, and which knows all of them: `names! { Type { Variant, } }`,
-/// with a comment on each.
+/// Defines an enumeration whose variants are written like their names, with a list of all of them: `names! { Type {
+/// Variant, } }`, with a comment on each.
 macro_rules! names {
     ($(#[$doc:meta])* $type:ident { $($(#[$variant_doc:meta])* $variant:ident,)* }) => {
         $(#[$doc])*
@@ -14,10 +14,10 @@ macro_rules! names {
         }
 
         impl $type {
-            /// Every one, in the order in which they are declared.
+            /// All variants, in the order in which they are declared.
             pub const ALL: &[$type] = &[$($type::$variant),*];
 
-            /// As it is written.
+            /// The variant's name, as the API writes it.
             #[must_use]
             pub fn as_str(self) -> &'static str {
                 match self {
@@ -37,45 +37,45 @@ macro_rules! names {
 pub(crate) use names;
 
 names! {
-    /// What a condition is about.
+    /// The type of a condition.
     ConditionType {
-        /// What was asked for is in place. Who leads does not matter.
+        /// What the spec asks for is in place; who leads does not matter.
         Ready,
-        /// Somebody leads.
+        /// A candidate leads.
         LeaderElected,
-        /// Those who may lead can.
+        /// The pods that may lead are able to.
         CandidatesReady,
-        /// The leader does what it is asked for. Only if it ever was.
+        /// The leader does what the Lease asks of it. The condition is absent until something has been asked.
         AdviceFollowed,
-        /// Tenures do not end all the time. Only if they ever did.
+        /// Tenures do not end all the time. The condition is absent until they have.
         LeaderStable,
     }
 }
 
 names! {
-    /// Whether it is so.
+    /// The status of a condition.
     Status {
-        /// It is.
+        /// The condition holds.
         True,
-        /// It is not.
+        /// The condition does not hold.
         False,
-        /// It cannot be told yet.
+        /// It is not known yet whether the condition holds.
         Unknown,
     }
 }
 
 names! {
-    /// Why it is so.
+    /// The reason for a condition's status.
     Reason {
         /// Ready: everything is in place.
         Reconciled,
         /// Not ready: the spec breaks a rule.
         InvalidSpec,
-        /// Not ready: an object of that name belongs to somebody else.
+        /// Not ready: an object with a name that the operator needs was not made for this election.
         ObjectConflict,
-        /// Not ready: the operator may not do it.
+        /// Not ready: the operator lacks a right.
         Forbidden,
-        /// Not ready: something failed, and is tried again.
+        /// Not ready: a write failed, and is tried again.
         ReconcileFailed,
         /// Not ready: the namespace has more objects than the operator has room for.
         NamespaceTooLarge,
@@ -86,11 +86,11 @@ names! {
         NeverHeld,
         /// Not elected: the last leader gave it up.
         Released,
-        /// Not elected: nobody is to lead, by spec.paused.
+        /// Not elected: spec.paused asks that no candidate leads.
         Paused,
-        /// Not elected: the last leader has been silent for longer than its lease.
+        /// Not elected: the last leader has been silent for longer than its lease duration.
         LeaseExpired,
-        /// Not elected: there is a Lease whose history is unknown, and candidates wait in case somebody still leads.
+        /// Not elected: the history of the Lease is unknown, and candidates wait in case a holder still leads.
         WaitingOutUnknownHolder,
         /// Unknown: the operator has not watched the Lease for long enough.
         LeaseNotObserved,
@@ -105,7 +105,7 @@ names! {
         LeaderNotReady,
         /// A candidate is not ready.
         SomeNotReady,
-        /// Candidates are ready, the Lease is free, and nobody takes it.
+        /// Candidates are ready, the Lease is free, and no candidate takes it.
         NoneContends,
         /// Unknown: the namespace has more objects than the operator has room for, and it does not know all pods.
         PodsLeftOut,
@@ -122,7 +122,7 @@ names! {
     }
 }
 
-/// A condition that is to be.
+/// A condition without the time of its last transition, which [`set`] adds.
 #[must_use]
 pub fn condition(type_: ConditionType, status: Status, reason: Reason, message: impl Into<String>) -> Condition {
     Condition {
@@ -135,13 +135,14 @@ pub fn condition(type_: ConditionType, status: Status, reason: Reason, message: 
     }
 }
 
-/// The condition of that type.
+/// The condition of this type, if there is one.
 #[must_use]
 pub fn find(conditions: &[Condition], type_: ConditionType) -> Option<&Condition> {
     conditions.iter().find(|condition| condition.type_ == type_.as_str())
 }
 
-/// Puts `condition` in place of the one of its type. Its `lastTransitionTime` is `now` if the status changed, else it stays.
+/// Puts `condition` in the place of the condition of its type. Its `lastTransitionTime` is `now` if the status has
+/// changed; otherwise the last one is kept.
 pub fn set(conditions: &mut Vec<Condition>, mut condition: Condition, now: Timestamp) {
     let Some(last) = conditions.iter_mut().find(|last| last.type_ == condition.type_) else {
         condition.last_transition_time = Time(now);

@@ -1,37 +1,38 @@
-//! Text that somebody else wrote, made fit to be shown and stored: on one line, without characters that cannot be seen or that a
-//! terminal would follow, and no longer than it may be.
+//! Text that others wrote, made fit to be shown and stored: on one line, of limited length, and without characters that
+//! cannot be seen or that control a terminal.
 //!
-//! Whoever may write a Lease, a label selector or an annotation may put anything into it: line breaks, escape sequences, letters
-//! that run from right to left, a megabyte. A server-side apply is read as YAML, which has no DEL, no C1 control but U+0085, no
-//! U+FFFE and no U+FFFF, so that the API server refuses a status in which one of them stands.
+//! A person or program that may write a Lease, a label selector or an annotation can put anything into it: line breaks,
+//! escape sequences, letters that run from right to left, a megabyte. A server-side apply is read as YAML, which has no
+//! DEL, no C1 control but U+0085, no U+FFFE and no U+FFFF: the API server would refuse a status with one of them.
 //!
-//! Characters become what Rust writes for them, `\n` or `\u{202e}`. A backslash stays as it is, so two texts can become the same:
-//! what decides is compared before, or on both sides after.
+//! Characters become what Rust writes for them, `\n` or `\u{202e}`. A backslash stays as it is, so two texts can become
+//! the same: what decides is compared before, or on both sides after.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// The longest name that is shown, in bytes: the longest that an object can have.
+/// The longest name that is shown, in bytes: the longest name of an object.
 pub const MAX_NAME: usize = 253;
 
 /// The longest identity of a holder that is shown, in bytes: `<pod>_<pod uid>` has 290 at most.
 pub const MAX_IDENTITY: usize = 512;
 
-/// The longest sentence, in bytes: what the API takes as the note of an event.
+/// The longest message, in bytes: the longest note of an event that the API takes.
 pub const MAX_MESSAGE: usize = 1024;
 
-/// The longest line that a program says to people, in bytes: a command that mends something, or an error with what it came from.
+/// The longest line that a program prints for people, in bytes. Such lines are commands that mend something, and errors
+/// with their causes.
 pub const MAX_LINE: usize = 4096;
 
 /// The longest label selector that is shown, in bytes.
 pub const MAX_SELECTOR: usize = 4096;
 
-/// Stands where a text was cut.
+/// The mark at the place where a text was cut.
 const CUT: char = '…';
 
-/// `text` without what is hidden, cut after a whole character so that it has `most` bytes at most, and so no more characters.
+/// `text` with hidden characters escaped, cut after a whole character to `most` bytes at most.
 ///
-/// What it returns it leaves as it is.
+/// Applied to its own result, it changes nothing.
 #[must_use]
 pub fn shown(text: &str, most: usize) -> Cow<'_, str> {
     if text.len() <= most && !text.chars().any(is_hidden) {
@@ -57,8 +58,8 @@ pub fn shown(text: &str, most: usize) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// Whether a character has no shape of its own, or changes how its neighbours are shown: controls, marks of direction, joiners,
-/// other spaces than the space, marks that combine, what is for private use, and what is no character.
+/// Whether a character has no shape of its own, or changes how its neighbours are shown: controls, marks of direction,
+/// joiners, spaces other than the usual one, combining marks, private use, and code points that are no characters.
 #[must_use]
 pub fn is_hidden(character: char) -> bool {
     match character {
@@ -70,7 +71,7 @@ pub fn is_hidden(character: char) -> bool {
     }
 }
 
-/// `json` as it reads the same and is harmless on a terminal: within its strings, what is hidden is escaped.
+/// `json` made harmless on a terminal: hidden characters in its strings are escaped, so that it still reads the same.
 #[must_use]
 pub fn json_shown(json: &str) -> Cow<'_, str> {
     escaped_in_quotes(json, |escaped, character| {
@@ -81,7 +82,8 @@ pub fn json_shown(json: &str) -> Cow<'_, str> {
     })
 }
 
-/// The same for YAML whose strings are all in double quotes, as those of JSON are: YAML has no halves of characters.
+/// `yaml` made harmless on a terminal, if all its strings are in double quotes. Unlike in JSON, a character is escaped
+/// as one code point, because YAML knows no surrogates.
 #[must_use]
 pub fn quoted_yaml_shown(yaml: &str) -> Cow<'_, str> {
     escaped_in_quotes(yaml, |escaped, character| {
@@ -90,7 +92,7 @@ pub fn quoted_yaml_shown(yaml: &str) -> Cow<'_, str> {
     })
 }
 
-/// Line breaks stand between the values there, never in one.
+/// Escapes hidden characters other than line breaks, which stand only between the values of such a text.
 fn escaped_in_quotes(text: &str, escape: impl Fn(&mut String, char)) -> Cow<'_, str> {
     let is_hidden = |character: char| character != '\n' && is_hidden(character);
     if !text.chars().any(is_hidden) {

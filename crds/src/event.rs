@@ -1,17 +1,18 @@
-//! What happens to an election, as events tell it.
+//! Events: what happened to an election.
 
 use crate::conditions::names;
 
 /// Something that happened to an election.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ElectionEvent {
-    /// The event's own name: the same happening has the same.
+    /// The name of the event object; the same happening always has the same name.
     pub name: String,
-    /// What happened.
+    /// The kind of happening.
     pub reason: EventReason,
-    /// For people, as long as the API takes it.
+    /// The message for people, no longer than the API takes.
     pub note: String,
-    /// For whom was asked, where this answers a request for another leader: as [`TRANSFER_ANNOTATION`] had it, cut as it is shown.
+    /// The requested pod, if this event answers a request for another leader: the value of [`TRANSFER_ANNOTATION`], as
+    /// it can be shown.
     ///
     /// [`TRANSFER_ANNOTATION`]: crate::TRANSFER_ANNOTATION
     pub asked_for: Option<String>,
@@ -20,37 +21,38 @@ pub struct ElectionEvent {
 }
 
 names! {
-    /// What happens to elections.
+    /// The kinds of events.
     EventReason {
-        /// Somebody leads.
+        /// A candidate has begun to lead.
         LeaderElected,
-        /// Somebody leads no more.
+        /// The leader no longer leads.
         LeaderLost,
         /// The leader has fallen silent.
         LeaseExpired,
-        /// A Lease that others made is used.
+        /// The operator has adopted a Lease that others made.
         LeaseAdopted,
-        /// A Lease was made of whose name none is known, and somebody may hold it all the same.
+        /// The operator created a Lease for a name without a known past. A candidate may still believe that it holds
+        /// such a Lease.
         LeaseCreated,
-        /// A Lease that was gone was made again.
+        /// The operator created a Lease again that was gone.
         LeaseRestored,
-        /// An object of that name is somebody else's.
+        /// An object with a name that the operator needs was not made for this election.
         ObjectConflict,
         /// The spec breaks a rule.
         InvalidSpec,
-        /// The election is paused, and nobody leads.
+        /// The election is paused, and no candidate leads.
         Paused,
-        /// It is paused no more, and candidates know it.
+        /// The pause of the election has ended, and candidates know it.
         Resumed,
-        /// Another leads, as was asked for.
+        /// Another candidate leads, as was requested.
         TransferCompleted,
-        /// Another was asked for, and does not.
+        /// A request for another leader was refused.
         TransferRefused,
     }
 }
 
 impl EventReason {
-    /// Whether somebody should look.
+    /// Whether the event is a warning, so that a person should look.
     #[must_use]
     pub fn is_warning(self) -> bool {
         match self {

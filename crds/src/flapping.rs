@@ -1,17 +1,17 @@
-//! Which tenures make an election one that flaps: leaders that come and go all the time.
+//! Which tenures make an election flap: leaders that come and go all the time.
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{PastTenure, TenureEnd};
 
-/// For how long the end of a tenure counts: as the alert LeaderElectorFlapping has it.
+/// How long the end of a tenure counts, the same as in the alert LeaderElectorFlapping.
 pub const WINDOW: SignedDuration = SignedDuration::from_mins(15);
 
-/// How many tenures may end within that time.
+/// How many tenures may end within [`WINDOW`].
 pub const MAX_ENDS: usize = 5;
 
-/// The tenures that have ended within [`WINDOW`], the latest first. One whose pod was stopped and has not led again does not count:
-/// a rolling update stops each pod once.
+/// The tenures that have ended within [`WINDOW`], the latest first. A tenure does not count if its pod was told to stop
+/// and has not led again: a rolling update stops each pod once.
 #[must_use]
 pub fn ended_lately(history: &[PastTenure], now: Timestamp) -> Vec<&PastTenure> {
     let is_recent = |tenure: &&PastTenure| ended_at(tenure).is_some_and(|at| now.duration_since(at) < WINDOW);
@@ -22,7 +22,7 @@ pub fn ended_lately(history: &[PastTenure], now: Timestamp) -> Vec<&PastTenure> 
     history.iter().filter(is_recent).filter(|tenure| !is_replaced(tenure)).collect()
 }
 
-/// When it ended, if it can be read.
+/// When the tenure ended, if that can be read.
 #[must_use]
 pub fn ended_at(tenure: &PastTenure) -> Option<Timestamp> {
     tenure.until.as_ref()?.parse().ok()

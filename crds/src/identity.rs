@@ -1,43 +1,43 @@
-//! A pod as a holder: `<pod>_<pod uid>`.
+//! The identity of a pod as a holder: `<pod>_<pod uid>`.
 
 use std::borrow::Cow;
 
 use crate::display_text::{self, MAX_IDENTITY, MAX_NAME};
 
-/// The identity of a pod, unlike any other pod's of that name.
+/// The identity of a pod, which differs from that of any other pod of the same name.
 #[must_use]
 pub fn of_pod(name: &str, uid: &str) -> String {
     format!("{name}_{uid}")
 }
 
-/// The pod's name and uid in an identity. `None` if it has not that form.
+/// The pod's name and uid in an identity. `None` if it does not have that form.
 ///
-/// client-go's `<hostname>_<nonce>` has it too: whether the second part is the uid of a pod only the pod can tell.
+/// client-go's `<hostname>_<nonce>` has that form too: only the pod can tell whether the second part is its uid.
 #[must_use]
 pub fn pod_and_uid(identity: &str) -> Option<(&str, &str)> {
     // Names of pods contain no underscore.
     identity.rsplit_once('_').filter(|(pod, uid)| !pod.is_empty() && !pod.contains('_') && !uid.is_empty())
 }
 
-/// The name to show for a holder: of its pod, else the identity itself.
+/// The name to show for a holder: the name of its pod, or else the identity.
 #[must_use]
 pub fn display_name(identity: &str) -> &str {
     pod_and_uid(identity).map_or(identity, |(pod, _)| pod)
 }
 
-/// An identity as a status, a log and an answer have it: any holder may call itself anything.
+/// An identity as statuses, logs and answers show it: a holder may call itself anything.
 #[must_use]
 pub fn shown(identity: &str) -> Cow<'_, str> {
     display_text::shown(identity, MAX_IDENTITY)
 }
 
-/// The name to show for a holder, likewise.
+/// The name to show for a holder, fit to be shown: a holder may call itself anything.
 #[must_use]
 pub fn shown_name(identity: &str) -> Cow<'_, str> {
     display_text::shown(display_name(identity), MAX_NAME)
 }
 
-/// Whether two identities are one as a status has them, whole or as they are shown.
+/// Whether two identities are the same as statuses have them: whole, or as they are shown.
 #[must_use]
 pub fn is_same(one: &str, other: &str) -> bool {
     shown(one) == shown(other)

@@ -1,4 +1,4 @@
-//! `LeaderElection`: what the user asks for, and what the operator answers.
+//! The `LeaderElection` kind: a spec that the user writes, and a status that the operator writes.
 
 use elector_election::{InvalidTimings, Timings};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -15,14 +15,14 @@ use crate::leader_service::LeaderService;
 use crate::selector::CandidateSelector;
 use crate::validation;
 
-/// The service account whose pods may lead unless others are named.
+/// The service account whose pods may lead, unless the spec names others.
 pub const DEFAULT_SERVICE_ACCOUNT: &str = "default";
 
-/// The generation that the API server fills in before an operator has looked at an election: without one, Helm and others that
-/// wait for objects take it for ready.
+/// The observed generation that the API server fills in before an operator has looked at an election. Without it, Helm
+/// and others that wait for objects would take the election for ready.
 const NOT_OBSERVED: i64 = -1;
 
-/// What is asked for. `{}` is complete.
+/// What the user asks for. `{}` is a complete spec.
 // Seconds are 64 bits wide here so that no stored number can make a list of elections unreadable; the schema says int32.
 #[derive(CustomResource, JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
 #[kube(
@@ -46,38 +46,39 @@ const NOT_OBSERVED: i64 = -1;
     printcolumn(name = "Held For", type_ = "date", json_path = ".status.holder.acquireTime",
         description = "How long the holder has led."),
     printcolumn(name = "State", type_ = "string", json_path = ".status.state",
-        description = "LeaseHeld, or what keeps it from being so: Paused, Flapping, LeaderNotReady and others."),
+        description = "The state as one word: LeaseHeld if all is well, else Paused, Flapping, LeaderNotReady and others."),
     printcolumn(name = "Ready", type_ = "string", json_path = r#".status.conditions[?(@.type=="Ready")].status"#,
-        description = "Whether what was asked for is in place."),
+        description = "Whether what the spec asks for is in place."),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
     printcolumn(name = "Elected", type_ = "string", priority = 1,
         json_path = r#".status.conditions[?(@.type=="LeaderElected")].status"#,
-        description = "Whether somebody leads."),
+        description = "Whether a candidate leads."),
     printcolumn(name = "Reason", type_ = "string", priority = 1,
         json_path = r#".status.conditions[?(@.type=="LeaderElected")].reason"#,
-        description = "Why somebody leads, or nobody does."),
+        description = "Why a candidate leads, or none does."),
     printcolumn(name = "Node", type_ = "string", priority = 1, json_path = ".status.holder.nodeName",
-        description = "Where the holder runs.")
+        description = "The node of the pod that leads.")
 )]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = validation::timings, transform = RecursiveTransform(validation::unwrap_description))]
 pub struct LeaderElectionSpec {
-    /// Who may lead.
+    /// The pods that may lead.
     #[serde(default)]
     pub candidates: Candidates,
 
-    /// Whether nobody is to lead. The leader steps down as if told to stop, and nobody contends until this is false again.
+    /// Whether no candidate is to lead. The leader steps down as if it were told to stop, and no candidate contends
+    /// until this is false again.
     #[serde(default)]
     pub paused: bool,
 
-    /// How long a leader is believed to lead after its last sign of life, in whole seconds, 3600 at most. A standby takes
-    /// over that long after the leader has gone silent. Must leave room for the renew deadline:
-    /// 132 * leaseDurationSeconds >= 156 * renewDeadlineSeconds + 143 * (1 + releaseDelaySeconds).
+    /// How long a standby waits for a silent leader before it takes over, in whole seconds; 3600 at most. It must leave
+    /// room for the renew deadline: 132 * leaseDurationSeconds >= 156 * renewDeadlineSeconds + 143 * (1 +
+    /// releaseDelaySeconds).
     #[serde(default = "default_lease_duration_seconds")]
     #[schemars(extend("format" = "int32"))]
     pub lease_duration_seconds: i64,
 
-    /// How long a leader goes on without a successful renewal before it stops leading, in whole seconds. At least twice
+    /// How long a leader goes on without a successful renewal before it stops leading, in whole seconds; at least twice
     /// the retry period.
     #[serde(default = "default_renew_deadline_seconds")]
     #[schemars(extend("format" = "int32"))]
@@ -89,45 +90,48 @@ pub struct LeaderElectionSpec {
     pub retry_period_seconds: i64,
 
     /// How long a leader that is told to stop waits between removing its status file and letting others lead, in whole
-    /// seconds. For applications that look at the file and then act for a while without looking again.
+    /// seconds. It is for applications that look at the file and then act for a while without looking again.
     #[serde(default = "default_release_delay_seconds")]
     #[schemars(extend("format" = "int32"))]
     pub release_delay_seconds: i64,
 
-    /// Seconds for which the leader's pod can be unready before the operator asks it to hand over to a candidate whose pod is
-    /// ready, 86400 at most. After each such handover in a row within an hour they are twice as many, up to an hour. 0: it is
-    /// never asked.
+    /// Seconds for which the leader's pod can be unready before the operator asks it to hand over to a candidate whose
+    /// pod is ready; 86400 at most. The time doubles after each such handover in a row within an hour, up to an hour.
+    /// With 0 the leader is never asked.
     #[serde(default = "default_unready_leader_seconds")]
     #[schemars(range(min = 0, max = 86400), extend("format" = "int32"))]
     pub unready_leader_seconds: i64,
 
-    /// A Service that leads to the leader alone.
+    /// A Service whose only endpoint is the leader's pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leader_service: Option<LeaderService>,
 
-    /// Whether the candidates' pods are labelled leader-elector.io/role=leader or standby. A Service's endpoints change as
-    /// soon; labels are for what selects pods and knows nothing of Services.
+    /// Whether the operator labels the candidates' pods leader-elector.io/role=leader or standby. The endpoints of a
+    /// leaderService change just as fast; labels are for programs that select pods and do not use Services.
     #[serde(default)]
     pub pod_labels: PodLabels,
 }
 
-/// Whether pods say in a label what they are.
+/// Whether the operator labels the candidates' pods with their role.
 #[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum PodLabels {
-    /// They do.
+    /// The operator sets the labels.
     Enabled,
-    /// They do not; and whatever a later version adds, lest that make a list of elections unreadable.
+    /// The operator sets no labels. Values that a later version adds are read as this one, so that they do not make a
+    /// list of elections unreadable.
     #[default]
     #[serde(other)]
     Disabled,
 }
 
-/// Who may lead: pods in the election's namespace that match the selector and run as one of the service accounts.
+/// The pods that may lead: those in the election's namespace that match the selector and run as one of the service
+/// accounts.
 #[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Candidates {
-    /// The candidates' labels. Absent: the label leader-elector.io/election with the election's name. An empty selector is
-    /// refused. It decides what the status counts; the right to lead comes from the service account.
+    /// The label selector of the candidates' pods; without it, the label leader-elector.io/election with the election's
+    /// name. An empty selector is refused. The selector decides which pods the status counts; the right to lead comes
+    /// from the service account.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<CandidateSelector>,
 
@@ -136,40 +140,41 @@ pub struct Candidates {
     #[schemars(length(min = 1, max = 32), transform = validation::service_account_names)]
     pub service_account_names: Vec<String>,
 
-    /// Who had better lead: of two candidates the one that matches an earlier selector. A leader to whom another is preferred
-    /// hands over to it once all its containers have run for two lease durations; after each such handover in a row, and after each
-    /// tenure that the preferred pod has lost, the wait is twice as long, up to an hour.
+    /// Label selectors of preferred pods, the most preferred first. A leader hands over to a pod that matches an
+    /// earlier selector, once all containers of that pod have run for two lease durations. This wait doubles after each
+    /// such handover in a row, and after each tenure that the preferred pod has lost, up to an hour.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8), extend("x-kubernetes-list-type" = "atomic"))]
     pub preferred: Vec<CandidateSelector>,
 
-    /// As whom they may contend. Pod: each only as the pod that its token is bound to, which the API server checks where
-    /// the Helm chart's policy is in place. Any: as whoever they say, as agents with an identity of their own and
-    /// candidates of client-go's do.
+    /// The identities under which candidates may contend. Pod: each candidate only as the pod that its token is bound
+    /// to; the API server checks that if the Helm chart's policy is in place. Any: as any identity, as agents with an
+    /// identity of their own and candidates with client-go do.
     #[serde(default)]
     pub identity: CandidateIdentity,
 }
 
-/// As whom candidates may contend.
+/// The identities under which candidates may contend.
 #[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum CandidateIdentity {
-    /// As the pod of the token, `<pod>_<pod uid>`.
+    /// Each candidate contends as the pod of its token, `<pod>_<pod uid>`.
     #[default]
     Pod,
-    /// As whoever they say; and whatever a later version adds, lest that make a list of elections unreadable.
+    /// Candidates contend under any identity. Values that a later version adds are read as this one, so that they do
+    /// not make a list of elections unreadable.
     #[serde(other)]
     Any,
 }
 
 impl LeaderElection {
-    /// What an operator has said of it, if one has looked at it.
+    /// The status, if an operator has looked at the election.
     #[must_use]
     pub fn observed(&self) -> Option<&LeaderElectionStatus> {
         self.status.as_ref().filter(|status| status.observed_generation != Some(NOT_OBSERVED))
     }
 }
 
-/// What the operator sees.
+/// What the operator sees of the election.
 #[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[schemars(
@@ -177,11 +182,12 @@ impl LeaderElection {
     extend("default" = {"observedGeneration": NOT_OBSERVED})
 )]
 pub struct LeaderElectionStatus {
-    /// The generation of the election that this status speaks of. -1: no operator has looked at it.
+    /// The generation of the election that this status describes. -1: no operator has looked at the election.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 
-    /// The candidates' label selector, as kubectl takes it. One that is too long to be shown is cut, and ends with `…`.
+    /// The candidates' label selector, as kubectl takes it. A selector that is too long to be shown is cut, and ends
+    /// with `…`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = MAX_SELECTOR))]
     pub selector: Option<String>,
@@ -191,18 +197,18 @@ pub struct LeaderElectionStatus {
     #[schemars(length(max = 128))]
     pub lease_uid: Option<String>,
 
-    /// What matters most of the conditions, as one word, for the column STATE: LeaseHeld where somebody leads and all is well with
-    /// that; Paused; Flapping; LeaderNotReady; AdviceIgnored; or the reason of LeaderElected, why nobody is known to lead.
+    /// The state of the election as one word, for the column STATE. It is LeaseHeld if a candidate leads and all is
+    /// well; Paused, Flapping, LeaderNotReady or AdviceIgnored; or the reason why no leader is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub state: Option<String>,
 
-    /// Who leads. Absent: nobody, as the operator sees it.
+    /// The leader. Absent: the operator knows of no leader.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub holder: Option<Holder>,
 
-    /// How many tenures there have been, as the Lease counts them; candidates that are not agents may not count theirs. Kept
-    /// when the Lease is deleted.
+    /// How many tenures there have been, as the Lease counts them; candidates that are not agents may not count theirs.
+    /// The number is kept when the Lease is deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "int32"))]
     pub lease_transitions: Option<i64>,
@@ -217,104 +223,106 @@ pub struct LeaderElectionStatus {
     #[schemars(extend("format" = "int32"))]
     pub ready_candidates: Option<i64>,
 
-    /// The last tenures, the latest first: ten, as far as the operator has seen them.
+    /// The last ten tenures that the operator has seen, the latest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10))]
     pub history: Vec<PastTenure>,
 
-    /// Ready: what was asked for is in place. LeaderElected: somebody leads. CandidatesReady: those who may lead can.
-    /// AdviceFollowed: the leader does what it is asked for, if it ever was. LeaderStable: tenures do not end all the time, if they
-    /// ever did.
+    /// The conditions of the election. Ready: what the spec asks for is in place. LeaderElected: a candidate leads.
+    /// CandidatesReady: the pods that may lead are able to. AdviceFollowed: the leader does what it is asked for;
+    /// absent until something was asked. LeaderStable: tenures do not end all the time; absent until they have.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(transform = validation::conditions)]
     pub conditions: Vec<Condition>,
 }
 
-/// Who leads.
+/// The leader.
 #[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Holder {
-    /// The pod that leads; the identity itself if it names no pod.
+    /// The name of the pod that leads, or the identity if it names no pod.
     #[schemars(length(max = MAX_NAME))]
     pub name: String,
 
-    /// The Lease's holderIdentity, cut if it is longer than 512 bytes, and with `\u{202e}` in place of such a character that is
-    /// not seen. That of a pod is always whole.
+    /// The leader's identity, from the Lease's holderIdentity. It is cut if it is longer than 512 bytes, and a
+    /// character that cannot be seen is replaced by its code, such as `\u{202e}`. The identity of a pod is always
+    /// whole.
     #[schemars(length(max = MAX_IDENTITY))]
     pub identity: String,
 
-    /// The node of that pod.
+    /// The node of the leader's pod.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = MAX_NAME))]
     pub node_name: Option<String>,
 
-    /// When it began to lead, by its own clock: the Lease's acquireTime.
+    /// The time at which the leader began to lead, by its own clock: the Lease's acquireTime.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "date-time"))]
     pub acquire_time: Option<String>,
 }
 
-/// A tenure that is under way, or over.
+/// A tenure that goes on, or is over.
 #[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct PastTenure {
-    /// The pod that led; the identity itself if it names no pod.
+    /// The name of the pod that led, or the identity if it names no pod.
     #[schemars(length(max = MAX_NAME))]
     pub holder: String,
 
-    /// The Lease's holderIdentity, as that of the holder has it.
+    /// The identity of the holder, as it can be shown.
     #[schemars(length(max = MAX_IDENTITY))]
     pub identity: String,
 
-    /// Which tenure it was, as the Lease counts them. Absent: its holder did not count it, and the Lease had the number of an
-    /// earlier one.
+    /// The number of the tenure, as the Lease counts them. Absent: the holder did not count its tenure, so that the
+    /// Lease had the number of an earlier one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "int32"))]
     pub lease_transitions: Option<i64>,
 
-    /// When it began, by the holder's clock.
+    /// The time at which the tenure began, by the holder's clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "date-time"))]
     pub from: Option<String>,
 
-    /// When the operator saw that it was over, by its own clock. Absent: it is not.
+    /// The time at which the operator saw that the tenure was over, by the operator's clock. Absent: the tenure goes
+    /// on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "date-time"))]
     pub until: Option<String>,
 
-    /// Why it ended: Released, Stopped, AppUnhealthy, CommandEnded, PublishFailed, Transferred, Preferred, Unready, Paused,
-    /// PodTerminated, Expired, Replaced or LeaseDeleted.
+    /// Why the tenure ended: Released, Stopped, AppUnhealthy, CommandEnded, PublishFailed, Transferred, Preferred,
+    /// Unready, Paused, PodTerminated, Expired, Replaced or LeaseDeleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 64))]
     pub reason: Option<String>,
 }
 
 names! {
-    /// Why a tenure ended, as [`PastTenure::reason`] has it.
+    /// Why a tenure ended, in the words of [`PastTenure::reason`].
     TenureEnd {
-        /// Its holder gave it up, and did not say why.
+        /// The holder gave the Lease up, and did not say why.
         Released,
-        /// The same, for its process was told to stop.
+        /// The holder gave the Lease up because its process was told to stop.
         Stopped,
-        /// The same, for its app was not healthy.
+        /// The holder gave the Lease up because its app was not healthy.
         AppUnhealthy,
-        /// The same, for the command that it ran had ended, or could not be run.
+        /// The holder gave the Lease up because its command had ended, or could not be run.
         CommandEnded,
-        /// The same, for it could not show that it led.
+        /// The holder gave the Lease up because it could not publish that it leads.
         PublishFailed,
-        /// The same, for another was asked for.
+        /// The holder handed over because another leader was requested.
         Transferred,
-        /// The same, for a candidate that is preferred.
+        /// The holder handed over to a preferred candidate.
         Preferred,
-        /// The same, for its pod was not ready.
+        /// The holder handed over because its pod was not ready.
         Unready,
-        /// The same, for the election is paused.
+        /// The holder gave the Lease up because the election is paused.
         Paused,
-        /// Its holder's pod had ended, as its kubelet reported.
+        /// The holder's pod had ended, as its kubelet reported.
         PodTerminated,
-        /// Its holder was silent for too long.
+        /// The holder was silent for too long.
         Expired,
-        /// Somebody else's name, or nobody's, or another tenure of the same holder is in the Lease.
+        /// The Lease shows another holder, no holder, or another tenure of the same holder.
         Replaced,
         /// The Lease was deleted.
         LeaseDeleted,
@@ -336,7 +344,7 @@ impl From<ReleaseReason> for TenureEnd {
 }
 
 impl TenureEnd {
-    /// For an event that says of a leader that it no longer leads.
+    /// The end of a sentence that says why the leader ("it") no longer leads.
     #[must_use]
     pub fn in_words(self) -> &'static str {
         match self {
@@ -358,10 +366,10 @@ impl TenureEnd {
 }
 
 impl LeaderElectionSpec {
-    /// The timings that are asked for.
+    /// The timings of the spec.
     ///
     /// # Errors
-    /// The rule that they break; the API server refuses such a spec in the same words.
+    /// The rule that the timings break, in the words in which the API server refuses such a spec.
     pub fn timings(&self) -> Result<Timings, InvalidTimings> {
         Timings::new(
             self.lease_duration_seconds,
@@ -371,7 +379,7 @@ impl LeaderElectionSpec {
         )
     }
 
-    /// What the candidates of the election called `name` are recognised by.
+    /// The selector of the candidates of the election called `name`.
     #[must_use]
     pub fn selector(&self, name: &str) -> Selector {
         match &self.candidates.selector {

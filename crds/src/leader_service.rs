@@ -1,4 +1,4 @@
-//! What is asked for of the Service that leads to the leader alone. Its ports have the shape of a Service's.
+//! The spec of the Service that leads to the leader alone. Its ports have the shape of a Service's.
 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::validation;
 
-/// A Service without a selector, whose only endpoint is the leader's pod; there is none while nobody leads.
+/// A Service without a selector, whose only endpoint is the leader's pod. It has no endpoint while no candidate leads.
 #[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct LeaderService {
-    /// The Service's name. One that somebody else made is left alone, and the condition Ready says so.
+    /// The Service's name. A Service of that name that others made is left alone, and the condition Ready says so.
     #[schemars(length(min = 1, max = 63), regex(pattern = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: String,
 
@@ -19,44 +19,45 @@ pub struct LeaderService {
     pub ports: Vec<LeaderServicePort>,
 }
 
-/// A port of the Service, as in a Service.
+/// A port of a leaderService, as in a Service.
 #[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct LeaderServicePort {
-    /// Its name; needed if there are several.
+    /// The port's name; needed if there are several ports.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
     pub name: Option<String>,
 
-    /// Where the Service is reached.
+    /// The port on which the Service is reached.
     #[schemars(extend("format" = "int32", "minimum" = 1, "maximum" = 65535))]
     pub port: i64,
 
-    /// Where the leader's pod is reached: a number, or the name of a port of one of its containers. Absent: the Service's.
+    /// The port on which the leader's pod is reached: a number, or the name of a port of one of its containers. Absent:
+    /// the same as the Service's port.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub target_port: Option<TargetPort>,
 
-    /// The transport.
+    /// The transport protocol of the port.
     #[serde(default)]
     pub protocol: Protocol,
 
-    /// The application's protocol, a hint for those who route by it.
+    /// The application's protocol, a hint for implementations that route by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 253), transform = validation::app_protocol)]
     pub app_protocol: Option<String>,
 }
 
-/// A number, or the name of a container's port.
+/// A port of a pod: a number, or the name of a container's port.
 #[derive(Serialize, Deserialize, Debug, Clone, PartialEq, Eq)]
 #[serde(untagged)]
 pub enum TargetPort {
-    /// The number.
+    /// The port's number.
     Number(i64),
-    /// The name.
+    /// The name of a container's port.
     Name(String),
 }
 
-/// What a port speaks.
+/// The transport protocol of a port.
 #[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Protocol {
     /// TCP.
@@ -72,7 +73,7 @@ pub enum Protocol {
 }
 
 impl LeaderServicePort {
-    /// Where the leader's pod is reached, whether that was said or not.
+    /// The port of the leader's pod: the target port, or else the Service's port.
     #[must_use]
     pub fn target(&self) -> TargetPort {
         self.target_port.clone().unwrap_or(TargetPort::Number(self.port))
@@ -80,7 +81,7 @@ impl LeaderServicePort {
 }
 
 impl TargetPort {
-    /// As other objects have it.
+    /// The port in the form that Kubernetes objects use.
     #[must_use]
     pub fn to_int_or_string(&self) -> IntOrString {
         match self {
@@ -92,7 +93,7 @@ impl TargetPort {
 }
 
 impl Protocol {
-    /// As it is written.
+    /// The protocol's name, as the API writes it.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

@@ -1,27 +1,27 @@
-//! The EndpointSlices of a leader's Service: what they are called, and what they bear.
+//! The names and labels of the EndpointSlices of a leader's Service.
 
 use std::net::IpAddr;
 
-/// Which Service a slice belongs to.
+/// The label that names the Service that a slice belongs to.
 pub const SERVICE_NAME_LABEL: &str = "kubernetes.io/service-name";
 
-/// Who looks after a slice: with another value than theirs, the controllers of Kubernetes leave it alone.
+/// The label that names the manager of a slice: the controllers of Kubernetes leave a slice with another manager alone.
 pub const SLICE_MANAGED_BY_LABEL: &str = "endpointslice.kubernetes.io/managed-by";
 
-/// What the addresses of a slice are: no slice holds both.
+/// The family of the addresses of a slice: no slice holds both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AddressFamily {
-    /// Of IPv4.
+    /// IPv4 addresses.
     IPv4,
-    /// Of IPv6.
+    /// IPv6 addresses.
     IPv6,
 }
 
 impl AddressFamily {
-    /// Both.
+    /// Both families.
     pub const ALL: [AddressFamily; 2] = [AddressFamily::IPv4, AddressFamily::IPv6];
 
-    /// The one that an address is of.
+    /// The family of an address.
     #[must_use]
     pub fn of(address: IpAddr) -> AddressFamily {
         match address {

@@ -1,7 +1,7 @@
 //! A Lease as it is stored, and its translation to and from what the election decides on.
 //!
-//! [`StoredLease`] keeps `spec` as the JSON that it is: fields that this version does not know survive a replace, and no value
-//! in it can make a Lease, or a list of them, unreadable. Nor can anything else that somebody may have written there.
+//! [`StoredLease`] keeps `spec` as the JSON that it is: fields that this version does not know survive a replace. No
+//! value that others may have written can make a Lease, or a list of Leases, unreadable.
 
 #[cfg(test)]
 mod tests;
@@ -28,7 +28,8 @@ const ACQUIRE_TIME: &str = "acquireTime";
 const RENEW_TIME: &str = "renewTime";
 const LEASE_TRANSITIONS: &str = "leaseTransitions";
 
-/// When a Lease was held that nobody has held yet: some libraries cannot read one without times, and no clock says it.
+/// The times of a Lease that was never held: some libraries cannot read a Lease without times, and no clock shows this
+/// one.
 const NEVER: &str = "1970-01-01T00:00:00.000000Z";
 
 /// A `coordination.k8s.io/v1` Lease: for `kube::Api`, and to be sent back whole.
@@ -38,9 +39,9 @@ const NEVER: &str = "1970-01-01T00:00:00.000000Z";
 pub struct StoredLease {
     api_version: &'static str,
     kind: &'static str,
-    /// As for any object, without `managedFields`.
+    /// The metadata without `managedFields`.
     pub metadata: ObjectMeta,
-    /// As it is stored.
+    /// The spec as it is stored.
     pub spec: Map<String, Value>,
 }
 
@@ -58,19 +59,19 @@ impl<'de> Deserialize<'de> for StoredLease {
     }
 }
 
-/// A Lease that cannot take part in an election: the API server makes none such.
+/// Why a Lease cannot take part in an election. The API server makes no such Lease.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum UnusableLease {
-    /// It has no uid.
+    /// The Lease has no uid.
     #[error("the Lease has no uid")]
     NoUid,
-    /// Its resourceVersion is no number, so that nothing tells which of two versions is later.
+    /// The Lease's resourceVersion is no number, so that two versions cannot be ordered.
     #[error("the Lease's resourceVersion {0:?} is not a number")]
     ResourceVersion(String),
 }
 
 impl StoredLease {
-    /// One that is to be created.
+    /// A Lease that is to be created.
     #[must_use]
     pub fn new(metadata: ObjectMeta) -> StoredLease {
         StoredLease { api_version: "coordination.k8s.io/v1", kind: "Lease", metadata, spec: Map::new() }
@@ -82,14 +83,14 @@ impl StoredLease {
         self.metadata.annotations.as_ref()?.get(key).map(String::as_str)
     }
 
-    /// What operators say on it, whatever is odd about that.
+    /// The operator's annotation; what cannot be read in it is left out.
     #[must_use]
     pub fn timings_annotation(&self) -> TimingsAnnotation {
         let text = self.annotation(TIMINGS_ANNOTATION);
         text.map(|text| TimingsAnnotation::parse(text, &mut Vec::new())).unwrap_or_default()
     }
 
-    /// Leaves out the times that the API server stores but does not take back, as of the year 10000: it would refuse the Lease.
+    /// Removes times that the API server stores but would refuse in a write, such as those of the year 10000.
     pub fn drop_unstorable_times(&mut self) {
         let has_year = |time: &str| matches!(time.as_bytes(), [a, b, c, d, b'-', ..] if [a, b, c, d].into_iter().all(u8::is_ascii_digit));
         for field in [ACQUIRE_TIME, RENEW_TIME] {
@@ -99,17 +100,17 @@ impl StoredLease {
         }
     }
 
-    /// Sets an annotation; the others are kept.
+    /// Sets an annotation, and keeps the others.
     pub fn set_annotation(&mut self, key: &str, value: String) {
         self.metadata.annotations.get_or_insert_default().insert(key.to_owned(), value);
     }
 }
 
-/// Reads a stored Lease. What is null, extreme or garbage in it is clamped and reported, for the log; names that are longer than
-/// [`MAX_TEXT_BYTES`](crate::untrusted::MAX_TEXT_BYTES) are shortened.
+/// Reads a stored Lease. Values that are null, extreme or garbage are clamped and returned as warnings. Names that are
+/// longer than [`MAX_TEXT_BYTES`](crate::untrusted::MAX_TEXT_BYTES) are shortened.
 ///
 /// # Errors
-/// If it has no uid or no resourceVersion that can be compared.
+/// If the Lease has no uid, or no resourceVersion that can be compared.
 pub fn read(stored: &StoredLease) -> Result<(Lease, Vec<ParseWarning>), UnusableLease> {
     let uid = stored.metadata.uid.clone().filter(|uid| !uid.is_empty()).ok_or(UnusableLease::NoUid)?;
     let resource_version = stored.metadata.resource_version.as_deref().unwrap_or_default();
@@ -157,8 +158,8 @@ pub fn read(stored: &StoredLease) -> Result<(Lease, Vec<ParseWarning>), Unusable
     Ok((lease, warnings))
 }
 
-/// Why the agent that held the Lease last gave it up, if it says so and `lease`, which is what `stored` shows, is as that agent left
-/// it: a reason that an earlier holder left behind says nothing of a later one.
+/// Why the agent that held the Lease last gave it up, if its mark says so. `lease` is `stored` as it was read. A mark
+/// counts only if the record is still as that agent left it: what an earlier holder left says nothing of a later one.
 #[must_use]
 pub fn release_reason(stored: &StoredLease, lease: &Lease) -> Option<ReleaseReason> {
     let release = lease.agent.as_ref()?.release.as_ref()?;
@@ -166,7 +167,8 @@ pub fn release_reason(stored: &StoredLease, lease: &Lease) -> Option<ReleaseReas
     parse_release_reason(stored.annotation(AGENT_ANNOTATION).filter(|_| is_of_this_record)?)
 }
 
-/// That the last leader has given the Lease up, for people. What the operator asked it for is said elsewhere, with what came of it.
+/// The sentence that the last leader gave the Lease up, with the reason. What the operator asked the leader for is left
+/// out: another message says what came of it.
 #[must_use]
 pub fn given_up(reason: Option<ReleaseReason>) -> String {
     let asked = [ReleaseReason::Paused, ReleaseReason::HandedOver];
@@ -176,7 +178,8 @@ pub fn given_up(reason: Option<ReleaseReason>) -> String {
     }
 }
 
-/// Sets the fields of the record and the agent's mark as `write` says; everything else is kept. A release says `reason`, and no other write does.
+/// Writes the record and the agent's mark of `write` into `stored`; everything else is kept. `reason` is for a release
+/// alone.
 pub fn apply(write: &Write, reason: Option<ReleaseReason>, stored: &mut StoredLease) {
     if write.holder.is_empty() {
         stored.spec.remove(HOLDER_IDENTITY);
@@ -190,29 +193,30 @@ pub fn apply(write: &Write, reason: Option<ReleaseReason>, stored: &mut StoredLe
     stored.set_annotation(AGENT_ANNOTATION, agent_to_json(&write.agent, reason));
 }
 
-/// What the operator writes where there is no Lease. It never writes these fields of one that exists (rule O1).
+/// The record that the operator writes where there is no Lease. It never writes these fields of a Lease that exists
+/// (rule O1).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum FirstRecord {
-    /// Nobody can have held it (rule O2).
+    /// No candidate can have held the Lease (rule O2).
     NeverHeld {
-        /// In seconds.
+        /// The lease duration, in seconds.
         lease_duration_seconds: u32,
     },
-    /// Somebody may still believe to hold it: everybody waits for that one.
+    /// A candidate may still believe that it holds the Lease: every candidate waits for that holder.
     Restored {
-        /// The last one known.
+        /// The last known holder.
         holder: String,
-        /// In seconds.
+        /// The lease duration, in seconds.
         lease_duration_seconds: u32,
-        /// When it is restored, for people to read.
+        /// The time of the restoration, for people to read.
         at: Timestamp,
-        /// The last known.
+        /// The last known number of tenures.
         transitions: u32,
     },
 }
 
 impl FirstRecord {
-    /// Sets the record of a Lease that is to be created.
+    /// Writes the record into a Lease that is to be created.
     pub fn apply(&self, stored: &mut StoredLease) {
         let spec = &mut stored.spec;
         match self {
@@ -263,7 +267,7 @@ impl Fields<'_> {
         time
     }
 
-    /// `None` if it is null; 0 if it is no number or negative, `most` if it is larger.
+    /// The number in a field: `None` if it is null, 0 if it is negative or no number, and `most` if it is larger.
     fn number(&mut self, field: &'static str, most: u32) -> Option<u32> {
         let value = self.spec.get(field).filter(|value| !value.is_null())?;
         let number = value.as_i64().unwrap_or(0).clamp(0, most.into());

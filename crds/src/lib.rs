@@ -8,7 +8,7 @@
 //! - [`manifest`] has the definition for the API server. `cargo crdgen` generates its YAML from the types here; it is never edited
 //!   by hand.
 
-/// A name in the project's group: the one place where the group is written down.
+/// A name in the project's group. The group is written down only here.
 macro_rules! group {
     () => {
         "leader-elector.io"

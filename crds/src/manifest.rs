@@ -1,4 +1,5 @@
-//! The CustomResourceDefinition as a file: generated from the types, checked in, and tested to be current.
+//! The CustomResourceDefinition as a file. It is generated from the types and checked in, and a test checks that it is
+//! current.
 
 use kube::CustomResourceExt;
 
@@ -6,10 +7,11 @@ use crate::LeaderElection;
 
 const HEADER: &str = "# Generated from crds/src by `cargo crdgen`.\n";
 
-/// Where it is kept, from the root of the repository: for kubectl, and for the Helm chart, byte for byte the same.
+/// The paths of the manifest, from the root of the repository: one for kubectl and one for the Helm chart, byte for
+/// byte the same.
 pub const PLACES: [&str; 2] = ["crds/leaderelections.yaml", "charts/leader-elector/files/leaderelections.yaml"];
 
-/// The manifest.
+/// The manifest, as YAML.
 #[must_use]
 pub fn manifest() -> String {
     let yaml = serde_yaml_ng::to_string(&LeaderElection::crd()).expect("a CustomResourceDefinition is YAML");

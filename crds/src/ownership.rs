@@ -1,20 +1,21 @@
-//! Whose an object is: made by an operator for an election, or somebody else's.
+//! The ownership of objects: made by an operator for an election, or by others.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference};
 use kube::{Resource, ResourceExt};
 
 use crate::{ELECTION_LABEL, GROUP, LeaderElection};
 
-/// The operator, as the field manager of its writes, the value of [`MANAGED_BY_LABEL`] and the reporter of its events.
+/// The operator's name: the field manager of its writes, the value of [`MANAGED_BY_LABEL`] and the reporter of its
+/// events.
 pub const OPERATOR_NAME: &str = "leader-elector-operator";
 
-/// On every object that the operator makes.
+/// The label on every object that the operator makes.
 pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
 
-/// In namespaces of this kind Leases belong to the control plane.
+/// The prefix of the namespaces whose Leases belong to the control plane.
 const CONTROL_PLANE_NAMESPACES: &str = "kube-";
 
-/// Of an object called `name` that is made for `election`.
+/// The metadata of an object called `name` that is made for `election`.
 #[must_use]
 pub fn metadata(election: &LeaderElection, name: String) -> ObjectMeta {
     let labels = [(MANAGED_BY_LABEL, OPERATOR_NAME.to_owned()), (ELECTION_LABEL, election.name_any())];
@@ -39,14 +40,15 @@ pub fn is_made_for(object: &impl ResourceExt, election: &LeaderElection) -> bool
     is_ours(is_managed(object), object.owner_references(), &election.name_any())
 }
 
-/// Whether an operator made the object for an election called `name`: its controller says so, or, if it has none, its label.
+/// Whether an operator made the object for an election called `name`. Its controller decides, or its label if it has no
+/// controller.
 #[must_use]
 pub fn is_ours(managed: bool, owners: &[OwnerReference], name: &str) -> bool {
     let mut controllers = owners.iter().filter(|owner| owner.controller == Some(true));
     controllers.next().map_or(managed, |controller| is_election(controller, name))
 }
 
-/// What to say of an object that is somebody else's.
+/// The message about an object that was not made for this election.
 #[must_use]
 pub fn conflict_message(kind: &str, object: &impl ResourceExt) -> String {
     format!(
@@ -55,7 +57,7 @@ pub fn conflict_message(kind: &str, object: &impl ResourceExt) -> String {
     )
 }
 
-/// The election that owns `object`, as its controller.
+/// The name of the election that owns `object` as its controller.
 #[must_use]
 pub fn owner(object: &impl ResourceExt) -> Option<&str> {
     let owners = object.owner_references().iter();
@@ -63,14 +65,14 @@ pub fn owner(object: &impl ResourceExt) -> Option<&str> {
     controllers.next().filter(|controller| is_election(controller, &controller.name)).map(|owner| &*owner.name)
 }
 
-/// Whether an owner is the election called `name`.
+/// Whether `owner` is the election called `name`.
 #[must_use]
 pub fn is_election(owner: &OwnerReference, name: &str) -> bool {
     let (group, _) = owner.api_version.split_once('/').unwrap_or_default();
     group == GROUP && owner.kind == LeaderElection::kind(&()) && owner.name == name
 }
 
-/// Whether a Lease of `namespace` can be adopted at all (rule O3).
+/// Whether a Lease in `namespace` can be adopted at all (rule O3).
 #[must_use]
 pub fn is_adoptable_in(namespace: &str) -> bool {
     !namespace.starts_with(CONTROL_PLANE_NAMESPACES)

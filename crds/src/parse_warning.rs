@@ -1,20 +1,20 @@
-//! What was found on a Lease and could not be read as it stands.
+//! Warnings about values on a Lease that could not be read as they stand.
 
 use std::fmt;
 
 use crate::display_text::{MAX_NAME, shown};
 
-/// How much of an odd value is repeated in a log line, in bytes.
+/// The longest part of an odd value that a log line repeats, in bytes.
 const MAX_FOUND: usize = 80;
 
-/// A value that was not read as it stands. `Display` is for the log.
+/// A value that could not be read as it stands. `Display` is for the log.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ParseWarning {
-    /// The field, or the annotation's key.
+    /// The field, or the key of the annotation.
     pub field: &'static str,
-    /// What is there, as it is shown.
+    /// The value, as it can be shown.
     pub found: String,
-    /// What it was taken for, likewise.
+    /// The value that is used instead, as it can be shown.
     pub taken_for: String,
 }
 

@@ -6,26 +6,26 @@ use kube::ResourceExt;
 use crate::LeaderElection;
 use crate::ownership::metadata;
 
-/// All that an agent needs: no create, no patch, no delete, and no other Lease.
+/// The verbs that an agent needs on its Lease: no create, no patch, no delete.
 pub const VERBS: [&str; 4] = ["get", "list", "watch", "update"];
 
 const NAME_PREFIX: &str = "leader-elector-";
 
 const API_GROUP: &str = "rbac.authorization.k8s.io";
 
-/// The name of the Role and RoleBinding of the election called `election`.
+/// The name of the Role and the RoleBinding of the election called `election`.
 #[must_use]
 pub fn rbac_name(election: &str) -> String {
     format!("{NAME_PREFIX}{election}")
 }
 
-/// The election that a Role or RoleBinding of that name belongs to.
+/// The name of the election that a Role or RoleBinding called `name` belongs to.
 #[must_use]
 pub fn election_of_rbac(name: &str) -> Option<&str> {
     name.strip_prefix(NAME_PREFIX)
 }
 
-/// What lets agents contend.
+/// The Role that lets agents contend.
 #[must_use]
 pub fn role(election: &LeaderElection) -> Role {
     let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
@@ -39,7 +39,7 @@ pub fn role(election: &LeaderElection) -> Role {
     Role { metadata: metadata(election, rbac_name(&election.name_any())), rules: Some(vec![rule]) }
 }
 
-/// Whom it lets.
+/// The RoleBinding that grants the Role to the service accounts of the candidates.
 #[must_use]
 pub fn role_binding(election: &LeaderElection) -> RoleBinding {
     let name = rbac_name(&election.name_any());

@@ -1,6 +1,7 @@
-//! The label selector of candidates: as the one of Deployments, but never empty.
+//! The label selector of candidates: as that of Deployments, but never empty.
 //!
-//! Its text is never read again. A key or value that no label can have, as `a,b=c`, would be two requirements there.
+//! The text of a selector is for people and never parsed: a key or value that no label can have, such as `a,b=c`, would
+//! read as two requirements.
 
 use std::collections::BTreeMap;
 
@@ -11,10 +12,10 @@ use serde::{Deserialize, Serialize};
 use crate::display_text::{MAX_SELECTOR, shown};
 use crate::validation::{self, MAX_LABEL_NAME, MAX_LABEL_PREFIX};
 
-/// The longest query, in bytes: servers and proxies bound the first line of a request.
+/// The longest query, in bytes: servers and proxies limit the first line of a request.
 const MAX_QUERY: usize = 4096;
 
-/// A label selector: a pod must satisfy everything in it.
+/// A label selector: a pod must satisfy every part of it.
 #[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = validation::selector_is_not_empty)]
@@ -35,14 +36,14 @@ pub struct CandidateSelector {
 #[serde(rename_all = "camelCase")]
 #[schemars(transform = validation::values_fit_the_operator)]
 pub struct SelectorRequirement {
-    /// The label.
+    /// The key of the label.
     #[schemars(length(min = 1), transform = validation::label_key)]
     pub key: String,
 
     /// How the label relates to the values.
     pub operator: SelectorOperator,
 
-    /// For In and NotIn: at least one. For Exists and DoesNotExist: none.
+    /// The values: at least one for In and NotIn, none for Exists and DoesNotExist.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), transform = validation::label_values, extend("x-kubernetes-list-type" = "atomic"))]
     pub values: Vec<String>,
@@ -51,18 +52,18 @@ pub struct SelectorRequirement {
 /// How a label relates to a set of values.
 #[derive(JsonSchema, Serialize, Deserialize, Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SelectorOperator {
-    /// It has one of them.
+    /// The label has one of the values.
     In,
-    /// It has none of them, or is absent.
+    /// The label has none of the values, or is absent.
     NotIn,
-    /// It is present.
+    /// The label is present.
     Exists,
-    /// It is absent.
+    /// The label is absent.
     DoesNotExist,
 }
 
 impl CandidateSelector {
-    /// To be matched against labels.
+    /// The selector in the form that can be matched against labels.
     #[must_use]
     pub fn to_selector(&self) -> Selector {
         let mut selector: Selector = self.match_labels.clone().into_iter().collect();
@@ -83,8 +84,8 @@ impl SelectorRequirement {
     }
 }
 
-/// A selector for people, as `kubectl -l` takes it, and cut. A requirement that would be others there stands in quotes, with
-/// which `kubectl` takes none of it.
+/// A selector for people, as `kubectl -l` takes it, cut if it is long. A requirement that would read as others is in
+/// quotes, which `kubectl` refuses.
 #[must_use]
 pub fn selector_text(selector: &Selector) -> String {
     let requirements = selector.clone().into_iter().map(|requirement| {
@@ -94,8 +95,8 @@ pub fn selector_text(selector: &Selector) -> String {
     shown(&requirements.collect::<Vec<_>>().join(","), MAX_SELECTOR).into_owned()
 }
 
-/// What a request can say of a selector, as the API takes it. What it finds may be more than what matches: the selector itself
-/// has to be held against that.
+/// The requirements of a selector that a request can state. The answer may have more objects than match, so the caller
+/// matches the selector against them.
 #[must_use]
 pub fn selector_query(selector: &Selector) -> String {
     let mut query = String::new();
@@ -109,7 +110,7 @@ pub fn selector_query(selector: &Selector) -> String {
     query
 }
 
-/// Whether the API reads the text of a requirement as that requirement.
+/// Whether the API server reads the text of a requirement as this one requirement.
 fn is_one_requirement(requirement: &Expression) -> bool {
     let is_key = |key: &str| {
         let (prefix, name) = key.split_once('/').map_or((None, key), |(prefix, name)| (Some(prefix), name));

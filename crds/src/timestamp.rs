@@ -7,7 +7,7 @@ use jiff::civil::{DateTime, date};
 
 const EPOCH: DateTime = date(1970, 1, 1).at(0, 0, 0, 0);
 
-/// As the API server writes it, `2026-11-23T18:00:00.000000Z`.
+/// A time as the API server writes it, such as `2026-11-23T18:00:00.000000Z`.
 #[must_use]
 pub fn format_timestamp(timestamp: Timestamp) -> String {
     let since_epoch = jiff::SignedDuration::from_micros(timestamp.as_microseconds());
@@ -15,7 +15,7 @@ pub fn format_timestamp(timestamp: Timestamp) -> String {
     civil.strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string()
 }
 
-/// Reads what the API server writes; `None` if it is no time.
+/// Reads a time as the API server writes it; `None` if it is no time.
 #[must_use]
 pub fn parse_timestamp(text: &str) -> Option<Timestamp> {
     let Some(civil) = text.strip_suffix('Z').and_then(|civil| civil.parse::<DateTime>().ok()) else {

@@ -1,22 +1,22 @@
-//! Timings that are accepted and refused, with the words: the one table that CEL, the agent's settings and the API server are
-//! tested with.
+//! Cases of valid and invalid timings with their messages: the one table by which CEL, the agent's settings and the API
+//! server are tested.
 
-/// Four values and what is to be said of them.
+/// Four values, and the message that refuses them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimingsCase {
-    /// `leaseDurationSeconds`.
+    /// The value of `leaseDurationSeconds`.
     pub lease_duration: i64,
-    /// `renewDeadlineSeconds`.
+    /// The value of `renewDeadlineSeconds`.
     pub renew_deadline: i64,
-    /// `retryPeriodSeconds`.
+    /// The value of `retryPeriodSeconds`.
     pub retry_period: i64,
-    /// `releaseDelaySeconds`.
+    /// The value of `releaseDelaySeconds`.
     pub release_delay: i64,
-    /// `None`: they are accepted. Else the whole message.
+    /// The whole message of the refusal; `None` if the values are valid.
     pub refusal: Option<&'static str>,
 }
 
-/// The table.
+/// All cases of valid and invalid timings.
 pub const TIMINGS_CASES: &[TimingsCase] = &[
     accepted(15, 10, 2, 0),
     accepted(5, 3, 1, 0),

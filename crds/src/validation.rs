@@ -1,15 +1,15 @@
-//! What the API server checks: the rules of `elector_election::Timings` in CEL with the same words, and the limits of the
-//! other fields.
+//! The rules that the API server checks: those of `elector_election::Timings` in CEL, with the same words, and the
+//! limits of the other fields.
 //!
-//! Each rule about timings is guarded by those before it, so that a bad spec gets exactly one message: that of the first
-//! rule it breaks, as from `Timings::new`.
+//! Each rule about timings applies only if all earlier ones hold. So a bad spec gets exactly one message: that of the
+//! first rule that it breaks, as from `Timings::new`.
 
 use elector_election::{Field, MAX_LEASE_DURATION_SECONDS};
 use kube::core::{Message, Rule};
 use schemars::Schema;
 use serde_json::{Value, json};
 
-/// The longest name in the key of a label, and the longest value.
+/// The longest name in the key of a label, and the longest value of a label, in characters.
 pub(crate) const MAX_LABEL_NAME: usize = 63;
 
 /// The longest domain before the name in the key of a label.
@@ -21,7 +21,8 @@ pub(crate) const MAX_LABEL_KEY: usize = MAX_LABEL_PREFIX + 1 + MAX_LABEL_NAME;
 /// The longest name of an election: it is the value of a label on its candidates.
 const MAX_NAME_LENGTH: u32 = 63;
 
-/// What a reader of the status file and its retraction take, in 132nds of a second as the inequality counts them.
+/// The CEL expression for the time that a reader of the status file and its retraction take, in 132nds of a second as
+/// the inequality counts them.
 const READING: &str = "143 * (1 + self.releaseDelaySeconds)";
 
 pub(crate) fn name_fits_a_label() -> Rule {
@@ -34,7 +35,7 @@ pub(crate) fn name_fits_a_label() -> Rule {
     }
 }
 
-/// The rules of `Timings::new`, in its order.
+/// Adds the rules of `Timings::new`, in its order.
 pub(crate) fn timings(schema: &mut Schema) {
     add_rules(schema, timings_rules());
 }
@@ -51,16 +52,17 @@ pub(crate) fn selector_is_not_empty(schema: &mut Schema) {
     add_rules(schema, [rule]);
 }
 
-/// The key of a label: a domain and a slash, or neither, and a name.
+/// The pattern of a label's key: a name, after a domain and a slash or after neither.
 const LABEL_KEY: &str = r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?([A-Za-z0-9][-A-Za-z0-9_.]{0,61})?[A-Za-z0-9]$";
 
-/// The value of a label.
+/// The pattern of a label's value.
 const LABEL_VALUE: &str = "^(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?$";
 
-/// Most labels that a selector names one by one.
+/// The most labels in `matchLabels` of a selector.
 const MAX_MATCH_LABELS: u32 = 64;
 
-/// A map of labels. What is no label would match nothing, and be something else in the text of a selector.
+/// Limits a map of labels to valid labels: any other text would match nothing, and read as something else in the text
+/// of a selector.
 pub(crate) fn match_labels(schema: &mut Schema) {
     let object = schema.ensure_object();
     object.insert("maxProperties".to_owned(), json!(MAX_MATCH_LABELS));
@@ -71,14 +73,14 @@ pub(crate) fn match_labels(schema: &mut Schema) {
     add_rules(schema, [rule]);
 }
 
-/// The key of a requirement.
+/// Limits the key of a requirement to keys of labels.
 pub(crate) fn label_key(schema: &mut Schema) {
     let object = schema.ensure_object();
     object.insert("maxLength".to_owned(), json!(MAX_LABEL_KEY));
     object.insert("pattern".to_owned(), json!(LABEL_KEY));
 }
 
-/// The values of a requirement.
+/// Limits the values of a requirement to values of labels.
 pub(crate) fn label_values(schema: &mut Schema) {
     schema.ensure_object().insert("items".to_owned(), label_value());
 }
@@ -96,7 +98,7 @@ pub(crate) fn values_fit_the_operator(schema: &mut Schema) {
     add_rules(schema, [rule]);
 }
 
-/// A set of names of objects.
+/// Limits a list to a set of names of objects.
 pub(crate) fn service_account_names(schema: &mut Schema) {
     let object = schema.ensure_object();
     object.insert("x-kubernetes-list-type".to_owned(), json!("set"));
@@ -111,12 +113,12 @@ pub(crate) fn service_account_names(schema: &mut Schema) {
     );
 }
 
-/// As a Service takes it, by the same rule as the key of a label.
+/// Limits an application protocol as a Service does, by the rule for the key of a label.
 pub(crate) fn app_protocol(schema: &mut Schema) {
     schema.ensure_object().insert("pattern".to_owned(), json!(LABEL_KEY));
 }
 
-/// As in a Service, where a port is known by its number and transport.
+/// Limits ports as a Service does: number and transport identify a port.
 pub(crate) fn ports(schema: &mut Schema) {
     let object = schema.ensure_object();
     object.insert("x-kubernetes-list-type".to_owned(), json!("map"));
@@ -129,10 +131,10 @@ pub(crate) fn ports(schema: &mut Schema) {
     add_rules(schema, [rule]);
 }
 
-/// Most conditions: the operator's five, and room for somebody else's.
+/// The most conditions: the five of the operator, and room for those of others.
 const MAX_CONDITIONS: u32 = 32;
 
-/// `metav1.Condition` with the limits that its Go markers state; merged by type.
+/// Gives conditions the limits that the Go markers of `metav1.Condition` state, and has them merged by type.
 pub(crate) fn conditions(schema: &mut Schema) {
     let object = schema.ensure_object();
     object.insert("x-kubernetes-list-type".to_owned(), json!("map"));
@@ -168,14 +170,14 @@ pub(crate) fn conditions(schema: &mut Schema) {
                     "format": "date-time",
                 },
                 "reason": {
-                    "description": "Why, in one word.",
+                    "description": "The reason for the status, as one word.",
                     "type": "string",
                     "minLength": 1,
                     "maxLength": 1024,
                     "pattern": "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$",
                 },
                 "message": {
-                    "description": "Why, for people, and what to do.",
+                    "description": "The reason for the status, for people, and what to do.",
                     "type": "string",
                     "maxLength": 32768,
                 },
@@ -184,7 +186,7 @@ pub(crate) fn conditions(schema: &mut Schema) {
     );
 }
 
-/// Descriptions are wrapped by the program that shows them, not where the source is.
+/// Joins the lines of a description: the program that shows it wraps them.
 pub(crate) fn unwrap_description(schema: &mut Schema) {
     if let Some(Value::String(description)) = schema.get_mut("description") {
         *description = description.replace('\n', " ");
@@ -207,9 +209,9 @@ fn timings_rules() -> Vec<Rule> {
 
 struct Check {
     field: Field,
-    /// CEL: true if all is well.
+    /// A CEL expression that is true if the rule holds.
     holds: String,
-    /// What to say if it is not.
+    /// The message if the rule does not hold.
     message: Message,
 }
 
@@ -261,7 +263,8 @@ fn timings_checks() -> Vec<Check> {
     checks
 }
 
-/// A message with numbers in it. The API server takes the length of `string(number)` for unlimited, and refuses to join such.
+/// A message with numbers in it, as a CEL expression. It uses `format`: the API server takes the length of
+/// `string(number)` for unlimited, and refuses to join such texts.
 fn formatted(words: &str, numbers: &[&str]) -> Message {
     Message::Expression(format!("'{words}'.format([{}])", numbers.join(", ")))
 }

@@ -1,4 +1,5 @@
-//! The loop: watches feed the [reconciler](crate::reconciler), and the plans that it hands out are carried out.
+//! The controller's loop: watches feed the [reconciler](crate::reconciler), and the plans that it returns are carried
+//! out.
 //!
 //! Everything runs in one task, so that nothing can die unseen.
 
@@ -23,26 +24,26 @@ use crate::reconciler::{Job, Next, Reconciler, Ticket};
 use crate::settings::Settings;
 use crate::watches;
 
-/// How long plans are made before watches, answers and queries are looked at again: a namespace with thousands of elections to
-/// plan must not hold them up.
+/// How long elections are planned before watches, answers and queries are looked at again: a namespace with thousands
+/// of elections must not hold them up.
 const MAX_PLANNING_TURN: Duration = Duration::from_millis(10);
 
 /// Why the controller cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The watches ended, which they never do.
+    /// The stream of watches ended, which never happens otherwise.
     #[error("the watches ended")]
     WatchesEnded,
-    /// Nobody can say any more whether this replica leads.
+    /// The task of the operator's own election ended, so that nothing says any more whether this replica leads.
     #[error("the operator's own election ended")]
     ElectionEnded,
 }
 
-/// Watches and, while `leading` is true, reconciles, until `stop` completes. `ready` is told once everything has been seen,
-/// `heartbeat` at each turn of the loop.
+/// Runs the controller until `stop` completes: it watches always, and reconciles while `leading` is true. `ready` is
+/// set once everything has been seen, and `heartbeat` beats at each turn of the loop.
 ///
 /// # Errors
-/// Only what no waiting can mend.
+/// An error that no waiting can mend.
 pub async fn run(
     client: Client,
     settings: Settings,
@@ -99,12 +100,12 @@ pub async fn run(
     }
 }
 
-/// Why there is no further job for now.
+/// Why there is no further job at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Rest {
-    /// Nothing is due that may begin.
+    /// No election is due that may be begun.
     Over,
-    /// The turn is over; there may be more to plan.
+    /// The time for planning in this turn is over; more elections may be due.
     Later,
 }
 
@@ -155,7 +156,7 @@ impl Controller {
 
     fn handle_leading(&mut self) {
         let leads = self.applier.leading.holds();
-        info!(leads, "own election");
+        info!(leads, "leadership of this replica has changed");
         self.reconciler.handle_leading(leads, self.now());
     }
 
@@ -165,7 +166,8 @@ impl Controller {
         }
     }
 
-    /// The next plan that writes something. Those that do not are dealt with on the way, for as long as a turn takes.
+    /// The next plan that writes something. Plans that write nothing are dealt with on the way, for as long as a turn
+    /// may take.
     fn next_job(&mut self) -> Result<BoxFuture<'static, (Ticket, Outcome)>, Rest> {
         if !self.may_write() {
             return Err(Rest::Over);

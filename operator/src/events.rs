@@ -1,4 +1,4 @@
-//! A planned event as the API has it.
+//! The event objects of planned events.
 
 use elector_crds::display_text::shown;
 use elector_crds::{LeaderElection, TRANSFER_ANNOTATION};
@@ -11,12 +11,13 @@ use crate::index::ClockReading;
 use elector_crds::event::ElectionEvent;
 use elector_crds::ownership::OPERATOR_NAME;
 
-/// The longest reporter that the API takes, in bytes.
+/// The longest name of a reporter that the API takes, in bytes.
 const MAX_INSTANCE: usize = 128;
 
-/// What `event` says of `election`, reported by the replica called `reporter`.
+/// The object for `event` of `election`, reported by the replica called `reporter`.
 ///
-/// kube's Recorder is not used: it makes up the names of events, and these have names of their own so that none happens twice.
+/// kube's Recorder is not used, because it makes up names: events of elections have names of their own, so that none is
+/// created twice.
 #[must_use]
 pub fn object(election: &LeaderElection, event: &ElectionEvent, reporter: &str, now: ClockReading) -> api::Event {
     let related = event.related_pod.as_ref().map(|(name, uid)| ObjectReference {

@@ -1,10 +1,10 @@
-//! What may be turned on, beyond what every operator does.
+//! Optional features of the operator.
 
-/// What the operator does for elections that ask for it.
+/// The optional features, for elections that ask for them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Features {
-    /// Services that lead to the leader.
+    /// Whether the operator makes Services that lead to the leader.
     pub leader_service: bool,
-    /// Labels on pods.
+    /// Whether the operator labels the pods of candidates.
     pub pod_labels: bool,
 }

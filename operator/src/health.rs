@@ -1,4 +1,4 @@
-//! `/healthz`, `/readyz` and `/metrics`.
+//! The HTTP endpoints `/healthz`, `/readyz` and `/metrics`.
 
 use std::sync::Arc;
 
@@ -14,7 +14,8 @@ use tokio::sync::watch;
 use crate::heartbeat::Heartbeat;
 use crate::metrics::Metrics;
 
-/// What can be asked of this replica. `loops`: all that must turn, by name; `ready`: whether each controller has seen everything.
+/// The routes of this replica. `loops` are all loops that must turn, by name; `ready` tells of each controller whether
+/// it has seen everything.
 pub fn router(loops: Vec<(&'static str, Heartbeat)>, ready: Vec<watch::Receiver<bool>>, metrics: Metrics) -> Router {
     Router::new()
         .merge(Router::new().route("/healthz", get(healthz)).with_state(Arc::new(loops)))
@@ -22,7 +23,7 @@ pub fn router(loops: Vec<(&'static str, Heartbeat)>, ready: Vec<watch::Receiver<
         .merge(Router::new().route("/metrics", get(show)).with_state(Arc::new(metrics)))
 }
 
-/// Fails only where a restart would help: a loop has not turned for long.
+/// The liveness probe. It fails only if a restart would help: a loop has not turned for long.
 async fn healthz(State(loops): State<Arc<Vec<(&'static str, Heartbeat)>>>) -> (StatusCode, String) {
     match loops.iter().find(|(_, heartbeat)| heartbeat.is_late()) {
         Some((name, _)) => (StatusCode::SERVICE_UNAVAILABLE, format!("the {name} hangs")),
@@ -30,7 +31,7 @@ async fn healthz(State(loops): State<Arc<Vec<(&'static str, Heartbeat)>>>) -> (S
     }
 }
 
-/// Ready is a replica that has seen everything once, whether it writes or stands by.
+/// The readiness probe. A replica is ready once it has seen everything, whether it writes or stands by.
 async fn readyz(State(ready): State<Vec<watch::Receiver<bool>>>) -> (StatusCode, &'static str) {
     if ready.iter().all(|ready| *ready.borrow()) {
         (StatusCode::OK, "ok")

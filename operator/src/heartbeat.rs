@@ -1,4 +1,4 @@
-//! Whether a loop still turns, as another thread can see.
+//! Heartbeats: whether a loop still turns, as another thread can see.
 
 use std::time::Duration;
 
@@ -6,26 +6,26 @@ use leader_elector::{driver, status};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-/// The longest that a loop rests: one that hangs can be told from one that has nothing to do.
+/// The longest rest of a loop: a loop that hangs can be told from one that has nothing to do.
 pub const TURN: Duration = driver::TURN;
 
-/// When a loop has last turned. A clone tells of the same loop.
+/// The time at which a loop last turned. A clone belongs to the same loop.
 #[derive(Debug, Clone)]
 pub struct Heartbeat(watch::Sender<Instant>);
 
 impl Heartbeat {
-    /// Of a loop that begins now.
+    /// The heartbeat of a loop that begins now.
     #[must_use]
     pub fn new() -> Heartbeat {
         Heartbeat(watch::Sender::new(Instant::now()))
     }
 
-    /// The loop has turned: said at least every [`TURN`].
+    /// Notes that the loop has turned, which it does at least every [`TURN`].
     pub fn beat(&self) {
         self.0.send_replace(Instant::now());
     }
 
-    /// Whether it hangs: three turns are overdue, as for an agent.
+    /// Whether the loop hangs: three turns are overdue, as for an agent.
     #[must_use]
     pub fn is_late(&self) -> bool {
         self.0.borrow().elapsed() > status::PULSE

@@ -4,23 +4,23 @@ use std::fmt;
 
 use kube::ResourceExt;
 
-/// A namespaced name; ordered by namespace first, so that those of one namespace lie together.
+/// The name of a namespaced object. Keys are ordered by namespace first, so that those of one namespace lie together.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key {
     /// The namespace.
     pub namespace: String,
-    /// The name in it.
+    /// The name in the namespace.
     pub name: String,
 }
 
 impl Key {
-    /// The object called `name` in `namespace`.
+    /// The key of the object called `name` in `namespace`.
     #[must_use]
     pub fn new(namespace: &str, name: &str) -> Key {
         Key { namespace: namespace.to_owned(), name: name.to_owned() }
     }
 
-    /// Of an object.
+    /// The key of an object.
     #[must_use]
     pub fn of(object: &impl ResourceExt) -> Key {
         Key { namespace: object.namespace().unwrap_or_default(), name: object.name_any() }

@@ -1,4 +1,4 @@
-//! Which replica writes: the one that holds the operator's own Lease, by the agent's election.
+//! The leadership of this replica: the replica that holds the operator's own Lease writes. It is elected like an agent.
 
 use std::io;
 
@@ -9,24 +9,24 @@ use tokio::sync::watch;
 
 use crate::heartbeat::Heartbeat;
 
-/// Tells the controllers whether they may write, and everybody whether the election goes on.
+/// Tells the controllers whether this replica may write, and its health endpoint whether the election goes on.
 ///
-/// Losing it stops writes before the Lease is released. One that has left already is harmless: a Lease is written by uid and
-/// resourceVersion, events have names that exist once, and the rest is applied to what both replicas would make of
-/// the same election.
+/// A loss stops writes before the Lease is released. A write that has left already is harmless: a Lease is written by
+/// uid and resourceVersion, an event has a name that exists once, and the rest is applied to what both replicas would
+/// make of the same election.
 #[derive(Debug)]
 pub struct Leadership {
     validity: watch::Sender<Option<Validity>>,
     heartbeat: Heartbeat,
 }
 
-/// Whether this replica leads. It says so for no longer than the last renewal is good for: the election has a thread of its own,
-/// which may hang while others write.
+/// Whether this replica leads, for no longer than the last renewal is valid: the election has a thread of its own,
+/// which may hang while another replica takes over.
 #[derive(Debug, Clone)]
 pub struct Leading(watch::Receiver<Option<Validity>>);
 
 impl Leadership {
-    /// And what to look at. `heartbeat`: of the election's loop.
+    /// A pair of the publication and what the controllers look at. `heartbeat` is that of the election's loop.
     #[must_use]
     pub fn new(heartbeat: Heartbeat) -> (Leadership, Leading) {
         let (validity, receiver) = watch::channel(None);
@@ -35,17 +35,17 @@ impl Leadership {
 }
 
 impl Leading {
-    /// Whether it does by now.
+    /// Whether this replica leads now.
     #[must_use]
     pub fn holds(&self) -> bool {
         let validity = *self.0.borrow();
         validity.is_some_and(|validity| clock::now().is_ok_and(|now| !validity.has_expired(now.moment)))
     }
 
-    /// Completes when a tenure has begun or ended, and not at each renewal.
+    /// Completes when a tenure has begun or ended; renewals are left out.
     ///
     /// # Errors
-    /// When nobody tells any more.
+    /// If the publication was dropped.
     pub async fn changed(&mut self) -> Result<(), watch::error::RecvError> {
         self.0.changed().await
     }
@@ -94,7 +94,7 @@ pub(crate) mod tests {
         }
     }
 
-    /// What a replica sees that leads for an hour, or does not.
+    /// The pair for a replica that leads for an hour, or does not lead.
     pub(crate) fn leading(leads: bool) -> (Leadership, Leading) {
         let (mut leadership, leading) = Leadership::new(Heartbeat::new());
         let now = clock::now().unwrap();

@@ -1,4 +1,5 @@
-//! Reconciles each `LeaderElection` into its Lease, its Role and RoleBinding, and a status that says who leads.
+//! Reconciles each `LeaderElection` into its Lease, its Role and RoleBinding, and a status that says which candidate
+//! leads.
 //!
 //! ```text
 //!   watches ──► index::Index   ──► plan::plan ──► apply ──► API server

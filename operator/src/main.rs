@@ -1,4 +1,4 @@
-//! The operator: see the README.
+//! The operator of leader-elector: see the README.
 
 use std::net::{SocketAddr, TcpListener};
 use std::process::ExitCode;
@@ -51,8 +51,8 @@ fn runtime() -> Result<Runtime, Failure> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::failed)
 }
 
-/// What runs beside the controllers, on a thread each: neither a long turn of theirs nor a flood of requests may cost the
-/// operator its own Lease, nor keep kubelet from an answer.
+/// The threads beside the controllers: neither a long turn of a controller nor a flood of requests may cost the
+/// operator its own Lease, or keep kubelet from an answer.
 struct Threads {
     election: Runtime,
     stop: BoxFuture<'static, ()>,
@@ -61,7 +61,8 @@ struct Threads {
 }
 
 impl Threads {
-    /// From now on a signal is answered by an orderly end, and an address that is taken is known.
+    /// Sets the signal handler and listens. From now on a signal ends the operator in order, and an address in use is
+    /// noticed.
     fn prepare(address: SocketAddr) -> Result<Threads, Failure> {
         let (election, http) = (runtime()?, runtime()?);
         let stop = {
@@ -78,7 +79,7 @@ impl Threads {
     }
 }
 
-/// Runs on a thread called `name`. The receiver gets what comes out of it, or an error if the thread panicked.
+/// Runs `work` on a thread called `name`. The receiver gets its result, or an error if the thread panicked.
 fn start<T, W>(
     name: &str,
     runtime: Runtime,
@@ -97,7 +98,7 @@ where
     Ok(end)
 }
 
-/// Starts the other threads. What is returned are the controllers, and completes when any of all that has ended.
+/// Starts the other threads. The future that is returned runs the controllers, and completes when any part has ended.
 fn operate(
     cli: &Cli,
     own: OwnElection,
@@ -180,7 +181,7 @@ fn identity(cli: &Cli, token: Option<String>) -> String {
     Sources { set: told, token, pod, hostname }.identity()
 }
 
-/// Completes when the process is asked to end.
+/// Completes when the process is told to end.
 fn stop() -> std::io::Result<impl Future<Output = ()>> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

@@ -1,31 +1,34 @@
-//! How many elections are worked on at the same time, and of which flow.
+//! Places for work: how many elections are worked on at the same time, and of which flow.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use crate::queue::Flow;
 
-/// How many may be worked on beyond the others, one of each flow that has none under way: no flow takes all the places.
+/// How many elections may be worked on beyond the usual number, if their flow has none under way: so no flow can take
+/// all places.
 const RESERVED_PLACES: usize = 8;
 
-/// From this size on, in bytes of JSON, an election is large. What people write has some hundred bytes.
+/// The size of an election, in bytes of JSON, from which it counts as large. Elections that people write have some
+/// hundred bytes.
 ///
-/// A write to one of 1.2 MB, as each of its status is, takes the API server 0.8 s of a processor, and those of the namespaces
-/// beside it wait.
+/// A write to an election of 1.2 MB, such as each write of its status, takes the API server 0.8 s of a processor, for
+/// which writes in other namespaces wait.
 const LARGE_BYTES: usize = 64 * 1024;
 
-/// Who works.
+/// The places that are taken, by flow.
 #[derive(Debug)]
 pub struct Places {
     concurrency: usize,
     running: HashMap<Flow, usize>,
     total: usize,
-    /// No large election is begun before: the API server has as much time for all else as the last one took.
+    /// The time before which no large election is begun: the API server gets as much time for other work as the last
+    /// large one took.
     pause_until: Duration,
 }
 
 impl Flow {
-    /// Of an election in `namespace` that has so many bytes of JSON.
+    /// The flow of an election in `namespace` whose JSON has `json_bytes` bytes.
     #[must_use]
     pub fn of(namespace: &str, json_bytes: usize) -> Flow {
         if json_bytes < LARGE_BYTES { Flow::Namespace(namespace.to_owned()) } else { Flow::Large }
@@ -33,19 +36,19 @@ impl Flow {
 }
 
 impl Places {
-    /// With places for so many that any flow may take.
+    /// Places for `concurrency` elections of any flow, beside the reserved places.
     #[must_use]
     pub fn new(concurrency: usize) -> Places {
         Places { concurrency, running: HashMap::new(), total: 0, pause_until: Duration::ZERO }
     }
 
-    /// Whether no flow may begin another one.
+    /// Whether no flow may begin another election.
     #[must_use]
     pub fn are_full(&self) -> bool {
         self.total >= self.concurrency + RESERVED_PLACES
     }
 
-    /// Whether `flow` may begin another one. Large elections take turns, whatever their namespace.
+    /// Whether `flow` may begin another election. Large elections take turns, whatever their namespace.
     #[must_use]
     pub fn has_room(&self, flow: &Flow, now: Duration) -> bool {
         let has_none = !self.running.contains_key(flow);
@@ -55,19 +58,19 @@ impl Places {
         }
     }
 
-    /// When a large one may be begun that may not be `now`, as far as is known.
+    /// When a large election may be begun, if that is later than `now`.
     #[must_use]
     pub fn pause_ends_at(&self, now: Duration) -> Option<Duration> {
         Some(self.pause_until).filter(|at| *at > now)
     }
 
-    /// One of `flow` is begun.
+    /// Takes a place for an election of `flow`.
     pub fn begin(&mut self, flow: Flow) {
         self.total += 1;
         *self.running.entry(flow).or_default() += 1;
     }
 
-    /// One of `flow` is done, and took so long.
+    /// Frees the place of an election of `flow`, which took the time `took`.
     pub fn end(&mut self, flow: &Flow, took: Duration, now: Duration) {
         let Some(running) = self.running.get_mut(flow) else { return };
         *running -= 1;

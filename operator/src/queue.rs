@@ -1,39 +1,39 @@
-//! Which elections to look at, and when: each at most once at a time.
+//! The queue of elections to plan, each at most once.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use crate::key::Key;
 
-/// Why to look.
+/// Why an election is to be planned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Why {
-    /// Time has passed.
+    /// The time for which the election was queued has come.
     Time,
-    /// Something changed.
+    /// Something about the election has changed.
     Change,
 }
 
-/// Elections that take turns with the others: one with many must not keep the others waiting.
+/// A group of elections that takes turns with other groups: one with many elections must not keep the others waiting.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Flow {
-    /// Those of one namespace.
+    /// The elections of one namespace.
     Namespace(String),
-    /// Those of any namespace that are large.
+    /// The large elections of all namespaces.
     Large,
 }
 
-/// A queue by time, without duplicates. Of those that are due the flows take turns.
+/// A queue ordered by time, without duplicates. Among the elections that are due, the flows take turns.
 #[derive(Debug, Default)]
 pub struct Queue {
     entries: HashMap<Key, Entry>,
-    /// Those that were not due when it was last looked.
+    /// The elections that were not due at the last look.
     later: BTreeSet<(Duration, Key)>,
-    /// Those that were.
+    /// The elections that were due at the last look, by flow.
     due: HashMap<Flow, VecDeque<Key>>,
-    /// The flows that have one that is due, the next one first.
+    /// The flows that have an election that is due, the next one first.
     turns: VecDeque<Flow>,
-    /// Those being worked on: they wait until it is done.
+    /// The elections that are being worked on: they are not taken until that is done.
     busy: HashSet<Key>,
     waiting: HashMap<Key, (Duration, Why)>,
 }
@@ -46,7 +46,7 @@ struct Entry {
 }
 
 impl Queue {
-    /// Looks at `key` at `at` or earlier.
+    /// Has `key` planned at `at` or earlier.
     pub fn push(&mut self, key: Key, why: Why, at: Duration) {
         if self.busy.contains(&key) {
             let entry = self.waiting.entry(key).or_insert((at, why));
@@ -63,7 +63,7 @@ impl Queue {
         self.later.insert((entry.at, key));
     }
 
-    /// Takes the next one that is due, of a flow that `has_room`. `flow` tells of which an election is.
+    /// Takes the next election that is due and whose flow `has_room`. `flow` returns the flow of an election.
     pub fn pop(
         &mut self,
         now: Duration,
@@ -105,17 +105,17 @@ impl Queue {
         }
     }
 
-    /// Forgets all but those being worked on.
+    /// Removes all elections but those that are being worked on.
     pub fn clear(&mut self) {
         *self = Queue { busy: std::mem::take(&mut self.busy), ..Queue::default() };
     }
 
-    /// From now on `key`, which was just taken, is worked on.
+    /// Notes that the work on `key`, which was just taken, begins.
     pub fn begin(&mut self, key: Key) {
         self.busy.insert(key);
     }
 
-    /// The work on `key` is done: what was pushed meanwhile is in the queue again.
+    /// Notes that the work on `key` is done: if it was pushed meanwhile, it is in the queue again.
     pub fn end(&mut self, key: &Key) {
         self.busy.remove(key);
         if let Some((at, why)) = self.waiting.remove(key) {
@@ -123,13 +123,13 @@ impl Queue {
         }
     }
 
-    /// When the next one is due that was not when one was last taken.
+    /// When the next election is due that was not due when one was last taken.
     #[must_use]
     pub fn next_at(&self) -> Option<Duration> {
         self.later.first().map(|(at, _)| *at)
     }
 
-    /// How many are due.
+    /// The number of elections that are due.
     #[must_use]
     pub fn due(&self, now: Duration) -> usize {
         let due: usize = self.due.values().map(VecDeque::len).sum();
@@ -145,7 +145,7 @@ mod tests {
         Key::new("shop", name)
     }
 
-    /// Takes one of any flow.
+    /// Takes the next election that is due, of any flow.
     fn pop(queue: &mut Queue, now: Duration) -> Option<(Key, Why)> {
         queue.pop(now, by_namespace, |_| true).map(|(key, why, _)| (key, why))
     }

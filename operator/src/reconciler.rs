@@ -1,8 +1,8 @@
-//! Decides which election is planned next, and when: from what is seen, from what became of writes, and from the time, which is
-//! a parameter. It does nothing itself: the [controller](crate::controller) does, and so does the simulation.
+//! Decides which election is planned next, and when. It decides from what is seen, from the results of writes, and from
+//! the time, which is a parameter. It does no IO: the [controller](crate::controller) does, and so does the simulation.
 //!
-//! kube's `Controller` is not used: it would reconcile on every renewal or, with predicates, not see expiry; here a renewal only
-//! moves a time in the index, and the queue wakes the election when that time is over.
+//! kube's `Controller` is not used: it would reconcile on every renewal or, with predicates, not see expiry. Here a
+//! renewal only moves a time in the index, and the queue wakes the election when that time is over.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -21,74 +21,74 @@ use crate::plan::{Plan, plan};
 use crate::queue::{Flow, Queue, Why};
 use crate::work::{MAX_BACKOFF, MAX_WRITES_IN_A_ROW, Work};
 
-/// How long the operator waits at most before it tries again what it could not write, as long as that concerns few elections. A
-/// right that is granted is so used within seconds.
+/// The longest wait before the operator tries again what it could not write, as long as that concerns few elections. A
+/// right that is granted is thus used within seconds.
 const MAX_RETRY_DELAY_OF_FEW: Duration = Duration::from_secs(5);
 
-/// How many elections of which something could not be written may try again in a second.
+/// How many elections with failed writes may try again in a second.
 const RETRIES_PER_SECOND: u32 = 20;
 
-/// How long after some of them were tried again others may be.
+/// The wait between two rounds of retries of elections with failed writes.
 const RETRY_PERIOD: Duration = Duration::from_secs(1);
 
-/// How long after the watches began anew they may do so again for what was left out.
+/// The shortest time between two new lists of what was left out.
 const MIN_LIST_PERIOD: Duration = Duration::from_secs(300);
 
-/// What there is to do next.
+/// The next thing to do.
 #[derive(Debug)]
 pub enum Next {
-    /// To carry out a plan.
+    /// Carry out a plan.
     Job(Box<Job>),
-    /// To ask again: an election was planned that needs nothing.
+    /// Ask again: an election was planned that needs nothing.
     Planned,
-    /// Nothing, before [`Reconciler::poll_timeout`] or until something happens.
+    /// Do nothing before [`Reconciler::poll_timeout`], or until something happens.
     Nothing,
 }
 
-/// A plan that writes something. No other of the same election begins before [`Reconciler::handle_done`].
+/// A plan that writes something. No other job of the same election begins before [`Reconciler::handle_done`].
 #[derive(Debug)]
 pub struct Job {
-    /// The election, as it was planned.
+    /// The election as it was planned.
     pub election: Arc<LeaderElection>,
-    /// What to do.
+    /// The plan to carry out.
     pub plan: Plan,
-    /// What to hand back with the outcome.
+    /// The ticket to hand back with the outcome.
     pub ticket: Ticket,
 }
 
-/// Which job an outcome is of.
+/// Identifies the job that an outcome belongs to.
 #[derive(Debug)]
 pub struct Ticket {
     key: Key,
     flow: Flow,
     began_at: Duration,
-    /// When the plan was made.
+    /// The number of deletions when the plan was made.
     deletions: Option<u64>,
 }
 
-/// The elections, and what is to be done for them.
+/// The elections, and the work that is to be done for them.
 #[derive(Debug)]
 pub struct Reconciler {
     features: Features,
     own_lease: Key,
-    /// As it was last told.
+    /// Whether this replica leads, as last reported.
     leads: bool,
     index: Index,
     queue: Queue,
     work: HashMap<Key, Work>,
-    /// Those of which something could not be written.
+    /// The elections with a part that could not be written.
     troubled: HashSet<Key>,
-    /// When others were last tried again because one could be written.
+    /// When elections with failed writes were last tried again because a write of another one succeeded.
     retried_at: Duration,
-    /// Those whose plans are being carried out.
+    /// The places of the plans that are being carried out.
     places: Places,
-    /// When the watches last began anew for what was left out.
+    /// When the watches last began again for what was left out.
     listed_at: Duration,
 }
 
 impl Reconciler {
-    /// One that has seen nothing yet. `own_lease` is of the operator's own election; at most `concurrency` jobs are under way at
-    /// a time, and at most so many bytes are kept of a namespace.
+    /// A reconciler that has seen nothing. `own_lease` is the Lease of the operator's own election. At most
+    /// `concurrency` jobs are under way at a time, and at most `namespace_bytes` bytes are kept of each namespace.
     #[must_use]
     pub fn new(features: Features, own_lease: Key, concurrency: usize, namespace_bytes: usize) -> Reconciler {
         Reconciler {
@@ -105,19 +105,19 @@ impl Reconciler {
         }
     }
 
-    /// What has been seen.
+    /// What has been seen of the cluster.
     #[must_use]
     pub fn index(&self) -> &Index {
         &self.index
     }
 
-    /// What waits to be planned.
+    /// The elections that wait to be planned.
     #[must_use]
     pub fn queue(&self) -> &Queue {
         &self.queue
     }
 
-    /// Takes in what a watch shows.
+    /// Takes in an event of a watch.
     pub fn handle_seen(&mut self, seen: Observation, now: ClockReading) {
         let changed = self.index.handle_seen(seen, now);
         // A replica that begins to lead plans every election anyway.
@@ -128,7 +128,8 @@ impl Reconciler {
         }
     }
 
-    /// Takes in whether this replica leads. A new leader looks at everything once: what the last one left undone, it finishes.
+    /// Takes in whether this replica leads. A new leader plans every election once, to finish what the last leader left
+    /// undone.
     pub fn handle_leading(&mut self, leads: bool, now: ClockReading) {
         self.leads = leads;
         self.queue.clear();
@@ -142,7 +143,7 @@ impl Reconciler {
         }
     }
 
-    /// Whether what was left out is to be listed now, because there is room for it again.
+    /// Whether the watches should begin again now, because there is room for what was left out.
     pub fn wants_list(&mut self, now: ClockReading) -> bool {
         let wants = self.index.wants_list() && now.at >= self.listed_at + MIN_LIST_PERIOD;
         if wants {
@@ -152,13 +153,13 @@ impl Reconciler {
         wants
     }
 
-    /// When to ask for a job again, if nothing happens until then.
+    /// How long to wait before asking for a job again, if nothing happens until then.
     #[must_use]
     pub fn poll_timeout(&self, now: ClockReading) -> Option<Duration> {
         self.queue.next_at().into_iter().chain(self.places.pause_ends_at(now.at)).min()
     }
 
-    /// What there is to do next. To be asked only by a replica that leads and has seen everything.
+    /// The next thing to do. Only a replica that leads and has seen everything may ask.
     pub fn poll_job(&mut self, now: ClockReading) -> Next {
         if self.places.are_full() {
             return Next::Nothing;
@@ -198,7 +199,7 @@ impl Reconciler {
         }
     }
 
-    /// Takes in what became of a job. Why parts of it failed, for those who count that.
+    /// Takes in the outcome of a job. Returns the reasons of the parts that failed, to be counted.
     pub fn handle_done(&mut self, ticket: Ticket, outcome: Outcome, now: ClockReading) -> Vec<Reason> {
         let Ticket { key, flow, began_at, deletions } = ticket;
         let Outcome { answers, written, failures, created_events, refused_events } = outcome;
@@ -243,7 +244,7 @@ impl Reconciler {
         reasons
     }
 
-    /// What is remembered of the election called `key`, and of no earlier one of its name.
+    /// What is remembered of the election called `key`, but of no earlier one of its name.
     fn work_on(&mut self, key: &Key) -> &mut Work {
         let uid = self.index.uid(key);
         let work = self.work.entry(key.clone()).or_default();
@@ -253,7 +254,7 @@ impl Reconciler {
         work
     }
 
-    /// Puts `key` back into the queue if it is not time for it yet.
+    /// Puts `key` back into the queue if its time has not come.
     fn is_early(&mut self, key: &Key, why: Why, now: ClockReading) -> bool {
         if !self.work.contains_key(key) {
             return false;
@@ -287,13 +288,14 @@ impl Reconciler {
         }
     }
 
-    /// The longest wait before an election tries again.
+    /// The longest wait before an election is tried again.
     fn patience(&self) -> Duration {
         let troubled = u32::try_from(self.troubled.len()).unwrap_or(u32::MAX);
         Duration::from_secs((troubled / RETRIES_PER_SECOND).into()).clamp(MAX_RETRY_DELAY_OF_FEW, MAX_BACKOFF)
     }
 
-    /// What may be written for one election, after it might not, may be written for others, too: so many of them a second.
+    /// Has other elections try `parts` again, after a right that was missing turned out to be granted; a limited number
+    /// each second.
     fn retry_others(&mut self, parts: &[Part], now: ClockReading) {
         if now.at < self.retried_at + RETRY_PERIOD {
             return;

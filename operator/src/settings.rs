@@ -1,4 +1,4 @@
-//! What the operator can be told.
+//! The settings of the operator.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -17,13 +17,13 @@ use crate::key::Key;
 
 const MEBIBYTE: usize = 1024 * 1024;
 
-/// More than any machine gives a process.
+/// The largest memory for one namespace that can be set, in MiB: more than any machine gives a process.
 const MAX_NAMESPACE_MEBIBYTES: usize = 1024 * 1024;
 
-/// Where the pod's service account says in which namespace it is.
+/// The file in which a pod's service account states its namespace.
 const IN_CLUSTER_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
 
-/// Reconciles LeaderElections into Leases, RBAC and a status that says who leads.
+/// Reconciles LeaderElections into Leases, RBAC and a status that says which candidate leads.
 #[derive(Debug, Parser)]
 #[allow(
     rustdoc::broken_intra_doc_links,
@@ -32,10 +32,10 @@ const IN_CLUSTER_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccoun
 )]
 #[command(name = "elector-operator", version, about)]
 pub struct Cli {
-    /// Where /metrics, /healthz and /readyz are served
+    /// Address of /metrics, /healthz and /readyz
     #[arg(long, env = "HEALTH_ADDRESS", value_name = "ADDRESS:PORT", default_value = "[::]:8080", value_parser = address::parse)]
     pub health_address: SocketAddr,
-    /// Whether the active replica's /metrics tell of each election
+    /// Whether the active replica's /metrics have samples of each election
     #[arg(
         long,
         env = "METRICS_PER_ELECTION",
@@ -44,13 +44,14 @@ pub struct Cli {
         action = clap::ArgAction::Set
     )]
     pub metrics_per_election: bool,
-    /// Look after the elections of these namespaces only, separated by commas [default: of all]
+    /// Namespaces whose elections are looked after, separated by commas [default: all]
     #[arg(long, env = "WATCH_NAMESPACES", value_name = "NAMESPACES", value_delimiter = ',')]
     watch_namespaces: Vec<String>,
-    /// What else to do for elections that ask for it, separated by commas; each needs rights of its own
+    /// Optional features for elections that ask for them, separated by commas; each needs further rights
     #[arg(long, env = "FEATURES", value_name = "FEATURES", value_enum, value_delimiter = ',')]
     features: Vec<Feature>,
-    /// Memory for the objects of each namespace, in MiB; those beyond it are left out, which the namespace's elections say
+    /// Memory for the objects of each namespace, in MiB; objects beyond it are left out, and the namespace's elections
+    /// say so
     #[arg(
         long,
         env = "NAMESPACE_MEBIBYTES",
@@ -59,16 +60,16 @@ pub struct Cli {
         value_parser = namespace_mebibytes
     )]
     namespace_mebibytes: usize,
-    /// The Lease by which replicas of the operator elect the one that writes
+    /// Name of the Lease by which the operator's replicas elect the one that writes
     #[arg(long, env = "LEASE_NAME", value_name = "NAME", default_value = elector_crds::ownership::OPERATOR_NAME)]
     lease_name: String,
-    /// Namespace of that Lease [default: the pod's own]
+    /// Namespace of the operator's own Lease [default: the pod's own]
     #[arg(long, env = "LEASE_NAMESPACE", value_name = "NAMESPACE")]
     lease_namespace: Option<String>,
-    /// As whom to contend for it [default: <pod>_<pod uid>, else the hostname]
+    /// Identity to contend for the operator's own Lease under [default: <pod>_<pod uid>, else the hostname]
     #[arg(long, env = "IDENTITY", value_name = "TEXT", value_parser = identity::parse)]
     pub identity: Option<String>,
-    /// How long the other replicas wait for one that is silent
+    /// Seconds that standby replicas of the operator wait for a silent active one
     #[arg(
         long,
         env = "LEASE_DURATION_SECONDS",
@@ -77,7 +78,7 @@ pub struct Cli {
         allow_negative_numbers = true
     )]
     lease_duration_seconds: i64,
-    /// How long a replica writes on after its last renewal left
+    /// Seconds that the active replica of the operator goes on writing after its last renewal left
     #[arg(
         long,
         env = "RENEW_DEADLINE_SECONDS",
@@ -86,7 +87,7 @@ pub struct Cli {
         allow_negative_numbers = true
     )]
     renew_deadline_seconds: i64,
-    /// Time between two renewals
+    /// Seconds between two renewals of the operator's own Lease
     #[arg(
         long,
         env = "RETRY_PERIOD_SECONDS",
@@ -95,24 +96,24 @@ pub struct Cli {
         allow_negative_numbers = true
     )]
     retry_period_seconds: i64,
-    /// The log
+    /// The settings of the log.
     #[command(flatten)]
     pub log: LogOptions,
 }
 
-/// What an election may ask for beside its Lease.
+/// Optional features, for elections that ask for them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Feature {
-    /// spec.leaderService: create, change and delete Services and EndpointSlices
+    /// spec.leaderService: creates, changes and deletes Services and EndpointSlices
     LeaderService,
-    /// spec.podLabels: patch pods
+    /// spec.podLabels: patches pods
     PodLabels,
 }
 
-/// What is wrong with the settings, and what to do.
+/// An invalid setting, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Not in a pod, and not told.
+    /// No namespace is set, and the process does not run in a pod.
     #[error(
         "no namespace found: set LEASE_NAMESPACE or --lease-namespace, or run in a pod with a service account token"
     )]
@@ -122,38 +123,38 @@ pub enum Error {
     Timings(#[from] InvalidTimings),
 }
 
-/// The operator's own election.
+/// The operator's own election, by which its replicas elect the one that writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OwnElection {
-    /// Name of the Lease.
+    /// The name of the Lease.
     pub lease: String,
-    /// Its namespace.
+    /// The namespace of the Lease.
     pub namespace: String,
-    /// How long what takes.
+    /// The timings of the election.
     pub timings: Timings,
 }
 
-/// What the controller needs to know.
+/// The settings of a controller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
-    /// Reporter of events: this very replica.
+    /// The reporter in events: the identity of this replica.
     pub identity: String,
-    /// The only namespace to look after; `None`: all.
+    /// The only namespace to watch; `None`: all namespaces.
     pub namespace: Option<String>,
-    /// The longest that a request may take.
+    /// The longest time that a request may take.
     pub request_timeout: Duration,
     /// How many elections are written at the same time.
     pub concurrency: usize,
-    /// What to do beside elections.
+    /// The optional features to provide.
     pub features: Features,
-    /// How much memory the objects of a namespace may take.
+    /// The memory for the objects of each namespace, in bytes.
     pub namespace_bytes: usize,
-    /// The Lease of the operator's own election: no LeaderElection's.
+    /// The Lease of the operator's own election, which belongs to no LeaderElection.
     pub own_lease: Key,
 }
 
 impl Settings {
-    /// Of the replica called `identity`.
+    /// The settings of the replica called `identity`, with default limits.
     #[must_use]
     pub fn new(identity: String, namespace: Option<String>, features: Features, own_lease: Key) -> Settings {
         Settings {
@@ -169,15 +170,15 @@ impl Settings {
 }
 
 impl Cli {
-    /// Reads arguments and environment.
+    /// Reads the arguments and the environment.
     ///
     /// # Errors
-    /// Whatever clap says of them, also where only help was asked for.
+    /// The errors of clap, and its output if only help or the version was asked for.
     pub fn read() -> Result<Cli, clap::Error> {
         Cli::from_arg_matches(&without_empty_variables(Cli::command()).try_get_matches()?)
     }
 
-    /// What to look after, one controller each: `None` is every namespace.
+    /// The namespaces to watch, with one controller each; `None` stands for all namespaces.
     #[must_use]
     pub fn watched(&self) -> Vec<Option<String>> {
         let named = self.watch_namespaces.iter().map(|namespace| namespace.trim()).filter(|name| !name.is_empty());
@@ -185,23 +186,23 @@ impl Cli {
         if named.is_empty() { vec![None] } else { named.into_iter().map(|name| Some(name.to_owned())).collect() }
     }
 
-    /// What to do beside elections.
+    /// The optional features to provide.
     #[must_use]
     pub fn features(&self) -> Features {
         let has = |feature| self.features.contains(&feature);
         Features { leader_service: has(Feature::LeaderService), pod_labels: has(Feature::PodLabels) }
     }
 
-    /// How much memory the objects of a namespace may take, in bytes.
+    /// The memory for the objects of each namespace, in bytes.
     #[must_use]
     pub fn namespace_bytes(&self) -> usize {
         self.namespace_mebibytes * MEBIBYTE
     }
 
-    /// The operator's own election, checked.
+    /// Checks the settings of the operator's own election.
     ///
     /// # Errors
-    /// The first thing that is wrong.
+    /// The first error that is found.
     pub fn own_election(&self) -> Result<OwnElection, Error> {
         let told = self.lease_namespace.clone().filter(|namespace| !namespace.is_empty());
         let timings =
@@ -214,7 +215,7 @@ impl Cli {
     }
 }
 
-/// At least one, and no more than there can be.
+/// Reads the memory for one namespace, in MiB.
 fn namespace_mebibytes(text: &str) -> Result<usize, String> {
     let mebibytes = text.parse().ok().filter(|mebibytes| (1..=MAX_NAMESPACE_MEBIBYTES).contains(mebibytes));
     mebibytes.ok_or_else(|| format!("it is a number from 1 to {MAX_NAMESPACE_MEBIBYTES}"))

@@ -15,35 +15,37 @@ use crate::features::Features;
 use crate::index::Observation;
 use elector_crds::ownership::{MANAGED_BY_LABEL, OPERATOR_NAME};
 
-/// Asks for no end: the API server ends a watch after half an hour or more. The stream of what there is belongs to the same
-/// request, and may take minutes; an end of ours in the midst of it would begin it anew, for ever.
+/// The timeout that watches ask for: none, so that the API server ends them after half an hour or more. The first
+/// request also streams the existing objects, which may take minutes; a timeout of ours in the midst of that would
+/// begin it again, for ever.
 const TIMEOUT_SECONDS: u32 = 0;
 
-/// How long a connection may be silent. A watch is told each minute how far it is, so that a peer that died silently is noticed.
+/// How long a connection may be silent. The API server sends a bookmark each minute, so a peer that died without a sign
+/// is noticed.
 pub const READ_TIMEOUT: Duration = Duration::from_secs(75);
 
-/// How many objects a page of a list has, where the API server cannot stream them: an object can have 1.5 MB.
+/// How many objects a page of a list has, if the API server cannot stream lists: an object can have 1.5 MB.
 const PAGE: u32 = 50;
 
-/// Leases of nodes, one a node and renewed every 10 s, are none of the operator's business.
+/// A selector without the Leases of nodes: there is one for each node, renewed every 10 s, and no operator needs them.
 const NOT_OF_NODES: &str = "metadata.namespace!=kube-node-lease";
 
-/// What is watched, the last two only where there is a right to.
+/// The watched kinds. The last two are watched only with the rights of a feature.
 pub const WATCHED: [&str; 7] =
     ["leaderelections", "leases", "pods", "roles", "rolebindings", "services", "endpointslices"];
 
-/// A watch that failed; it goes on by itself.
+/// A watch that failed; it begins again by itself.
 #[derive(Debug, thiserror::Error)]
 #[error("failed to watch {what}")]
 pub struct Error {
-    /// What is watched.
+    /// The watched kind.
     pub what: &'static str,
-    /// Why.
+    /// The error of the watch.
     pub source: watcher::Error,
 }
 
 impl Error {
-    /// Why, for people.
+    /// The error in words, for people.
     pub(crate) fn words(&self) -> String {
         match &self.source {
             watcher::Error::WatchError(status) => status.message.clone(),
@@ -55,7 +57,7 @@ impl Error {
     }
 }
 
-/// All watches, of one namespace or of the whole cluster, as one stream; it never ends.
+/// All watches of one namespace, or of the whole cluster, as one stream that never ends.
 pub fn all(
     client: &Client,
     namespace: Option<&str>,
@@ -87,7 +89,7 @@ fn everything() -> watcher::Config {
     watcher::Config::default().timeout(TIMEOUT_SECONDS).page_size(PAGE)
 }
 
-/// What a watch can be of.
+/// A kind that can be watched.
 trait Watched:
     FromUntrusted + Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + Debug + Send + 'static
 {
@@ -98,7 +100,7 @@ impl<K> Watched for K where
 {
 }
 
-/// Without the right to see any there are none.
+/// The events of an empty list, for a kind that the operator may not watch.
 fn nothing<K: Watched>(seen: fn(Event<K>) -> Observation) -> BoxStream<'static, Result<Observation, Error>> {
     stream::iter([Event::Init, Event::InitDone].map(seen).map(Ok)).boxed()
 }
@@ -118,14 +120,14 @@ fn watch<K: Watched>(
     events.map(move |event| event.map(seen).map_err(|source| Error { what, source })).boxed()
 }
 
-/// A watch that begins with a stream of what there is, an object at a time, or with pages of a list where the API server
-/// cannot do that.
+/// A watch that begins with a stream of the existing objects or, if the API server cannot stream them, with pages of a
+/// list.
 struct Watch<K> {
     api: Api<Untrusted<K>>,
     config: watcher::Config,
-    /// Those before 1.32 cannot, nor can all later ones.
+    /// Whether the API server may be able to stream lists. Servers before 1.32 cannot, nor can all later ones.
     streams_lists: bool,
-    /// What there was has been shown: the next request resumes from there.
+    /// Whether the existing objects have been shown: then the next request resumes from there.
     resumes: bool,
     events: BoxStream<'static, watcher::Result<Event<Untrusted<K>>>>,
 }
@@ -186,7 +188,7 @@ fn trusted<K>(event: Event<Untrusted<K>>) -> Event<K> {
     }
 }
 
-/// What the API server has refused a watch or a list with.
+/// The HTTP status code with which the API server refused a watch or a list.
 fn code(error: &watcher::Error) -> Option<u16> {
     match error {
         watcher::Error::WatchError(status) => Some(status.code),
@@ -212,7 +214,8 @@ mod tests {
 
     use super::*;
 
-    /// What a watch makes of `answers`, one a request and for ever the last one, and with which queries it asked.
+    /// Runs a watch against a server that gives `answers`, one for each request and the last one for ever. Returns what
+    /// the watch showed, and the queries of its requests.
     async fn watched(answers: Vec<(u16, Vec<String>)>, events: usize) -> (Vec<String>, Vec<String>) {
         let asked = Arc::new(Mutex::new(Vec::new()));
         let queries = Arc::clone(&asked);
@@ -251,7 +254,7 @@ mod tests {
         json!({"kind": "Lease", "apiVersion": "coordination.k8s.io/v1", "metadata": metadata})
     }
 
-    /// Its fields are in the API server's order.
+    /// An event of a watch, with its fields in the API server's order.
     fn event(kind: &str, lease: &Value) -> String {
         format!(r#"{{"type":"{kind}","object":{lease}}}"#)
     }

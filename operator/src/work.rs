@@ -1,4 +1,4 @@
-//! What is remembered of an election between two plans: what could not be written, and how long to wait.
+//! What is remembered of an election between two plans: the parts that could not be written, and how long to wait.
 
 use std::time::Duration;
 
@@ -13,48 +13,50 @@ use elector_crds::event::ElectionEvent;
 /// The longest wait after a failure.
 pub(crate) const MAX_BACKOFF: Duration = Duration::from_secs(60);
 
-/// How many refused events of an election are kept to be created later.
+/// The most refused events of an election that are kept to be created later.
 const MAX_REFUSED_EVENTS: usize = 8;
 
-/// How many names of created events are kept while the status cannot be stored.
+/// The most names of created events that are kept while the status cannot be stored.
 const MAX_CREATED_EVENTS: usize = 64;
 
-/// How many plans in a row may write something for one election before it has to wait as after failures.
+/// How many plans in a row may write something for one election before it has to wait as it does after failures.
 pub(crate) const MAX_WRITES_IN_A_ROW: u32 = 8;
 
-/// Of traffic that had to be written again each time.
+/// The message about traffic objects that others change as often as the operator writes them.
 const TAKEN_BACK: &str = "the Service, its EndpointSlices or the label on pods do not stay as they are written: somebody else changes \
                           them; see their managedFields";
 
 /// What is remembered of an election between two plans.
 #[derive(Debug, Default)]
 pub(crate) struct Work {
-    /// Of the election: another of its name begins with nothing.
+    /// The uid of the election: another election of its name begins with nothing.
     pub(crate) uid: Option<String>,
-    /// How many plans in a row were not idle.
+    /// How many plans in a row wrote something.
     pub(crate) attempts: u32,
-    /// How many attempts in a row came to nothing, for others take it back or the namespace is going.
+    /// How many attempts in a row came to nothing, because others undo them or the namespace is being deleted.
     pub(crate) failures: u32,
-    /// What could not be written.
+    /// The parts that could not be written.
     pub(crate) failed_writes: FailedWrites,
-    /// Events that the API server has refused.
+    /// The events that the API server has refused.
     pub(crate) refused_events: Vec<ElectionEvent>,
-    /// The names of events that were created for a status that could not be stored.
+    /// The names of events that were created while the status could not be stored.
     pub(crate) created_events: Vec<String>,
-    /// Nothing is done before.
+    /// The time before which nothing is done.
     pub(crate) not_before: Duration,
-    /// The next look is for the Lease's expiry, unless that was put off; then it is at this time, if at all.
+    /// Set if the next plan is due at the Lease's expiry. If a renewal puts the expiry off, the plan is due at the
+    /// inner time instead, if at all.
     pub(crate) awaits_expiry: Option<Option<Duration>>,
 }
 
 impl Work {
-    /// After a plan that wrote something the next one is made at once, but two writers that undo each other's work must not do
-    /// so as fast as they can.
+    /// Lets the next plan be made at once after one that wrote something, but slows down after several in a row: two
+    /// writers that undo each other's work must not do so as fast as they can.
     pub(crate) fn pause(&mut self, now: ClockReading) {
         self.not_before = now.at + backoff(self.attempts.saturating_sub(MAX_WRITES_IN_A_ROW));
     }
 
-    /// Forgets what kept `written` from being written. What others take back is not in order for having been written once more.
+    /// Forgets the failures of the parts that were `written`. A part that others undo is not in order because it was
+    /// written once more.
     pub(crate) fn mend(&mut self, written: &[Part]) -> Vec<Part> {
         let is_mended = |part: &Part| self.failed_writes.of(*part).is_some_and(|failed| failed.message != TAKEN_BACK);
         let mended: Vec<Part> = written.iter().copied().filter(is_mended).collect();
@@ -62,8 +64,8 @@ impl Work {
         mended
     }
 
-    /// Somebody changes a Service, slice or label as often as the operator writes it. The election's other parts do not wait for
-    /// that.
+    /// Slows down the writing of traffic objects that others change as often as the operator writes them. Other parts
+    /// of the election do not wait.
     pub(crate) fn give_way(&mut self, parts: &[Part], now: ClockReading) {
         self.failures += 1;
         self.attempts = 0;
@@ -76,14 +78,14 @@ impl Work {
         }
     }
 
-    /// The namespace is going.
+    /// Waits, because the namespace is being deleted.
     pub(crate) fn wait_for_end(&mut self, key: &Key, error: &ApplyError, now: ClockReading) {
         self.failures += 1;
         self.not_before = now.at + backoff(self.failures);
-        debug!(election = %key, %error, "waiting for its end");
+        debug!(election = %key, %error, "waiting until the namespace is deleted");
     }
 
-    /// The status can say what is wrong, and everything else can be written.
+    /// Notes that `part` could not be written. The status says why, and the other parts are written.
     pub(crate) fn fail(&mut self, key: &Key, part: Part, error: &ApplyError, patience: Duration, now: ClockReading) {
         let (message, last) = (error.to_string(), self.failed_writes.of(part));
         if last.is_none_or(|last| last.message != message) {
@@ -112,7 +114,7 @@ impl Work {
     }
 }
 
-/// 1 s after the first failure, twice as long after each further one; nothing without any.
+/// The wait after failures: 1 s after the first, and twice as long after each further one; none without a failure.
 fn backoff(failures: u32) -> Duration {
     match failures.checked_sub(1) {
         None => Duration::ZERO,

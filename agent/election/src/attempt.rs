@@ -3,20 +3,21 @@
 use crate::lease::{Lease, ResourceVersion, Write};
 use crate::time::{Timestamp, Validity};
 
-/// The tenure that an earlier process left in its status file: it died in this boot, and nothing of it lives (rule L5).
+/// The tenure that an earlier process left in its status file. That process died in this boot, and no process of it
+/// lives (rule L5).
 ///
-/// The caller vouches for that. The record in the Lease must be exactly this one for the exception to hold.
+/// The caller vouches for that death. The exception holds only if the record in the Lease is exactly this one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Predecessor {
-    /// Of the Lease.
+    /// The uid of the Lease.
     pub uid: String,
-    /// As whom it led.
+    /// The identity under which the earlier process led.
     pub identity: String,
-    /// The nonce of that process.
+    /// The nonce of the earlier process.
     pub start: String,
-    /// When its tenure began.
+    /// The time at which the tenure began.
     pub acquire_time: Timestamp,
-    /// Of its tenure.
+    /// The transitions of the tenure.
     pub transitions: u32,
 }
 
@@ -31,7 +32,7 @@ pub(crate) struct Own {
 }
 
 impl Own {
-    /// Whether `lease` shows that tenure; how often it was renewed does not matter.
+    /// Whether `lease` shows this tenure, however often it was renewed.
     pub(crate) fn is(&self, lease: &Lease) -> bool {
         let record = &lease.record;
         record.uid == self.uid
@@ -71,24 +72,24 @@ impl From<Predecessor> for Own {
 /// Why a write is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Purpose {
-    /// To begin a tenure.
+    /// Begins a tenure.
     Acquire,
-    /// To prolong it.
+    /// Prolongs the tenure.
     Renew,
-    /// To give it up.
+    /// Gives the tenure up.
     Release,
 }
 
-/// A write that left, or is about to, and has not been credited.
+/// A write that has been sent, or is about to be, and has not been credited.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Attempt {
     pub(crate) purpose: Purpose,
-    /// The object that it updates.
+    /// The uid of the Lease that the write updates.
     pub(crate) uid: String,
-    /// The version that it replaces.
+    /// The version of the Lease that the write replaces.
     pub(crate) replaces: ResourceVersion,
     pub(crate) write: Write,
-    /// What it earns if it turns out to be stored.
+    /// The validity that the write earns if it turns out to be stored.
     pub(crate) validity: Validity,
 }
 

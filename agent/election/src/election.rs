@@ -23,7 +23,8 @@ use crate::time::{Moment, Now, Timestamp, Validity};
 use crate::timings::Timings;
 use crate::view::View;
 
-/// How many writes with an unknown fate are remembered. One that was forgotten counts as somebody else's: it is waited for.
+/// How many writes with an unknown fate are remembered. A write that was forgotten counts as another candidate's, and
+/// is waited for.
 const REMEMBERED_ATTEMPTS: usize = 8;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -54,12 +55,13 @@ enum InFlightKind {
     Write { renew_time: Timestamp, replaces: ResourceVersion, after_expiry: bool },
 }
 
-/// One candidate in one election, for ever: a loss is a new candidacy. See the crate's documentation for how to drive it.
+/// One candidate in one election, for ever: after a loss it is a candidate again. See the crate's documentation for how
+/// to drive it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Election {
     identity: String,
     start: String,
-    /// The last good set (rule L6).
+    /// The last valid set of timings (rule L6).
     timings: Timings,
     view: View,
     own: Option<Own>,
@@ -68,34 +70,36 @@ pub struct Election {
     attempts: Vec<Attempt>,
     last_renew_time: Option<Timestamp>,
     in_flight: Option<InFlight>,
-    /// A look at the store is wanted before anything else.
+    /// Whether a read of the Lease must come before anything else.
     look: bool,
-    /// The watch is refused.
+    /// Whether the watch is refused, so that the Lease is read every retry period instead.
     polling: bool,
     looked_at: Option<Moment>,
     /// When the last write left, if its fate was unknown.
     failed_at: Option<Moment>,
-    /// Nothing is sent before this has passed: the last request failed.
+    /// The time of the last failed request, and how long after it nothing is sent.
     pause: Option<(Moment, Duration)>,
-    /// The last write met a conflict.
+    /// Whether the last write met a conflict.
     conflicted: bool,
-    /// The version whose takeover, after its expiry, came too late: the watch may have fallen silent.
+    /// The version that this candidate tried to replace after its expiry, too late: the watch may have fallen silent.
     overtaken: Option<ResourceVersion>,
     /// When the last create left, if it was refused.
     creation_refused_at: Option<Moment>,
     retracted_at: Option<Moment>,
-    /// How long a Lease that could be taken is left to others, if it is, by whoever drives this process (rule F4).
+    /// How long this candidate leaves a Lease to others that it could take, as its driver has asked; `None`: not at all
+    /// (rule F4).
     reluctance: Option<Duration>,
-    /// Until when, at least, it was not for others to take the Lease, or not for this process to know: the grace counts from then.
+    /// The start of the grace: the last time at which others could not take the Lease, or this process could not know
+    /// it.
     grace_from: Option<Moment>,
-    /// The transitions of the tenure that this process ended for somebody else.
+    /// The transitions of the tenure that this process ended so that another candidate can lead.
     handed_over: Option<u32>,
     stopping: bool,
     actions: VecDeque<Action>,
 }
 
 impl Election {
-    /// Begins as a standby that has seen nothing.
+    /// A standby that has seen nothing.
     #[must_use]
     pub fn new(candidate: Candidate, now: Now) -> Election {
         let Candidate { identity, start, timings, predecessor } = candidate;
@@ -132,7 +136,7 @@ impl Election {
 
     // What can be asked at any time.
 
-    /// What it is doing.
+    /// What this candidate is doing.
     #[must_use]
     pub fn state(&self) -> State {
         match self.phase {
@@ -144,7 +148,7 @@ impl Election {
         }
     }
 
-    /// The latest version of the Lease that counts; `None` if there is none, or none was seen.
+    /// The latest version of the Lease that counts; `None` if there is no Lease, or none was seen.
     #[must_use]
     pub fn lease(&self) -> Option<&Lease> {
         self.view.lease()
@@ -156,7 +160,7 @@ impl Election {
         self.timings
     }
 
-    /// How long a request may take before the driver answers it with [`Answer::Unknown`].
+    /// How long the driver waits for an answer before it gives [`Answer::Unknown`].
     #[must_use]
     pub fn request_timeout(&self) -> Duration {
         self.timings.request_timeout()
@@ -169,20 +173,21 @@ impl Election {
         waits.then(|| self.wait(now.moment))
     }
 
-    /// How long ago the record in the Lease was first seen to be what it is. At the beginning, how long nothing was seen.
+    /// How long ago the record in the Lease was first seen as it is now. Before any Lease was seen: the age of this
+    /// candidate.
     #[must_use]
     pub fn record_age(&self, now: Now) -> Duration {
         now.moment.longest_since(self.view.seen_at())
     }
 
-    /// For how much longer whoever the Lease names may be its holder, if nothing more is seen of it.
+    /// How much longer the holder that the Lease names may hold it, if nothing more is seen of it.
     #[must_use]
     pub fn holder_expires_in(&self, now: Now) -> Duration {
         let nobody = self.view.lease().is_none_or(|lease| lease.record.holder.is_empty());
         if nobody { Duration::ZERO } else { self.expires_in(Duration::ZERO, now.moment) }
     }
 
-    /// Why the Lease can be taken now or, while its holder is waited for, will be.
+    /// Why the Lease can be taken now, or will be once the wait for its holder is over.
     #[must_use]
     pub fn vacancy(&self) -> Vacancy {
         if self.own_lease().is_some() {
@@ -198,7 +203,7 @@ impl Election {
 
     // What happens.
 
-    /// Takes in what the watch shows.
+    /// Takes in an event of the watch.
     pub fn handle_watch(&mut self, event: WatchEvent, now: Now) {
         self.expire(now);
         self.polling = event == WatchEvent::Refused;
@@ -226,7 +231,7 @@ impl Election {
         self.settle(now);
     }
 
-    /// Takes in the answer to the request under way. Without one, nothing happens.
+    /// Takes in the answer to the request under way. Does nothing if no request is under way.
     pub fn handle_answer(&mut self, answer: Answer, now: Now) {
         self.expire(now);
         let Some(InFlight { sent_at, kind }) = self.in_flight.take() else { return };
@@ -243,13 +248,13 @@ impl Election {
         self.settle(now);
     }
 
-    /// Looks at the clock: to be called whenever the driver wakes, for whatever reason.
+    /// Takes in that time has passed: the driver calls this whenever it wakes, for any reason.
     pub fn handle_timeout(&mut self, now: Now) {
         self.expire(now);
         self.settle(now);
     }
 
-    /// Takes in that what [`Action::Retract`] asked for is done.
+    /// Takes in that the driver has done what [`Action::Retract`] asked for.
     pub fn handle_retracted(&mut self, now: Now) {
         if self.phase != Phase::Retracting {
             return;
@@ -262,10 +267,11 @@ impl Election {
         self.settle(now);
     }
 
-    /// Takes in whether this candidate leaves the Lease to others, and for how long beyond the time at which it could take it;
-    /// `None`: not at all (rule F4). A leader that becomes reluctant steps down: retract, release, go on as a standby.
+    /// Takes in whether this candidate leaves the Lease to others, and for how long beyond the time at which it could
+    /// take it; `None`: not at all (rule F4).
     ///
-    /// One that took the Lease although it was reluctant, for nobody else did, leads on: it would only hand over to itself.
+    /// A leader that becomes reluctant steps down: it retracts, releases and goes on as a standby. A candidate that was
+    /// reluctant when it took the Lease leads on: no other took it, so stepping down would only hand over to itself.
     pub fn handle_reluctance(&mut self, reluctance: Option<Duration>, now: Now) {
         self.expire(now);
         let was_willing = self.reluctance.is_none();
@@ -282,7 +288,7 @@ impl Election {
         self.settle(now);
     }
 
-    /// Ends the candidacy: retract, release, finish (rule R1).
+    /// Ends the candidacy: retracts, releases and finishes (rule R1).
     pub fn handle_stop(&mut self, now: Now) {
         self.stopping = true;
         match self.phase {
@@ -300,13 +306,13 @@ impl Election {
         self.actions.pop_front()
     }
 
-    /// Whether [`Election::poll_action`] has something to say.
+    /// Whether [`Election::poll_action`] would return an action.
     #[must_use]
     pub fn has_actions(&self) -> bool {
         !self.actions.is_empty()
     }
 
-    /// The next request to send, at `now`. `None` while one is under way or an action is waiting.
+    /// The next request to send, at `now`. `None` while a request is under way or an action is waiting.
     pub fn poll_request(&mut self, now: Now) -> Option<Request> {
         self.handle_timeout(now);
         if !self.actions.is_empty() {
@@ -346,7 +352,7 @@ impl Election {
         self.in_flight = Some(InFlight { sent_at: now.moment, kind });
     }
 
-    /// Rule L4.
+    /// Ends the tenure when its validity has passed (rule L4).
     fn expire(&mut self, now: Now) {
         if let Phase::Leading { tenure, .. } = &self.phase
             && tenure.validity.has_expired(now.moment)
@@ -369,7 +375,7 @@ impl Election {
         self.phase = Phase::Releasing { give_up };
     }
 
-    /// Whether the Lease holds what this process wrote, or may come to hold it.
+    /// Whether the Lease shows a write of this process, or may come to show one.
     fn may_be_ours(&self) -> bool {
         self.own_lease().is_some() || !self.attempts.is_empty()
     }
@@ -378,8 +384,8 @@ impl Election {
         matches!(&self.in_flight, Some(InFlight { kind: InFlightKind::Write { .. }, .. }))
     }
 
-    /// Ends a tenure that is to end; and goes on when there is nothing left to release, or nothing to be gained by it: to the
-    /// end, or as a standby.
+    /// Ends a tenure that is to end. When nothing is left to release, or a release would gain nothing, the candidacy
+    /// finishes or goes on as a standby.
     fn settle(&mut self, now: Now) {
         if let Some(loss) = self.told_to_end() {
             self.lose(loss);

@@ -1,4 +1,4 @@
-//! A Lease as the election sees it: one version of the object, reduced to what decides.
+//! A Lease as the election sees it: one version of the object, reduced to what the election decides on.
 
 use crate::time::Timestamp;
 use crate::timings::{MAX_LEASE_DURATION_SECONDS, Timings};
@@ -6,8 +6,8 @@ use crate::timings::{MAX_LEASE_DURATION_SECONDS, Timings};
 /// The transitions after which counting starts again at 1: the largest that a Lease can hold.
 pub const MAX_TRANSITIONS: u32 = i32::MAX as u32;
 
-/// Whom a Lease names that was made because there was none: who held the last one is not known to be gone. The operator's
-/// word too. Whoever calls itself that is still told apart, by the rest of the record.
+/// The holder of a Lease that was created because there was none, by an agent or by the operator: the last holder may
+/// still believe that it leads. A candidate that calls itself this is told apart by the rest of the record.
 pub const UNKNOWN_HOLDER: &str = "unknown";
 
 /// The version of a stored object. Versions of Leases are ordered, across objects too: the API server hands out the store's revision.
@@ -17,75 +17,77 @@ pub struct ResourceVersion(pub u64);
 /// One stored version of the Lease.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Lease {
-    /// Which version.
+    /// The version of the object.
     pub resource_version: ResourceVersion,
     /// Who holds it, and since when.
     pub record: Record,
-    /// How long the holder asked others to wait, in seconds; 0 where the Lease holds nothing usable.
+    /// How long the holder asked others to wait, in seconds; 0 if the Lease holds no usable value.
     pub lease_duration_seconds: u32,
-    /// What the operator asks for; `None` where there is no valid set.
+    /// The timings that the operator asks for; `None` if there is no valid set.
     pub timings: Option<Timings>,
-    /// The operator's word, given at creation, that nobody can have held this election before.
+    /// Whether the operator said, when it created the Lease, that no candidate can have held this election before.
     pub never_held: bool,
-    /// For how long everybody waits, by the operator's word, as long as no agent has written this Lease, in seconds: until
-    /// the operator has confirmed that what it made is up to date, the most that there is (rule O2).
+    /// The wait that the operator asks of every candidate, in seconds, as long as no agent has written this Lease. It
+    /// is the longest possible until the operator has confirmed that the Lease is up to date (rule O2).
     pub least_wait_seconds: u32,
     /// What the operator would like to happen (rule F4).
     pub hints: Hints,
-    /// What an agent of ours wrote beside the record.
+    /// The mark that an agent of ours wrote beside the record.
     pub agent: Option<AgentMark>,
 }
 
-/// What somebody would like to happen: each only delays a takeover or ends a tenure, and ignoring it is safe (rule F4).
+/// What the operator would like to happen. Each hint only delays a takeover or ends a tenure, and ignoring it is safe
+/// (rule F4).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Hints {
-    /// Nobody should lead.
+    /// Whether no candidate should lead.
     pub paused: bool,
-    /// The tenure with these transitions should end, and another than its holder begin the next.
+    /// The transitions of a tenure that should end, so that another candidate than its holder begins the next.
     pub end_tenure: Option<u32>,
-    /// Who should begin the next tenure: the others leave it some time to do so.
+    /// The identity that should begin the next tenure; the other candidates leave it some time to do so.
     pub successor: Option<String>,
 }
 
 /// The part of a Lease whose change is a sign of life (rule F1).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Record {
-    /// Of the Lease: one deleted and made again is another.
+    /// The uid of the Lease: a Lease that is deleted and created again is another one.
     pub uid: String,
-    /// Empty: nobody.
+    /// The holder's identity; empty if the record names no holder.
     pub holder: String,
-    /// When the tenure began, by the holder's wall clock.
+    /// The time at which the tenure began, by the holder's wall clock.
     pub acquire_time: Option<Timestamp>,
-    /// When it was last renewed, by the holder's wall clock.
+    /// The time of the last renewal, by the holder's wall clock.
     pub renew_time: Option<Timestamp>,
     /// How many tenures there have been.
     pub transitions: u32,
 }
 
-/// What an agent writes beside the record: who exactly wrote it, and whether it was given up.
+/// What an agent writes beside the record: which process wrote it, and whether the tenure was given up.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct AgentMark {
-    /// The nonce of the process that wrote it: tells apart two of one identity.
+    /// The nonce of the process that wrote the record: it tells apart two processes of one identity.
     pub start: String,
-    /// The transitions of the tenure that it speaks of. Another number in the record: somebody else has held it since.
+    /// The transitions of the tenure that the mark speaks of. If the record has another number, another candidate has
+    /// held the Lease since.
     pub transitions: u32,
-    /// Present if that tenure was released by its holder.
+    /// The mark of the release, if the holder has released that tenure.
     pub release: Option<ReleaseMark>,
 }
 
 /// Proof that an empty holder means *released*: it matches only the very record that the release wrote.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ReleaseMark {
-    /// Of the Lease.
+    /// The uid of the Lease.
     pub uid: String,
-    /// Of the tenure that ended.
+    /// The transitions of the tenure that ended.
     pub transitions: u32,
-    /// Of the releasing write.
+    /// The renewTime of the releasing write.
     pub renew_time: Timestamp,
 }
 
 impl ReleaseMark {
-    /// Whether it speaks of the very write that `record` shows.
+    /// Whether this mark was written with `record`.
     #[must_use]
     pub fn is_of(&self, record: &Record) -> bool {
         self.uid == record.uid && self.transitions == record.transitions && Some(self.renew_time) == record.renew_time
@@ -93,7 +95,7 @@ impl ReleaseMark {
 }
 
 impl Lease {
-    /// Whether the holder gave it up in the way of our agents.
+    /// Whether the holder has released this Lease in the way of our agents.
     pub(crate) fn is_released_by_agent(&self) -> bool {
         let Some(release) = self.agent.as_ref().and_then(|agent| agent.release.as_ref()) else {
             return false;
@@ -101,7 +103,8 @@ impl Lease {
         self.looks_released() && release.is_of(&self.record)
     }
 
-    /// An empty holder and a duration of one second: what a release looks like, client-go's too.
+    /// Whether the Lease looks released: an empty holder and a duration of one second, as client-go's releases also
+    /// have.
     pub(crate) fn looks_released(&self) -> bool {
         self.record.holder.is_empty() && self.lease_duration_seconds == 1
     }
@@ -111,8 +114,8 @@ impl Lease {
         self.agent.as_ref().is_some_and(|agent| agent.transitions >= self.record.transitions)
     }
 
-    /// Whether an agent began a tenure since `last`. An edited record proves no new holder, who would have waited: only an
-    /// agent's word counts.
+    /// Whether an agent began a tenure since `last`. A record that was edited proves no new holder that has waited, so
+    /// only an agent's mark counts.
     #[must_use]
     pub fn begins_tenure_after(&self, last: &Lease) -> bool {
         let begun_by_agent = self.agent != last.agent
@@ -123,20 +126,21 @@ impl Lease {
             && self.record.transitions > last.record.transitions
     }
 
-    /// For how long whoever finds it waits, whatever it has seen before.
+    /// How long every candidate that finds this Lease waits at least, in seconds, whatever it has seen before.
     #[must_use]
     pub fn least_wait_seconds(&self) -> u32 {
         if self.agent.is_none() { self.least_wait_seconds } else { 0 }
     }
 
-    /// Whether it says, to those who only tell of it, that its last holder gave it up: as rule F3 has it, but a mark is not asked
-    /// for where no agent of ours has held it last.
+    /// Whether the Lease says that its last holder gave it up, for reports only. As in rule F3, except that a Lease
+    /// which no agent of ours held last needs no mark.
     #[must_use]
     pub fn tells_of_release(&self) -> bool {
         self.looks_released() && (!self.is_written_by_agent() || self.is_released_by_agent())
     }
 
-    /// Whether it shows no tenure. When one began may be left of a candidate that counts no tenures and takes its renewals back.
+    /// Whether the Lease shows no tenure. The time at which one began may be left of a candidate that counts no tenures
+    /// and takes its renewals back.
     #[must_use]
     pub fn is_blank(&self) -> bool {
         self.record.holder.is_empty()
@@ -145,14 +149,14 @@ impl Lease {
             && self.agent.is_none()
     }
 
-    /// Whether nothing at all has happened to it since the operator made it as never held.
+    /// Whether nothing has happened to the Lease since the operator created it as never held.
     pub(crate) fn is_untouched(&self) -> bool {
         self.never_held && self.least_wait_seconds == 0 && self.record.acquire_time.is_none() && self.is_blank()
     }
 }
 
-/// `D_eff`, how long a silent holder is waited for: the largest of the longest duration that was seen in this tenure, one's own, and
-/// the operator's word (rule F2).
+/// `D_eff`, how long a silent holder is waited for: the longest of the durations seen in this tenure, the candidate's
+/// own, and the operator's (rule F2).
 #[must_use]
 pub fn effective_duration_seconds(longest_seconds: u32, own_seconds: u32, least_wait_seconds: u32) -> u32 {
     longest_seconds.max(own_seconds).max(least_wait_seconds).min(MAX_LEASE_DURATION_SECONDS)
@@ -161,16 +165,16 @@ pub fn effective_duration_seconds(longest_seconds: u32, own_seconds: u32, least_
 /// The fields of a Lease that a write sets; everything else is kept as it is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Write {
-    /// Empty: the Lease is released.
+    /// The identity to store as holder; empty to release the Lease.
     pub holder: String,
-    /// In seconds.
+    /// The lease duration, in seconds.
     pub lease_duration_seconds: u32,
-    /// Of the tenure; a release sets it to its own time, as client-go does.
+    /// The beginning of the tenure; a release sets it to the time of the release, as client-go does.
     pub acquire_time: Timestamp,
-    /// Of this very write: no two of a process are equal (rule L2).
+    /// The time of this write, different for each write of a process (rule L2).
     pub renew_time: Timestamp,
-    /// Of the tenure.
+    /// The transitions of the tenure.
     pub transitions: u32,
-    /// Beside the record.
+    /// The mark that is written beside the record.
     pub agent: AgentMark,
 }

@@ -1,4 +1,4 @@
-//! What goes into an [`Election`](crate::Election) and what comes out of it: plain data, to be compared and recorded.
+//! The inputs and outputs of an [`Election`](crate::Election): plain data, to be compared and recorded.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,20 +8,20 @@ use crate::lease::{Lease, ResourceVersion, Write};
 use crate::time::{Timestamp, Validity};
 use crate::timings::Timings;
 
-/// Who contends, and how.
+/// A candidate: its identity, and how it contends.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Candidate {
-    /// As whom: `holderIdentity`. Not empty.
+    /// The identity under which the candidate contends (`holderIdentity`); not empty.
     pub identity: String,
     /// A nonce that no other process has ever used.
     pub start: String,
-    /// Used until the Lease carries a valid set.
+    /// The timings that are used until the Lease carries a valid set.
     pub timings: Timings,
     /// The tenure of an earlier process that is proven dead (rule L5).
     pub predecessor: Option<Predecessor>,
 }
 
-/// What is seen through the watch. A hint: it may lag, repeat or stay silent.
+/// An event of the watch. A watch is only a hint: it may lag, repeat or stay silent.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[expect(clippy::large_enum_variant, reason = "one lives at a time, on the stack")]
 pub enum WatchEvent {
@@ -29,79 +29,82 @@ pub enum WatchEvent {
     Present(Lease),
     /// The Lease with this uid was deleted.
     Deleted {
-        /// Of the deleted Lease.
+        /// The uid of the deleted Lease.
         uid: String,
     },
-    /// The watch began, and there was no Lease. Not a proof: it is looked up.
+    /// The watch began, and there was no Lease. That is no proof: the election reads the Lease to know.
     Empty,
     /// The API server refuses to list or to watch: the Lease is read every retry period instead, until an event comes.
     Refused,
 }
 
-/// What to send. The time given to [`Election::poll_request`](crate::Election::poll_request) is the attempt's `t0`: send only what came from a fresh look at the clocks.
+/// A request to send. The time given to [`Election::poll_request`](crate::Election::poll_request) is the attempt's
+/// `t0`, so the driver reads the clocks right before that call and then sends at once.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Request {
     /// Read the Lease, without a resourceVersion: from the store, not from a cache.
     Get,
-    /// Create it, held by [`UNKNOWN_HOLDER`](crate::UNKNOWN_HOLDER): it begins no tenure.
+    /// Create the Lease, held by [`UNKNOWN_HOLDER`](crate::UNKNOWN_HOLDER): a creation begins no tenure.
     Create(Write),
     /// Replace exactly this version of exactly this object.
     Update {
-        /// Of the object.
+        /// The uid of the Lease to replace.
         uid: String,
-        /// Of the version.
+        /// The version to replace.
         resource_version: ResourceVersion,
-        /// What to set.
+        /// The fields to set.
         write: Write,
     },
 }
 
-/// What became of a [`Request`]. Every request gets one, within [`Election::request_timeout`](crate::Election::request_timeout).
+/// The fate of a [`Request`]. Every request gets an answer, within
+/// [`Election::request_timeout`](crate::Election::request_timeout).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Answer {
     /// 200 to a get.
     Found(Lease),
     /// 200 to an update or 201 to a create, with the object as it is stored.
     Stored(Lease),
-    /// 404.
+    /// 404: there is no such Lease.
     NotFound,
-    /// 409.
+    /// 409: the Lease was changed or created in between.
     Conflict,
     /// The API server answered and stored nothing: 400, 401, 403, 422, 429 …
     Refused {
-        /// `Retry-After`.
+        /// How long the server asks to wait, from `Retry-After`.
         retry_after: Option<Duration>,
     },
-    /// No answer in time, a broken connection, 5xx: it may have been stored, or may yet be.
+    /// There was no answer in time, a broken connection, or 5xx: the write may have been stored, or may yet be.
     Unknown,
 }
 
-/// What the driver must do, in this order, each to the end before the next call of [`Election::poll_request`](crate::Election::poll_request).
+/// An action for the driver. Actions are done in this order, each to its end before the next call of
+/// [`Election::poll_request`](crate::Election::poll_request).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Action {
     /// A tenure began: publish it, unless its validity has expired by now.
     Acquire(Tenure),
-    /// The validity of the tenure moved, forward or back.
+    /// The validity of the tenure has changed: it ends later, or earlier.
     Extend(Tenure),
     /// The tenure is over: stop the work and take back what was published. Try until it is done, then call [`Election::handle_retracted`](crate::Election::handle_retracted).
     Retract(Loss),
     /// A read has shown what the watch should have shown: open a new one.
     Rewatch,
-    /// Nothing more will be asked for: the process may end.
+    /// The election asks for nothing more: the process may end.
     Finish,
 }
 
-/// One unbroken holding.
+/// One unbroken holding of the Lease by one process.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Tenure {
-    /// Of the Lease.
+    /// The uid of the Lease.
     pub uid: String,
     /// The resourceVersion of the write that began the tenure or, if its answer was lost, of the first read that showed it.
     /// It grows from tenure to tenure, also when the Lease is deleted in between.
     pub fencing_token: ResourceVersion,
-    /// As written to the Lease.
+    /// The time at which the tenure began, as written to the Lease.
     pub acquire_time: Timestamp,
-    /// As written to the Lease.
+    /// The number of the tenure (`leaseTransitions`), as written to the Lease.
     pub transitions: u32,
     /// How long the holder may act.
     pub validity: Validity,
@@ -112,26 +115,26 @@ pub struct Tenure {
 pub enum Loss {
     /// No write was stored in time (rule L4).
     DeadlinePassed,
-    /// The record names somebody else, or us in a write that is not ours.
+    /// The record names another holder, or this process in a write that it did not make.
     HeldByAnother {
-        /// Who the record names.
+        /// The holder that the record names.
         holder: String,
     },
-    /// The record names nobody.
+    /// The record names no holder.
     Emptied,
     /// The Lease was deleted.
     Deleted,
     /// The Lease was deleted and made again.
     Replaced,
-    /// The store holds an older version than was written: it was restored.
+    /// The store holds an older version than this process wrote: the store was restored from a backup.
     RolledBack,
-    /// We were told to leave the Lease to others.
+    /// This process was told to leave the Lease to others.
     SteppedDown,
-    /// Nobody is to lead.
+    /// The Lease asks that no candidate leads.
     Paused,
-    /// Another is to lead.
+    /// The Lease asks that another candidate leads.
     HandedOver,
-    /// We were told to stop.
+    /// This process was told to stop.
     Stopped,
 }
 
@@ -155,27 +158,27 @@ impl fmt::Display for Loss {
 /// Why a Lease can be taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Vacancy {
-    /// Nobody ever held it.
+    /// No candidate has ever held the Lease.
     NeverHeld,
-    /// Its holder gave it up.
+    /// The holder gave the Lease up.
     Released,
-    /// This process, or the one before, is who holds it, and does not lead (rule L5).
+    /// This process, or its dead predecessor, is the holder, and does not lead (rule L5).
     Own,
-    /// Its holder, known or not, has been silent for too long.
+    /// The holder, known or not, has been silent for too long.
     Expired,
 }
 
 /// What an [`Election`](crate::Election) is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum State {
-    /// It does not lead, and would.
+    /// The candidate does not lead, and contends.
     Candidate,
-    /// It leads.
+    /// The candidate leads.
     Leading,
-    /// It waits for [`Election::handle_retracted`](crate::Election::handle_retracted).
+    /// The candidate waits for [`Election::handle_retracted`](crate::Election::handle_retracted).
     Retracting,
-    /// It gives the Lease up.
+    /// The candidate gives the Lease up.
     Releasing,
-    /// It is done.
+    /// The candidacy is over.
     Finished,
 }

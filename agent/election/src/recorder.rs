@@ -1,4 +1,4 @@
-//! An [`Election`] that remembers what was said to it and what it said, so that it can be said again.
+//! An [`Election`] whose calls and their results are recorded, so that they can be made again.
 
 use std::ops::Deref;
 use std::time::Duration;
@@ -7,121 +7,121 @@ use crate::election::Election;
 use crate::protocol::{Action, Answer, Candidate, Request, WatchEvent};
 use crate::time::Now;
 
-/// What happens to an election.
+/// A call that tells an election something.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Input {
-    /// [`Election::handle_watch`].
+    /// A call of [`Election::handle_watch`].
     Watch(WatchEvent),
-    /// [`Election::handle_answer`].
+    /// A call of [`Election::handle_answer`].
     Answer(Answer),
-    /// [`Election::handle_timeout`].
+    /// A call of [`Election::handle_timeout`].
     Timeout,
-    /// [`Election::handle_retracted`].
+    /// A call of [`Election::handle_retracted`].
     Retracted,
-    /// [`Election::handle_reluctance`].
+    /// A call of [`Election::handle_reluctance`].
     Reluctance(Option<Duration>),
-    /// [`Election::handle_stop`].
+    /// A call of [`Election::handle_stop`].
     Stop,
 }
 
-/// One call, with what it returned.
+/// One call of an election, with its time and what it returned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Call {
-    /// Something happened.
+    /// A call that tells the election something.
     Input(Input, Now),
-    /// [`Election::poll_action`].
+    /// A call of [`Election::poll_action`].
     Action(Option<Action>),
-    /// [`Election::poll_request`].
+    /// A call of [`Election::poll_request`].
     Request(Option<Request>, Now),
-    /// [`Election::poll_timeout`].
+    /// A call of [`Election::poll_timeout`].
     Wait(Option<Duration>, Now),
 }
 
 /// All calls of one election, in their order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Recording {
-    /// Who contends.
+    /// The candidate of the election.
     pub candidate: Candidate,
-    /// When it began.
+    /// The time at which the election began.
     pub begun_at: Now,
-    /// What was called since.
+    /// The calls since then.
     pub calls: Vec<Call>,
 }
 
-/// An [`Election`] in the hands of a driver: all that can be asked of it is recorded, if that is wanted.
+/// An [`Election`] in the hands of a driver: every call that can change or ask it is recorded, if recording is on.
 #[derive(Debug, Clone)]
 pub struct Recorder {
     election: Election,
     recording: Recording,
-    /// Whether it is to grow.
+    /// Whether calls are recorded.
     records: bool,
 }
 
 impl Recorder {
-    /// One that remembers nothing.
+    /// A recorder that records nothing.
     #[must_use]
     pub fn silent(candidate: Candidate, now: Now) -> Recorder {
         Recorder { records: false, ..Recorder::recording(candidate, now) }
     }
 
-    /// One that remembers everything: for tests, since it only grows.
+    /// A recorder that records every call. For tests: the recording only grows.
     #[must_use]
     pub fn recording(candidate: Candidate, now: Now) -> Recorder {
         let election = Election::new(candidate.clone(), now);
         Recorder { election, recording: Recording { candidate, begun_at: now, calls: Vec::new() }, records: true }
     }
 
-    /// What it remembers.
+    /// The recording so far; empty if recording is off.
     #[must_use]
     pub fn into_recording(self) -> Recording {
         self.recording
     }
 
-    /// As [`Election::handle_watch`].
+    /// [`Election::handle_watch`], recorded.
     pub fn handle_watch(&mut self, event: WatchEvent, now: Now) {
         self.handle(Input::Watch(event), now);
     }
 
-    /// As [`Election::handle_answer`].
+    /// [`Election::handle_answer`], recorded.
     pub fn handle_answer(&mut self, answer: Answer, now: Now) {
         self.handle(Input::Answer(answer), now);
     }
 
-    /// As [`Election::handle_timeout`].
+    /// [`Election::handle_timeout`], recorded.
     pub fn handle_timeout(&mut self, now: Now) {
         self.handle(Input::Timeout, now);
     }
 
-    /// As [`Election::handle_retracted`].
+    /// [`Election::handle_retracted`], recorded.
     pub fn handle_retracted(&mut self, now: Now) {
         self.handle(Input::Retracted, now);
     }
 
-    /// As [`Election::handle_reluctance`].
+    /// [`Election::handle_reluctance`], recorded.
     pub fn handle_reluctance(&mut self, reluctance: Option<Duration>, now: Now) {
         self.handle(Input::Reluctance(reluctance), now);
     }
 
-    /// As [`Election::handle_stop`].
+    /// [`Election::handle_stop`], recorded.
     pub fn handle_stop(&mut self, now: Now) {
         self.handle(Input::Stop, now);
     }
 
-    /// As [`Election::poll_action`].
+    /// [`Election::poll_action`], recorded.
     pub fn poll_action(&mut self) -> Option<Action> {
         let action = self.election.poll_action();
         self.remember(|| Call::Action(action.clone()));
         action
     }
 
-    /// As [`Election::poll_request`].
+    /// [`Election::poll_request`], recorded.
     pub fn poll_request(&mut self, now: Now) -> Option<Request> {
         let request = self.election.poll_request(now);
         self.remember(|| Call::Request(request.clone(), now));
         request
     }
 
-    /// As [`Election::poll_timeout`].
+    /// [`Election::poll_timeout`], recorded.
     pub fn poll_timeout(&mut self, now: Now) -> Option<Duration> {
         let wait = self.election.poll_timeout(now);
         self.remember(|| Call::Wait(wait, now));
@@ -140,7 +140,7 @@ impl Recorder {
     }
 }
 
-/// For all that only looks.
+/// Gives access to the methods that only look at the election; they are not recorded.
 impl Deref for Recorder {
     type Target = Election;
 
@@ -150,7 +150,7 @@ impl Deref for Recorder {
 }
 
 impl Election {
-    /// Takes in whatever happens.
+    /// Makes the call that `input` stands for.
     pub fn handle(&mut self, input: Input, now: Now) {
         match input {
             Input::Watch(event) => self.handle_watch(event, now),
@@ -162,7 +162,7 @@ impl Election {
         }
     }
 
-    /// Makes a call again, at its time. What it returns now; an input returns nothing.
+    /// Makes a recorded call again, at its recorded time. Returns the call with its new result; an input has none.
     pub fn call_again(&mut self, call: &Call) -> Call {
         match call {
             Call::Input(input, now) => {

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-/// One look at the clocks, taken together.
+/// One reading of all clocks, taken together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Now {
-    /// The clocks that decide.
+    /// The clocks that the election decides by.
     pub moment: Moment,
-    /// The wall clock: written to the Lease for people to read, never compared with anything.
+    /// The wall clock: written to the Lease for people to read, and never compared with anything.
     pub wall: Timestamp,
 }
 
@@ -18,9 +18,9 @@ pub struct Now {
 /// costs time, never safety.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Moment {
-    /// `CLOCK_BOOTTIME`.
+    /// A reading of `CLOCK_BOOTTIME`.
     pub boottime: Duration,
-    /// `CLOCK_MONOTONIC_RAW`.
+    /// A reading of `CLOCK_MONOTONIC_RAW`.
     pub monotonic_raw: Duration,
 }
 
@@ -44,29 +44,29 @@ impl Moment {
     }
 }
 
-/// A time during which a leader may act: from just before a write left, for that write's renew deadline (rule L1).
+/// A time during which a leader may act: from just before a write left, for the renew deadline of that write (rule L1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Validity {
-    /// `t0`: read before the write left.
+    /// `t0`: the time just before the write that earned this validity left.
     pub since: Moment,
-    /// `H` of that very attempt.
+    /// The renew deadline of the write that earned this validity.
     pub lasting: Duration,
 }
 
 impl Validity {
-    /// What is left of it, zero once it has passed on either clock.
+    /// The time that is left, zero once the validity has passed on either clock.
     #[must_use]
     pub fn remaining(&self, now: Moment) -> Duration {
         self.lasting.saturating_sub(now.longest_since(self.since))
     }
 
-    /// Whether it has passed: the leader must not act any more.
+    /// Whether the validity has passed, so that the leader must not act any more.
     #[must_use]
     pub fn has_expired(&self, now: Moment) -> bool {
         self.remaining(now).is_zero()
     }
 
-    /// Its end on `CLOCK_BOOTTIME`, for readers who look at that clock alone.
+    /// The end of the validity on `CLOCK_BOOTTIME`, for readers that look at that clock alone.
     #[must_use]
     pub fn until_boottime(&self) -> Duration {
         self.since.boottime.saturating_add(self.lasting)
@@ -78,24 +78,25 @@ impl Validity {
 pub struct Timestamp(i64);
 
 impl Timestamp {
-    /// 0001-01-01T00:00:00Z, the earliest that a Lease can hold.
+    /// The earliest time that a Lease can hold, 0001-01-01T00:00:00Z.
     pub const MIN: Timestamp = Timestamp(-62_135_596_800_000_000);
-    /// 9999-12-31T00:00:00Z, a day before the latest: room to count up.
+    /// The latest time that is used, 9999-12-31T00:00:00Z: a day before the latest that a Lease can hold, as room to
+    /// count up.
     pub const MAX: Timestamp = Timestamp(253_402_214_400_000_000);
 
-    /// From microseconds since 1970, brought into the range that a Lease can hold.
+    /// The time that is `microseconds` after 1970, brought into the range that a Lease can hold.
     #[must_use]
     pub fn from_microseconds(microseconds: i64) -> Timestamp {
         Timestamp(microseconds.clamp(Timestamp::MIN.0, Timestamp::MAX.0))
     }
 
-    /// Microseconds since 1970.
+    /// The time as microseconds since 1970.
     #[must_use]
     pub fn as_microseconds(self) -> i64 {
         self.0
     }
 
-    /// The next one that a Lease can tell from this one.
+    /// The next time that a Lease can tell from this one.
     #[must_use]
     pub fn next(self) -> Timestamp {
         Timestamp(self.0.saturating_add(1))

@@ -6,7 +6,7 @@ use std::time::Duration;
 /// The longest lease duration that is accepted, and the most that any duration seen in a Lease counts for, in seconds.
 pub const MAX_LEASE_DURATION_SECONDS: u32 = 3600;
 
-/// Whoever waits for one request sends no other.
+/// The longest time that any request may take: a candidate that waits for one request sends no other.
 const MAX_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A set of timings that keeps two leaders apart. One that exists is valid.
@@ -28,7 +28,7 @@ pub struct Timings {
 }
 
 impl Timings {
-    /// 15 s, 10 s, 2 s and no release delay: the defaults of client-go and of the `LeaderElection` API.
+    /// The defaults of client-go and of the `LeaderElection` API: 15 s, 10 s, 2 s and no release delay.
     pub const DEFAULT: Timings = Timings {
         lease_duration_seconds: 15,
         renew_deadline_seconds: 10,
@@ -88,19 +88,19 @@ impl Timings {
         })
     }
 
-    /// D, in whole seconds as a Lease stores it.
+    /// D, the lease duration, in whole seconds as a Lease stores it.
     #[must_use]
     pub fn lease_duration_seconds(&self) -> u32 {
         self.lease_duration_seconds
     }
 
-    /// H, in whole seconds.
+    /// H, the renew deadline, in whole seconds.
     #[must_use]
     pub fn renew_deadline_seconds(&self) -> u32 {
         self.renew_deadline_seconds
     }
 
-    /// R, in whole seconds.
+    /// R, the retry period, in whole seconds.
     #[must_use]
     pub fn retry_period_seconds(&self) -> u32 {
         self.retry_period_seconds
@@ -112,31 +112,32 @@ impl Timings {
         self.release_delay_seconds
     }
 
-    /// D: how long a standby waits after the record last changed.
+    /// D, the lease duration: how long a standby waits after the record last changed.
     #[must_use]
     pub fn lease_duration(&self) -> Duration {
         Duration::from_secs(self.lease_duration_seconds.into())
     }
 
-    /// H: how long a leader may act after a write that was stored had left.
+    /// H, the renew deadline: how long a leader may act after a stored write had left.
     #[must_use]
     pub fn renew_deadline(&self) -> Duration {
         Duration::from_secs(self.renew_deadline_seconds.into())
     }
 
-    /// R: the time between two attempts.
+    /// R, the retry period: the time between two attempts.
     #[must_use]
     pub fn retry_period(&self) -> Duration {
         Duration::from_secs(self.retry_period_seconds.into())
     }
 
-    /// How long a leader that was told to stop waits after retraction before it releases (rule R1).
+    /// The release delay: how long a leader that was told to stop waits between retraction and release (rule R1).
     #[must_use]
     pub fn release_delay(&self) -> Duration {
         Duration::from_secs(self.release_delay_seconds.into())
     }
 
-    /// How long a request may take: (H − R) / 2, so that after one that hangs there is time for another, and 10 s at most.
+    /// How long a request may take: (H − R) / 2, so that time for another is left after one that hangs, and 10 s at
+    /// most.
     #[must_use]
     pub fn request_timeout(&self) -> Duration {
         ((self.renew_deadline() - self.retry_period()) / 2).min(MAX_REQUEST_TIMEOUT)
@@ -152,13 +153,13 @@ impl Default for Timings {
 /// One of the four values, named as in the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Field {
-    /// D.
+    /// D, the lease duration.
     LeaseDuration,
-    /// H.
+    /// H, the renew deadline.
     RenewDeadline,
-    /// R.
+    /// R, the retry period.
     RetryPeriod,
-    /// Between retraction and release.
+    /// The release delay, between retraction and release.
     ReleaseDelay,
 }
 
@@ -173,50 +174,50 @@ impl fmt::Display for Field {
     }
 }
 
-/// Why four values are no [`Timings`]. `Display` says what is wrong and what would do.
+/// Why four values are no valid [`Timings`]. `Display` says what is wrong and which value would be valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum InvalidTimings {
-    /// Below the field's own minimum.
+    /// A value is below its own minimum.
     TooSmall {
-        /// Which value.
+        /// The value's name.
         field: Field,
-        /// What it is.
+        /// The value, in seconds.
         value: i64,
-        /// What it must at least be.
+        /// The smallest valid value, in seconds.
         minimum: i64,
     },
-    /// Above the field's own maximum.
+    /// A value is above its own maximum.
     TooLarge {
-        /// Which value.
+        /// The value's name.
         field: Field,
-        /// What it is.
+        /// The value, in seconds.
         value: i64,
-        /// What it can at most be.
+        /// The largest valid value, in seconds.
         maximum: i64,
     },
     /// No renew deadline fits into the lease duration.
     NoRoom {
-        /// D.
+        /// D, the lease duration.
         lease_duration_seconds: i64,
-        /// The release delay that must fit in as well.
+        /// The release delay, which must fit into the lease duration as well.
         release_delay_seconds: i64,
-        /// The smallest D that would do.
+        /// The smallest valid lease duration.
         minimum: i64,
     },
     /// The renew deadline leaves too little of the lease duration.
     RenewDeadline {
-        /// H.
+        /// H, the renew deadline.
         renew_deadline_seconds: i64,
-        /// D.
+        /// D, the lease duration.
         lease_duration_seconds: i64,
-        /// The largest H that would do.
+        /// The largest valid renew deadline.
         maximum: i64,
     },
-    /// Less than two attempts fit into the renew deadline.
+    /// Fewer than two attempts fit into the renew deadline.
     RetryPeriod {
-        /// R.
+        /// R, the retry period.
         retry_period_seconds: i64,
-        /// H.
+        /// H, the renew deadline.
         renew_deadline_seconds: i64,
     },
 }

@@ -5,21 +5,21 @@ use std::time::Duration;
 use crate::lease::{Lease, MAX_TRANSITIONS, ResourceVersion, effective_duration_seconds};
 use crate::time::Moment;
 
-/// The latest version seen, and how long it has been what it is.
+/// The latest version of the Lease that was seen, and how long its record has been the same.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct View {
     known: Known,
-    /// When the record last changed (rule F1).
+    /// The time at which the record last changed (rule F1).
     seen_at: Moment,
     /// The longest that a holder of this tenure ever asked others to wait (rule F2).
     longest_duration_seconds: u32,
-    /// Of the last record seen, under whatever uid.
+    /// The transitions of the last record seen, under any uid.
     transitions: u32,
-    /// No holder, no other uid and no absence has been seen (rule F3, never held).
+    /// Whether no holder, no other uid and no absence has been seen (rule F3, never held).
     pristine: bool,
-    /// Whether the last holder under this uid was an agent of ours; `None` before the first.
+    /// Whether the last holder under this uid was an agent of ours; `None` before the first holder.
     last_holder: Option<HolderKind>,
-    /// The store or the record went back in time: what it shows may be older than who leads.
+    /// Whether the store or the record went back in time: another holder than the one it shows may lead.
     rolled_back: bool,
 }
 
@@ -27,7 +27,7 @@ pub(crate) struct View {
 #[expect(clippy::large_enum_variant, reason = "there is one of it, in place")]
 enum Known {
     Nothing,
-    /// And the version that was there before, if one was seen.
+    /// There is no Lease. The version is that of the Lease that was there before, if one was seen.
     Absent(Option<ResourceVersion>),
     Present(Lease),
 }
@@ -74,12 +74,12 @@ impl View {
         }
     }
 
-    /// Whether `version` tells something that was not known yet.
+    /// Whether `version` is later than the latest version seen.
     pub(crate) fn is_news(&self, version: ResourceVersion) -> bool {
         self.version().is_none_or(|known| version > known)
     }
 
-    /// When the record was first seen to be what it is or, as long as nothing is known, the beginning.
+    /// When the record was first seen as it is now; before any Lease was seen, the beginning.
     pub(crate) fn seen_at(&self) -> Moment {
         self.seen_at
     }
@@ -123,7 +123,7 @@ impl View {
         self.known = Known::Present(lease);
     }
 
-    /// Takes in an older version that is nevertheless what the store holds now: it was restored from a backup.
+    /// Takes in an older version that the store holds now: the store was restored from a backup.
     pub(crate) fn observe_rollback(&mut self, lease: Lease, now: Moment) {
         self.known = Known::Nothing;
         self.observe(lease, now);
@@ -140,12 +140,13 @@ impl View {
         self.rolled_back = false;
     }
 
-    /// Takes in a hint that there was no Lease, or another one: no proof, but this one can no longer count as never held.
+    /// Takes in a hint that there was no Lease, or another one. It proves nothing, but the Lease can no longer count as
+    /// never held.
     pub(crate) fn doubt(&mut self) {
         self.pristine = false;
     }
 
-    /// Takes in an older version than the latest, which tells no more than who was there before.
+    /// Takes in an older version than the latest. It tells only who held the Lease before.
     pub(crate) fn observe_past(&mut self, lease: &Lease) {
         let other_uid = self.lease().is_some_and(|known| known.record.uid != lease.record.uid);
         if other_uid || !lease.record.holder.is_empty() {
@@ -153,7 +154,7 @@ impl View {
         }
     }
 
-    /// Whether it can be taken at once (rule F3).
+    /// Whether the Lease can be taken at once (rule F3).
     pub(crate) fn is_free(&self) -> bool {
         let Some(lease) = self.lease() else { return false };
         if self.rolled_back {
@@ -164,20 +165,21 @@ impl View {
         lease.is_released_by_agent() || released_by_client_go || (self.pristine && lease.is_untouched())
     }
 
-    /// Of the last record seen, under whatever uid; 0 before the first.
+    /// The transitions of the last record seen, under any uid; 0 before the first.
     pub(crate) fn transitions(&self) -> u32 {
         self.transitions
     }
 
-    /// How much longer an unknown or silent holder must be waited for, given the candidate's own lease duration (rule F2); and
-    /// then, or where there is nobody to wait for, a grace.
+    /// How much longer an unknown or silent holder must be waited for, given the candidate's own lease duration (rule
+    /// F2), and then `grace`. `grace` alone where there is no holder to wait for.
     pub(crate) fn remaining(&self, own_duration_seconds: u32, grace: Duration, now: Moment) -> Duration {
         let seconds = if self.is_free() { 0 } else { self.effective_duration_seconds(own_duration_seconds) };
         let duration = Duration::from_secs(seconds.into()).saturating_add(grace);
         duration.saturating_sub(now.shortest_since(self.seen_at))
     }
 
-    /// `D_eff`: the largest of the candidate's own lease duration, every one seen in this tenure, and the operator's word.
+    /// `D_eff`: the longest of the candidate's own lease duration, every duration seen in this tenure, and the
+    /// operator's.
     pub(crate) fn effective_duration_seconds(&self, own_duration_seconds: u32) -> u32 {
         let least = self.lease().map_or(0, Lease::least_wait_seconds);
         effective_duration_seconds(self.longest_duration_seconds, own_duration_seconds, least)

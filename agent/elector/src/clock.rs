@@ -11,10 +11,10 @@ use nix::sys::timerfd::{ClockId as AlarmClock, Expiration, TimerFd, TimerFlags, 
 use nix::time::{ClockId, clock_gettime};
 use tokio::io::unix::AsyncFd;
 
-/// Looks at all clocks, now.
+/// Reads all clocks now.
 ///
 /// # Errors
-/// If the kernel lacks one of them: not on any Linux that runs containers.
+/// If the kernel lacks one of the clocks, which no Linux that runs containers does.
 pub fn now() -> io::Result<Now> {
     let moment = Moment {
         boottime: clock_gettime(ClockId::CLOCK_BOOTTIME)?.into(),
@@ -31,17 +31,18 @@ fn wall() -> Timestamp {
     Timestamp::from_microseconds(microseconds)
 }
 
-/// Wakes its task after a time on `CLOCK_BOOTTIME`: tokio's own timers stop while the machine is suspended.
+/// An alarm that wakes its task after a time on `CLOCK_BOOTTIME`; tokio's own timers stop while the machine is
+/// suspended.
 #[derive(Debug)]
 pub struct Alarm {
     timer: AsyncFd<Timer>,
 }
 
 impl Alarm {
-    /// Makes one that is not set.
+    /// An alarm that is not set.
     ///
     /// # Errors
-    /// If no timer can be had, or there is no tokio runtime with IO enabled.
+    /// If the kernel gives no timer, or there is no tokio runtime with IO enabled.
     pub fn new() -> io::Result<Alarm> {
         let timer = TimerFd::new(AlarmClock::CLOCK_BOOTTIME, TimerFlags::TFD_CLOEXEC | TimerFlags::TFD_NONBLOCK)?;
         #[expect(
@@ -52,7 +53,7 @@ impl Alarm {
         Ok(Alarm { timer })
     }
 
-    /// Sets it to go off after `wait`, instead of whatever it was set to; `None`: not at all.
+    /// Sets the alarm to go off after `wait`, in place of its last setting; `None` turns it off.
     ///
     /// # Errors
     /// If the kernel refuses.
@@ -69,7 +70,7 @@ impl Alarm {
         Ok(())
     }
 
-    /// Returns once it has gone off.
+    /// Returns once the alarm has gone off.
     ///
     /// # Errors
     /// If the runtime is shutting down.

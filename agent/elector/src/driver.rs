@@ -41,45 +41,48 @@ use crate::publication::Publication;
 use crate::publisher::Publisher;
 use crate::watch::{LeaseWatch, Seen};
 
-/// For what to contend, and as whom.
+/// What a candidate contends for, and as whom.
 #[derive(Debug, Clone)]
 pub struct Campaign {
-    /// The API server.
+    /// The API server, and the credentials to ask it with.
     pub access: Access,
-    /// Of the Lease.
+    /// The namespace of the Lease.
     pub namespace: String,
-    /// Name of the Lease.
+    /// The name of the Lease.
     pub lease: String,
-    /// `holderIdentity`; not empty.
+    /// The identity in the Lease (`holderIdentity`); not empty.
     pub identity: String,
     /// [`nonce`](crate::nonce) of this process.
     pub start: String,
-    /// Used until the Lease carries others.
+    /// The timings that are used until the Lease carries others.
     pub timings: Timings,
-    /// What an earlier process that is proven dead left behind.
+    /// The last tenure of an earlier process that is proven dead.
     pub predecessor: Option<Predecessor>,
-    /// Whether the Lease's hints are for this candidate (rule F4): the operator's own election has nobody to steer it.
+    /// Whether this candidate obeys the Lease's hints (rule F4). A replica of the operator does not: its own election
+    /// has no operator that gives hints.
     pub obeys_hints: bool,
 }
 
-/// Why a campaign could not go on.
+/// Why a campaign cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// No connection can even be tried.
+    /// No connection can be tried.
     #[error(transparent)]
     Connect(#[from] connect::Error),
-    /// A clock or a timer of the kernel.
+    /// A clock or a timer of the kernel fails.
     #[error("failed to use the clock: {0}")]
     Clock(#[from] io::Error),
-    /// Leadership that nobody can see keeps others from leading, so it was given up.
+    /// Leadership could not be published, so it was given up: a leader that nobody can see only keeps others from
+    /// leading.
     #[error("failed to show leadership, which was given up: {0}")]
     Publication(#[source] io::Error),
 }
 
-/// Contends until `stop` completes, then retracts, releases, saying why in the Lease, and returns.
+/// Contends until `stop` completes; then retracts, releases the Lease with the reason, and returns.
 ///
 /// # Errors
-/// Only what no waiting can mend; nothing shows any more by then. API server and network never end it.
+/// An error that no waiting can mend; by then nothing is published any more. Failures of the API server or the network
+/// never end a campaign.
 pub async fn run(
     campaign: Campaign,
     publication: &mut dyn Publication,
@@ -89,7 +92,7 @@ pub async fn run(
     Driver::new(campaign, publication, hooks, Recorder::silent).await?.run(stop).await.map(|_| ())
 }
 
-/// The same, and says how: for tests of this module, since what it remembers only grows.
+/// [`run`] that also returns its recording: for tests of this module, since a recording only grows.
 ///
 /// # Errors
 /// As [`run`].
@@ -113,7 +116,8 @@ enum Event {
     Rung(io::Result<()>),
 }
 
-/// The longest that the loop rests: a supervisor can tell one that hangs from one that has nothing to do.
+/// The longest time between two turns of the loop: a supervisor can tell one that hangs from one that has nothing to
+/// do.
 pub const TURN: Duration = Duration::from_secs(10);
 
 struct InFlight {
@@ -136,14 +140,14 @@ async fn next_request(requests: &mut YieldRequests<'_>) -> Option<YieldRequest> 
     }
 }
 
-/// Why this process gives the Lease up, for those who look at it later.
+/// Why this process gives the Lease up, for people who look at the Lease later.
 #[derive(Debug, Default)]
 struct Reasons {
-    /// Of the last tenure, once it is over.
+    /// Why the last tenure ended, once it is over.
     end_of_tenure: Option<ReleaseReason>,
-    /// Of the end of this candidacy.
+    /// Why this candidacy ends.
     stop: Option<ReleaseReason>,
-    /// While the Lease is left to others.
+    /// Why the Lease is left to others, for as long as it is.
     yielding: Option<ReleaseReason>,
 }
 
@@ -163,7 +167,8 @@ impl Reasons {
         };
     }
 
-    /// What is released without a tenure, as what was acquired too late, is given up for what holds now.
+    /// The reason that a release states. A Lease that is released without a tenure, because it was acquired too late,
+    /// is given up for the reason that holds now.
     fn of_release(&self) -> Option<ReleaseReason> {
         self.end_of_tenure.or(self.stop).or(self.yielding)
     }
@@ -186,29 +191,29 @@ struct Driver<'a> {
     election: Recorder,
     publisher: Publisher<'a>,
     hooks: CampaignHooks<'a>,
-    /// Why leadership could not be shown.
+    /// Why leadership could not be published.
     unshown: Option<io::Error>,
     reasons: Reasons,
     finished: bool,
     api: LeaseApi,
     watch: LeaseWatch,
     in_flight: Option<InFlight>,
-    /// Of the last attempt to begin a tenure.
+    /// Why the Lease could be taken when this process last tried to begin a tenure.
     vacancy: Vacancy,
     /// The API server's address.
     server: Uri,
-    /// Credentials that are read again, and when that last began.
+    /// The task that reads the credentials again, if one is under way.
     connecting: Option<Connecting>,
     connecting_since: Instant,
-    /// What kept them from being read.
+    /// Why the credentials could not be read again.
     unreadable: Option<Problem>,
-    /// The object of the version that the election sees, with all that the election does not.
+    /// The stored object of the version that the election goes by, with the fields that the election does not see.
     base: Option<StoredLease>,
     obeys_hints: bool,
     alarm: Alarm,
     problems: Problems,
     holder: Option<String>,
-    /// Whether it was said that there is no Lease.
+    /// Whether the log says already that there is no Lease.
     missing: bool,
     namespace: String,
     lease: String,
@@ -291,7 +296,7 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Does all that the election asks for, until it asks for nothing more.
+    /// Does what the election asks for, until it asks for nothing more.
     fn act(&mut self) -> Result<(), Error> {
         self.election.handle_timeout(clock::now()?);
         if self.publisher.retract_again().is_some() {
@@ -329,7 +334,7 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Acts before it logs: a log can be slow.
+    /// Performs an action of the election, and logs it afterwards: a log can be slow.
     fn perform(&mut self, action: Action) -> Result<(), Error> {
         match action {
             Action::Acquire(tenure) => {
@@ -381,7 +386,8 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
-    /// For a campaign that cannot go on: what was refused once stays, what only takes time is waited for.
+    /// Waits for a retraction that only takes time, in a campaign that cannot go on. A retraction that was refused is
+    /// not tried again.
     async fn retract_what_takes_time(&mut self) {
         while let Some(wait) = self.publisher.pending() {
             tokio::time::sleep(wait).await;
@@ -389,7 +395,7 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Sets the alarm for when the election wants to be woken, if that is before the next turn is due.
+    /// Sets the alarm for the time at which the election must be woken, or for the next turn if that is earlier.
     fn sleep(&mut self) -> Result<(), Error> {
         let wait = self.election.poll_timeout(clock::now()?);
         self.alarm.set(Some(wait.map_or(TURN, |wait| wait.min(TURN))))?;

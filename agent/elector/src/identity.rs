@@ -1,4 +1,4 @@
-//! Who this process is: a name that no other candidate has.
+//! The identity of this process: a name that no other candidate has.
 
 use std::io;
 
@@ -17,21 +17,21 @@ pub fn nonce() -> io::Result<String> {
     Ok(format!("{:032x}", u128::from_be_bytes(bytes)))
 }
 
-/// Where an identity can come from, in the order in which it is looked for.
+/// The sources of an identity, in the order in which they are tried.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Sources {
-    /// What the user set.
+    /// The identity that the user set.
     pub set: Option<String>,
-    /// The service account token that requests are made with.
+    /// The service account token that requests are sent with.
     pub token: Option<String>,
-    /// `POD_NAME` and `POD_UID`.
+    /// The values of `POD_NAME` and `POD_UID`.
     pub pod: Option<(String, String)>,
-    /// Equal for all pods of a node that use its network: the last resort.
+    /// The hostname, the last resort: pods that use their node's network share it.
     pub hostname: String,
 }
 
 impl Sources {
-    /// `<pod>_<pod uid>` wherever it can be known.
+    /// The identity from the first source that has one: `<pod>_<pod uid>` wherever the pod is known.
     #[must_use]
     pub fn identity(self) -> String {
         self.set
@@ -41,10 +41,11 @@ impl Sources {
     }
 }
 
-/// An identity that the user sets. In a Lease a longer one is known by a short form, in which its own process would not know itself.
+/// Checks an identity that the user sets. A Lease with a longer one is read with a shortened form, in which the
+/// candidate would not know itself.
 ///
 /// # Errors
-/// If it is longer than [`MAX_TEXT_BYTES`].
+/// If the identity is longer than [`MAX_TEXT_BYTES`].
 pub fn parse(identity: &str) -> Result<String, String> {
     if identity.len() > MAX_TEXT_BYTES {
         return Err(format!("it has {} bytes; it can have {MAX_TEXT_BYTES} at most", identity.len()));
@@ -52,7 +53,8 @@ pub fn parse(identity: &str) -> Result<String, String> {
     Ok(identity.to_owned())
 }
 
-/// The pod that a service account token is bound to. Its signature is the API server's business.
+/// The name and uid of the pod that a service account token is bound to. The signature is not checked: that is up to
+/// the API server.
 fn pod_of_token(token: &str) -> Option<String> {
     #[derive(Deserialize)]
     struct Claims {

@@ -9,14 +9,14 @@ use kube::{Client, Error};
 
 use crate::problem::Problem;
 
-/// What came of a request.
+/// The result of a request.
 #[derive(Debug)]
 pub(crate) struct Reply {
-    /// For the election.
+    /// The answer, for the election.
     pub(crate) answer: Answer,
-    /// The object that the answer holds, whole.
+    /// The whole stored object that the answer holds.
     pub(crate) object: Option<StoredLease>,
-    /// For the log.
+    /// The problem to log, if there is one.
     pub(crate) problem: Option<Problem>,
 }
 
@@ -38,8 +38,7 @@ impl LeaseApi {
         LeaseApi { leases: Api::namespaced(client, namespace), name: name.to_owned() }
     }
 
-    /// Sends `request`, based on `base` if it is an update: what the election does not set stays as it is there. A release says
-    /// `reason`.
+    /// Sends `request`. An update starts from `base`, whose other fields stay as they are. A release states `reason`.
     pub(crate) async fn send(
         self,
         request: Request,
@@ -84,7 +83,7 @@ impl LeaseApi {
     }
 }
 
-/// What became of a request, in a word.
+/// The fate of a request, as one word for metrics.
 pub(crate) fn outcome(answer: &Answer) -> &'static str {
     match answer {
         Answer::Found(_) => "found",

@@ -1,4 +1,4 @@
-//! What a program hangs into its campaign: an observer, who is told what happens, and requests to leave the Lease to others.
+//! The hooks of a campaign: an observer that is told what happens, and requests to leave the Lease to others.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -8,68 +8,70 @@ use elector_election::{Loss, Now, Vacancy};
 use futures::Stream;
 use futures::stream;
 
-/// Is told what happens as it happens. Nothing depends on it, and it must not take long: the election waits for it.
+/// Is told what happens, as it happens. The election does not depend on an observer but waits for it, so an observer
+/// must be quick.
 pub trait Observer {
-    /// Something was learned, or time has passed: what is known by now.
+    /// The driver learned something, or time has passed; the view is what it knows now.
     fn saw(&self, _: &LeaseView<'_>, _: Now) {}
 
-    /// A request was answered, or given up, after so long.
+    /// A request was answered, or given up, after this time.
     fn answered(&self, _request: &'static str, _outcome: &'static str, _took: Duration) {}
 
     /// A tenure began, on a Lease that could be taken for this reason.
     fn acquired(&self, _: Vacancy) {}
 
-    /// It was prolonged.
+    /// The tenure was prolonged.
     fn renewed(&self) {}
 
-    /// It is over: what shows of it is taken back.
+    /// The tenure is over: what was published of it is taken back.
     fn lost(&self, _: &Loss) {}
 
-    /// The watch is begun anew, after a failure or because it fell silent.
+    /// The watch is begun again, after a failure or because it fell silent.
     fn rewatched(&self) {}
 }
 
-/// Ignores it all.
+/// An observer that ignores everything.
 impl Observer for () {}
 
-/// What is known of the Lease, by somebody who may lead or not.
+/// What a candidate, leading or not, knows of the Lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LeaseView<'a> {
-    /// Whom the Lease names; empty where it names nobody. `None` as long as no Lease was seen.
+    /// The holder that the Lease names; empty if it names none. `None` as long as no Lease was seen.
     pub holder: Option<&'a str>,
     /// How many tenures there have been.
     pub transitions: u32,
-    /// How long ago the holder was seen to have renewed it.
+    /// How long ago the holder was last seen to renew the Lease.
     pub age: Duration,
-    /// For how much longer the holder may be named, if nothing more is seen of it: to the end of the renew deadline, after which
-    /// nobody who goes by the same timings acts. Candidates wait longer than that.
+    /// For how much longer the holder may be reported if nothing more is seen of it: to the end of the renew deadline,
+    /// after which no leader with the same timings acts. Candidates wait longer than that.
     pub expires_in: Duration,
     /// What keeps this candidate from contending, in a word.
     pub problem: Option<&'static str>,
 }
 
-/// That a candidate should leave the Lease to others (rule F4).
+/// The request that a candidate leaves the Lease to others (rule F4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct YieldRequest {
-    /// For how long beyond the time at which the candidate could take it.
+    /// For how long the candidate waits beyond the time at which it could take the Lease.
     pub grace: Duration,
-    /// What a leader says of it in the Lease that it gives up.
+    /// The reason that a leader states in the Lease when it gives the Lease up.
     pub reason: ReleaseReason,
 }
 
-/// Says whether a candidate should leave the Lease to others, whenever that changes; `None`: not at all (rule F4).
+/// A stream of whether a candidate should leave the Lease to others, with an item for each change; `None`: it should
+/// not (rule F4).
 pub type YieldRequests<'a> = Pin<Box<dyn Stream<Item = Option<YieldRequest>> + 'a>>;
 
-/// What a program hangs into its campaign.
+/// What a program adds to its campaign.
 pub struct CampaignHooks<'a> {
-    /// Is told what happens.
+    /// The observer that is told what happens.
     pub observer: &'a dyn Observer,
-    /// When others should lead.
+    /// The requests to leave the Lease to others.
     pub yield_requests: YieldRequests<'a>,
 }
 
 impl CampaignHooks<'static> {
-    /// Nothing.
+    /// Hooks that do nothing.
     #[must_use]
     pub fn none() -> CampaignHooks<'static> {
         CampaignHooks { observer: &(), yield_requests: Box::pin(stream::pending()) }

@@ -1,4 +1,4 @@
-//! What keeps a candidate from contending, said once per change.
+//! Problems that keep a candidate from contending; each is logged once per change.
 
 use std::error::Error as _;
 use std::fmt;
@@ -8,24 +8,24 @@ use elector_crds::display_text::{MAX_MESSAGE, shown};
 use kube::Error;
 use kube::client::AuthError;
 
-/// A reason why somebody should look, in the words of the log.
+/// A problem that a person should look at, worded for the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Problem {
-    /// No answer, or none that says anything.
+    /// The API server gave no answer, or none that could be understood.
     Unreachable(String),
-    /// 5xx: whether anything was stored is not known.
+    /// The API server answered with 5xx: whether a write was stored is not known.
     Failing(String),
-    /// There is nothing to authenticate with, as far as can be read.
+    /// The credentials cannot be read.
     Credentials(String),
-    /// 401.
+    /// The API server does not accept the credentials (401).
     Unauthorized,
-    /// 403: which verb is missing.
+    /// The API server does not allow this verb (403).
     Forbidden(&'static str),
-    /// There is no such namespace to create a Lease in.
+    /// The namespace in which to create a Lease does not exist.
     NoNamespace,
-    /// Any other refusal.
+    /// The API server refused for any other reason.
     Refused(String),
-    /// The Lease cannot be read as one.
+    /// The Lease has content that cannot be read.
     Garbage(String),
 }
 
@@ -60,7 +60,7 @@ impl Problem {
         }
     }
 
-    /// Whether it may be there as long as there is no Lease.
+    /// Whether this problem may persist while there is no Lease.
     fn is_of_creation(&self) -> bool {
         matches!(self, Problem::Forbidden("create") | Problem::NoNamespace)
     }
@@ -79,7 +79,8 @@ impl Problem {
         }
     }
 
-    /// Whether who was told of `self` knows of `other`: a network fails in many words, and one Role gives all verbs.
+    /// Whether a log that states `self` needs no line for `other`: a network fails in many words, and one Role grants
+    /// all verbs.
     fn covers(&self, other: &Problem) -> bool {
         match (self, other) {
             (Problem::Refused(said), Problem::Refused(other)) | (Problem::Garbage(said), Problem::Garbage(other)) => {
@@ -90,7 +91,7 @@ impl Problem {
     }
 }
 
-/// The last cause is the one that tells what happened.
+/// The error with all that caused it: the last cause tells what happened.
 fn with_sources(error: &Error) -> String {
     let mut said = error.to_string();
     let mut source = error.source();
@@ -104,14 +105,14 @@ fn with_sources(error: &Error) -> String {
     said
 }
 
-/// Whether what was forbidden is allowed now.
+/// Whether a verb that was forbidden is allowed now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rights {
     Granted,
     Unchanged,
 }
 
-/// Remembers what was said, so that each change is said once: requests and watch often meet the same.
+/// Remembers what the log says, so that each change is logged once: requests and the watch often meet the same problem.
 #[derive(Debug)]
 pub(crate) struct Problems {
     namespace: String,
@@ -125,13 +126,13 @@ impl Problems {
         Problems { namespace: namespace.to_owned(), lease: lease.to_owned(), requests: None, watch: None }
     }
 
-    /// What there is, in a word.
+    /// The problem that there is, as one word.
     pub(crate) fn reason(&self) -> Option<&'static str> {
         self.requests.as_ref().or(self.watch.as_ref()).map(Problem::reason)
     }
 
-    /// Takes in what kept a request from being answered as it should; or that there was no Lease, which says nothing about
-    /// whether one can be created.
+    /// Takes in the problem that a request met. `absent`: there was no Lease, which says nothing about whether one can
+    /// be created.
     pub(crate) fn of_requests(&mut self, problem: Option<Problem>, absent: bool) -> Rights {
         let no_trouble = problem.is_none();
         if absent && no_trouble && self.requests.as_ref().is_some_and(Problem::is_of_creation) {

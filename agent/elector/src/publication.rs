@@ -1,30 +1,32 @@
-//! Where leadership shows: what a program provides that is elected.
+//! Publication of leadership: what a program that is elected provides.
 
 use std::io;
 
 use elector_election::{Now, Tenure};
 
-/// Where leadership shows. Each call returns only when it is done, whatever it costs: the election waits for it.
+/// Publishes leadership to those who rely on it. The election waits for each call, so a call returns only when it is
+/// done.
 pub trait Publication {
-    /// A tenure began. It is not called for one that has expired.
+    /// Publishes a tenure that has begun. It is not called for a tenure that has expired.
     ///
     /// # Errors
-    /// What kept it from being shown: the campaign then ends, and somebody else can lead.
+    /// Why the tenure could not be published: the campaign then ends, so that another candidate can lead.
     fn publish(&mut self, tenure: &Tenure, now: Now) -> io::Result<()>;
 
-    /// Its validity moved.
+    /// Publishes the changed validity of the tenure.
     ///
     /// # Errors
-    /// What kept it from being shown. It is tried again at each renewal until what shows has expired; then the campaign ends.
+    /// Why the validity could not be published. The driver tries again at each renewal until the published validity has
+    /// expired; then the campaign ends.
     fn extend(&mut self, tenure: &Tenure, now: Now) -> io::Result<()>;
 
-    /// It is over: nothing of it shows when this returns `Ok`, and the work that relies on it has been told. Called
-    /// again until it succeeds; the Lease is not released before.
+    /// Takes back what was published: when this returns `Ok`, nothing of the tenure shows, and the work that relies on
+    /// it has been told. The driver calls this until it succeeds, and does not release the Lease before.
     ///
     /// # Errors
-    /// What kept it from being taken back; `WouldBlock` if that only takes time, as for work that has to end.
+    /// Why the tenure could not be taken back; `WouldBlock` if that only takes time, as for work that has to end.
     fn retract(&mut self) -> io::Result<()>;
 
-    /// The campaign's loop has turned: said at least every [`TURN`](crate::driver::TURN), by leaders and standbys alike.
+    /// The campaign's loop has turned. Leaders and standbys call this at least every [`TURN`](crate::driver::TURN).
     fn turned(&mut self, _now: Now) {}
 }

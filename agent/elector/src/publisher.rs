@@ -1,4 +1,4 @@
-//! What shows of a tenure, and what follows where it can be neither shown nor taken back.
+//! Publishes a tenure, and handles failures to publish it or to take it back.
 
 use std::io;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use tracing::{error, info};
 
 use crate::publication::Publication;
 
-/// A publication and what it shows.
+/// A publication, and the validity that it shows.
 pub(crate) struct Publisher<'a> {
     publication: &'a mut dyn Publication,
     shown: Option<Validity>,
@@ -16,12 +16,12 @@ pub(crate) struct Publisher<'a> {
     retracting: Option<Retracting>,
 }
 
-/// Why a retraction is not done.
+/// Why a retraction is not done yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Retracting {
-    /// It takes its time.
+    /// The retraction takes its time.
     Pending,
-    /// It was refused, which was said.
+    /// The retraction was refused, which the log says.
     Failing,
 }
 
@@ -30,10 +30,11 @@ impl<'a> Publisher<'a> {
         Publisher { publication, shown: None, failing: false, retracting: None }
     }
 
-    /// Publishes the tenure or its new validity, unless that has passed: then retraction is about to be asked for.
+    /// Publishes the tenure or its new validity. Does nothing if the validity has passed: then the election is about to
+    /// ask for retraction.
     ///
     /// # Errors
-    /// If what shows is not what holds and cannot be left for the next renewal to mend: the tenure should end.
+    /// If what is published is wrong, or would expire before the next renewal can mend it: the tenure should end.
     pub(crate) fn show(&mut self, tenure: &Tenure, now: Now) -> io::Result<()> {
         if tenure.validity.has_expired(now.moment) {
             return Ok(());
@@ -61,12 +62,12 @@ impl<'a> Publisher<'a> {
         Ok(())
     }
 
-    /// Passes on that the loop goes on.
+    /// Tells the publication that the campaign's loop has turned.
     pub(crate) fn turned(&mut self, now: Now) {
         self.publication.turned(now);
     }
 
-    /// Takes back what shows. Whether it is done.
+    /// Takes back what was published. Returns whether that is done.
     pub(crate) fn retract(&mut self) -> bool {
         match self.publication.retract() {
             Ok(()) => {
@@ -90,12 +91,12 @@ impl<'a> Publisher<'a> {
         self.retracting.is_none()
     }
 
-    /// After how long to look again, if retraction only takes its time.
+    /// How long to wait before the next look at a retraction that only takes its time; `None` otherwise.
     pub(crate) fn pending(&self) -> Option<Duration> {
         self.retract_again().filter(|_| self.retracting == Some(Retracting::Pending))
     }
 
-    /// After how long [`Publisher::retract`], which has been called in vain, is to be called again.
+    /// How long to wait before [`Publisher::retract`] is called again; `None` if no retraction has failed.
     pub(crate) fn retract_again(&self) -> Option<Duration> {
         self.retracting.map(|retracting| match retracting {
             Retracting::Pending => Duration::from_millis(5),

@@ -1,4 +1,4 @@
-//! Keeps a server that ends streams as soon as they begin from being asked as fast as it can answer.
+//! Limits the rate of requests to a server that ends streams as soon as they begin.
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -9,19 +9,19 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 use tower::{Layer, Service};
 
-/// So many requests may begin …
+/// How many requests may begin within [`PERIOD`].
 const BURST: usize = 3;
-/// … within this time.
+/// The time within which [`BURST`] requests may begin.
 const PERIOD: Duration = Duration::from_secs(3);
 
-/// When the last requests began; clones share it.
+/// The times at which the last requests began; clones share them.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct RateLimit {
     begun: Arc<Mutex<VecDeque<Instant>>>,
 }
 
 impl RateLimit {
-    /// When the next request may begin, which it then does.
+    /// Returns the time at which the next request may begin, and counts that request.
     fn next(&self, now: Instant) -> Instant {
         let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
         let earliest = (begun.len() == BURST).then(|| begun.pop_front()).flatten();
@@ -40,7 +40,7 @@ impl<S> Layer<S> for RateLimit {
     }
 }
 
-/// A service whose requests wait for their turn.
+/// A service whose requests wait until the rate limit lets them begin.
 #[derive(Debug, Clone)]
 pub(crate) struct RateLimited<S> {
     inner: S,

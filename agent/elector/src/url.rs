@@ -1,9 +1,9 @@
-//! What is checked of a URL beyond its parts: the parser takes any number for a port, and its users take the scheme's default
-//! in place of one that there cannot be.
+//! Checks of a URL that parsers leave out: they take any number for a port, and use the scheme's default in place of an
+//! impossible one.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// Whether `authority`, a URL's part with this `host`, names no port or one that there can be.
+/// Whether `authority`, the part of a URL with this `host`, names no port or a possible one.
 #[must_use]
 pub fn has_possible_port(authority: &str, host: &str) -> bool {
     let without_user = authority.rsplit_once('@').map_or(authority, |(_, rest)| rest);
@@ -19,7 +19,7 @@ fn is_port(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok_and(|port| port > 0)
 }
 
-/// Whether `host` is an address, with an IPv6 one in brackets, or a name that DNS can have.
+/// Whether `host` is an IP address, an IPv6 one in brackets, or a possible DNS name.
 #[must_use]
 pub fn is_possible_host(host: &str) -> bool {
     if let Some(rest) = host.strip_prefix('[') {
@@ -32,7 +32,8 @@ pub fn is_possible_host(host: &str) -> bool {
     host.parse::<Ipv4Addr>().is_ok() || (is_name && !ends_in_number)
 }
 
-/// Underscores are in names that clusters resolve, though in none of a host.
+/// Whether this is a possible label of a DNS name. Underscores are allowed: names that clusters resolve have them,
+/// unlike hostnames.
 fn is_label(label: &str) -> bool {
     let is_inside = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     (1..=63).contains(&label.len()) && label.bytes().all(is_inside) && !label.starts_with('-') && !label.ends_with('-')

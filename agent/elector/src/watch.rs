@@ -1,4 +1,4 @@
-//! The watch on one Lease, resumed for ever.
+//! The watch on one Lease, which is resumed for ever.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -21,23 +21,24 @@ use crate::rate_limit::RateLimit;
 pub(crate) enum Seen {
     Present(StoredLease),
     Deleted(StoredLease),
-    /// It began, and there was no Lease.
+    /// The watch began, and there was no Lease.
     Empty,
-    /// Nothing that tells anything.
+    /// An event that says nothing about the Lease.
     Nothing,
     Failed(Problem),
 }
 
 type Events = Pin<Box<dyn Stream<Item = watcher::Result<Event<StoredLease>>> + Send>>;
 
-/// Watches a Lease by name. After a failure it waits before it goes on; streams that end without one are begun again at a
-/// rate_limit.
+/// Watches a Lease by name. After a failure the watch waits before it begins again. After a stream that ends without a
+/// failure it begins again at a limited rate.
 pub(crate) struct LeaseWatch {
     leases: Api<StoredLease>,
     namespace: String,
     name: String,
     rate_limit: RateLimit,
-    /// Whether the server can begin a watch with what there is: those before 1.32 cannot, nor can all later ones.
+    /// Whether the server may be able to begin a watch with the objects that exist (streaming lists). Servers before
+    /// 1.32 cannot, nor can all later ones.
     streaming: bool,
     events: Events,
     resume_at: Option<Instant>,
@@ -60,14 +61,14 @@ impl LeaseWatch {
         }
     }
 
-    /// Begins again, at once.
+    /// Begins the watch again at once.
     pub(crate) fn restart(&mut self) {
         self.events = events(&self.leases, &self.name, self.streaming);
         self.resume_at = None;
         self.any = false;
     }
 
-    /// Begins again on another client; after a failure no sooner than it would have.
+    /// Begins the watch again with another client. After a failure it waits for as long as it would have without.
     pub(crate) fn move_to(&mut self, client: Client) {
         let resume_at = self.resume_at;
         self.leases = paced(client, &self.rate_limit, &self.namespace);
@@ -75,12 +76,12 @@ impl LeaseWatch {
         self.resume_at = resume_at;
     }
 
-    /// Begins again at once if it waits for that.
+    /// Begins the watch again at once if it waits after a failure.
     pub(crate) fn resume(&mut self) {
         self.resume_at = None;
     }
 
-    /// Cancel safe.
+    /// The next event. Cancel safe.
     pub(crate) async fn next(&mut self, timings: Timings) -> Seen {
         if let Some(at) = self.resume_at {
             tokio::time::sleep_until(at).await;

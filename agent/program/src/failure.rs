@@ -1,4 +1,4 @@
-//! How a program ends when it has not done what it was asked for: one line, and an exit code.
+//! The end of a program that has not done what it was asked for: one line on standard error, and an exit code.
 
 use std::error::Error;
 use std::fmt::Display;
@@ -10,49 +10,50 @@ use std::time::Duration;
 
 use elector_crds::display_text::{MAX_LINE, shown};
 
-/// It failed, or was refused; trying again may help.
+/// The exit code of a program that failed or was refused: trying again may help.
 pub const FAILED: u8 = 1;
-/// What was asked for cannot be done: arguments, settings, a kubeconfig. Trying again does not help.
+/// The exit code for invalid arguments, settings or kubeconfigs: trying again does not help.
 pub const USAGE: u8 = 2;
 
-/// How long the program waits for a reader of its last line.
+/// How long the program waits for its last line to be read.
 const LAST_LINE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Ends the process with this code and, unless it is empty, this line.
+/// A reason to end the process, with an exit code and a line that may be empty.
 #[derive(Debug)]
 pub struct Failure {
     /// The exit code.
     pub code: u8,
-    /// What is wrong, and what would do.
+    /// What is wrong, and what to do; empty to print nothing.
     pub message: String,
 }
 
 impl Failure {
-    /// Something went wrong.
+    /// A failure with the exit code [`FAILED`].
     #[must_use]
     pub fn failed(error: impl Display) -> Failure {
         Failure::with_code(FAILED, error)
     }
 
-    /// What was asked for cannot be done.
+    /// A failure with the exit code [`USAGE`].
     #[must_use]
     pub fn usage(error: impl Display) -> Failure {
         Failure::with_code(USAGE, error)
     }
 
-    /// Something that has an exit code of its own.
+    /// A failure with an exit code of its own.
     #[must_use]
     pub fn with_code(code: u8, error: impl Display) -> Failure {
         Failure { code, message: format!("error: {error}") }
     }
 
-    /// Ends with this code, and says nothing.
+    /// A failure that ends the process with this code and prints nothing.
     #[must_use]
     pub fn silent(code: u8) -> Failure {
         Failure { code, message: String::new() }
     }
 
-    /// What clap says: help goes to standard output and is no failure; of the rest, what is wrong and what would do.
+    /// The failure for an error of clap. Help is printed to standard output and is no failure; of other errors it says
+    /// in one line what is wrong and what to do.
     #[must_use]
     pub fn of_arguments(error: &clap::Error) -> Failure {
         let text = error.to_string();
@@ -66,7 +67,8 @@ impl Failure {
         Failure { code: USAGE, message: format!("{}; see --help", lines.join(" ")) }
     }
 
-    /// Says it on standard error, as one line, and has the exit code. The code comes through, whether anybody reads the line or not.
+    /// Prints the message on standard error, as one line, and returns the exit code. A reader that does not read delays
+    /// the end only shortly.
     #[must_use]
     pub fn exit(self) -> ExitCode {
         let Failure { code, message } = self;
@@ -84,7 +86,7 @@ impl Failure {
     }
 }
 
-/// An error with all that it came from, as one line.
+/// An error with all its causes, as one line.
 #[must_use]
 pub fn chain(error: &dyn Error) -> String {
     let mut message = error.to_string();

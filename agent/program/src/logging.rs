@@ -1,4 +1,4 @@
-//! The log, of agent and operator alike.
+//! The log of the agent and the operator.
 
 use std::io;
 
@@ -11,31 +11,32 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
-/// What the libraries say, the programs say too: once, and not at each attempt.
+/// The filter that turns the libraries' logs off: the programs themselves log what matters, once and not at each
+/// attempt.
 const LIBRARIES: &str = "kube=off,kube_client=off,kube_runtime=off";
 
-/// So many lines wait for a reader; more are dropped.
+/// How many lines wait for a reader at most; further lines are dropped.
 const MAX_WAITING_LINES: usize = 1024;
 
-/// The longest line of text, in bytes: longer than all that is bounded by itself.
+/// The longest line of text, in bytes; longer than any line whose parts have limits of their own.
 const MAX_LINE_BYTES: usize = 16_384;
 
-/// What the log looks like, and what is in it.
+/// The format of the log, and which lines are in it.
 #[derive(Debug, Args)]
 pub struct LogOptions {
-    /// Form of the log
+    /// Format of the log
     #[arg(long, env = "LOG_FORMAT", value_name = "FORMAT", default_value = "text")]
     log_format: LogFormat,
-    /// What to log: error, warn, info, debug, trace, or a list of target=level
+    /// Level of the lines to log: error, warn, info, debug, trace or off, or a list of target=level
     #[arg(long, env = "LOG_LEVEL", value_name = "FILTER", default_value = "info")]
     log_level: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum LogFormat {
-    /// For people.
+    /// Lines of text, for people.
     Text,
-    /// For machines: a JSON object a line.
+    /// One JSON object a line, for programs.
     Json,
 }
 
@@ -48,13 +49,13 @@ pub struct InvalidLevel {
 }
 
 impl LogOptions {
-    /// From now on there is a log on stderr, until the guard is dropped; the last lines are written by then.
+    /// Starts the log on standard error. It ends when the guard is dropped; the last lines are written by then.
     ///
-    /// Lines are written by a thread of their own, and dropped where it cannot keep up: a leader that waited for a reader of
-    /// its log could not stop leading in time.
+    /// A thread of its own writes the lines, and drops lines if the reader is too slow: a leader that waited for a
+    /// reader of its log could not stop leading in time.
     ///
     /// # Errors
-    /// If the level is none.
+    /// If the level cannot be read.
     pub fn start(&self) -> Result<WorkerGuard, InvalidLevel> {
         let level = &self.log_level;
         let filter = filter(level).map_err(|reason| InvalidLevel { level: level.clone(), reason })?;
@@ -71,8 +72,8 @@ impl LogOptions {
     }
 }
 
-/// Writes each line as one, and as it can be shown: a line repeats what others wrote, in a Lease say, and that must neither move
-/// a terminal's cursor nor look like a line of its own.
+/// Writes each line without line breaks or control characters in it. A line may repeat what others wrote, in a Lease
+/// for instance, which must neither move a terminal's cursor nor look like a line of its own.
 #[derive(Clone)]
 struct LineWriter<W> {
     lines: W,
@@ -88,7 +89,7 @@ impl<'a> MakeWriter<'a> for LineWriter<NonBlocking> {
 }
 
 impl<W: io::Write> io::Write for LineWriter<W> {
-    /// Takes a whole line.
+    /// Writes one whole line.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(line);
         let text = text.trim_end_matches('\n');
@@ -106,7 +107,8 @@ impl<W: io::Write> io::Write for LineWriter<W> {
     }
 }
 
-/// A word alone would be the name of a target, of which everything is logged, and of all others nothing.
+/// The filter for a level or a list of levels. Any other single word is refused: as the name of a target it would turn
+/// off all other logs.
 fn filter(level: &str) -> Result<Targets, String> {
     let is_level = |word: &str| !word.is_empty() && word.parse::<LevelFilter>().is_ok();
     match level.split(',').map(str::trim).find(|word| !word.contains('=') && !is_level(word)) {

@@ -1,10 +1,10 @@
-//! How programs read their arguments and environment.
+//! How the programs read their arguments and environment.
 
 use std::env;
 
 use clap::{Arg, Command};
 
-/// A variable that is set but empty counts as not set: charts and manifests set what is left out to nothing.
+/// Makes a variable that is set but empty count as not set: charts and manifests set what is left out to nothing.
 #[must_use]
 pub fn without_empty_variables(command: Command) -> Command {
     fn without_empty(argument: Arg) -> Arg {

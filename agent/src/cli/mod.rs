@@ -1,4 +1,4 @@
-//! The agent's commands, and its settings: a flag and a variable each.
+//! The agent's commands and settings; each setting has a flag and an environment variable.
 
 mod services;
 mod settings;
@@ -14,7 +14,7 @@ use rustix::process::Signal;
 pub(crate) use self::settings::{Options, Settings};
 use crate::signals;
 
-/// Where the sidecar that this one replaces had its file.
+/// The default status file: the path of the sidecars that this agent replaces.
 const STATUS_FILE: &str = "/tmp/leader_status";
 
 /// The agent's image, as the sidecar's file names it.
@@ -34,48 +34,48 @@ pub(crate) struct Cli {
     options: Options,
 }
 
-/// What else it does.
+/// A command of the agent other than to contend.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Contends, and runs a command while this pod leads, and only then
+    /// Contends, and runs a command only while this pod leads
     Exec(Exec),
     /// Exits with 0 if this pod leads, with 1 if it does not, with 2 if that cannot be told
     Check {
-        /// Asks instead whether the agent works, whoever leads: for a liveness probe
+        /// Checks that the agent works, whether it leads or not: for a liveness probe
         #[arg(long, conflicts_with = "json")]
         alive: bool,
-        /// Says on standard output what was found
+        /// Prints the result as JSON
         #[arg(long)]
         json: bool,
         #[command(flatten)]
         status: StatusFile,
     },
-    /// Returns once this pod leads; that protects nothing afterwards
+    /// Returns once this pod leads; the pod may lose its leadership right afterwards
     Wait {
-        /// After this many seconds it gives up and exits with 124
+        /// Seconds after which wait gives up and exits with 124
         #[arg(long, value_name = "SECONDS")]
         timeout: Option<u64>,
         #[command(flatten)]
         status: StatusFile,
     },
-    /// Prints what to add to a pod where nothing adds it by itself: the agent as a sidecar, and its volumes
+    /// Prints the agent as a sidecar, with its volumes, to add to a pod by hand
     Manifest {
-        /// The agent's image
+        /// Image of the agent
         #[arg(long, value_name = "IMAGE", default_value = DEFAULT_IMAGE)]
         image: String,
-        /// Without a user id, for a platform that assigns its own to each namespace, as OpenShift does
+        /// Leaves out the user id, for a platform that assigns its own to each namespace, as OpenShift does
         #[arg(long)]
         platform_assigns_users: bool,
     },
-    /// Copies this program into a directory, for an image that lacks it
+    /// Copies this program into a directory, for a container whose image lacks it
     Install {
-        /// A volume that the other container mounts too
+        /// Directory to copy to, on a volume that the other container mounts too
         #[arg(value_name = "DIR")]
         directory: PathBuf,
     },
 }
 
-/// A command that only a leader runs.
+/// The settings of `exec`: a command that runs only while this pod leads.
 #[derive(Debug, Args)]
 pub(crate) struct Exec {
     #[command(flatten)]
@@ -83,32 +83,32 @@ pub(crate) struct Exec {
     /// Ends with the command instead of contending again after a loss
     #[arg(long)]
     pub(crate) once: bool,
-    /// What the container is stopped by, as its image's STOPSIGNAL: it ends the agent as SIGTERM, SIGINT and SIGQUIT do
+    /// Signal that stops the container (STOPSIGNAL of its image): it ends the agent, as SIGTERM, SIGINT and SIGQUIT do
     #[arg(long, env = "STOP_SIGNAL", value_name = "SIGNAL", value_parser = signals::parse)]
     pub(crate) stop_signal: Option<Signal>,
-    /// What to run, without a shell
+    /// Command to run, with its arguments, without a shell
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,
 }
 
-/// Where the file is.
+/// The path of the status file.
 #[derive(Debug, Args)]
 pub(crate) struct StatusFile {
-    /// The file that exists only while this pod leads; or a directory, for leader_status in it
+    /// Path of the file that exists only while this pod leads, or of a directory for leader_status
     #[arg(long = "status-file", env = "STATUS_FILE", value_name = "PATH", default_value = STATUS_FILE)]
     pub(crate) path: PathBuf,
 }
 
 impl Cli {
-    /// Reads arguments and environment.
+    /// Reads the arguments and the environment.
     ///
     /// # Errors
-    /// Whatever clap says of them, also where only help was asked for.
+    /// The errors of clap, and its output if only help or the version was asked for.
     pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
         Cli::from_arg_matches(&command().try_get_matches_from(arguments)?)
     }
 
-    /// The status file that was most likely meant, where the arguments cannot be read.
+    /// The path of the status file, as far as it can be read from arguments that are invalid.
     pub(crate) fn status_file_of_sorts(arguments: impl IntoIterator<Item = OsString>) -> PathBuf {
         let matches = command().ignore_errors(true).try_get_matches_from(arguments).ok();
         let path = matches.and_then(|matches| {
@@ -118,7 +118,7 @@ impl Cli {
         path.unwrap_or_else(|| PathBuf::from(STATUS_FILE))
     }
 
-    /// The settings of an agent that contends.
+    /// The settings by which the agent contends.
     pub(crate) fn options(&self) -> &Options {
         match &self.command {
             Some(Command::Exec(exec)) => &exec.options,

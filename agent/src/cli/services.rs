@@ -1,4 +1,5 @@
-//! How the app is told of its leadership, beside the files, and how it says whether it is well.
+//! Settings of the agent's services: how the app is told, beside the files, whether it leads, and how the agent sees
+//! that the app is well.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,65 +12,69 @@ use leader_elector::url;
 
 use crate::services::{Addresses, AppHealth, Hooks, Probe, ServiceOptions};
 
-/// The services of an agent that contends.
+/// The settings of the services.
 #[derive(Debug, Args)]
 #[allow(rustdoc::broken_intra_doc_links, reason = "clap shows these comments as they are written")]
 pub(crate) struct ServiceArguments {
-    /// Where the app can ask who leads, such as 127.0.0.1:4040 [default: nowhere]
+    /// Address where the app can ask who leads, such as 127.0.0.1:4040 [default: nowhere]
     #[arg(long, env = "HTTP_ADDRESS", value_name = "ADDRESS", value_parser = address::parse)]
     http_address: Option<SocketAddr>,
-    /// Where to serve /metrics, /healthz and /readyz, such as [::]:4041 [default: nowhere]
+    /// Address of /metrics, /healthz and /readyz, such as [::]:4041 [default: nowhere]
     #[arg(long, env = "OBSERVE_ADDRESS", value_name = "ADDRESS", value_parser = address::parse)]
     observe_address: Option<SocketAddr>,
-    /// A program that is run when this pod begins to lead, with its arguments, separated by spaces; without a shell, and so without quotes
+    /// Program to run when this pod begins to lead, with arguments separated by spaces; without a shell, so without
+    /// quotes
     #[arg(long, env = "ON_ACQUIRED", value_name = "COMMAND")]
     on_acquired: Option<String>,
-    /// The same for when it no longer leads
+    /// Program to run when this pod no longer leads, with arguments separated by spaces; without a shell, so without
+    /// quotes
     #[arg(long, env = "ON_LOST", value_name = "COMMAND")]
     on_lost: Option<String>,
-    /// After which either of them is killed
+    /// Seconds after which a program of --on-acquired or --on-lost is killed
     #[arg(long, env = "HOOK_TIMEOUT_SECONDS", value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=3600))]
     hook_timeout_seconds: u32,
-    /// The app is well while this file is there
+    /// File that exists while the app is well
     #[arg(long, env = "HEALTH_FILE", value_name = "PATH")]
     health_file: Option<PathBuf>,
-    /// The app is well while a GET of this is answered with 200 to 399, within a second
+    /// URL whose GET is answered with 200 to 399 within a second while the app is well
     #[arg(long, env = "HEALTH_URL", value_name = "URL")]
     health_url: Option<String>,
-    /// Between two looks
+    /// Seconds between two checks whether the app is well
     #[arg(long, env = "HEALTH_PERIOD_SECONDS", value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=3600))]
     health_period_seconds: u32,
-    /// After so many failed looks in a row the app is not well: its pod steps down, and leaves the Lease to others
+    /// Number of failed checks in a row after which the app is not well: its pod then steps down and leaves the Lease
+    /// to others
     #[arg(long, env = "HEALTH_FAILURE_THRESHOLD", value_name = "NUMBER", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1000))]
     health_failure_threshold: u32,
-    /// For how long it leaves a Lease that it could take: if no app is well, one of them leads after that
+    /// Seconds for which a pod whose app is not well leaves a free Lease to others; if no app is well, one leads after
+    /// that
     #[arg(long, env = "HEALTH_GRACE_SECONDS", value_name = "SECONDS", default_value_t = 60)]
     health_grace_seconds: u32,
 }
 
-/// What is wrong, and what to do.
+/// An invalid setting of a service, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    /// Two signs.
+    /// Both a file and a URL are set as the sign that the app is well.
     #[error("both HEALTH_FILE and HEALTH_URL are set: keep the one that tells whether the app is well")]
     TwoSigns,
-    /// No address that can be asked.
+    /// The URL cannot be asked.
     #[error("HEALTH_URL {0:?} is no URL such as http://127.0.0.1:8080/healthz; https is not spoken")]
     Url(String),
-    /// Words that only a shell would understand.
+    /// A command has quotes, which only a shell would understand.
     #[error(
         "{setting} {command:?} has quotes, and no shell reads them: keep them out, or name a script that does the work"
     )]
     Quotes {
-        /// The setting.
+        /// The name of the setting.
         setting: &'static str,
-        /// As given.
+        /// The command as given.
         command: String,
     },
 }
 
 impl ServiceArguments {
-    /// Checks them.
+    /// Checks the settings.
     pub(super) fn wanted(&self) -> Result<ServiceOptions, Error> {
         Ok(ServiceOptions {
             addresses: Addresses { app: self.http_address, observe: self.observe_address },
@@ -102,7 +107,8 @@ impl ServiceArguments {
     }
 }
 
-/// A program and its arguments. Quotes would be split as all else, which nobody means who writes them.
+/// Splits a command into the program and its arguments. Quotes are refused: they would be split like any other text,
+/// which is never meant.
 fn words(setting: &'static str, command: Option<&str>) -> Result<Vec<String>, Error> {
     let command = command.unwrap_or_default();
     if command.contains(['\'', '"']) {

@@ -1,4 +1,4 @@
-//! The settings of an agent that contends.
+//! The settings by which an agent contends.
 
 use std::path::Path;
 
@@ -11,10 +11,10 @@ use super::StatusFile;
 use super::services::{self, ServiceArguments};
 use crate::services::ServiceOptions;
 
-/// Where the pod's service account says in which namespace it is.
+/// The file in which a pod's service account states its namespace.
 const IN_CLUSTER_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
 
-/// How an agent contends.
+/// The arguments by which an agent contends.
 #[derive(Debug, Args)]
 #[allow(
     rustdoc::broken_intra_doc_links,
@@ -25,10 +25,10 @@ pub(crate) struct Options {
     /// Name of the LeaderElection, and of its Lease
     #[arg(long, env = "LEASE_NAME", value_name = "NAME")]
     lease_name: Option<String>,
-    /// Namespace of both [default: the pod's own]
+    /// Namespace of the LeaderElection and its Lease [default: the pod's own]
     #[arg(long, env = "NAMESPACE", value_name = "NAMESPACE")]
     namespace: Option<String>,
-    /// As whom to contend [default: <pod>_<pod uid>, else the hostname]
+    /// Identity to contend under [default: <pod>_<pod uid>, else the hostname]
     #[arg(long, env = "IDENTITY", value_name = "TEXT", value_parser = identity::parse)]
     identity: Option<String>,
     /// Pod name, for the identity where there is no pod-bound token
@@ -39,7 +39,7 @@ pub(crate) struct Options {
     pod_uid: Option<String>,
     #[command(flatten)]
     status: StatusFile,
-    /// How long others wait for a leader that is silent; used without an operator, as the next three
+    /// Seconds that others wait for a silent leader; used without an operator
     #[arg(
         long,
         env = "LEASE_DURATION_SECONDS",
@@ -49,7 +49,7 @@ pub(crate) struct Options {
         value_parser = seconds
     )]
     lease_duration_seconds: i64,
-    /// How long a leader acts on after its last renewal left
+    /// Seconds that a leader acts on after its last renewal left; used without an operator
     #[arg(
         long,
         env = "RENEW_DEADLINE_SECONDS",
@@ -59,7 +59,7 @@ pub(crate) struct Options {
         value_parser = seconds
     )]
     renew_deadline_seconds: i64,
-    /// Time between two renewals, and after a failure until the next attempt
+    /// Seconds between two renewals, and after a failure until the next attempt; used without an operator
     #[arg(
         long,
         env = "RETRY_PERIOD_SECONDS",
@@ -69,7 +69,8 @@ pub(crate) struct Options {
         value_parser = seconds
     )]
     retry_period_seconds: i64,
-    /// How long a leader that was told to stop waits between removing the file and releasing the Lease
+    /// Seconds that a leader told to stop waits between removing the file and releasing the Lease; used without an
+    /// operator
     #[arg(
         long,
         env = "RELEASE_DELAY_SECONDS",
@@ -79,43 +80,43 @@ pub(crate) struct Options {
         value_parser = seconds
     )]
     release_delay_seconds: i64,
-    /// What the app is told, and says
+    /// The settings of the services.
     #[command(flatten)]
     app: ServiceArguments,
-    /// The log
+    /// The settings of the log.
     #[command(flatten)]
     pub(crate) log: LogOptions,
 }
 
-/// What is wrong with the settings, and what to do.
+/// An invalid setting, and what to do.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    /// Nothing to contend for.
+    /// No name of a LeaderElection is set.
     #[error("no LEASE_NAME: set it, or --lease-name, to the name of the LeaderElection")]
     NoLeaseName,
-    /// Not in a pod, and not told.
+    /// No namespace is set, and the process does not run in a pod.
     #[error("no namespace found: set NAMESPACE or --namespace, or run in a pod with a service account token")]
     NoNamespace,
-    /// A name that no object can have.
+    /// A name that no Kubernetes object can have.
     #[error(
         "{what} {name:?} is no {form}: use lower-case letters, digits and {marks}, first and last a letter or digit, at most {most} characters"
     )]
     Name {
-        /// Whose name.
+        /// The setting that the name is of.
         what: &'static str,
-        /// As given.
+        /// The name as given.
         name: String,
-        /// What it should be.
+        /// The form that the name must have.
         form: &'static str,
-        /// What else it can be made of.
+        /// The characters that are allowed beside letters and digits.
         marks: &'static str,
-        /// How long it can be.
+        /// The most characters that the name may have.
         most: usize,
     },
     /// The timings break a rule.
     #[error(transparent)]
     Timings(#[from] InvalidTimings),
-    /// What the app is to be told, or says, makes no sense.
+    /// A setting of the services is invalid.
     #[error(transparent)]
     App(#[from] services::Error),
 }
@@ -125,33 +126,33 @@ pub(crate) enum Error {
 pub(crate) struct Settings {
     /// Name of the Lease.
     pub(crate) lease: String,
-    /// Its namespace.
+    /// Namespace of the Lease.
     pub(crate) namespace: String,
-    /// What the user set as identity.
+    /// The identity that the user set.
     pub(crate) identity: Option<String>,
     /// Name and uid of the pod, if both are set.
     pub(crate) pod: Option<(String, String)>,
-    /// Used without an operator.
+    /// The timings that are used without an operator.
     pub(crate) timings: Timings,
-    /// What runs beside the election.
+    /// The settings of the services.
     pub(crate) services: ServiceOptions,
 }
 
 impl Options {
-    /// As given.
+    /// The path of the status file, as given.
     pub(crate) fn status_file(&self) -> &Path {
         &self.status.path
     }
 
-    /// As given.
+    /// The name of the Lease, as given.
     pub(crate) fn lease_name(&self) -> Option<&str> {
         self.lease_name.as_deref()
     }
 
-    /// Checks them.
+    /// Checks the settings.
     ///
     /// # Errors
-    /// The first thing that is wrong.
+    /// The first error that is found.
     pub(crate) fn settings(&self) -> Result<Settings, Error> {
         let lease = set(&self.lease_name).ok_or(Error::NoLeaseName)?;
         // As long as a Lease's may be: the sidecar that this one replaces takes any.
@@ -184,7 +185,7 @@ impl Options {
     }
 }
 
-/// Their range is a matter of the timings, which are checked as a set.
+/// Reads a number of seconds. Its range is checked later, with all timings as a set.
 fn seconds(value: &str) -> Result<i64, String> {
     value.trim().parse().map_err(|_| "a number of whole seconds is needed, such as 15".to_owned())
 }
@@ -198,7 +199,8 @@ fn in_cluster_namespace() -> Option<String> {
     Some(namespace.trim().to_owned()).filter(|namespace| !namespace.is_empty())
 }
 
-/// A label, or a part of a subdomain, which the API server allows any length.
+/// Whether `part` has the characters of a DNS label. Its length is not checked: the API server allows a part of a
+/// subdomain any length.
 fn is_dns(part: &str) -> bool {
     let inside = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     !part.is_empty() && part.chars().all(inside) && !part.starts_with('-') && !part.ends_with('-')

@@ -1,4 +1,4 @@
-//! The command's life, told by its leader and by the kernel.
+//! The command that runs while this pod leads, controlled by the tenure and by signals.
 
 use std::cell::{RefCell, RefMut};
 use std::ffi::OsString;
@@ -18,19 +18,20 @@ use crate::cli::Exec;
 use crate::process_role::{self, Parent, Role};
 use crate::signals::name;
 
-/// How long a command has between SIGTERM and SIGKILL, both before its tenure ends: this, or a quarter of the tenure.
+/// The longest time that a command has between SIGTERM and SIGKILL before its tenure ends; a quarter of the tenure if
+/// that is less.
 const MAX_TERMINATION_GRACE: Duration = Duration::from_secs(3);
-/// From SIGKILL to the end of a tenure, so that it is gone by then.
+/// The time between SIGKILL and the end of a tenure, so that the command is gone by the end.
 const KILL_MARGIN: Duration = Duration::from_millis(50);
-/// Between two looks at what should be dead.
+/// The time between two checks whether a killed command is gone.
 const REAP_PERIOD: Duration = Duration::from_millis(10);
 
-/// What to run while leading.
+/// Runs a command while this pod leads.
 #[derive(Debug)]
 pub(crate) struct CommandRunner {
     command: Vec<OsString>,
     once: bool,
-    /// What ends the agent, too, beside those that end everybody.
+    /// A further signal that ends the agent, beside those that end every agent.
     stop_signal: Option<Signal>,
     holder: String,
     state: RefCell<RunnerState>,
@@ -40,7 +41,7 @@ pub(crate) struct CommandRunner {
 
 #[derive(Debug, Default)]
 struct RunnerState {
-    /// While leading.
+    /// The validity of the tenure, while this pod leads.
     validity: Option<Validity>,
     job: Option<RunningCommand>,
     told_to_end: bool,
@@ -49,31 +50,31 @@ struct RunnerState {
 
 #[derive(Debug)]
 struct RunningCommand {
-    /// The command itself, also the id of its process group; none once it was waited for.
+    /// The process of the command, whose id is also that of its process group; `None` once it was collected.
     main: Option<Pid>,
-    /// What became of it.
+    /// How the command ended, once it has.
     end: Option<End>,
-    /// Set once it was told to end because of its tenure: how long it may take.
+    /// How long the command may take to end, once it was told to end because of its tenure.
     grace: Option<Validity>,
 }
 
 impl CommandRunner {
-    /// `holder` is what the command is told of its leader.
+    /// A runner of the command of `exec`. `holder` is the identity that the command is told.
     ///
     /// # Errors
-    /// If there is no timer to be had.
+    /// If the kernel gives no timer.
     pub(crate) fn new(exec: &Exec, holder: String) -> io::Result<CommandRunner> {
         let Exec { once, stop_signal, .. } = *exec;
         let (state, alarm, stop) = (RefCell::default(), Alarm::new()?, Notify::new());
         Ok(CommandRunner { command: exec.command.clone(), once, stop_signal, holder, state, alarm, stop })
     }
 
-    /// Rings when [`CommandRunner::look`] is due.
+    /// The alarm that rings when [`CommandRunner::look`] must be called.
     pub(crate) fn alarm(&self) -> &Alarm {
         &self.alarm
     }
 
-    /// Completes when the campaign should end, with why.
+    /// Completes when the campaign should end, with the reason.
     pub(crate) async fn stopped(&self) -> ReleaseReason {
         self.stop.notified().await;
         let state = self.state.borrow();
@@ -84,17 +85,17 @@ impl CommandRunner {
         }
     }
 
-    /// That of the command, if it has ended for good.
+    /// The exit code of the command, if it has ended for good.
     pub(crate) fn exit_code(&self) -> Option<u8> {
         self.state.borrow().exit_code
     }
 
-    /// Whether nothing of it runs.
+    /// Whether no process of the command runs.
     pub(crate) fn is_resting(&self) -> bool {
         self.state.borrow().job.is_none()
     }
 
-    /// This process leads, for that long: the command starts, if it does not run.
+    /// Takes in that this pod leads for as long as `tenure` is valid: starts the command if it does not run.
     pub(crate) fn lead(&self, tenure: &Tenure, now: Now) -> io::Result<()> {
         let mut state = self.state.borrow_mut();
         state.validity = Some(tenure.validity);
@@ -119,7 +120,7 @@ impl CommandRunner {
         Ok(Pid::from_child(&child))
     }
 
-    /// This process does not lead any more.
+    /// Takes in that this pod no longer leads.
     pub(crate) fn end(&self, now: Now) -> io::Result<()> {
         let mut state = self.state.borrow_mut();
         let validity = state.validity.take();
@@ -130,7 +131,7 @@ impl CommandRunner {
         self.look(now)
     }
 
-    /// Does what is due.
+    /// Ends or collects the command, as is due at `now`.
     pub(crate) fn look(&self, now: Now) -> io::Result<()> {
         let mut state = self.state.borrow_mut();
         let RunnerState { validity, job, .. } = &mut *state;
@@ -155,7 +156,7 @@ impl CommandRunner {
         self.alarm.set(Some(wait))
     }
 
-    /// A signal came.
+    /// Takes in a signal that this process received.
     pub(crate) fn take(&self, signal: Signal, parent: Parent) -> io::Result<()> {
         if signal == Signal::CHILD {
             return self.reap();
@@ -176,8 +177,8 @@ impl CommandRunner {
             // It is on its way.
             Some(_) if ends => {}
             None if ends => self.stop.notify_one(),
-            Some(_) => info!(signal = name(signal), "passed on to nobody: the command was told to end, or has"),
-            None => info!(signal = name(signal), "passed on to nobody: the command runs only on the leader"),
+            Some(_) => info!(signal = name(signal), "signal not passed on: the command was told to end, or has ended"),
+            None => info!(signal = name(signal), "signal not passed on: the command runs only on the leader"),
         }
         Ok(())
     }

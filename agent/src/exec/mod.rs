@@ -28,7 +28,8 @@ pub(crate) use self::shim::become_command;
 use crate::process_role::Parent;
 use crate::signals;
 
-/// A publication that includes a command: shown before it starts, taken back when nothing of it is left.
+/// A publication with a command: the inner publication is shown before the command starts, and taken back when no
+/// process of the command is left.
 #[derive(Debug)]
 pub(crate) struct App<P> {
     pub(crate) work: Rc<CommandRunner>,
@@ -59,12 +60,12 @@ impl<P: Publication> Publication for App<P> {
     }
 }
 
-/// The signals that an app can be sent, and the one that tells of its end.
+/// The signals to pass on to the command, and SIGCHLD, with their numbers.
 #[derive(Debug)]
 pub(crate) struct Signals(Vec<(Number, Signal)>);
 
 impl Signals {
-    /// From now on none is lost.
+    /// Sets the signal handlers: from now on no signal is lost.
     ///
     /// # Errors
     /// If a handler cannot be set.
@@ -85,10 +86,10 @@ impl Signals {
     }
 }
 
-/// Looks after the command for as long as it is polled.
+/// Controls the command for as long as this future is polled.
 ///
 /// # Errors
-/// Whatever the kernel refuses; the command then ends with this process.
+/// The error of the kernel that ends the control; the command then ends with this process.
 pub(crate) async fn tend(work: &CommandRunner, mut signals: Signals, parent: Parent) -> io::Error {
     loop {
         let tended = tokio::select! {

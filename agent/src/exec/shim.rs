@@ -1,4 +1,4 @@
-//! The child that becomes the command: what must not outlive its leader says so itself.
+//! The child that becomes the command: it asks the kernel to kill it when the electing process dies.
 
 use std::io::{self, ErrorKind};
 use std::os::unix::process::CommandExt as _;
@@ -9,11 +9,11 @@ use nix::sys::signal::Signal;
 use crate::process_role::Given;
 use elector_program::failure::Failure;
 
-/// As a shell says it.
+/// The exit code of a command that cannot be run, as a shell reports it.
 const CANNOT_RUN: u8 = 126;
 const NOT_FOUND: u8 = 127;
 
-/// Returns only if it cannot.
+/// Runs the command in place of this program. Returns only if the command cannot be run.
 pub(crate) fn become_command(Given { parent, rest }: Given) -> Failure {
     let mut rest = rest.into_iter();
     let program = rest.next().unwrap_or_default();

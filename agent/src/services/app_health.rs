@@ -1,4 +1,4 @@
-//! Whether the app is well: one that is not does not contend, and steps down.
+//! The health of the app: an agent whose app is not well does not contend, and steps down if it leads.
 
 use std::fs;
 use std::io;
@@ -15,32 +15,34 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
-/// How long an answer may take.
+/// The longest that a check may take.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How it is found out, and what follows.
+/// How the agent checks whether the app is well, and how long it leaves the Lease to others if not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct AppHealth {
     pub(crate) probe: Probe,
-    /// Between two looks.
+    /// The time between two checks.
     pub(crate) period: Duration,
-    /// So many looks in a row have to fail.
+    /// The number of failed checks in a row after which the app is not well.
     pub(crate) failure_threshold: u32,
-    /// For how long a Lease that could be taken is left to others: if all are ill, one leads after that.
+    /// For how long an agent whose app is not well leaves a Lease that it could take. If no app is well, one leads
+    /// after that.
     pub(crate) grace: Duration,
 }
 
-/// By what it is known.
+/// The sign that the app is well.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Probe {
-    /// The file is there.
+    /// The file, which exists while the app is well.
     File(PathBuf),
-    /// A GET is answered with 200 to 399.
+    /// A GET of the URL is answered with 200 to 399.
     Url(Uri),
 }
 
 impl AppHealth {
-    /// Looks for ever, and says whether to leave the Lease to others. An app is ill until it was seen well.
+    /// Checks the app for ever, and tells `gate` whether and how long to leave the Lease to others. The app counts as
+    /// not well until a check succeeds.
     pub(super) async fn watch(self, gate: watch::Sender<Option<Duration>>) {
         let mut failures = self.failure_threshold - 1;
         let mut prober = Prober::of(self.probe);
@@ -66,7 +68,7 @@ impl AppHealth {
     }
 }
 
-/// What is looked at, by what may hang: a volume, or a DNS server.
+/// A probe with what may hang in it, which runs on another thread: the access to a volume, or to a DNS server.
 enum Prober {
     File(PathBuf, Blocking<()>),
     Url(Uri, Blocking<Vec<SocketAddr>>),
@@ -97,7 +99,7 @@ impl Prober {
     }
 }
 
-/// Work on a thread of its own. One that hangs is waited for by the next look too: no more than one thread hangs with it.
+/// Work on a thread of its own. If it hangs, the next check waits for the same work, so no more than one thread hangs.
 struct Blocking<T> {
     running: Option<JoinHandle<io::Result<T>>>,
 }
@@ -107,7 +109,7 @@ impl<T: Send + 'static> Blocking<T> {
         Blocking { running: None }
     }
 
-    /// What `work` returns, or the same work that was begun earlier and not waited for to its end.
+    /// Runs `work` and returns its result; if earlier work still runs, waits for that instead.
     async fn done(&mut self, work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
         let done = self.running.get_or_insert_with(|| spawn_blocking(work)).await;
         self.running = None;

@@ -1,7 +1,8 @@
-//! Programs that are run when this pod begins to lead, and when it no longer does.
+//! Hooks: programs that run when this pod begins to lead, and when it no longer does.
 //!
-//! They are run one after the other, `on-lost` after each `on-acquired`; a tenure that is over before its turn comes is left
-//! out. None of them holds the election up: a program that must not act for longer than it leads is run by `exec` instead.
+//! The hooks run one after the other, `on-lost` after each `on-acquired`. A tenure that is over before its turn comes
+//! is left out. No hook delays the election: a program that must not act for longer than its pod leads is run by `exec`
+//! instead.
 
 use std::io;
 use std::process::ExitStatus;
@@ -17,18 +18,18 @@ use tracing::{info, warn};
 
 use super::snapshot::Snapshot;
 
-/// What is run: a program and its arguments each, without a shell.
+/// The programs of the hooks, each with its arguments, without a shell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Hooks {
     pub(crate) on_acquired: Vec<String>,
     pub(crate) on_lost: Vec<String>,
-    /// Which each of them is killed after.
+    /// The time after which a hook is killed.
     pub(crate) timeout: Duration,
 }
 
 impl Hooks {
-    /// Runs them until the election has ended and all has been said. `marker` is there while somebody was told of a tenure and not
-    /// of its end: an earlier process may have left it.
+    /// Runs the hooks until the election has ended and `on-lost` has run for the last tenure. `marker` exists while
+    /// `on-acquired` has run and `on-lost` has not: an earlier process may have left it.
     pub(super) async fn run(self, mut snapshot: watch::Receiver<Snapshot>, marker: &Marker) {
         if marker.is_there() {
             self.lost(&mut snapshot, marker).await;
@@ -54,7 +55,7 @@ impl Hooks {
         }
     }
 
-    /// Until it is done, or the tenure is over.
+    /// Runs `on-acquired` until it ends, or the tenure is over.
     async fn acquired(&self, snapshot: &mut watch::Receiver<Snapshot>, token: u64) {
         let identity = snapshot.borrow().identity().to_owned();
         let token_text = token.to_string();
@@ -92,7 +93,7 @@ fn start(hook: &'static str, command: &[String], variables: &[(&str, &str)]) -> 
     Some(child)
 }
 
-/// A hook that runs; killed with all that it has started when it is dropped.
+/// A hook that runs; when it is dropped, it is killed with all that it has started.
 struct Run {
     child: Child,
 }

@@ -1,4 +1,4 @@
-//! What Prometheus reads.
+//! The agent's metrics for Prometheus.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::AtomicU64;
@@ -15,7 +15,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::snapshot::Snapshot;
 
-/// In seconds: a renewal takes some 5 ms where all is well, and has 10 s at most.
+/// The buckets of the request durations, in seconds: a renewal takes some 5 ms where all is well, and 10 s at most.
 const BUCKETS: [f64; 10] = [0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0];
 
 type Seconds = Gauge<f64, AtomicU64>;
@@ -41,7 +41,7 @@ struct SettingLabels {
     setting: &'static str,
 }
 
-/// All of one election. Told by the election's thread, read by another.
+/// The metrics of one election: the election's thread writes them, the server's thread reads them.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     registry: Registry,
@@ -87,20 +87,20 @@ impl Metrics {
         );
         ours.register(
             "acquisitions",
-            "Tenures of this process, by why the Lease could be taken",
+            "Tenures of this process, by the reason why the Lease could be taken",
             metrics.acquisitions.clone(),
         );
-        ours.register("losses", "Tenures of this process that ended, by why", metrics.losses.clone());
+        ours.register("losses", "Tenures of this process that ended, by reason", metrics.losses.clone());
         ours.register("renewals", "Renewals that were stored in time", metrics.renewals.clone());
         ours.register("watch_restarts", "How often the watch failed or fell silent", metrics.watch_restarts.clone());
         ours.register(
             "listening",
-            "Whether the address of a setting is served; 0 where it is taken, or not there",
+            "Whether the address of a setting is served; 0 where the address is taken, or not there",
             metrics.listening.clone(),
         );
         ours.register_with_unit(
             "request_duration",
-            "Requests to the API server, by what became of them",
+            "Requests to the API server, by outcome",
             Unit::Seconds,
             metrics.requests.clone(),
         );
@@ -145,7 +145,7 @@ impl Metrics {
         self.watch_restarts.inc();
     }
 
-    /// In the format of OpenMetrics, as they are now.
+    /// The metrics in the format of OpenMetrics, as they are at `now`.
     pub(super) fn encode(&self, snapshot: &Snapshot, listening: &BTreeMap<&'static str, bool>, now: Now) -> String {
         for (setting, is) in listening {
             self.listening.get_or_create(&SettingLabels { setting }).set((*is).into());

@@ -1,5 +1,5 @@
-//! What runs beside the election, on a thread of its own, so that nothing in it can hold that up: the HTTP servers, the hooks,
-//! and the look whether the app is well. Without any of it there is no thread.
+//! Optional services beside the election: the HTTP servers, the hooks and the check of the app's health. They run on
+//! one thread of their own, so that they can never delay the election. Without any service there is no thread.
 //!
 //! ```text
 //!   election ──── Snapshot, Metrics ────► servers, hooks
@@ -33,16 +33,17 @@ pub(crate) use self::http::{Addresses, ListenError};
 use self::metrics::Metrics;
 use self::snapshot::Snapshot;
 
-/// Its stack, in bytes: nothing in it goes deep.
+/// The stack of the services' thread, in bytes: nothing in it goes deep.
 const STACK_BYTES: usize = 256 * 1024;
 
-/// Beyond what the last hook may take, for all that is left to be said.
+/// How long the process waits at its end for the services to say the last, beyond the longest time of the last hook.
 const LAST_MESSAGES_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// For listeners to be told that nothing is led any more: one that does not read keeps the process no longer.
+/// How long listeners have to read that this pod leads no more. A listener that does not read keeps the process no
+/// longer.
 const FAREWELL_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// What is wanted.
+/// The services to run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct ServiceOptions {
     pub(crate) addresses: Addresses,
@@ -50,26 +51,27 @@ pub(crate) struct ServiceOptions {
     pub(crate) health: Option<AppHealth>,
 }
 
-/// The election's side.
+/// The services, as the election sees them.
 #[derive(Debug)]
 pub(crate) struct Services {
     snapshot: watch::Sender<Snapshot>,
     metrics: Option<Arc<Metrics>>,
-    /// Whether the candidate should leave the Lease to others, where somebody looks whether the app is well.
+    /// Whether the candidate should leave the Lease to others, if the app's health is checked.
     yield_requests: Option<watch::Receiver<Option<Duration>>>,
-    /// Of the thread, if there is one to tell of what happens.
+    /// The end of the services' thread, if there is one.
     end: Option<ThreadEnd>,
 }
 
 #[derive(Debug)]
 struct ThreadEnd {
     end: mpsc::Receiver<()>,
-    /// How long it is waited for.
+    /// How long the election waits for the thread to end.
     patience: Duration,
 }
 
 impl Services {
-    /// Listens, and starts the thread. `marker`: a file that is there from before `on-acquired` to after `on-lost`.
+    /// Listens, and starts the services' thread. `marker` is a file that exists from before `on-acquired` to after
+    /// `on-lost`.
     ///
     /// # Errors
     /// If an address can never be listened on.
@@ -116,12 +118,12 @@ impl Services {
         Ok(Services { snapshot, metrics, yield_requests, end: Some(ThreadEnd { end, patience }) })
     }
 
-    /// For the driver.
+    /// The hooks of the campaign, by which the driver tells the services what happens.
     pub(crate) fn campaign_hooks(&self) -> CampaignHooks<'_> {
         CampaignHooks { observer: self, yield_requests: self.yield_requests() }
     }
 
-    /// As it is now, and then each change.
+    /// The requests to leave the Lease to others: the current one, and then each change.
     fn yield_requests(&self) -> YieldRequests<'_> {
         let Some(receiver) = self.yield_requests.clone() else { return Box::pin(stream::pending()) };
         let first = stream::iter([*receiver.borrow()]);
@@ -136,7 +138,7 @@ impl Services {
         Box::pin(first.chain(changes).fuse().map(request))
     }
 
-    /// Ends it, once the last hook has. Nothing is led any more.
+    /// Ends the services once the last hook has ended. Called when this pod leads no more.
     pub(crate) fn end(&self) {
         self.snapshot.send_modify(Snapshot::end);
         if let Some(ThreadEnd { end, patience }) = &self.end {
@@ -183,7 +185,7 @@ impl Observer for Services {
     }
 }
 
-/// A publication that is told of services: after it shows, and before it is taken back.
+/// A publication that tells the services of each tenure: after it is published, and before it is taken back.
 #[derive(Debug)]
 pub(crate) struct Notifying<P> {
     pub(crate) publication: P,

@@ -1,4 +1,4 @@
-//! Who leads, as far as this process knows: for those who ask, and for those who want to be told.
+//! Who leads, as far as this process knows, for the services.
 
 use std::time::Duration;
 
@@ -9,23 +9,24 @@ use leader_elector::status::Author;
 use serde::Serialize;
 use tokio::sync::watch;
 
-/// Within which two times reckoned from different clocks may be the same.
+/// Two times that are computed from different clocks may be the same if they differ by less.
 const CLOCK_TOLERANCE: Duration = Duration::from_millis(1);
 
-/// What the election has said last. Times without a date are in `CLOCK_BOOTTIME`, as those in the status files are.
+/// The state of the election that the driver last reported. Times without a date are on `CLOCK_BOOTTIME`, as in the
+/// status files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Snapshot {
     author: Author,
     own: Option<OwnTenure>,
     holder: Option<NamedHolder>,
-    /// When the first record was seen, of which nobody knows how old it is.
+    /// The time at which the first record was seen, whose age is not known.
     first_seen_at: Option<Duration>,
-    /// Whether anything was learned of the Lease yet.
+    /// Whether the Lease was seen at least once.
     pub(crate) has_seen: bool,
     pub(crate) transitions: u32,
-    /// What keeps this candidate from contending, in a word.
+    /// The problem that keeps this candidate from contending, as one word.
     pub(crate) problem: Option<&'static str>,
-    /// When the election's loop has last turned; before the first time, since when it should.
+    /// The time at which the election's loop last turned; before the first turn, the time of the start.
     pub(crate) turned_at: Duration,
     over: bool,
 }
@@ -38,7 +39,7 @@ struct OwnTenure {
     valid_until: Duration,
 }
 
-/// Whom the Lease names.
+/// The holder that the Lease names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct NamedHolder {
     identity: String,
@@ -46,7 +47,7 @@ struct NamedHolder {
     expires_at: Duration,
 }
 
-/// When something was heard, for people and for reckoning.
+/// The same instant on the wall clock, for people, and on `CLOCK_BOOTTIME`, to compute with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Instants {
     wall: Timestamp,
@@ -63,30 +64,30 @@ impl Instants {
     }
 }
 
-/// Who leads, in the words of the sidecars that were there before; nobody is named for longer than the renew deadline after
-/// its last renewal.
+/// Who leads, in the field names of other sidecars for leader election. No leader is named for longer than the renew
+/// deadline after its last renewal.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(crate) struct LeaderResponse {
-    /// The name of the leader's pod, whichever agent is asked; empty where no leader is known. A pod's hostname differs from its
-    /// name where its spec sets one, on its node's network, and beyond 63 characters.
+    /// The name of the leader's pod, the same from every agent; empty if no leader is known. A pod's hostname may
+    /// differ from its name: where its spec sets one, on its node's network, and beyond 63 characters.
     pub(crate) name: String,
-    /// When it was last heard of, RFC 3339; where it is not known, when that was looked at. Clients have it for a text that is
-    /// always there.
+    /// The time at which the leader was last heard of, RFC 3339. If no leader is known, the time of the answer, because
+    /// clients expect a time.
     pub(crate) last_update: String,
     /// Whether this pod leads.
     pub(crate) is_leader: bool,
-    /// Of this pod's tenure.
+    /// The fencing token of this pod's tenure, if it leads.
     pub(crate) fencing_token: Option<u64>,
-    /// `holderIdentity` in the Lease, as it can be shown.
+    /// The leader's identity (`holderIdentity` in the Lease), without characters that cannot be shown.
     pub(crate) identity: Option<String>,
-    /// How long ago the leader was heard of, by a clock that nobody sets.
+    /// How many seconds ago the leader was last heard of, by a clock that is never set.
     pub(crate) age_seconds: Option<f64>,
-    /// After how long the answer will be "not known", if nothing more is heard.
+    /// The seconds after which no leader will be known, if nothing more is heard.
     pub(crate) expires_in_seconds: Option<f64>,
 }
 
 impl LeaderResponse {
-    /// Whether somebody who was told `self` need not be told `other`.
+    /// Whether a client that was told `self` need not be told `other`.
     pub(crate) fn says(&self, other: &LeaderResponse) -> bool {
         (&self.name, self.is_leader, self.fencing_token) == (&other.name, other.is_leader, other.fencing_token)
     }
@@ -153,22 +154,22 @@ impl Snapshot {
         let _ = snapshot.wait_for(Snapshot::is_over).await;
     }
 
-    /// The token of this process's tenure.
+    /// The fencing token of this process's tenure, if it leads.
     pub(crate) fn fencing_token(&self) -> Option<u64> {
         self.own.map(|own| own.fencing_token)
     }
 
-    /// As whom this process contends.
+    /// The identity under which this process contends.
     pub(crate) fn identity(&self) -> &str {
         &self.author.identity
     }
 
-    /// For how much longer this process leads, if it is not renewed.
+    /// For how much longer this process leads if its tenure is not renewed.
     pub(crate) fn remaining(&self, now: Now) -> Option<Duration> {
         self.own?.valid_until.checked_sub(now.moment.boottime).filter(|left| !left.is_zero())
     }
 
-    /// What can be said now.
+    /// The answer to a client that asks at `now` who leads.
     pub(crate) fn answer(&self, now: Now) -> LeaderResponse {
         let known = |name: &str, identity: &str, heard: Instants, expires_in: Duration| LeaderResponse {
             name: name.to_owned(),

@@ -12,17 +12,17 @@ use crate::{LeaderElection, LeaderElectionSpec, LeaderElectionStatus, PastTenure
 /// The longest spec that is read, in bytes of JSON: room for some 2,000 selectors.
 pub const MAX_SPEC_BYTES: usize = 256 * 1024;
 
-/// How many past tenures are read.
+/// The most past tenures that are read.
 const MAX_PAST_TENURES: usize = 10;
 
 /// A LeaderElection as it is stored.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StoredElection {
-    /// As far as it was read. With a spec that cannot be, it has the default's.
+    /// The election, as far as it could be read. A spec that cannot be read is replaced by the default.
     pub election: LeaderElection,
     /// Why the spec cannot be read, for people; `None` if it can.
     pub unreadable: Option<String>,
-    /// How long it is as JSON, with all that was not read.
+    /// The length of the election as JSON, in bytes, with all that was not read.
     pub json_bytes: usize,
 }
 
@@ -40,7 +40,7 @@ impl FromUntrusted for StoredElection {
 }
 
 impl FromUntrusted for LeaderElection {
-    /// For programs that show elections: one whose spec cannot be read has the default's.
+    /// Reads an election, for programs that show elections. A spec that cannot be read is replaced by the default.
     fn from_untrusted(json: &str) -> LeaderElection {
         StoredElection::from_untrusted(json).election
     }
@@ -91,7 +91,7 @@ fn spec(json: Option<&str>) -> Result<LeaderElectionSpec, String> {
     serde_json::from_str(json).map_err(|error| format!("it cannot be read: {error}"))
 }
 
-/// What of a status the operator goes by: its own conditions, and as many past tenures as it keeps.
+/// Reads the parts of a status that the operator goes by: its own conditions, and as many past tenures as it keeps.
 fn status(json: &str) -> LeaderElectionStatus {
     let fields = JsonFields::of(json);
     let mut conditions: Vec<Condition> = fields.items("conditions");

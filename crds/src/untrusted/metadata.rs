@@ -7,8 +7,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 
 use super::JsonFields;
 
-/// Reads `metadata`. Of `managedFields` nothing is read: an update without them leaves them as they are, and the API server stores
-/// times in them that end the range of a [`Timestamp`].
+/// Reads `metadata` without `managedFields`: an update without them leaves them as they are, and the API server stores
+/// times in them that are outside the range of a [`Timestamp`].
 pub(super) fn read_metadata(json: &str) -> ObjectMeta {
     let fields = JsonFields::of(json);
     ObjectMeta {
@@ -30,14 +30,14 @@ pub(super) fn read_metadata(json: &str) -> ObjectMeta {
     }
 }
 
-/// Of a map those entries that are texts.
+/// The entries of a map whose values are texts.
 fn texts(fields: &JsonFields<'_>, name: &str) -> Option<BTreeMap<String, String>> {
     let entries = JsonFields::of(fields.json(name)?);
     let texts = entries.all().filter_map(|(key, json)| Some((key.to_owned(), serde_json::from_str(json).ok()?)));
     Some(texts.collect())
 }
 
-/// A time that is set but cannot be read is set all the same: whether there is one at all is what most readers ask.
+/// Reads a time. A time that is set but cannot be read counts as set: most readers ask only whether there is one.
 fn time(fields: &JsonFields<'_>, name: &str) -> Option<Time> {
     fields.json(name)?;
     Some(fields.read(name).unwrap_or(Time(Timestamp::MAX)))

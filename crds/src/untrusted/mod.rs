@@ -1,8 +1,9 @@
 //! Objects that others may have written, read as far as they are used.
 //!
-//! Whoever may write one object could otherwise keep a reader from all of them: a list whose one item cannot be read is
-//! read by nobody. So reading an [`Untrusted`] object never fails. What is not used is not parsed, `managedFields` among it;
-//! of what cannot be read the rest is read; and long values are [shortened](shorten) in a way that keeps them apart.
+//! One object that cannot be read would make every list with it unreadable, so that a person who may write one object
+//! could hide all of them. So reading an [`Untrusted`] object never fails. What is not used is not parsed,
+//! `managedFields` for example. A part that cannot be read is left out. Long values are [shortened](shorten) in a way
+//! that keeps them apart.
 
 mod election;
 mod metadata;
@@ -21,19 +22,21 @@ use serde_json::value::RawValue;
 pub use self::election::{MAX_SPEC_BYTES, StoredElection};
 use self::metadata::read_metadata;
 
-/// The longest text of others that is kept as it is, in bytes. Names, uids and identities of pods are a quarter of it.
+/// The longest text of others that is kept whole, in bytes. Names, uids and identities of pods have at most a quarter
+/// of that.
 pub const MAX_TEXT_BYTES: usize = 1024;
 
-/// How much of a longer text is kept, in bytes.
+/// The length of the beginning that is kept of a longer text, in bytes.
 const KEPT_BYTES: usize = 128;
 
-/// What can be read from any JSON.
+/// A type that can be read from any JSON.
 pub trait FromUntrusted: Sized {
-    /// Takes what is used from the object `json`, of one kind by its place. What cannot be read is left out.
+    /// Reads the parts of the object `json` that are used. The object's place tells its kind; parts that cannot be read
+    /// are left out.
     fn from_untrusted(json: &str) -> Self;
 }
 
-/// An object in an answer of the API server. As long as the answer is JSON, reading it does not fail.
+/// An object in an answer of the API server. Reading it does not fail as long as the answer is JSON.
 #[derive(Serialize, Debug, Clone, PartialEq)]
 #[serde(transparent)]
 pub struct Untrusted<K>(pub K);
@@ -74,8 +77,8 @@ impl<K: Resource> Resource for Untrusted<K> {
     }
 }
 
-/// `text`, or if it is longer than [`MAX_TEXT_BYTES`] its beginning, its length and its hash: of two different texts that both are
-/// longer the results differ, too.
+/// `text`, or its beginning, length and hash if it is longer than [`MAX_TEXT_BYTES`]. Two different long texts give
+/// different results.
 #[must_use]
 pub fn shorten(text: &str) -> Cow<'_, str> {
     if text.len() <= MAX_TEXT_BYTES {
@@ -88,35 +91,35 @@ pub fn shorten(text: &str) -> Cow<'_, str> {
     Cow::Owned(format!("{kept}…({} bytes, {:016x})", text.len(), hasher.finish()))
 }
 
-/// The fields of an object, each as the JSON that it is.
+/// The fields of a JSON object, each as raw JSON.
 #[derive(Debug, Default)]
 pub struct JsonFields<'a>(BTreeMap<String, &'a RawValue>);
 
 impl<'a> JsonFields<'a> {
-    /// None, if `json` is no object.
+    /// The fields of `json`; none if it is no object.
     #[must_use]
     pub fn of(json: &'a str) -> JsonFields<'a> {
         JsonFields(serde_json::from_str(json).unwrap_or_default())
     }
 
-    /// Each of them, by its name.
+    /// All fields: their names and JSON.
     pub fn all(&self) -> impl Iterator<Item = (&str, &'a str)> {
         self.0.iter().map(|(name, json)| (name.as_str(), json.get()))
     }
 
-    /// The JSON of a field, unless it is absent or null.
+    /// The JSON of a field; `None` if it is absent or null.
     #[must_use]
     pub fn json(&self, name: &str) -> Option<&'a str> {
         self.0.get(name).map(|json| json.get()).filter(|json| *json != "null")
     }
 
-    /// A field: `None` if it is absent, null or cannot be read.
+    /// The value of a field; `None` if it is absent, null or cannot be read.
     #[must_use]
     pub fn read<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
         serde_json::from_str(self.json(name)?).ok()
     }
 
-    /// The items of a list that can be read.
+    /// Those items of a list that can be read.
     #[must_use]
     pub fn items<T: DeserializeOwned>(&self, name: &str) -> Vec<T> {
         let items: Vec<&RawValue> =
@@ -124,7 +127,7 @@ impl<'a> JsonFields<'a> {
         items.into_iter().filter_map(|item| serde_json::from_str(item.get()).ok()).collect()
     }
 
-    /// The field `metadata`, whatever stands in it.
+    /// The field `metadata`, read as far as possible.
     #[must_use]
     pub fn metadata(&self) -> ObjectMeta {
         read_metadata(self.json("metadata").unwrap_or_default())

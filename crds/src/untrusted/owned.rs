@@ -1,4 +1,4 @@
-//! Objects of Kubernetes' own kinds, as operators make them, that others may have written since: what plans compare.
+//! Objects of Kubernetes' own kinds that operators make and others may have changed: the parts that plans compare.
 
 use k8s_openapi::api::core::v1::Service;
 use k8s_openapi::api::discovery::v1::EndpointSlice;

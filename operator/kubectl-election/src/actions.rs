@@ -1,4 +1,5 @@
-//! `transfer`, `pause` and `resume`: asks the operator as anybody may, and waits for what becomes of it.
+//! The commands `transfer`, `pause` and `resume`: they ask the operator by a write that any user may make, and wait for
+//! the result.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -18,13 +19,14 @@ use crate::live::{Leads, LiveView, Sights, Until};
 use crate::print::{note, print};
 use elector_program::failure::Failure;
 
-/// As the target of a transfer: any other candidate.
+/// The target of a request for any other candidate.
 const ANYBODY: &str = "*";
 
-/// Flux takes back what managers write whose names begin with `kubectl`.
+/// The field manager of the plugin's writes. Flux takes back the writes of managers whose names begin with `kubectl`.
 const FIELD_MANAGER: &str = "leader-elector-plugin";
 
-/// What other tools put on objects that they keep as a source says: label or annotation, and the tool.
+/// Labels and annotations that other tools put on objects which they keep as a source says, each with the name of the
+/// tool.
 const OWNERS: [(&str, &str); 5] = [
     ("kustomize.toolkit.fluxcd.io/name", "Flux"),
     ("helm.toolkit.fluxcd.io/name", "Flux"),
@@ -33,13 +35,14 @@ const OWNERS: [(&str, &str); 5] = [
     ("meta.helm.sh/release-name", "Helm"),
 ];
 
-/// How long a look at who leads may take before a request is made all the same.
+/// How long to look for the present leader before a request is made without knowing it.
 const FIRST_LOOK_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Asks for `to`, or for anybody else, and says what the operator answers. One that leads already need not be asked for.
+/// Asks for the leader `to`, or for any other, and prints the operator's answer. A pod that leads already is not asked
+/// for.
 ///
 /// # Errors
-/// When it is refused, or the operator does not answer: then the request is taken back.
+/// If the request is refused, or the operator does not answer; then the request is taken back.
 pub(crate) async fn transfer(
     cluster: &Cluster,
     name: &str,
@@ -93,7 +96,7 @@ pub(crate) async fn transfer(
     }
 }
 
-/// What the operator has answered to requests for another leader.
+/// The events by which the operator has answered requests for another leader.
 async fn answers(cluster: &Cluster, uid: &str) -> Result<Vec<Event>, Failure> {
     let about = ListParams::default().fields(&format!("regarding.uid={uid}"));
     let mut events = readable(cluster.ask("list events", cluster.api::<Lenient<Event>>().list(&about)).await?);
@@ -105,17 +108,17 @@ fn is_of(event: &Event, reason: EventReason) -> bool {
     event.reason.as_deref() == Some(reason.as_str())
 }
 
-/// Unless it has changed since.
+/// Takes a request back, unless the election has changed since.
 async fn take_back(cluster: &Cluster, name: &str, election: &LeaderElection) -> Result<(), Failure> {
     let version = election.resource_version();
     let without = json!({"metadata": {"resourceVersion": version, "annotations": {TRANSFER_ANNOTATION: null}}});
     patch(cluster, name, &without).await.map(drop)
 }
 
-/// Has nobody lead, and waits until nobody does.
+/// Pauses the election, and waits until no candidate leads.
 ///
 /// # Errors
-/// When somebody still leads in the end.
+/// If a candidate still leads at the end.
 pub(crate) async fn pause(cluster: &Cluster, name: &str, timeout: Duration) -> Result<(), Failure> {
     warn_of_owner(&cluster.election(name).await?, name);
     let asked = patch(cluster, name, &json!({"spec": {"paused": true}})).await?;
@@ -140,10 +143,10 @@ pub(crate) async fn pause(cluster: &Cluster, name: &str, timeout: Duration) -> R
     }))
 }
 
-/// Ends a pause, and waits until somebody leads.
+/// Ends a pause, and waits until a candidate leads.
 ///
 /// # Errors
-/// When nobody does in the end.
+/// If no candidate leads at the end.
 pub(crate) async fn resume(cluster: &Cluster, name: &str, timeout: Duration) -> Result<(), Failure> {
     warn_of_owner(&cluster.election(name).await?, name);
     let asked = patch(cluster, name, &json!({"spec": {"paused": false}})).await?;
@@ -172,7 +175,7 @@ async fn patch(cluster: &Cluster, name: &str, change: &Value) -> Result<LeaderEl
     patched.into_readable().ok_or_else(|| Failure::failed(format!("LeaderElection {name} cannot be read")))
 }
 
-/// Says which tool may write `spec.paused` again, if there is one.
+/// Prints which tool may write `spec.paused` again, if there is one.
 fn warn_of_owner(election: &LeaderElection, name: &str) {
     let has = |mark: &str| election.labels().contains_key(mark) || election.annotations().contains_key(mark);
     if let Some(owner) = OWNERS.into_iter().find_map(|(mark, tool)| has(mark).then_some(tool)) {
@@ -186,7 +189,7 @@ fn gone(name: &str) -> Failure {
     Failure::failed(format!("LeaderElection {name} was deleted"))
 }
 
-/// What was asked for stays asked for.
+/// The failure after the time is over. What was asked for is not taken back.
 fn unfinished(
     last: Option<Box<LiveView>>,
     generation: Option<i64>,

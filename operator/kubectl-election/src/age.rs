@@ -1,18 +1,19 @@
-//! Durations as kubectl prints them: the shorter, the finer.
+//! Durations as kubectl prints them: the shorter, the more precise.
 
 use jiff::{SignedDuration, Timestamp};
 
-/// From `then` to `now`; two clocks that differ by less than two seconds are taken for the same.
+/// The age at `now` of something that began at `then`. Two clocks that differ by less than two seconds count as the
+/// same.
 pub(crate) fn age(then: Timestamp, now: Timestamp) -> String {
     human(now.duration_since(then))
 }
 
-/// A time as most of the API has it.
+/// A time as most of the API writes it.
 pub(crate) fn seconds(time: Timestamp) -> String {
     time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// Of a time as the API has it; `None` if it is no time, or one that no clock shows.
+/// Reads a time as the API writes it; `None` if it is no time, or a time that no clock shows.
 pub(crate) fn time(text: &str) -> Option<Timestamp> {
     text.parse().ok()
 }
@@ -44,7 +45,7 @@ fn human(duration: SignedDuration) -> String {
 mod tests {
     use super::*;
 
-    /// Of `HumanDuration` in k8s.io/apimachinery, and of its tests.
+    /// The cases are those of `HumanDuration` in k8s.io/apimachinery, and of its tests.
     #[test]
     fn an_age_is_as_kubectl_prints_it() {
         const MINUTE: i64 = 60;

@@ -1,4 +1,4 @@
-//! The commands, in the words that kubectl's users know.
+//! The commands of the plugin, in terms that users of kubectl know.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -30,112 +30,113 @@ pub(crate) struct Cli {
     pub(crate) reach: Reach,
 }
 
-/// Which cluster, and where in it.
+/// The cluster and the namespace to work on.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Reach {
-    /// The kubeconfig [default: KUBECONFIG, else ~/.kube/config, else the pod's service account]
+    /// Kubeconfig to use [default: KUBECONFIG, else ~/.kube/config, else the pod's service account]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) kubeconfig: Option<PathBuf>,
-    /// The kubeconfig's context [default: its current one]
+    /// Context of the kubeconfig to use [default: its current one]
     #[arg(long, global = true, value_name = "NAME")]
     pub(crate) context: Option<String>,
-    /// The namespace [default: the context's]
+    /// Namespace to work in [default: the context's]
     #[arg(short, long, global = true, value_name = "NAMESPACE", value_parser = object_name)]
     pub(crate) namespace: Option<String>,
 }
 
-/// What to do.
+/// A command of the plugin.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     #[command(flatten)]
     OnCluster(OnCluster),
-    /// Adds the agent to the pods in a file that are labelled leader-elector.io/election, and prints all of it
+    /// Adds the agent to the pods in a file that are labelled leader-elector.io/election, and prints the whole file
     Inject(Box<Inject>),
 }
 
-/// What takes a cluster.
+/// A command that needs a cluster.
 #[derive(Debug, Subcommand)]
 pub(crate) enum OnCluster {
-    /// Lists elections, and who leads each
+    /// Lists LeaderElections, and the leader of each
     List {
-        /// Those of all namespaces
+        /// Lists the LeaderElections of all namespaces
         #[arg(short = 'A', long)]
         all_namespaces: bool,
-        /// What else to print, or how
+        /// Format of the output, in place of a table
         #[arg(short, long, value_name = "FORMAT")]
         output: Option<ListOutput>,
     },
-    /// Says who leads, who may, what is asked of them, and what is wrong
+    /// Says who leads, who may lead, what is asked of the candidates, and what is wrong
     Status {
-        /// The LeaderElection
+        /// Name of the LeaderElection
         #[arg(value_parser = object_name)]
         name: String,
-        /// How to print it
+        /// Format of the output, in place of text
         #[arg(short, long, value_name = "FORMAT")]
         output: Option<Output>,
     },
-    /// Looks at all that an election needs, and says what is wrong and how to mend it
+    /// Checks all that an election needs, and says what is wrong and how to mend it
     Doctor {
-        /// The LeaderElection
+        /// Name of the LeaderElection
         #[arg(value_parser = object_name)]
         name: String,
-        /// How to print it
+        /// Format of the output, in place of text
         #[arg(short, long, value_name = "FORMAT")]
         output: Option<Output>,
     },
-    /// Prints a line for each change of who leads, until it is interrupted
+    /// Prints a line for each change of the leader, until it is interrupted
     Watch {
-        /// The LeaderElection
+        /// Name of the LeaderElection
         #[arg(value_parser = object_name)]
         name: String,
-        /// How to print each
+        /// Format of each change, in place of text
         #[arg(short, long, value_name = "FORMAT")]
         output: Option<Output>,
     },
     /// Asks for another leader, and waits until the operator has answered
     Transfer {
-        /// The LeaderElection
+        /// Name of the LeaderElection
         #[arg(value_parser = object_name)]
         name: String,
         #[command(flatten)]
         target: Target,
-        /// How long to wait for the operator, which itself gives a request up after 60s; then it is taken back
+        /// Time to wait for the operator, after which the request is taken back; the operator itself refuses a request
+        /// after 60s
         #[arg(long, value_name = "DURATION", default_value = "70s", value_parser = duration)]
         timeout: Duration,
     },
-    /// Has nobody lead, and waits until nobody does
+    /// Pauses an election, and waits until no candidate leads
     Pause {
-        /// The LeaderElection
+        /// Name of the LeaderElection
         #[arg(value_parser = object_name)]
         name: String,
-        /// How long to wait
+        /// Time to wait until no candidate leads
         #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
         timeout: Duration,
     },
-    /// Ends a pause, and waits until somebody leads
+    /// Ends a pause, and waits until a candidate leads
     Resume {
-        /// The LeaderElection
+        /// Name of the LeaderElection
         #[arg(value_parser = object_name)]
         name: String,
-        /// How long to wait
+        /// Time to wait until a candidate leads
         #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
         timeout: Duration,
     },
 }
 
-/// Who is to lead.
+/// The pod to ask for as leader.
 #[derive(Debug, Args)]
 #[group(required = true, multiple = false)]
 pub(crate) struct Target {
-    /// The pod that is to lead
+    /// Name of the pod that is to lead
     #[arg(long, value_name = "POD", value_parser = object_name)]
     pub(crate) to: Option<String>,
-    /// Any pod but the one that leads
+    /// Asks for any pod but the one that leads
     #[arg(long)]
     pub(crate) to_any: bool,
 }
 
-/// A table with more columns, or whole objects.
+/// A format of `list`: a table with more columns, or whole objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum ListOutput {
     Wide,
@@ -147,13 +148,13 @@ impl Cli {
     /// Reads the arguments.
     ///
     /// # Errors
-    /// Whatever clap says of them, also where only help was asked for.
+    /// The errors of clap, and its output if only help or the version was asked for.
     pub(crate) fn read(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, Failure> {
         Cli::try_parse_from(arguments).map_err(|said| Failure::of_arguments(&said))
     }
 }
 
-/// Anything else would name another path of the API.
+/// Checks a name of an object. Any other text could name another path of the API.
 fn object_name(name: &str) -> Result<String, String> {
     let is_allowed = |letter: char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || "-.".contains(letter);
     if name.is_empty() || name.len() > 253 || !name.chars().all(is_allowed) || name.starts_with('.') {

@@ -1,4 +1,4 @@
-//! The cluster, reached as kubectl reaches it. Every request has a timeout, and a failure says what to do.
+//! The cluster, reached as kubectl reaches it. Every request has a timeout, and every failure says what to do.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -16,24 +16,24 @@ use crate::cli::Reach;
 use crate::lenient::{Lenient, readable};
 use elector_program::failure::{Failure, chain};
 
-/// How long a request may take.
+/// The longest time that a request may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a connection may be silent, in which a watch runs: longer than any.
+/// How long a connection may be silent while a watch runs: longer than any watch request.
 const READ_TIMEOUT: Duration = Duration::from_secs(75);
 
-/// Why something could not be looked at. `Display` names the right that is missing.
+/// Why something could not be read from the cluster. `Display` names the right that is missing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unseen {
-    /// This user may not: the right.
+    /// This user lacks a right, which is named.
     #[error("you may not {0}")]
     Forbidden(String),
-    /// Anything else, in one line.
+    /// Any other failure, in one line.
     #[error("{0}")]
     Failed(String),
 }
 
-/// A cluster, and the namespace that is meant.
+/// A cluster, and the namespace to work in.
 pub(crate) struct Cluster {
     pub(crate) client: Client,
     server: String,
@@ -41,10 +41,10 @@ pub(crate) struct Cluster {
 }
 
 impl Cluster {
-    /// Nothing is asked of it yet.
+    /// The cluster that the arguments and the kubeconfig name. No request is sent yet.
     ///
     /// # Errors
-    /// When no kubeconfig says where it is, or who asks.
+    /// If no kubeconfig says where the cluster is or which credentials to use.
     pub(crate) async fn reach(reach: &Reach) -> Result<Cluster, Failure> {
         let Reach { kubeconfig, context, namespace } = reach.clone();
         let choice = Choice { kubeconfig, context, home_before_pod: true };
@@ -59,7 +59,7 @@ impl Cluster {
         Ok(Cluster { client, server, namespace })
     }
 
-    /// Objects of the namespace.
+    /// Access to objects of the namespace.
     pub(crate) fn api<K>(&self) -> Api<K>
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
@@ -67,15 +67,16 @@ impl Cluster {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
-    /// Objects of all namespaces, or of none.
+    /// Access to objects of all namespaces, or to objects without a namespace.
     pub(crate) fn api_of_all<K: Resource<DynamicType = ()>>(&self) -> Api<K> {
         Api::all(self.client.clone())
     }
 
-    /// The objects of the namespace that a selector matches. A query cannot say everything that may stand in one.
+    /// The objects of the namespace that a selector matches. They are matched here, because a query cannot state every
+    /// selector.
     ///
     /// # Errors
-    /// As those of a list.
+    /// The errors of a list.
     pub(crate) async fn matching<K>(&self, selector: &Selector) -> Result<Vec<K>, Error>
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned,
@@ -86,10 +87,10 @@ impl Cluster {
         Ok(found)
     }
 
-    /// What an election asks for, and what the operator says of it.
+    /// The LeaderElection called `name`.
     ///
     /// # Errors
-    /// When there is none, or it cannot be read.
+    /// If there is none, or it cannot be read.
     pub(crate) async fn election(&self, name: &str) -> Result<LeaderElection, Failure> {
         let missing = || {
             Failure::failed(format!(
@@ -116,10 +117,10 @@ impl Cluster {
         }
     }
 
-    /// What the API server answers to a request that is to `doing`.
+    /// The answer of the API server to a request; `doing` says for messages what the request does.
     ///
     /// # Errors
-    /// When it refuses, or does not answer in time.
+    /// If the API server refuses, or does not answer in time.
     pub(crate) async fn ask<T>(
         &self,
         doing: &str,
@@ -132,7 +133,8 @@ impl Cluster {
         }
     }
 
-    /// The same where an answer is not essential; `right` says what is done, and so what this user must be allowed to.
+    /// The answer of the API server to a request that is not essential. `right` says what the request does, and so
+    /// which right it needs.
     ///
     /// # Errors
     /// Which right is missing, or what failed.
@@ -170,8 +172,8 @@ impl Cluster {
     }
 }
 
-/// An API server that does not serve a kind of object says "page not found", or that it finds nothing of no name. One
-/// that serves the kind names the object that is missing.
+/// Whether the API server does not serve a kind of object. It then answers "page not found", or does not name an object
+/// that is missing; if it serves the kind, it names the object.
 pub(crate) fn is_without_definition(error: &Error) -> bool {
     let Error::Api(status) = error else { return false };
     let names_an_object = || status.details.as_ref().is_some_and(|details| !details.name.is_empty());

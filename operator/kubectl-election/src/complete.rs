@@ -1,4 +1,5 @@
-//! `__complete`: how a command line may go on, in the form that kubectl asks its plugins' `kubectl_complete-…` for.
+//! The command `__complete`: how a command line may go on, in the form that kubectl expects from its plugins'
+//! `kubectl_complete-…`.
 
 use std::ffi::OsString;
 use std::fmt::Debug;
@@ -17,18 +18,18 @@ use crate::lenient::Lenient;
 use crate::print::print;
 use elector_program::failure::Failure;
 
-/// As the first argument.
+/// The first argument that asks for completions.
 pub(crate) const COMMAND: &str = "__complete";
 
-/// Cobra's word for: nothing but these, and no files.
+/// Cobra's directive to offer only the given completions, and no files.
 const NO_FILES: &str = ":4";
-/// And for: files, where there is nothing.
+/// Cobra's directive to offer files if no completions are given.
 const FILES: &str = ":0";
 
-/// Prints a line for each way in which the last of `words` may go on; after a tab, what it is.
+/// Prints a line for each way in which the last of `words` may go on, with its description after a tab.
 ///
 /// # Errors
-/// When nobody can read them. What cannot be found out is left out: the line is being typed.
+/// If standard output cannot be written. What cannot be found out is left out, because the line is still being typed.
 pub(crate) async fn complete(words: &[OsString]) -> Result<(), Failure> {
     let words: Vec<&str> = words.iter().filter_map(|word| word.to_str()).collect();
     let (word, before) = words.split_last().map_or(("", &[][..]), |(word, before)| (*word, before));
@@ -73,7 +74,7 @@ fn takes_a_name(command: &str) -> bool {
     command.is_some_and(|command| command.get_positionals().any(|argument| argument.get_id() == "name"))
 }
 
-/// Whether the flag is one that something follows.
+/// Whether the flag takes a value.
 fn takes_a_value(command: Option<&str>, flag: &str) -> bool {
     let cli = Cli::command();
     let of_command = command.and_then(|command| cli.find_subcommand(command));
@@ -107,7 +108,7 @@ fn described(name: &str, what: Option<&impl ToString>) -> String {
     what.map_or_else(|| name.to_owned(), |what| format!("{name}\t{}", what.to_string()))
 }
 
-/// Flags that are global stand before the command or behind it, and a line that is not complete yet is not put together.
+/// The global flags of an incomplete line. Such flags may stand before the command or after it.
 fn reach(matches: &ArgMatches) -> Reach {
     let read = |matches| Reach::from_arg_matches(matches).unwrap_or_default();
     let before = read(matches);
@@ -124,7 +125,7 @@ fn contexts(matches: &ArgMatches) -> Vec<String> {
     context_names(&choice).unwrap_or_default()
 }
 
-/// The names of an election's candidates.
+/// The names of the election's candidates.
 async fn candidates(matches: &ArgMatches, name: &str) -> Option<Vec<String>> {
     let cluster = Cluster::reach(&reach(matches)).await.ok()?;
     let election = cluster.election(name).await.ok()?;

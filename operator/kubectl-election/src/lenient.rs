@@ -1,4 +1,4 @@
-//! Objects that others may have written, whole: what cannot be read in one is left out of it, and it alone.
+//! Whole objects that others may have written: what cannot be read is left out of the one object that has it.
 
 use std::borrow::Cow;
 
@@ -13,12 +13,13 @@ use serde_json::{Map, Value};
 
 use crate::print::note;
 
-/// An object of an answer. Reading it does not fail; `Err` has the metadata of one of which the rest cannot be read.
+/// An object in an answer of the API server, which never fails to be read. `Err` has the metadata of an object whose
+/// rest cannot be read.
 #[derive(Debug, Clone)]
 pub(crate) struct Lenient<K>(Result<K, Box<ObjectMeta>>);
 
 impl<K: Resource<DynamicType = ()>> Lenient<K> {
-    /// `None` if it cannot be read, which is noted.
+    /// The object; `None`, with a note to the user, if it cannot be read.
     pub(crate) fn into_readable(self) -> Option<K> {
         match self.0 {
             Ok(object) => Some(object),
@@ -66,7 +67,7 @@ impl<K: Resource> Resource for Lenient<K> {
     }
 }
 
-/// Those of a list that can be read.
+/// The objects of a list that can be read.
 pub(crate) fn readable<K: Resource<DynamicType = ()>>(list: impl IntoIterator<Item = Lenient<K>>) -> Vec<K> {
     list.into_iter().filter_map(Lenient::into_readable).collect()
 }
@@ -87,13 +88,13 @@ fn read<K: Resource + DeserializeOwned>(json: &str) -> Result<K, Box<ObjectMeta>
     Ok(read)
 }
 
-/// Those that can be read, with times that are within the range of a [`Timestamp`].
+/// The fields that can be read, with times cut to the range of a [`Timestamp`].
 fn values(fields: &JsonFields<'_>) -> Map<String, Value> {
     let values = fields.all().filter_map(|(name, json)| Some((name.to_owned(), clamped(json)?)));
     values.collect()
 }
 
-/// Of the entries those that can be read: one may be nested more deeply than a parser goes.
+/// The entries of `managedFields` that can be read: one may be nested more deeply than the parser goes.
 fn managed_fields(metadata: &str) -> Vec<ManagedFieldsEntry> {
     let entries: Vec<Box<RawValue>> = JsonFields::of(metadata).items("managedFields");
     let entries = entries.iter().filter_map(|entry| serde_json::from_value(clamped(entry.get())?).ok());
@@ -106,7 +107,7 @@ fn clamped(json: &str) -> Option<Value> {
     Some(value)
 }
 
-/// The API server stores years that a [`Timestamp`] cannot hold.
+/// Cuts times to the range of a [`Timestamp`]: the API server stores years outside of it.
 fn clamp_times(value: &mut Value) {
     match value {
         Value::Object(fields) => fields.values_mut().for_each(clamp_times),
@@ -119,7 +120,7 @@ fn clamp_times(value: &mut Value) {
     }
 }
 
-/// Whether `text` has the form of a time, and its year is the first or last that a time can have.
+/// Whether `text` has the form of a time in the first or last year that a time can have.
 fn is_far(text: &str) -> bool {
     let has_form = text.len() >= 20 && text.as_bytes()[4] == b'-' && text.as_bytes()[10] == b'T' && text.ends_with('Z');
     has_form && (text.starts_with("9999-") || text.starts_with("000")) && text.parse::<Timestamp>().is_err()

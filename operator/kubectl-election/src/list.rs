@@ -1,4 +1,5 @@
-//! `list`: as `kubectl get leaderelections`, and whether somebody leads at a glance.
+//! The command `list`: a table like that of `kubectl get leaderelections`, coloured so that elections without a leader
+//! stand out.
 
 use elector_crds::LeaderElection;
 use elector_crds::conditions::{ConditionType, Reason, Status, find};
@@ -18,13 +19,13 @@ use crate::style::Style;
 use crate::table::{Cell, Table};
 use elector_program::failure::Failure;
 
-/// How many are asked for at a time: one can have 1.5 MB, and an answer may take no longer than any other.
+/// How many elections a request asks for: one can have 1.5 MB, and an answer must arrive within the usual timeout.
 const PAGE: u32 = 100;
 
-/// Prints them.
+/// Prints the elections.
 ///
 /// # Errors
-/// When they cannot be read.
+/// If the elections cannot be read.
 pub(crate) async fn list(cluster: &Cluster, all_namespaces: bool, output: Option<ListOutput>) -> Result<(), Failure> {
     let api: Api<Lenient<LeaderElection>> = if all_namespaces { cluster.api_of_all() } else { cluster.api() };
     let mut page = ListParams::default().limit(PAGE);

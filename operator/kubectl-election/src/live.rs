@@ -1,4 +1,5 @@
-//! Who leads, from both objects that say so: the Lease at once, and the operator, who sees that nothing happens any more.
+//! The leader of an election, from the two objects that name it. The Lease changes at once; the operator's status tells
+//! when nothing happens any more.
 
 use std::time::Duration;
 
@@ -18,10 +19,10 @@ use crate::cluster::Cluster;
 use crate::lenient::Lenient;
 use elector_program::failure::chain;
 
-/// How long one watch request lasts: a peer that died silently is noticed a little later.
+/// How long one watch request lasts: a peer that died without a sign is noticed a little later.
 const TIMEOUT_SECONDS: u32 = 60;
 
-/// Both objects, as they were last seen.
+/// The LeaderElection and its Lease, as they were last seen.
 #[derive(Debug, Clone)]
 pub(crate) struct LiveView {
     pub(crate) election: LeaderElection,
@@ -31,30 +32,30 @@ pub(crate) struct LiveView {
 /// The Lease, if this user may see it.
 #[derive(Debug, Clone)]
 pub(crate) enum LeaseSight {
-    /// With why its last holder gave it up, if that one says so.
+    /// The Lease, and why its last holder gave it up, if that holder says so.
     There(Box<Lease>, Option<ReleaseReason>),
     Absent,
-    /// With what the API server says, or what is wrong with it.
+    /// The Lease cannot be read, with the reason.
     Unreadable(String),
 }
 
-/// Who leads.
+/// The leader of an election, if there is one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Leads {
     Somebody {
-        /// To show.
+        /// The name to show.
         name: String,
-        /// As the Lease has it, and as it can be shown.
+        /// The identity in the Lease, as it can be shown.
         identity: String,
-        /// Its number.
+        /// The number of the tenure.
         tenure: Option<i64>,
     },
-    /// With why not.
+    /// No candidate leads, for this reason.
     Nobody(String),
 }
 
 impl LiveView {
-    /// As far as it can be told.
+    /// The leader, as far as the two objects tell.
     pub(crate) fn leads(&self) -> Leads {
         match &self.lease {
             LeaseSight::There(..) if self.is_foreign() => {
@@ -104,12 +105,12 @@ impl LiveView {
         }
     }
 
-    /// Whether the operator speaks of the spec as it was then, or later.
+    /// Whether the operator's status is about this generation of the spec, or a later one.
     pub(crate) fn is_answer_to(&self, generation: Option<i64>) -> bool {
         self.election.status.as_ref().is_some_and(|status| status.observed_generation >= generation)
     }
 
-    /// Why what was asked for is not in place, by the operator.
+    /// Why what was asked for is not in place, as the operator says; `None` if it is.
     pub(crate) fn obstacle(&self) -> Option<&str> {
         let ready = self.condition(ConditionType::Ready)?;
         (ready.status == Status::False.as_str()).then_some(ready.message.as_str())
@@ -123,7 +124,7 @@ impl LiveView {
         self.condition(ConditionType::LeaderElected)
     }
 
-    /// Whether the operator has seen this very tenure.
+    /// Whether the operator's status is about the tenure that this Lease shows.
     fn speaks_of(&self, lease: &Lease) -> bool {
         self.election.status.as_ref().is_some_and(|status| {
             status.lease_uid.as_ref() == Some(&lease.record.uid)
@@ -131,7 +132,7 @@ impl LiveView {
         })
     }
 
-    /// Whether the Lease is somebody else's, which the operator leaves alone.
+    /// Whether the Lease was made by others, so that the operator leaves it alone.
     fn is_foreign(&self) -> bool {
         let conflicts = |ready: &Condition| ready.reason == Reason::ObjectConflict.as_str();
         let knows_lease = self.election.status.as_ref().is_some_and(|status| status.lease_uid.is_some());
@@ -139,7 +140,7 @@ impl LiveView {
     }
 }
 
-/// Whether a tenure whose holder is still in the Lease is known to be over, or may be.
+/// Whether the condition says that the tenure which the Lease shows is over, or may be.
 fn is_over(elected: &Condition) -> bool {
     let over = [Reason::LeaseExpired, Reason::WaitingOutUnknownHolder, Reason::Paused];
     over.iter().any(|reason| elected.reason == reason.as_str())
@@ -158,27 +159,27 @@ impl LeaseSight {
     }
 }
 
-/// Each change of either object.
+/// A stream of views, one for each change of the LeaderElection or its Lease.
 pub(crate) struct Sights {
     seen: BoxStream<'static, LiveUpdate>,
     election: Option<LeaderElection>,
     lease: Option<LeaseSight>,
 }
 
-/// Why there is nothing to be seen.
+/// Why a view could not be had.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Lost {
     /// The LeaderElection was deleted.
     Gone,
-    /// A watch failed; it goes on by itself.
+    /// A watch failed; it begins again by itself.
     Failed(String),
 }
 
-/// What came of waiting.
+/// The result of waiting for a view.
 #[derive(Debug)]
 pub(crate) enum Until {
     Holds(Box<LiveView>),
-    /// With what was seen last.
+    /// The time is over; this view was the last.
     TimeIsOver(Option<Box<LiveView>>),
     /// The LeaderElection was deleted.
     Gone,
@@ -191,7 +192,7 @@ enum LiveUpdate {
 }
 
 impl Sights {
-    /// From now on.
+    /// The views of the election called `name`, from now on.
     pub(crate) fn of(cluster: &Cluster, name: &str) -> Sights {
         let elections = watch::<LeaderElection>(cluster, name).map(|seen| match seen {
             Ok(election) => LiveUpdate::Election(election.map(Box::new)),
@@ -207,10 +208,10 @@ impl Sights {
         Sights { seen: stream::select(elections, leases).boxed(), election: None, lease: None }
     }
 
-    /// The next one. Dropped and called again, it misses nothing.
+    /// The next view. If this future is dropped, no view is lost.
     ///
     /// # Errors
-    /// See [`Lost`].
+    /// As [`Lost`] says.
     pub(crate) async fn next(&mut self) -> Result<LiveView, Lost> {
         loop {
             match self.seen.next().await {
@@ -226,7 +227,7 @@ impl Sights {
         }
     }
 
-    /// Waits for the first for which something holds, for so long.
+    /// Waits up to `patience` for the first view for which `holds` returns true.
     pub(crate) async fn until(&mut self, patience: Duration, holds: impl Fn(&LiveView) -> bool) -> Until {
         let deadline = Instant::now() + patience;
         let mut last = None;
@@ -242,7 +243,7 @@ impl Sights {
     }
 }
 
-/// The object of that name, each time that it changes.
+/// The object called `name`, each time that it changes.
 fn watch<K>(cluster: &Cluster, name: &str) -> BoxStream<'static, Result<Option<K>, watcher::Error>>
 where
     K: Resource<DynamicType = (), Scope = k8s_openapi::NamespaceResourceScope>
@@ -274,7 +275,7 @@ where
     seen.boxed()
 }
 
-/// What the API server says where this user may not look.
+/// The message of the API server, if this user may not watch the object.
 fn refusal(error: &watcher::Error) -> Option<String> {
     match error {
         watcher::Error::InitialListFailed(Error::Api(status))

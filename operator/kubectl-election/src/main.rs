@@ -1,4 +1,4 @@
-//! `kubectl election`: see the README.
+//! The plugin `kubectl election`: see the README.
 
 mod actions;
 mod age;

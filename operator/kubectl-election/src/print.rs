@@ -1,4 +1,4 @@
-//! Standard output.
+//! Printing to standard output.
 
 use std::io::{self, Write as _};
 
@@ -9,17 +9,17 @@ use serde::Serialize;
 use crate::style::printable;
 use elector_program::failure::Failure;
 
-/// A form for programs.
+/// A format for programs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Output {
     Json,
     Yaml,
 }
 
-/// Prints `text` as it is. One that reads no further, as `head`, is no failure and ends the program.
+/// Prints `text` as it is. If the reader has closed the pipe, as `head` does, the program ends without a failure.
 ///
 /// # Errors
-/// When nobody can read it.
+/// If standard output cannot be written.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     let written = out.write_all(text.as_bytes()).and_then(|()| out.flush());
@@ -29,15 +29,15 @@ pub(crate) fn print(text: &str) -> Result<(), Failure> {
     })
 }
 
-/// A line for people on standard error, if anybody reads it.
+/// Prints a line for people on standard error. A failure to print it is ignored.
 pub(crate) fn note(line: &str) {
     let _ = writeln!(io::stderr(), "{}", printable(line));
 }
 
-/// Prints it for programs.
+/// Prints a value in a format for programs.
 ///
 /// # Errors
-/// As [`print()`].
+/// As for [`print()`].
 pub(crate) fn document(document: &impl Serialize, output: Output) -> Result<(), Failure> {
     let text = match output {
         Output::Json => {
@@ -48,10 +48,10 @@ pub(crate) fn document(document: &impl Serialize, output: Output) -> Result<(), 
     print(&text)
 }
 
-/// Prints one of many for programs: a line of JSON, or a document of YAML.
+/// Prints one of several values in a format for programs: as a line of JSON, or a document of YAML.
 ///
 /// # Errors
-/// As [`print()`].
+/// As for [`print()`].
 pub(crate) fn item(item: &impl Serialize, output: Output) -> Result<(), Failure> {
     let text = match output {
         Output::Json => json_shown(&serde_json::to_string(item).map_err(Failure::failed)?).into_owned() + "\n",
@@ -60,7 +60,8 @@ pub(crate) fn item(item: &impl Serialize, output: Output) -> Result<(), Failure>
     print(&text)
 }
 
-/// In blocks; with something hidden in it, which only strings in double quotes can name, in the form of JSON.
+/// A value as YAML in blocks. If it has hidden characters, which only strings in double quotes can escape, it is in the
+/// form of JSON.
 fn yaml(document: &impl Serialize) -> Result<String, Failure> {
     let blocks = serde_yaml_ng::to_string(document).map_err(Failure::failed)?;
     if blocks.chars().all(|character| character == '\n' || !is_hidden(character)) {

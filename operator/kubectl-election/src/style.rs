@@ -1,4 +1,4 @@
-//! Colours on a terminal, and nothing but text elsewhere.
+//! Colours for output: on a terminal only.
 
 use std::borrow::Cow;
 use std::env;
@@ -6,7 +6,7 @@ use std::io::{IsTerminal as _, stdout};
 
 use elector_crds::display_text::{MAX_LINE, shown};
 
-/// How a text is meant.
+/// The meaning of a text, which decides its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Tone {
     Plain,
@@ -16,14 +16,14 @@ pub(crate) enum Tone {
     Bad,
 }
 
-/// Whether there are colours.
+/// Whether output has colours.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Style {
     colours: bool,
 }
 
 impl Style {
-    /// Only on a terminal, and not against <https://no-color.org>.
+    /// Colours if standard output is a terminal, unless the user refuses them as in <https://no-color.org>.
     pub(crate) fn of_stdout() -> Style {
         let unwanted = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let unable = env::var_os("TERM").is_some_and(|value| value == "dumb");
@@ -48,7 +48,8 @@ impl Style {
     }
 }
 
-/// On one line, without what is hidden or a terminal would follow, and cut: any holder of a Lease may call itself anything.
+/// A text on one line, of limited length, without hidden characters or such that control a terminal: a holder of a
+/// Lease may call itself anything.
 pub(crate) fn printable(text: &str) -> Cow<'_, str> {
     shown(text, MAX_LINE)
 }

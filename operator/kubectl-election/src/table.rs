@@ -1,20 +1,20 @@
-//! A table as kubectl prints it.
+//! Tables as kubectl prints them.
 
 use elector_crds::display_text::{MAX_MESSAGE, shown};
 
 use crate::style::{Style, Tone};
 
-/// Where there is nothing to say: a cell that is not there would shift the others.
+/// The text of a cell without a value: a missing cell would shift the others.
 const NONE: &str = "<none>";
 
-/// A text in a table.
+/// A cell of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Cell {
     text: String,
     tone: Tone,
 }
 
-/// Headings and rows, of as many cells each.
+/// A table: headings, and rows with as many cells each.
 #[derive(Debug)]
 pub(crate) struct Table {
     headings: Vec<&'static str>,
@@ -26,12 +26,12 @@ impl Cell {
         Cell::toned(text, Tone::Plain)
     }
 
-    /// With its text as it is printed: that is what the columns are as wide as.
+    /// A cell with a text fit to be shown, whose length decides the width of its column.
     pub(crate) fn toned(text: impl ToString, tone: Tone) -> Cell {
         Cell { text: shown(&text.to_string(), MAX_MESSAGE).into_owned(), tone }
     }
 
-    /// As `kubectl get` has a column of which an object says nothing.
+    /// A cell that is blank without a value, as in `kubectl get`.
     pub(crate) fn or_blank(text: Option<impl ToString>) -> Cell {
         text.map_or_else(|| Cell::plain(""), Cell::plain)
     }
@@ -40,13 +40,13 @@ impl Cell {
         text.map_or_else(|| Cell::plain(NONE), Cell::plain)
     }
 
-    /// Red where somebody should look.
+    /// A cell for a state: red if a person should look.
     pub(crate) fn state(state: Option<&str>, well: &str) -> Cell {
         let tone = if state == Some(well) { Tone::Good } else { Tone::Bad };
         Cell { tone, ..Cell::or_blank(state) }
     }
 
-    /// Red unless it is True.
+    /// A cell for the status of a condition: red unless it is True.
     pub(crate) fn truth(status: Option<&str>) -> Cell {
         let tone = if status == Some("True") { Tone::Good } else { Tone::Bad };
         Cell { tone, ..Cell::maybe(status) }
@@ -62,7 +62,7 @@ impl Table {
         self.rows.push(cells);
     }
 
-    /// A line each, after `indent`.
+    /// The table as text: one line for each row, after `indent`.
     pub(crate) fn render(&self, paint: Style, indent: &str) -> String {
         let headings =
             self.headings.iter().map(|text| Cell { text: (*text).to_owned(), tone: Tone::Heading }).collect();

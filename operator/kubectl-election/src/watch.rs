@@ -1,4 +1,4 @@
-//! `watch`: a line for each change of who leads.
+//! The command `watch`: a line for each change of the leader.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -11,10 +11,10 @@ use crate::print::{item, note, print};
 use crate::style::{Style, Tone};
 use elector_program::failure::Failure;
 
-/// Prints until it is interrupted.
+/// Prints a line for each change of the leader, until the program is interrupted.
 ///
 /// # Errors
-/// When there is no such election, at first or any more.
+/// If there is no such election, or it is deleted.
 pub(crate) async fn watch(cluster: &Cluster, name: &str, output: Option<Output>) -> Result<(), Failure> {
     cluster.election(name).await?;
     let paint = Style::of_stdout();
@@ -46,7 +46,8 @@ pub(crate) async fn watch(cluster: &Cluster, name: &str, output: Option<Output>)
     }
 }
 
-/// Of one and the same leader. Why nobody leads may change without anybody coming.
+/// The tenure of the leader; `None` without a leader. The reason why no candidate leads may change without a new
+/// leader.
 fn tenure(leads: &Leads) -> Option<(String, Option<i64>)> {
     match leads {
         Leads::Somebody { identity, tenure, .. } => Some((identity.clone(), *tenure)),
@@ -54,22 +55,22 @@ fn tenure(leads: &Leads) -> Option<(String, Option<i64>)> {
     }
 }
 
-/// For programs.
+/// A change of the leader, in a format for programs.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Change {
-    /// By this machine's clock.
+    /// The time of the change by this machine's clock.
     time: String,
-    /// Whether somebody leads.
+    /// Whether a candidate leads.
     leads: bool,
-    /// Who does.
+    /// The name of the leader.
     #[serde(skip_serializing_if = "Option::is_none")]
     holder: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     identity: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tenure: Option<i64>,
-    /// Why nobody does.
+    /// Why no candidate leads.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
 }
@@ -86,7 +87,7 @@ fn change(leads: &Leads, now: Timestamp) -> Change {
     }
 }
 
-/// With the time by this machine's clock.
+/// A change of the leader as a line for people, with the time by this machine's clock.
 fn line(leads: &Leads, now: Timestamp, paint: Style) -> String {
     let now = seconds(now);
     match leads {

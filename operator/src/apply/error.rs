@@ -1,66 +1,66 @@
-//! Why something was not written, in words for people.
+//! Errors of writing, in words for people.
 
 use std::time::Duration;
 
 use elector_crds::conditions::Reason;
 use kube::core::Status;
 
-/// Why a plan was not carried out to its end.
+/// Why a plan was not carried out completely.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Another replica writes now.
+    /// This replica does not lead any more: another replica writes.
     #[error("this replica does not lead")]
     NotLeading,
-    /// Somebody else wrote or deleted in between.
+    /// The object was changed or deleted since it was read.
     #[error("failed to {0}: it has changed")]
     Stale(&'static str),
-    /// The namespace is going, and the election with it.
+    /// The namespace is being deleted, and the election with it.
     #[error("failed to {0}: the namespace is being deleted")]
     Terminating(&'static str),
-    /// An object of that name is somebody else's. The message is for the user.
+    /// An object with the needed name was not made for this election. The message is for the user.
     #[error("{0}")]
     Conflict(String),
-    /// The operator may not do it.
+    /// The API server refuses the operation.
     #[error("the operator may not {what}: {message}; {}", refusal.mend())]
     Forbidden {
-        /// What.
+        /// The operation, as a verb and its object.
         what: &'static str,
-        /// What the API server says.
+        /// The message of the API server.
         message: String,
-        /// What of it refuses.
+        /// The part of the API server that refuses.
         refusal: Refusal,
     },
-    /// No answer; whether it was done will be seen.
+    /// There was no answer in time; the watch will show whether the write was stored.
     #[error("failed to {what}: no answer within {} s", timeout.as_secs())]
     Timeout {
-        /// What.
+        /// The operation, as a verb and its object.
         what: &'static str,
-        /// How long was waited.
+        /// How long the operator waited.
         timeout: Duration,
     },
-    /// Anything else.
+    /// Any other failure.
     #[error("failed to {what}: {}", words(source))]
     Api {
-        /// What.
+        /// The operation, as a verb and its object.
         what: &'static str,
-        /// Why.
+        /// The error of the client.
         source: Box<kube::Error>,
     },
 }
 
-/// What keeps a write from being made.
+/// The part of the API server that refuses a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// The rights of the operator's account.
+    /// The operator's account lacks a right.
     Rights,
-    /// A policy or a webhook.
+    /// A policy or a webhook refuses.
     Admission,
-    /// A quota, or an admission plugin of the API server.
+    /// A quota or an admission plugin of the API server refuses.
     Other,
 }
 
 impl Refusal {
-    /// By the words of the API server: its answer has no field for that.
+    /// Tells who refused by the message of the API server: its answer has no field for that.
     fn of(status: &Status) -> Option<Refusal> {
         let says = |words: &str| status.message.contains(words);
         if says("ValidatingAdmissionPolicy") || says("MutatingAdmissionPolicy") || says("admission webhook") {
@@ -82,7 +82,7 @@ impl Refusal {
 }
 
 impl Error {
-    /// For the condition Ready.
+    /// The reason in the condition Ready.
     #[must_use]
     pub fn reason(&self) -> Reason {
         match self {
@@ -112,8 +112,8 @@ impl Error {
     }
 }
 
-/// Whether the API server has answered that it will not do it, for whatever reason: a right, a rule, a quota, somebody's webhook.
-/// Nothing else must wait until that changes.
+/// Whether the API server has answered that it will not do this, because of a right, a rule, a quota or a webhook.
+/// Other writes need not wait until that changes.
 pub(super) fn is_refused(error: &Error) -> bool {
     match error {
         Error::Forbidden { .. } | Error::Conflict(_) | Error::Terminating(_) => true,
@@ -122,7 +122,7 @@ pub(super) fn is_refused(error: &Error) -> bool {
     }
 }
 
-/// Whether a patch was meant for what was there before.
+/// Whether a patch was meant for an earlier state of the object.
 pub(super) fn is_changed(error: &kube::Error) -> bool {
     matches!(error, kube::Error::Api(status) if status.code == 422)
 }
@@ -132,7 +132,8 @@ fn is_namespace_terminating(status: &Status) -> bool {
     causes.into_iter().any(|cause| cause.reason == "NamespaceTerminating")
 }
 
-/// For the condition Ready, and for the log: what the API server says is for people, the rest of its answer is not.
+/// The error in words for the condition Ready and the log. Of an answer of the API server it has only the message,
+/// which is for people.
 pub(crate) fn words(error: &kube::Error) -> String {
     match error {
         kube::Error::Api(status) => status.message.clone(),

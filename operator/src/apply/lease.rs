@@ -1,4 +1,4 @@
-//! Leases, by create and replace.
+//! Writes Leases, by create and replace.
 
 use elector_crds::lease;
 use elector_crds::{LeaderElection, ReleaseReason, StoredLease};
@@ -48,7 +48,7 @@ impl Applier {
         }
     }
 
-    /// All at once, or if that is refused each part of it alone.
+    /// Changes the metadata of a Lease: all parts at once, or if that is refused each part alone.
     async fn amend_lease(
         &self,
         election: &LeaderElection,
@@ -85,7 +85,8 @@ impl Applier {
         Ok(())
     }
 
-    /// By uid, annotation and the version that was read: a renewal in between is a conflict, and it is looked at again.
+    /// Changes the metadata of the Lease if its uid, its annotation and the version that was read are unchanged. A
+    /// renewal in between is a conflict, after which the election is planned again.
     async fn amend(
         &self,
         election: &LeaderElection,
@@ -98,7 +99,7 @@ impl Applier {
         self.replace_lease(what, election, &mut outcome.answers, is_meant, apply).await
     }
 
-    /// Exactly the version that has just been read to be the dead holder's.
+    /// Releases the Lease if the version that has just been read still shows the dead holder's record.
     async fn release_lease(
         &self,
         election: &LeaderElection,

@@ -1,8 +1,8 @@
-//! Carries out a plan: Leases and Services by create and replace, Roles, RoleBindings, EndpointSlices and status by server-side
-//! apply, events by create.
+//! Carries out a plan. Leases and Services are written by create and replace; Roles, RoleBindings, EndpointSlices and
+//! statuses by server-side apply; events by create.
 //!
-//! Every call has a timeout and one of three fates: success, a conflict (somebody wrote in between: look again) or trouble.
-//! Nothing is retried here; the controller plans again from what the answers say.
+//! Every call has a timeout and one of three fates: success, a conflict (another client wrote in between: plan again)
+//! or a failure. Nothing is retried here; the controller plans again from what the answers say.
 
 mod error;
 mod lease;
@@ -33,26 +33,27 @@ use crate::{events, key::Key};
 use elector_crds::event::ElectionEvent;
 use elector_crds::ownership::{OPERATOR_NAME, conflict_message, is_made_for};
 
-/// What became of a plan.
+/// The result of carrying out a plan.
 #[derive(Debug, Default)]
 pub struct Outcome {
-    /// What the API server said meanwhile.
+    /// What the API server answered.
     pub answers: Vec<WriteAnswer>,
-    /// What was written.
+    /// The parts that were written.
     pub written: Vec<Part>,
-    /// What was not, and why. One that the API server has refused holds up no other; after any other failure nothing is tried.
+    /// The parts that were not written, with the reasons. A part that the API server has refused holds up no other;
+    /// after any other failure nothing more is tried.
     pub failures: Vec<(Part, Error)>,
-    /// Events that were created.
+    /// The names of the events that were created.
     pub created_events: Vec<String>,
-    /// Events that could not be.
+    /// The events that could not be created.
     pub refused_events: Vec<ElectionEvent>,
 }
 
-/// Nothing more of the plan is to be tried.
+/// Signals that nothing more of the plan may be tried.
 struct Aborted;
 
 impl Outcome {
-    /// Takes in what became of `part`.
+    /// Notes the result of writing `part`.
     fn note(&mut self, part: Part, result: Result<(), Error>) -> Result<(), Aborted> {
         match result {
             Ok(()) => self.written.push(part),
@@ -72,16 +73,16 @@ impl Outcome {
     }
 }
 
-/// Carries out plans.
+/// Carries out plans on the API server.
 #[derive(Clone)]
 pub struct Applier {
-    /// How the API server is reached.
+    /// The client of the API server.
     pub client: Client,
-    /// Looked at before every write.
+    /// Whether this replica leads, which is checked before every write.
     pub leading: Leading,
-    /// The longest that a request may take.
+    /// The longest time that a request may take.
     pub timeout: Duration,
-    /// Reporter of events.
+    /// The reporter in events: the identity of this replica.
     pub identity: String,
 }
 
@@ -120,7 +121,7 @@ impl Applier {
         Ok(())
     }
 
-    /// One that is there already is only taken over if an operator made it.
+    /// Applies an object. An object that exists is taken over only if an operator made it.
     async fn apply_owned<K>(&self, kind: &'static str, desired: &K, election: &LeaderElection) -> Result<K, Error>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + FromUntrusted + Clone + Debug + Serialize,
@@ -145,8 +146,8 @@ impl Applier {
         Ok(applied)
     }
 
-    /// Events first: a crash in between repeats them, and they have names that exist once. The other way round it would
-    /// lose them.
+    /// Creates the events, and then writes the status. A crash in between repeats the events, whose names exist once;
+    /// in the other order it would lose them.
     async fn report(
         &self,
         election: &LeaderElection,
@@ -183,7 +184,7 @@ impl Applier {
         Ok(())
     }
 
-    /// One that is there already was created earlier.
+    /// Creates an event. An event that exists was created earlier, which counts as success.
     async fn create_event(
         &self,
         election: &LeaderElection,
@@ -202,7 +203,7 @@ impl Applier {
         }
     }
 
-    /// Only the request that was answered: another may have taken its place.
+    /// Removes the request for another leader that was answered, unless another request has taken its place.
     async fn remove_request(&self, election: &LeaderElection, target: &str) -> Result<StoredElection, Error> {
         let what = "remove the request";
         let (elections, name) = (self.api::<Untrusted<StoredElection>>(election), election.name_any());

@@ -1,4 +1,4 @@
-//! Services, EndpointSlices and labels of pods.
+//! Writes Services, EndpointSlices and labels of pods.
 
 use std::fmt::Debug;
 
@@ -19,10 +19,11 @@ use crate::plan::TrafficWrite;
 use crate::plan::traffic::service::amend;
 use elector_crds::ownership::{conflict_message, is_made_for};
 
-/// How many pods that are labelled as leaders are listed at a time: there should be one.
+/// How many pods with the leader's label are listed at a time: there should be one.
 const PAGE: u32 = 10;
 
-/// How many pages are looked at: a selector that no request can express may hide leaders behind other pods.
+/// The most pages of pods that are looked at: a selector that no request can express may hide leaders behind other
+/// pods.
 const MAX_PAGES: u32 = 10;
 
 impl Applier {
@@ -72,7 +73,7 @@ impl Applier {
         })
     }
 
-    /// By create and replace: what is applied leaves in a list what others have put there.
+    /// Writes a Service by create and replace: server-side apply would keep what others have put into its lists.
     async fn put_service(&self, election: &LeaderElection, desired: &Service) -> Result<Service, Error> {
         let services = self.api::<Untrusted<Service>>(election);
         let name = desired.name_any();
@@ -90,7 +91,7 @@ impl Applier {
         Ok(replaced)
     }
 
-    /// Returns what the pod's label says now. One that is gone has none.
+    /// Labels a pod. Returns the pod's label as it is then; none if the pod is gone.
     async fn label(
         &self,
         election: &LeaderElection,
@@ -114,7 +115,8 @@ impl Applier {
         }
     }
 
-    /// The watch may be late, and another replica have labelled one in the last moment of its own tenure.
+    /// Checks that no other pod has the leader's label. The watch may be late, or another replica may have labelled a
+    /// pod in the last moment of its own tenure.
     async fn check_no_other_leads(
         &self,
         election: &LeaderElection,
@@ -147,7 +149,7 @@ impl Applier {
         Err(Error::Stale("label a pod"))
     }
 
-    /// One that is gone already is as well.
+    /// Deletes an object. An object that is gone already counts as deleted.
     async fn delete<K>(&self, what: &'static str, unwanted: &K, election: &LeaderElection) -> Result<(), Error>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + FromUntrusted + Clone + Debug,

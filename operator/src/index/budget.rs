@@ -1,24 +1,24 @@
-//! What the objects of each namespace may take of the operator's memory.
+//! A limit for the memory that the objects of each namespace take.
 
 use std::collections::HashMap;
 
 /// The default limit of one namespace, in bytes: some 4,000 elections with three pods each.
 pub const NAMESPACE_BYTES: usize = 48 * 1024 * 1024;
 
-/// What each namespace takes, in bytes as [`Cost`] counts them.
+/// The memory that each namespace takes, in bytes as [`Cost`] counts them.
 #[derive(Debug)]
 pub(super) struct Budget {
     limit: usize,
     used: HashMap<String, usize>,
 }
 
-/// How many bytes of memory are kept of an object, more or less.
+/// The approximate memory that is kept for an object, in bytes.
 pub(super) trait Cost {
     fn cost(&self) -> usize;
 }
 
 impl Budget {
-    /// `limit` is what each namespace may take, in bytes.
+    /// An empty budget. `limit` is the memory that each namespace may take, in bytes.
     pub(super) fn new(limit: usize) -> Budget {
         Budget { limit, used: HashMap::new() }
     }
@@ -27,12 +27,13 @@ impl Budget {
         self.limit
     }
 
-    /// Whether there is room for `cost` more.
+    /// Whether `namespace` has room for `cost` more bytes.
     pub(super) fn has_room(&self, namespace: &str, cost: usize) -> bool {
         self.used(namespace) + cost <= self.limit
     }
 
-    /// The same for what an election that is kept cannot do without, as its Lease: half as much again.
+    /// Whether `namespace` has room for `cost` more bytes of an object that an election in the index cannot do without,
+    /// such as its Lease. The limit for these is half as much again.
     pub(super) fn has_room_for_needed(&self, namespace: &str, cost: usize) -> bool {
         self.used(namespace) + cost <= self.limit + self.limit / 2
     }
@@ -41,7 +42,7 @@ impl Budget {
         self.used.get(namespace).copied().unwrap_or_default()
     }
 
-    /// Counts what is kept, whether there is room for it or not.
+    /// Counts an object that is kept, whether there is room for it or not.
     pub(super) fn charge(&mut self, namespace: &str, cost: usize) {
         match self.used.get_mut(namespace) {
             Some(used) => *used += cost,
@@ -51,7 +52,7 @@ impl Budget {
         }
     }
 
-    /// Counts what is no longer kept.
+    /// Counts an object that is no longer kept.
     pub(super) fn refund(&mut self, namespace: &str, cost: usize) {
         let Some(used) = self.used.get_mut(namespace) else { return };
         *used = used.saturating_sub(cost);

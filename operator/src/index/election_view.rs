@@ -1,4 +1,4 @@
-//! The elections as they are now, one after the other, for metrics.
+//! The elections in the index, one after the other, for metrics.
 
 use std::ops::Bound;
 
@@ -7,14 +7,14 @@ use elector_crds::LeaderElection;
 use super::{Index, LeaseSeen};
 use crate::key::Key;
 
-/// One election, and the Lease of its name.
+/// An election, and the Lease of its name.
 #[derive(Debug, Clone, Copy)]
 pub struct ElectionView<'a> {
-    /// Its namespace and name.
+    /// The namespace and name of the election.
     pub key: &'a Key,
-    /// As it was last seen.
+    /// The election as it was last seen.
     pub election: &'a LeaderElection,
-    /// Made by an operator or by others.
+    /// The Lease, made by an operator or by others.
     pub lease: Option<&'a LeaseSeen>,
 }
 
@@ -25,13 +25,13 @@ impl Index {
         self.elections.len()
     }
 
-    /// Whether there is none.
+    /// Whether there are no elections.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.elections.is_empty()
     }
 
-    /// Those that come after `last` in the order of their keys; all, after `None`.
+    /// The elections that come after `last` in the order of their keys; all elections if `last` is `None`.
     pub fn after<'a>(&'a self, last: Option<&'a Key>) -> impl Iterator<Item = ElectionView<'a>> {
         let from = last.map_or(Bound::Unbounded, Bound::Excluded);
         let elections = self.elections.range((from, Bound::Unbounded));

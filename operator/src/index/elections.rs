@@ -1,4 +1,4 @@
-//! What the index makes of LeaderElections.
+//! How the index handles changes of LeaderElections.
 
 use std::sync::Arc;
 
@@ -15,14 +15,14 @@ use super::owned::is_news;
 use super::{ClockReading, Index, IndexedElection, Transfer, Unreadable};
 use crate::key::Key;
 
-/// What an election takes beside the texts in it, in bytes.
+/// The memory of an election beside its texts, in bytes.
 const ELECTION_BYTES: usize = 1536;
 
-/// What a text takes beside its letters, in bytes: once in the spec, and once in what is made of its selector.
+/// The memory of a text beside its letters, in bytes: once in the spec, and once in the parsed selector.
 const TEXT_BYTES: usize = 128;
 
-/// What each requirement of a selector counts as, in bytes. It takes less of the memory, but of the time as well: each change of
-/// a pod is held against every selector of its namespace, which are some 50,000 requirements at most.
+/// What each requirement of a selector counts as, in bytes. It takes less memory, but also time: each change of a pod
+/// is matched against every selector of its namespace, so this limits them to some 50,000 requirements.
 const REQUIREMENT_BYTES: usize = 1024;
 
 impl Cost for LeaderElection {
@@ -57,7 +57,8 @@ fn status_cost(status: &LeaderElectionStatus) -> usize {
 }
 
 impl Index {
-    /// Others that wait for an election to leave the labels of pods to them look again.
+    /// Takes in a change of an election. Returns the elections to plan again: also those that wait for this one to
+    /// leave the labels of pods to them.
     pub(super) fn change_election(&mut self, change: ListChange<StoredElection>, now: ClockReading) -> Vec<Key> {
         let key = change.key();
         let labelled = |index: &Index| {
@@ -152,7 +153,8 @@ impl Index {
         Some(key)
     }
 
-    /// What is kept of `object`: all, or no more than is needed to say that there is no room for it, or nothing.
+    /// Reduces `object` to what there is room for: all of it, or only what is needed to say that there is no room, or
+    /// nothing.
     fn within_budget(
         &mut self,
         key: &Key,
@@ -219,7 +221,7 @@ impl Index {
     }
 }
 
-/// What plans, requests and events need of it.
+/// The metadata that plans, requests and events need.
 fn kept_metadata(metadata: ObjectMeta) -> ObjectMeta {
     let ObjectMeta {
         name, namespace, uid, resource_version, generation, creation_timestamp, deletion_timestamp, ..

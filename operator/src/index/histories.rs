@@ -1,32 +1,33 @@
-//! What is remembered of names that ever had a Lease or an election (rule O2).
+//! What the index remembers of names that ever had a Lease or an election (rule O2).
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use super::{History, Index, IndexedElection};
 use crate::key::Key;
 
-/// How many names are remembered in all. Beyond that no Lease is made as never held any more: waiting is always safe.
+/// The most names that are remembered. Beyond that, no Lease is created as never held any more: to wait is always safe.
 const MAX_NAMES: usize = 200_000;
 
-/// How many names are remembered of one namespace, but for those of elections; beyond that, the same for this namespace.
+/// The most names of one namespace that are remembered, beside those of its elections. Beyond that, no Lease of the
+/// namespace is created as never held any more.
 const MAX_NAMES_OF_NAMESPACE: usize = 10_000;
 
-/// Of every name.
+/// The histories of all names.
 #[derive(Debug, Default)]
 pub(super) struct Histories {
     histories: HashMap<Key, History>,
-    /// How many names each namespace has here.
+    /// The number of remembered names in each namespace.
     counts: HashMap<String, usize>,
-    /// Namespaces of which names have been forgotten.
+    /// The namespaces of which names have been forgotten.
     forgetful: HashSet<String>,
-    /// Names of any namespace have been forgotten.
+    /// Whether names of any namespace have been forgotten because there were too many in all.
     overflowed: bool,
-    /// What is said of a name that is not remembered.
+    /// The history of a name that is not remembered.
     unremembered: History,
 }
 
 impl Histories {
-    /// Whether no Lease and no earlier election of that name can have been seen.
+    /// Whether this process cannot have seen a Lease or an earlier election of this name.
     pub(super) fn is_new(&self, key: &Key) -> bool {
         !self.overflowed && !self.forgetful.contains(&key.namespace) && !self.histories.contains_key(key)
     }
@@ -54,7 +55,7 @@ impl Histories {
         self.histories.entry(key.clone()).or_default()
     }
 
-    /// Applies the limit of `namespace` to names that were those of elections when they came.
+    /// Applies the limit of `namespace` again, since names of former elections now count.
     fn trim(&mut self, namespace: &str, elections: &BTreeMap<Key, IndexedElection>, of_elections: usize) {
         let count = self.counts.get(namespace).copied().unwrap_or_default();
         if count > MAX_NAMES_OF_NAMESPACE + of_elections {
@@ -63,7 +64,7 @@ impl Histories {
         }
     }
 
-    /// Those of today's elections are wanted when a Lease must be restored; the rest may go.
+    /// Forgets names, but not those of existing elections: their history is needed when a Lease must be restored.
     fn forget(&mut self, which: impl Fn(&Key) -> bool, elections: &BTreeMap<Key, IndexedElection>) {
         let counts = &mut self.counts;
         self.histories.retain(|key, _| {
@@ -78,12 +79,12 @@ impl Histories {
 }
 
 impl Index {
-    /// Remembers that this name has had a past.
+    /// Remembers that this name has had a past. Returns its history.
     pub(super) fn remember(&mut self, key: &Key) -> &mut History {
         self.histories.entry(key, &self.elections)
     }
 
-    /// Once an election of `namespace` is gone.
+    /// Applies the limit of `namespace` after one of its elections is gone.
     pub(super) fn trim_histories(&mut self, namespace: &str) {
         let of_elections = self.elections_in(namespace).count();
         self.histories.trim(namespace, &self.elections, of_elections);

@@ -1,4 +1,4 @@
-//! Which Leases name which pod: so that a change of a pod need not look at all Leases of its namespace.
+//! Which Leases name which pod as holder, so that a change of a pod need not look at all Leases of its namespace.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -11,14 +11,14 @@ use crate::key::Key;
 pub(super) struct Holders(HashMap<Key, BTreeSet<String>>);
 
 impl Holders {
-    /// The Lease `lease` names `holder`.
+    /// Notes that the Lease `lease` names `holder`.
     pub(super) fn insert(&mut self, lease: &Key, holder: &str) {
         if let Some(pod) = pod(lease, holder) {
             self.0.entry(pod).or_default().insert(lease.name.clone());
         }
     }
 
-    /// It does so no more.
+    /// Notes that the Lease `lease` no longer names `holder`.
     pub(super) fn remove(&mut self, lease: &Key, holder: &str) {
         let Some(pod) = pod(lease, holder) else { return };
         let Some(leases) = self.0.get_mut(&pod) else { return };

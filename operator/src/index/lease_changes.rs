@@ -1,4 +1,4 @@
-//! What the index makes of Leases: their latest versions, and what is remembered of all that were before (rule O2).
+//! How the index handles changes of Leases: it keeps their latest versions, and remembers what was before (rule O2).
 
 use elector_crds::StoredLease;
 use kube::runtime::watcher::Event;
@@ -9,7 +9,7 @@ use super::{ClockReading, Index, LeaseSeen, phase};
 use crate::key::Key;
 
 impl Index {
-    /// A change that the watch shows, and with it that all is known that was before.
+    /// Takes in a change that the watch shows. With it, everything is known that was before.
     pub(super) fn watch_lease(&mut self, change: ListChange<StoredLease>, now: ClockReading) -> Option<Key> {
         let shown = match &change {
             ListChange::Listed(stored) | ListChange::Changed(stored) => {
@@ -24,7 +24,8 @@ impl Index {
         changed.or_else(|| (news && self.elections.contains_key(&key)).then_some(key))
     }
 
-    /// A list does not show what came and went since the last event: nobody of those that there are is new any more.
+    /// Remembers every election's name as one with a past: a list does not show what came and went since the last
+    /// event.
     pub(super) fn forget_novelty(&mut self) {
         let keys: Vec<Key> = self.elections.keys().cloned().collect();
         for key in keys {
@@ -90,7 +91,7 @@ impl Index {
         changed.then_some(key)
     }
 
-    /// Whether there is room for it.
+    /// Keeps a Lease if there is room. Returns whether there was.
     fn keep_lease(&mut self, key: &Key, seen: LeaseSeen) -> bool {
         let cost = seen.cost();
         let known = self.leases.get(key).map_or(0, Cost::cost);
@@ -121,7 +122,8 @@ impl Index {
         true
     }
 
-    /// Elections whose Lease was left out, and is no longer there by what a whole list has shown.
+    /// Takes in an event of the list of Leases. Returns the elections whose Lease was left out and, by a whole list, no
+    /// longer exists.
     pub(super) fn left_out_leases_gone(&mut self, event: &Event<StoredLease>) -> Vec<Key> {
         match event {
             Event::Init => self.left_out_leases.values_mut().for_each(|listed| *listed = false),
@@ -144,7 +146,7 @@ impl Index {
         }
     }
 
-    /// From a version that is over. The watch may show it late, after what came of it was read.
+    /// Learns from an outdated version of a Lease. The watch may show such a version late, after a newer one was read.
     fn learn(&mut self, key: &Key, stored: &StoredLease, now: ClockReading) {
         if let Ok(seen) = LeaseSeen::first(stored, now)
             && !seen.is_unconfirmed()

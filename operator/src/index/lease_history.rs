@@ -1,4 +1,4 @@
-//! What the operator knows of one Lease: its latest version, and since when its record has been what it is.
+//! What the operator knows of one Lease: its latest version, and since when its record has been the same.
 
 use std::time::Duration;
 
@@ -16,71 +16,75 @@ use super::ClockReading;
 use super::budget::Cost;
 use elector_crds::ownership::{MANAGED_BY_LABEL, OPERATOR_NAME};
 
-/// What a Lease takes beside the texts in it, in bytes.
+/// The memory of a Lease beside its texts, in bytes.
 const LEASE_BYTES: usize = 768;
 
-/// What a reference to an owner takes beside the texts in it, in bytes.
+/// The memory of a reference to an owner beside its texts, in bytes.
 pub(super) const OWNER_BYTES: usize = 160;
 
-/// How many owners are kept: one controls it, and the others are elections of its name, today's and earlier ones.
+/// The most owners that are kept: one controls the Lease, and the others are elections of its name, the present and
+/// earlier ones.
 pub(super) const MAX_OWNERS: usize = 4;
 
 /// A Lease as it was last seen.
 #[derive(Debug, Clone, PartialEq)]
 pub struct LeaseSeen {
-    /// Its latest version.
+    /// The latest version of the Lease.
     pub lease: Lease,
-    /// As stored, but for those that no plan looks at.
+    /// The stored owners, without those that no plan looks at.
     pub owners: Vec<OwnerReference>,
-    /// An operator made it.
+    /// Whether an operator made the Lease.
     pub managed: bool,
-    /// A person allows the operator to adopt it.
+    /// Whether a person allows the operator to adopt the Lease.
     pub adopt: bool,
-    /// Whether only the pod of whoever writes can be its holder; `None` if the policy that checks that is told nothing.
+    /// Whether only the pod that writes can be the holder, as the policy that checks it is told; `None` if the policy
+    /// is told nothing.
     pub strict: Option<bool>,
-    /// On the operator's clock: since when the record has been what it is (rule F1).
+    /// The time since which the record has been the same, on the operator's clock (rule F1).
     pub seen_at: Duration,
-    /// The longest that a holder of this tenure ever asked others to wait, or was asked to.
+    /// The longest time that a holder of this tenure asked others to wait, or was told to ask for, in seconds.
     pub longest_duration_seconds: u32,
-    /// On the operator's clock: since when the tenure has been this one.
+    /// The time at which this tenure was first seen, on the operator's clock.
     pub tenure_since: Duration,
-    /// On the operator's clock: since when its holder has been asked for what it is asked for now, if it is.
+    /// The time since which the holder has been asked for what it is asked for now, on the operator's clock; `None` if
+    /// it is asked for nothing.
     pub asked_since: Option<Duration>,
-    /// The holder itself was seen to write, by beginning this tenure or by renewing it: its name is nobody else's edit.
+    /// Whether the holder itself was seen to write, by beginning this tenure or by renewing it: then its name is no
+    /// edit by others.
     pub seen_to_write: bool,
     /// Whether the record has changed under this uid since it was first seen: only then is the holder known to live.
     pub moved: bool,
-    /// What operators say on it.
+    /// The operator's annotation on the Lease.
     pub annotation: TimingsAnnotation,
-    /// The watch has shown it: then it has shown all that was there before, too.
+    /// Whether the watch has shown the Lease: then it has shown everything that was there before, too.
     pub watched: bool,
-    /// The last tenure that was seen to end under this uid.
+    /// The last tenure under this uid that was seen to end.
     pub ended: Option<Ended>,
-    /// Why its last holder gave it up, as that one says.
+    /// Why the last holder gave the Lease up, in its own words.
     pub release_reason: Option<ReleaseReason>,
-    /// When it was last read from the store itself: a watch may be dead without anybody noticing.
+    /// The time at which the Lease was last read from the store, beside the watch: a watch may be dead without a sign.
     pub read_at: Option<Duration>,
 }
 
 /// A tenure that is over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ended {
-    /// Whose it was.
+    /// The identity of the holder.
     pub identity: String,
-    /// Which one it was.
+    /// The number of the tenure.
     pub transitions: u32,
-    /// What has become of it.
+    /// Why the tenure ended.
     pub how: TenureEnd,
 }
 
-/// What is remembered of a name, whatever becomes of its Lease.
+/// What is remembered of a name, even if its Lease is gone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct History {
-    /// The last holder known.
+    /// The last known holder.
     pub holder: Option<String>,
-    /// The longest duration of the last tenure known.
+    /// The longest known duration of the last tenure, in seconds.
     pub duration_seconds: u32,
-    /// The highest known.
+    /// The highest known number of tenures.
     pub transitions: u32,
 }
 
@@ -110,7 +114,7 @@ impl LeaseSeen {
         })
     }
 
-    /// The same Lease, seen again or changed.
+    /// The knowledge after the same Lease was seen again, changed or not.
     pub(super) fn then(&self, stored: &StoredLease, now: ClockReading) -> Result<LeaseSeen, UnusableLease> {
         let mut next = LeaseSeen::first(stored, now)?;
         next.ended = end_of(&self.lease, &next.lease, next.release_reason).or_else(|| self.ended.clone());
@@ -147,21 +151,21 @@ impl LeaseSeen {
         self.lease.begins_tenure_after(&last.lease)
     }
 
-    /// Who released it in the end was dead: that was the operator.
+    /// Corrects the end of the last tenure: its holder was dead, so that the operator released the Lease.
     pub(super) fn note_death(&mut self) {
         if let Some(ended) = self.ended.as_mut().filter(|ended| ended.how == TenureEnd::Released) {
             ended.how = TenureEnd::PodTerminated;
         }
     }
 
-    /// Whether its holder is asked to end the tenure.
+    /// Whether the holder is asked to end its tenure.
     fn is_asked(&self) -> bool {
         let Lease { hints, record, .. } = &self.lease;
         let ends = hints.paused || hints.end_tenure == Some(record.transitions);
         ends && !record.holder.is_empty() && hints.successor.as_ref() != Some(&record.holder)
     }
 
-    /// The same tenure of the same process, later.
+    /// Whether this is a later version of the same tenure of the same process as `last`.
     fn is_renewal_of(&self, last: &LeaseSeen) -> bool {
         let (record, last_record) = (&self.lease.record, &last.lease.record);
         record.holder == last_record.holder
@@ -171,19 +175,19 @@ impl LeaseSeen {
             && record.renew_time > last_record.renew_time
     }
 
-    /// An operator made it, and nobody has said yet whether that was up to date (rule O2).
+    /// Whether an operator has created the Lease and not confirmed yet that it is up to date (rule O2).
     #[must_use]
     pub fn is_unconfirmed(&self) -> bool {
         self.annotation.unconfirmed && self.lease.agent.is_none()
     }
 
-    /// The same, and this process knows what was before.
+    /// Whether the Lease is unconfirmed, and this process knows what was before, so that it can confirm it.
     #[must_use]
     pub fn is_to_be_confirmed(&self) -> bool {
         self.is_unconfirmed() && self.watched
     }
 
-    /// How long a silent holder is waited for, where candidates wait at least `own`.
+    /// How long a silent holder is waited for, if candidates wait at least `own`.
     #[must_use]
     pub fn effective_duration(&self, own: Duration) -> Duration {
         let own = u32::try_from(own.as_secs()).unwrap_or(u32::MAX);
@@ -191,13 +195,13 @@ impl LeaseSeen {
         Duration::from_secs(seconds.into())
     }
 
-    /// For how long everybody waits by the operator's own word, as long as no agent has written it.
+    /// How long every candidate waits as the operator asks, in seconds, as long as no agent has written the Lease.
     #[must_use]
     pub fn least_wait_seconds(&self) -> u32 {
         self.lease.least_wait_seconds()
     }
 
-    /// Whether anything but the renewal itself differs.
+    /// Whether anything differs but the renewal.
     pub(super) fn differs(&self, other: &LeaseSeen) -> bool {
         let without_renewal = |seen: &LeaseSeen| {
             let mut seen = seen.clone();
@@ -229,7 +233,7 @@ impl Cost for LeaseSeen {
     }
 }
 
-/// The owner that controls it, and LeaderElections.
+/// The owner that controls the Lease, and the owners that are LeaderElections.
 fn owners(stored: &StoredLease) -> Vec<OwnerReference> {
     let is_of_interest =
         |owner: &&OwnerReference| owner.controller == Some(true) || owner.kind == LeaderElection::kind(&());
@@ -237,7 +241,7 @@ fn owners(stored: &StoredLease) -> Vec<OwnerReference> {
     kept.map(|owner| shorten_owner(owner.clone())).collect()
 }
 
-/// With texts of bounded length.
+/// Shortens the texts of an owner.
 pub(super) fn shorten_owner(owner: OwnerReference) -> OwnerReference {
     let short = |text: String| shorten(&text).into_owned();
     let OwnerReference { api_version, block_owner_deletion, controller, kind, name, uid } = owner;
@@ -252,7 +256,7 @@ pub(super) fn shorten_owner(owner: OwnerReference) -> OwnerReference {
 }
 
 impl History {
-    /// Takes in what the Lease is now; `begun` says that an agent has begun a tenure since it was last looked at.
+    /// Takes in the current version of a Lease. `begun` says that an agent has begun a tenure since the last version.
     pub(super) fn take_in(&mut self, seen: &LeaseSeen, begun: bool) {
         self.learn(seen);
         let record = &seen.lease.record;
@@ -265,7 +269,8 @@ impl History {
         }
     }
 
-    /// Takes in what some Lease of that name was once: a holder that asked for longer may still rely on it.
+    /// Takes in any version, even an outdated one, of a Lease of this name: a holder that asked for a longer wait may
+    /// still rely on it.
     pub(super) fn learn(&mut self, seen: &LeaseSeen) {
         let asked_for = seen.longest_duration_seconds.max(seen.least_wait_seconds());
         self.duration_seconds = self.duration_seconds.max(asked_for);
@@ -273,7 +278,8 @@ impl History {
     }
 }
 
-/// Of the tenure that `last` shows, if `next` shows that it is over; `reason` is why the last tenure of `next` was given up.
+/// The end of the tenure that `last` shows, if `next` shows that it is over. `reason` is why the last tenure of `next`
+/// was given up.
 fn end_of(last: &Lease, next: &Lease, reason: Option<ReleaseReason>) -> Option<Ended> {
     let Record { holder: identity, transitions, acquire_time, .. } = &last.record;
     let goes_on = next.record.holder == *identity

@@ -1,4 +1,4 @@
-//! Turns the events of a watch into changes of single objects, across its restarts.
+//! Turns the events of a watch into changes of single objects, even if the watch begins again.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
@@ -8,21 +8,21 @@ use kube::runtime::watcher::Event;
 
 use crate::key::Key;
 
-/// What happened to one object.
+/// A change of one object.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ListChange<K> {
-    /// It was found in a list: it may be older than this process.
+    /// The object was found in a list: it may be older than this process.
     Listed(K),
-    /// It was created or changed while it was watched.
+    /// The object was created or changed while it was watched.
     Changed(K),
-    /// It was deleted while it was watched.
+    /// The object was deleted while it was watched.
     Deleted(K),
-    /// It is no longer in the list: it was deleted while nobody watched.
+    /// The object is no longer in the list: it was deleted while it was not watched.
     Vanished(Key),
 }
 
 impl<K: ResourceExt> ListChange<K> {
-    /// Which object it is about.
+    /// The object that has changed.
     pub(super) fn key(&self) -> Key {
         match self {
             ListChange::Listed(object) | ListChange::Changed(object) | ListChange::Deleted(object) => Key::of(object),
@@ -31,21 +31,22 @@ impl<K: ResourceExt> ListChange<K> {
     }
 }
 
-/// Which objects of one kind the watch has shown.
+/// The objects of one kind that the watch has shown.
 ///
-/// Of the objects that are not kept nothing is remembered, and of the others a hash: there may be more than there is room for.
+/// There may be more objects than there is room for. So of an object that is kept only a hash is remembered, and of
+/// another one nothing.
 #[derive(Debug, Default)]
 pub(super) struct Listing {
     present: HashSet<u64>,
-    /// What the list under way has shown so far.
+    /// The hashes of the objects that the current list has shown so far; `None` without a list under way.
     listed: Option<HashSet<u64>>,
-    /// The last object that was shown, of which the next event tells whether it is kept.
+    /// The object that was shown last: only at the next event is it known whether it was kept.
     last: Option<Key>,
     hasher: RandomState,
     complete: bool,
 }
 
-/// What is kept of one kind.
+/// The objects of one kind that are kept.
 pub(super) trait Kept {
     fn contains(&self, key: &Key) -> bool;
     fn all(&self) -> impl Iterator<Item = &Key>;
@@ -77,7 +78,7 @@ impl Listing {
         self.complete
     }
 
-    /// `kept` is what is kept before this event.
+    /// Turns an event into changes. `kept` are the objects that are kept before this event.
     pub(super) fn handle<K: ResourceExt>(&mut self, event: Event<K>, kept: &impl Kept) -> Vec<ListChange<K>> {
         if let Some(last) = self.last.take().filter(|last| kept.contains(last)) {
             let hash = self.hash(&last);
@@ -129,7 +130,7 @@ mod tests {
         pod
     }
 
-    /// Everything is kept but what `left_out` names.
+    /// Handles events in a test in which everything is kept but what `left_out` names.
     fn handle(
         listing: &mut Listing,
         kept: &mut BTreeMap<Key, ()>,

@@ -1,14 +1,16 @@
-//! What has been seen of the cluster: a synchronous index, fed by watches and by the answers to the operator's own writes.
+//! What has been seen of the cluster: a synchronous index, fed by watches and by the answers to the operator's own
+//! writes.
 //!
-//! Each `handle_*` returns the elections that must be looked at again. A mere renewal moves the time at which a Lease was last
-//! seen to change, and nothing else; at 5,000 renewals a second that is all that happens.
+//! Each `handle_*` returns the elections that must be planned again. A mere renewal moves the time at which a Lease was
+//! last seen to change, and nothing else; at 5,000 renewals a second that is all that happens.
 //!
-//! Answers and watches race: of two versions of an object the later one counts, by resourceVersion. Only a new list may bring
-//! back a lower one, for after a restore of etcd it is the truth. Of a version and a deletion nothing tells which is later, so
-//! answers to a plan during which something was deleted are dropped: the watches say the same soon after.
+//! Answers and watches race: of two versions of an object the one with the higher resourceVersion counts. Only a new
+//! list may bring back a lower one, because after a restore of etcd it is the truth. Whether a version or a deletion is
+//! later cannot be told. So answers to a plan during which something was deleted are dropped: the watches say the same
+//! soon after.
 //!
-//! Objects are others' to write. Of each only what plans use is kept, and of each namespace only as much as its `Budget` has
-//! room for: what is beyond that is left out, and the elections of that namespace say so.
+//! Others may write the objects. Of each object only what plans use is kept, and of each namespace only as much as its
+//! `Budget` has room for. The rest is left out, and the elections of that namespace say so.
 
 mod budget;
 mod election_view;
@@ -62,22 +64,22 @@ use crate::key::Key;
 use elector_crds::leader_slice::is_slice_of;
 use elector_crds::rbac::rbac_name;
 
-/// How many Services and how many slices of one election are looked at at a time. Anybody who may edit in a namespace can make
-/// more that look like an operator's.
+/// The most Services, and the most slices, of one election that are looked at at a time. Any person who may edit in a
+/// namespace can make more that look like an operator's.
 const MAX_OWNED: usize = 16;
 
-/// Everything that has been seen.
+/// Everything that has been seen of the cluster.
 #[derive(Debug)]
 pub struct Index {
     elections: BTreeMap<Key, IndexedElection>,
     leases: HashMap<Key, LeaseSeen>,
-    /// Which Leases name which pod.
+    /// The Leases that name each pod.
     holders: Holders,
     histories: Histories,
     pods: BTreeMap<Key, Arc<Pod>>,
-    /// Pods that are gone, of which the last that was seen proves that they are dead, as long as a Lease names them.
+    /// Pods that are gone and whose last version proves that they are dead, as long as a Lease names them.
     dead: HashMap<Key, Arc<Pod>>,
-    /// Pods that an election has had labelled and that do not match it any more.
+    /// Pods that an election has labelled and that do not match it any more, with that election.
     strays: BTreeMap<Key, Key>,
     roles: OwnedByName<Role>,
     role_bindings: OwnedByName<RoleBinding>,
@@ -85,29 +87,29 @@ pub struct Index {
     slices: Owned<EndpointSlice>,
     listings: Listings,
     budget: Budget,
-    /// Namespaces of which something is left out, and whether anything was since the lists began anew.
+    /// The namespaces of which something is left out, and whether anything was left out since the lists began again.
     left_out: HashMap<String, bool>,
-    /// Of which kinds a list has ended since: once it has of all, that counts. `None`: no lists are waited for.
+    /// The kinds of which a list has ended since the lists began again; `None` if no lists are under way.
     ended_lists: Option<HashSet<Discriminant<Observation>>>,
-    /// Elections whose Lease is, and whether the list under way, if there is one, has shown that Lease.
+    /// The elections whose Lease is left out, and whether the current list has shown that Lease.
     left_out_leases: HashMap<Key, bool>,
 }
 
 #[derive(Debug)]
 struct IndexedElection {
     object: Arc<LeaderElection>,
-    /// Why `spec` is not what is stored.
+    /// Why `spec` is not what is stored, if so.
     unreadable: Option<Unreadable>,
-    /// As it is stored.
+    /// The size of the stored election as JSON, in bytes.
     json_bytes: usize,
     selector: Selector,
-    /// How many conditions that has.
+    /// The number of requirements of the selector.
     requirements: usize,
-    /// This process watched it being created (rule O2).
+    /// Whether this process watched the election being created (rule O2).
     creation_watched: bool,
-    /// How often something of this name was deleted.
+    /// How often an object of this name was deleted.
     deletions: u64,
-    /// Another leader that was asked for.
+    /// The request for another leader, if there is one.
     transfer: Option<Transfer>,
 }
 
@@ -123,7 +125,7 @@ struct Listings {
 }
 
 impl Listings {
-    /// How many kinds there are.
+    /// The number of kinds.
     const COUNT: usize = 7;
 }
 
@@ -140,7 +142,7 @@ impl Default for Index {
 }
 
 impl Index {
-    /// One that keeps so many bytes of each namespace.
+    /// An empty index that keeps up to `namespace_bytes` bytes of each namespace.
     #[must_use]
     pub fn new(namespace_bytes: usize) -> Index {
         Index {
@@ -163,20 +165,20 @@ impl Index {
         }
     }
 
-    /// Whether every kind has been listed: before that, absence means nothing.
+    /// Whether every kind has been listed: before that, the absence of an object means nothing.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         let Listings { elections, leases, pods, roles, role_bindings, services, slices } = &self.listings;
         [elections, leases, pods, roles, role_bindings, services, slices].into_iter().all(Listing::is_complete)
     }
 
-    /// All elections.
+    /// The keys of all elections.
     pub fn elections(&self) -> impl Iterator<Item = &Key> {
         self.elections.keys()
     }
 
-    /// What [`plan`](crate::plan::plan) needs to know of one election, but for what is known of the operator itself: its
-    /// failed_writes and features. `None` if there is no such election.
+    /// What [`plan`](crate::plan::plan) needs to know of one election, without what the caller adds: `failed_writes`
+    /// and `features`. `None` if there is no such election.
     #[must_use]
     pub fn snapshot(&self, key: &Key) -> Option<(Arc<LeaderElection>, ElectionSnapshot)> {
         let election = self.elections.get(key)?;
@@ -225,7 +227,7 @@ impl Index {
         Some((Arc::clone(object), snapshot))
     }
 
-    /// Takes in what a watch says.
+    /// Takes in an event of a watch. Returns the elections to plan again.
     pub fn handle_seen(&mut self, seen: Observation, now: ClockReading) -> Vec<Key> {
         let ended = seen.ends_list().then(|| discriminant(&seen));
         let mut changed = self.take_in(seen, now);
@@ -272,25 +274,26 @@ impl Index {
         }
     }
 
-    /// How often something of that name was deleted. `None` if there is no such election.
+    /// How often an object of this election's name was deleted. `None` if there is no such election.
     #[must_use]
     pub fn deletions(&self, key: &Key) -> Option<u64> {
         self.elections.get(key).map(|election| election.deletions)
     }
 
-    /// The uid of the election called so.
+    /// The uid of the election.
     #[must_use]
     pub fn uid(&self, key: &Key) -> Option<&str> {
         self.elections.get(key)?.object.metadata.uid.as_deref()
     }
 
-    /// How long the election called so is as JSON.
+    /// The size of the election as JSON, in bytes.
     #[must_use]
     pub fn json_bytes(&self, key: &Key) -> Option<usize> {
         self.elections.get(key).map(|election| election.json_bytes)
     }
 
-    /// Takes in what the requests of one plan were answered with; `deletions` is what there were when it was made.
+    /// Takes in the answers to the requests of one plan. `deletions` is the number of deletions when the plan was made;
+    /// if it has changed, the answers are dropped.
     pub fn handle_answers(&mut self, key: &Key, answers: Vec<WriteAnswer>, deletions: Option<u64>, now: ClockReading) {
         for answer in answers {
             if self.deletions(key) == deletions {
@@ -339,40 +342,40 @@ impl Index {
         }
     }
 
-    /// When the Lease of an election falls silent for good, as far as is known now: looking earlier shows nothing new.
+    /// When the holder of the election's Lease will have been silent for too long, if nothing more is seen.
     #[must_use]
     pub fn expires_at(&self, key: &Key) -> Option<Duration> {
         let seen = self.leases.get(key)?;
         Some(seen.seen_at + seen.effective_duration(self.own_duration(key)?))
     }
 
-    /// How many namespaces have more objects than there is room for.
+    /// The number of namespaces with more objects than there is room for.
     #[must_use]
     pub fn left_out_namespaces(&self) -> usize {
         self.left_out.len()
     }
 
-    /// How many elections have a spec that cannot be read.
+    /// The number of elections whose spec cannot be read.
     #[must_use]
     pub fn unreadable_elections(&self) -> usize {
         let is_unreadable = |election: &&IndexedElection| matches!(election.unreadable, Some(Unreadable::Spec(_)));
         self.elections.values().filter(is_unreadable).count()
     }
 
-    /// Whether a namespace of which something was left out has room again: only a list shows what that was.
+    /// Whether a namespace of which something was left out has room again: only a new list shows what was left out.
     #[must_use]
     pub fn wants_list(&self) -> bool {
         self.left_out.keys().any(|namespace| self.budget.used(namespace) < self.budget.limit() / 2)
     }
 
-    /// All watches begin anew: what they show is kept again if there is room. Until they have shown everything, a namespace of
-    /// which something was left out stays one.
+    /// Notes that all watches begin again, and that what they show is kept if there is room. A namespace of which
+    /// something was left out counts as such until the lists have ended.
     pub fn expect_lists(&mut self) {
         self.left_out.values_mut().for_each(|again| *again = false);
         self.ended_lists = Some(HashSet::new());
     }
 
-    /// A list of that kind has ended. Returns the elections of which everything is known from now on.
+    /// Notes that a list of this kind has ended. Returns the elections of which everything is known from now on.
     fn end_list(&mut self, kind: Discriminant<Observation>) -> Vec<Key> {
         let Some(ended) = &mut self.ended_lists else { return Vec::new() };
         ended.insert(kind);
@@ -384,7 +387,7 @@ impl Index {
         whole.iter().flat_map(|namespace| self.elections_in(namespace)).map(|(key, _)| key.clone()).collect()
     }
 
-    /// Notes that something of `namespace` is not kept.
+    /// Notes that an object of the key's namespace is not kept.
     fn leave_out(&mut self, what: &'static str, key: &Key) {
         if self.left_out.insert(key.namespace.clone(), true).is_none() {
             tracing::warn!(
@@ -406,7 +409,7 @@ impl Index {
     }
 }
 
-/// Those of `owned` whose names are asked for, and some of the others, which are to go.
+/// The objects of `owned` whose names are asked for, and some of the others, which are to be deleted.
 fn some<'a, K: ResourceExt + Clone + 'a>(
     owned: impl Iterator<Item = &'a K>,
     is_asked: impl Fn(&str) -> bool,

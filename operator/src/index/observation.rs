@@ -1,4 +1,4 @@
-//! What the API server says: by the watches, and in answers to the operator's own requests.
+//! What the API server says, in events of watches and in answers to the operator's own requests.
 
 use elector_crds::StoredLease;
 use elector_crds::untrusted::StoredElection;
@@ -14,24 +14,24 @@ use crate::key::Key;
 /// An event of one of the watches.
 #[derive(Debug)]
 pub enum Observation {
-    /// Of elections.
+    /// An event of the watch of elections.
     Election(Event<StoredElection>),
-    /// Of Leases.
+    /// An event of the watch of Leases.
     Lease(Event<StoredLease>),
-    /// Of pods.
+    /// An event of the watch of pods.
     Pod(Event<StoredPod>),
-    /// Of Roles that operators made.
+    /// An event of the watch of Roles that operators made.
     Role(Event<Role>),
-    /// Of RoleBindings that operators made.
+    /// An event of the watch of RoleBindings that operators made.
     RoleBinding(Event<RoleBinding>),
-    /// Of Services that operators made.
+    /// An event of the watch of Services that operators made.
     Service(Event<Service>),
-    /// Of EndpointSlices that operators made.
+    /// An event of the watch of EndpointSlices that operators made.
     Slice(Event<EndpointSlice>),
 }
 
 impl Observation {
-    /// Whether with it a list has shown everything.
+    /// Whether this event ends a list.
     pub(super) fn ends_list(&self) -> bool {
         match self {
             Observation::Election(event) => matches!(event, Event::InitDone),
@@ -45,29 +45,29 @@ impl Observation {
     }
 }
 
-/// What the API server said of one object.
+/// What the API server answered about one object.
 #[derive(Debug, Clone, PartialEq)]
 pub enum WriteAnswer {
-    /// It is so.
+    /// The election as it is stored.
     Election(Box<StoredElection>),
-    /// It is so.
+    /// The Lease as it was stored by a write.
     Lease(Box<StoredLease>),
-    /// It was read from the store, not written.
+    /// The Lease as it was read from the store.
     LeaseRead(Box<StoredLease>),
     /// There is no Lease of that name.
     NoLease(Key),
-    /// It is so.
+    /// The Role as it is stored.
     Role(Box<Role>),
-    /// It is so.
+    /// The RoleBinding as it is stored.
     RoleBinding(Box<RoleBinding>),
-    /// It is so.
+    /// The Service as it is stored.
     Service(Box<Service>),
-    /// It is so.
+    /// The EndpointSlice as it is stored.
     Slice(Box<EndpointSlice>),
-    /// A pod is labelled so.
+    /// The role label of a pod as it is stored.
     Label(Key, RoleLabel),
-    /// It is gone.
+    /// The Service was deleted.
     NoService(Box<Service>),
-    /// It is gone.
+    /// The EndpointSlice was deleted.
     NoSlice(Box<EndpointSlice>),
 }

@@ -1,5 +1,5 @@
-//! Objects that operators made, as they were last seen: those whose names people choose are found by the election that owns
-//! them, Roles and RoleBindings by their names.
+//! Objects that operators made, as they were last seen. Objects whose names people choose are found by the election
+//! that owns them, Roles and RoleBindings by their names.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -21,18 +21,18 @@ use elector_crds::ownership::MANAGED_BY_LABEL;
 use elector_crds::ownership::owner;
 use elector_crds::rbac::election_of_rbac;
 
-/// The labels that plans look at.
+/// The labels that plans look at; others are not kept.
 const LABELS: [&str; 4] = [MANAGED_BY_LABEL, ELECTION_LABEL, SERVICE_NAME_LABEL, SLICE_MANAGED_BY_LABEL];
 
-/// The largest object that is kept whole, in bytes of JSON: none that operators make is as large.
+/// The largest object that is kept whole, in bytes of JSON: operators make no object as large.
 const MAX_BYTES: usize = 32 * 1024;
 
-/// What an object takes beside its texts, in bytes.
+/// The memory of an object beside its texts, in bytes.
 const OBJECT_BYTES: usize = 512;
 
-/// An object of which the content can be dropped.
+/// An object whose content can be dropped.
 pub(super) trait Contents: ResourceExt + Serialize {
-    /// Leaves nothing that any plan could ask for.
+    /// Removes the content, so that the object equals none that a plan asks for.
     fn drop_content(&mut self);
 }
 
@@ -63,7 +63,7 @@ impl Contents for EndpointSlice {
     }
 }
 
-/// What is kept of an object, and what that takes, in bytes.
+/// An object reduced to what plans look at, and the memory that it takes, in bytes.
 #[derive(Debug)]
 struct Reduced<K> {
     object: K,
@@ -99,23 +99,23 @@ fn kept_metadata(metadata: ObjectMeta) -> ObjectMeta {
     }
 }
 
-/// What a change has come to.
+/// The effect of a change.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Changed {
-    /// The elections that it concerns.
+    /// The elections to plan again.
     pub(super) elections: Vec<Key>,
-    /// Whether something is gone.
+    /// Whether an object is gone.
     pub(super) gone: bool,
-    /// An object for which there was no room.
+    /// The object for which there was no room, if so.
     pub(super) left_out: Option<Key>,
 }
 
-/// What there is of one kind, found by the election that owns it.
+/// The objects of one kind, found by the election that owns them.
 #[derive(Debug)]
 pub(super) struct Owned<K> {
-    /// By the election that owns them, then by their own names.
+    /// The objects, by the election that owns them and then by their own names.
     objects: HashMap<Key, BTreeMap<String, Reduced<K>>>,
-    /// Which election owns what is called so.
+    /// The election that owns each object, by the object's key.
     owners: HashMap<Key, Key>,
 }
 
@@ -136,12 +136,12 @@ impl<K> Kept for Owned<K> {
 }
 
 impl<K: Contents> Owned<K> {
-    /// Those of `election`, in the order of their names.
+    /// The objects of `election`, in the order of their names.
     pub(super) fn of(&self, election: &Key) -> impl Iterator<Item = &K> {
         self.objects.get(election).into_iter().flat_map(BTreeMap::values).map(|reduced| &reduced.object)
     }
 
-    /// Takes in a change, within `budget`; what belongs to an election that `is_kept` may take more of it.
+    /// Takes in a change, within `budget`. An object of an election that `is_kept` may take more of the budget.
     pub(super) fn change(
         &mut self,
         change: ListChange<K>,
@@ -198,7 +198,7 @@ impl<K: Contents> Owned<K> {
     }
 }
 
-/// Roles and RoleBindings: found by their own names.
+/// The Roles or RoleBindings, found by their own names.
 #[derive(Debug)]
 pub(super) struct OwnedByName<K>(HashMap<Key, Reduced<K>>);
 
@@ -219,12 +219,12 @@ impl<K> Kept for OwnedByName<K> {
 }
 
 impl<K: Contents> OwnedByName<K> {
-    /// The one that is called so.
+    /// The object called `key`.
     pub(super) fn of(&self, key: &Key) -> Option<&K> {
         self.0.get(key).map(|reduced| &reduced.object)
     }
 
-    /// As [`Owned::change`].
+    /// Takes in a change, as [`Owned::change`] does.
     pub(super) fn change(
         &mut self,
         change: ListChange<K>,
@@ -307,7 +307,7 @@ impl Index {
     }
 }
 
-/// Whether `object` is a later version than `known`. Versions that are no numbers always are.
+/// Whether `object` is a later version than `known`. A version that is no number always counts as later.
 pub(super) fn is_news(object: &impl ResourceExt, known: &impl ResourceExt) -> bool {
     let version = |version: Option<String>| version.and_then(|version| version.parse::<u64>().ok());
     match (version(object.resource_version()), version(known.resource_version())) {

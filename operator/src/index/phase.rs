@@ -1,4 +1,4 @@
-//! Who leads, as far as a Lease and the time it has been silent can tell.
+//! The phase of a tenure, as far as a Lease and the time it has been silent can tell.
 
 use std::time::Duration;
 
@@ -7,30 +7,30 @@ use elector_election::{Lease, UNKNOWN_HOLDER};
 
 use super::{ClockReading, LeaseSeen};
 
-/// What is known of the leadership that a Lease shows.
+/// The phase of the leadership that a Lease shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TenurePhase {
-    /// Nobody has ever held it.
+    /// No candidate has ever held the Lease.
     NeverHeld,
-    /// The last holder gave it up.
+    /// The last holder gave the Lease up.
     Released,
-    /// Its holder was seen to write it, less than its duration ago.
+    /// The holder was seen to write the Lease, less than its duration ago.
     Held,
-    /// Somebody's name is in it, and nobody has been seen to write it yet.
+    /// The Lease names a holder that has not been seen to write it yet.
     NotObserved,
-    /// Nobody knows whether somebody still leads; candidates wait.
+    /// It is not known whether a holder still leads, so candidates wait.
     WaitingOut,
-    /// It has been silent for so long that candidates may take it.
+    /// The holder has been silent for so long that candidates may take the Lease.
     Expired,
 }
 
-/// How long candidates wait at least: what the spec says, if that is valid.
+/// How long candidates wait at least: the duration in the spec, or the default if the spec is not valid.
 #[must_use]
 pub fn own_duration(spec: &LeaderElectionSpec) -> Duration {
     spec.timings().unwrap_or_default().lease_duration()
 }
 
-/// What the Lease shows at `now`, where candidates wait at least `own`.
+/// The phase that the Lease shows at `now`, if candidates wait at least `own`.
 #[must_use]
 pub fn phase(seen: &LeaseSeen, own: Duration, now: ClockReading) -> TenurePhase {
     let lease = &seen.lease;
@@ -51,11 +51,11 @@ pub fn phase(seen: &LeaseSeen, own: Duration, now: ClockReading) -> TenurePhase 
     if seen.moved { TenurePhase::Held } else { TenurePhase::NotObserved }
 }
 
-/// Whether the record is still the one that was written when the Lease was made again, by an operator or by an agent.
+/// Whether the record is still the one that an operator or an agent wrote when it created the Lease again.
 ///
-/// An operator or agent that knows no holder writes a name of its own for that. An operator gives both times the same value and leaves no
-/// agent's mark; a candidate of client-go's does so too, in its very first write, which the operator sees as a change
-/// unless it has just started.
+/// An operator or agent that knows no holder writes the name of the unknown holder. An operator gives both times the
+/// same value and leaves no agent's mark. A candidate with client-go does so too in its very first write, which the
+/// operator sees as a change unless it has just started.
 pub(crate) fn was_restored(seen: &LeaseSeen) -> bool {
     let Lease { record, agent, .. } = &seen.lease;
     if record.holder == UNKNOWN_HOLDER {

@@ -1,4 +1,4 @@
-//! What the operator keeps of a pod: 30,000 of them must fit.
+//! What the operator keeps of a pod: little, because it may keep 30,000 pods.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -11,58 +11,59 @@ use jiff::Timestamp;
 use super::ClockReading;
 use super::stored_pod::{Condition, ContainerPort, ContainerStatus, Spec, Status, StoredPod, Terminated};
 
-/// How many named ports of a pod are kept: more than a container can sensibly have.
+/// The most named ports of a pod that are kept: more than a pod can sensibly have.
 const MAX_NAMED_PORTS: usize = 256;
 
 /// A pod as it was last seen.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pod {
-    /// Its name.
+    /// The pod's name.
     pub name: String,
-    /// Its uid.
+    /// The pod's uid.
     pub uid: String,
-    /// Its labels.
+    /// The pod's labels.
     pub labels: BTreeMap<String, String>,
-    /// As whom it runs.
+    /// The name of the pod's service account.
     pub service_account: String,
-    /// Where it runs.
+    /// The name of the pod's node.
     pub node: Option<String>,
-    /// By the API server's clock, in whole seconds.
+    /// The time of creation by the API server's clock, in whole seconds.
     pub created: Option<Timestamp>,
-    /// It should have an agent of its own, and has no container of that name: the chart's policy never saw it.
+    /// Whether the pod should have an agent from the chart's policy and has none: the policy never saw the pod.
     pub lacks_agent: bool,
-    /// Its deletion has begun.
+    /// Whether the deletion of the pod has begun.
     pub terminating: bool,
-    /// It will never run again.
+    /// Whether the pod is in a final phase: it will never run again.
     pub finished: bool,
-    /// On the operator's clock: since when it has been known that none of its processes lives, and none will (rule O1).
+    /// The time since which no process of the pod is known to live or to be started any more, on the operator's clock
+    /// (rule O1).
     pub dead_since: Option<Duration>,
-    /// On the operator's clock: since when it has been ready.
+    /// The time since which the pod has been ready, on the operator's clock.
     pub ready_since: Option<Duration>,
-    /// On the operator's clock: since when it has not been ready.
+    /// The time since which the pod has not been ready, on the operator's clock.
     pub unready_since: Option<Duration>,
-    /// On the operator's clock: since when it could lead, as all that is in it runs. It may not be ready, where its app is so
-    /// only on the leader.
+    /// The time since which the pod has been able to lead, because all its containers run, on the operator's clock.
+    /// Such a pod may not be ready: some apps are ready only on the leader.
     pub able_since: Option<Duration>,
-    /// Where it is reached, one of a family.
+    /// The pod's addresses, one of each family.
     pub addresses: Vec<IpAddr>,
-    /// The ports of its containers that have a name.
+    /// The ports of the containers that have a name.
     pub named_ports: Vec<NamedPort>,
 }
 
-/// A port of a container, by name.
+/// A port of a container that has a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedPort {
-    /// Its name.
+    /// The port's name.
     pub name: String,
-    /// TCP, UDP or SCTP.
+    /// The protocol: TCP, UDP or SCTP.
     pub protocol: String,
-    /// Its number.
+    /// The port's number.
     pub number: i32,
 }
 
 impl Pod {
-    /// Takes from `stored` what is needed; `last` is the same pod as it was seen before.
+    /// Takes from `stored` what is kept. `last` is the same pod as it was seen before.
     pub(super) fn new(stored: StoredPod, last: Option<&Pod>, now: ClockReading) -> Pod {
         let StoredPod { metadata, spec, status } = stored;
         let dead = spec.as_ref().zip(status.as_ref()).is_some_and(|(spec, status)| is_dead(spec, status));
@@ -103,20 +104,19 @@ impl Pod {
         }
     }
 
-    /// Whether it counts: it may lead, now or later.
+    /// Whether the pod counts as a candidate: it may lead, now or later.
     #[must_use]
     pub fn is_candidate(&self) -> bool {
         is_candidate(self.terminating, self.finished)
     }
 }
 
-/// Of a pod that is not ready: whether its kubelet says so, for what a probe or a gate says. Others say so of pods on a node
-/// that is lost.
+/// Whether kubelet set this condition Ready, because of a probe or a gate. On a lost node other components set it.
 fn is_by_kubelet(ready: &Condition) -> bool {
     matches!(ready.reason.as_deref(), Some("ContainersNotReady" | "ReadinessGatesNotReady"))
 }
 
-/// Whether each container that is to stay runs.
+/// Whether each container that is meant to stay runs.
 fn runs(spec: &Spec, status: &Status) -> bool {
     let lists = [&status.container_statuses, &status.init_container_statuses];
     let runs = |name: &String| {
@@ -131,10 +131,10 @@ fn runs(spec: &Spec, status: &Status) -> bool {
     names.peek().is_some() && names.all(runs)
 }
 
-/// Whether its kubelet has reported every container terminated, for good (rule O1).
+/// Whether kubelet has reported every container of the pod as terminated for good (rule O1).
 ///
-/// Kubelet gives a pod a final phase once it will start nothing in it again, and says so in the condition Ready, too; others
-/// who write a final phase over what kubelet said last, for a node that is lost, do not.
+/// Kubelet gives a pod a final phase once it will start nothing in it again, and states that in the condition Ready
+/// too. Other components may set a final phase for a pod on a lost node; they do not state it in that condition.
 fn is_dead(spec: &Spec, status: &Status) -> bool {
     let conditions = || status.conditions.iter().flatten();
     let is_final = is_finished(status.phase.as_deref());
@@ -158,8 +158,8 @@ fn is_dead(spec: &Spec, status: &Status) -> bool {
     is_final && by_kubelet && !collected && containers.all(has_ended)
 }
 
-/// Whether somebody waited for the container's process. Of one that cannot be found a runtime says that it ended now, with
-/// code 255, and kubelet or what stands for it something of its own.
+/// Whether the container's process was waited for. If a process cannot be found, a runtime reports that it ended now
+/// with code 255, and kubelet or its replacements report a reason of their own.
 fn was_seen_to_end(ended: &Terminated) -> bool {
     let is_known = matches!(ended.reason.as_deref(), Some("Completed" | "Error" | "OOMKilled"));
     is_known && (0..255).contains(&ended.exit_code) && ended.finished_at.is_some()
@@ -218,7 +218,8 @@ mod tests {
         }
     }
 
-    /// A pod with an app and an agent, of which kubelet says that.
+    /// Whether a pod with an app and an agent is dead, if kubelet reports this phase, these states and these
+    /// conditions.
     fn dead(phase: &str, app: Value, agent: Value, conditions: Value) -> bool {
         let status = |name: &str, state: Value| {
             json!({

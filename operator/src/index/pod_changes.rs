@@ -1,4 +1,4 @@
-//! What the index makes of pods: whose they are, and what is known of those that are gone.
+//! How the index handles changes of pods: which elections they belong to, and what is known of pods that are gone.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,12 +12,12 @@ use super::role_label::RoleLabel;
 use super::{ClockReading, Index, IndexedElection, Pod, StoredPod};
 use crate::key::Key;
 
-/// What a pod takes beside the texts in it, in bytes, and each of its labels.
+/// The memory of a pod, and of each of its labels, beside the texts, in bytes.
 const POD_BYTES: usize = 512;
 const LABEL_BYTES: usize = 96;
 
-/// How many times a pod may be held against a requirement of a selector in search of another election that labels it. Where there is more to
-/// search, none is found, and two that label the same pods are told by what they undo of each other.
+/// The most comparisons of a pod with a requirement in the search for another election that labels it. Beyond that, no
+/// other election is found; two elections that label the same pods are then told by what they undo of each other.
 const MAX_COMPARISONS: usize = 20_000;
 
 impl Cost for Pod {
@@ -67,7 +67,7 @@ impl Index {
         concerned
     }
 
-    /// Keeps `pod` in place of what is known, if there is room. Returns what was known, and what is.
+    /// Replaces what is known of a pod by `pod`, if there is room. Returns the pod as it was known, and as it is kept.
     fn keep_pod(&mut self, key: &Key, pod: Option<Arc<Pod>>) -> (Option<Arc<Pod>>, Option<Arc<Pod>>) {
         let last = self.pods.remove(key);
         if let Some(last) = &last {
@@ -84,7 +84,7 @@ impl Index {
         (last, Some(pod))
     }
 
-    /// What a pod's label says now.
+    /// Takes in the role label of a pod as it is stored now.
     pub(super) fn take_label(&mut self, key: &Key, label: RoleLabel) {
         let RoleLabel { uid, role, .. } = label;
         let Some(pod) = self.pods.get_mut(key).filter(|pod| pod.uid == uid) else { return };
@@ -99,7 +99,7 @@ impl Index {
         }
     }
 
-    /// One that is taken out of its election, as for a look at what is wrong with it, takes its label along.
+    /// Notes a stray: a pod that was taken out of its election, for example to look into a problem, keeps its label.
     fn note_stray(&mut self, key: &Key, last: Option<&Pod>, pod: Option<&Pod>) {
         let Some(pod) = pod.filter(|pod| pod.labels.contains_key(ROLE_LABEL)) else {
             self.strays.remove(key);
@@ -118,7 +118,7 @@ impl Index {
         }
     }
 
-    /// The same of those that `election` selected by `before`, and does not by what it says now.
+    /// Notes as strays the pods with a role label that `election` selected by `before` and does not select any more.
     pub(super) fn find_strays(&mut self, election: &Key, before: Option<&Selector>) {
         let now = self.elections.get(election).map(|it| &it.selector);
         let (Some(before), Some(now)) = (before, now) else { return };
@@ -136,12 +136,12 @@ impl Index {
         strays.filter_map(|(pod, _)| self.pods.get(pod).cloned()).collect()
     }
 
-    /// Whether the Lease of any election names a pod called so.
+    /// Whether the Lease of any election names this pod.
     fn is_named(&self, pod: &Key) -> bool {
         self.holders.of(pod).any(|lease| self.elections.contains_key(&lease))
     }
 
-    /// Forgets those of the dead whom no Lease names any more.
+    /// Forgets the dead pods that no Lease names any more.
     pub(super) fn forget_dead(&mut self) {
         if self.dead.is_empty() {
             return;
@@ -150,7 +150,7 @@ impl Index {
         self.dead = dead.into_iter().filter(|(pod, _)| self.is_named(pod)).collect();
     }
 
-    /// The first of the other elections that have labels put on one of `pods`.
+    /// The name of the first other election that labels one of `pods`.
     pub(super) fn labelled_by(&self, key: &Key, pods: &[Arc<Pod>]) -> Option<String> {
         let others = self.elections_in(&key.namespace);
         let mut others = others.filter(|(other, election)| *other != key && election.has_pods_labelled());
@@ -163,7 +163,7 @@ impl Index {
         others.find(|(_, election)| labels(election)).map(|(other, _)| other.name.clone())
     }
 
-    /// The holder's pod: of that uid, if the identity says one.
+    /// The holder's pod; if the identity states a uid, the pod must have it.
     pub(super) fn holder_pod(&self, namespace: &str, holder: &str) -> Option<&Arc<Pod>> {
         match identity::pod_and_uid(holder) {
             Some((name, uid)) => {

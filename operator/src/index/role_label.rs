@@ -1,33 +1,33 @@
-//! The label that says on the pod of a candidate whether it leads.
+//! The label that says on a candidate's pod whether it leads.
 
-/// What the label of a pod says, or is to say, of its role.
+/// The role label of a pod, as it is or as it should be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoleLabel {
     /// The pod's name.
     pub pod: String,
-    /// Its uid.
+    /// The pod's uid.
     pub uid: String,
-    /// The label's value; `None`: no label.
+    /// The label's value; `None` if the pod has no label.
     pub role: Option<PodRole>,
 }
 
-/// What a candidate is.
+/// The role of a candidate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum PodRole {
-    /// It leads.
+    /// The candidate leads.
     Leader,
-    /// It does not.
+    /// The candidate does not lead.
     Standby,
 }
 
 impl PodRole {
-    /// What a label says; one that says something else is as good as none.
+    /// Reads the value of a label; `None` for any other value than a role.
     #[must_use]
     pub fn parse(label: &str) -> Option<PodRole> {
         [PodRole::Leader, PodRole::Standby].into_iter().find(|role| role.as_str() == label)
     }
 
-    /// As the label has it.
+    /// The role as the label's value.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! What a plan needs to know of one election, at one time.
+//! A snapshot: what a plan needs to know of one election at one time.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,27 +14,27 @@ use super::{History, LeaseSeen, Pod};
 use crate::features::Features;
 use elector_crds::event::ElectionEvent;
 
-/// One look at the clocks.
+/// One reading of the clocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClockReading {
-    /// Since some moment in the past, never backwards: this one decides.
+    /// The time that decides: it counts from some moment in the past and never goes back.
     pub at: Duration,
-    /// The wall clock: for people.
+    /// The time of the wall clock, for people.
     pub wall: Timestamp,
 }
 
-/// What is known of one election, beside itself.
+/// What is known of one election, beside the election itself.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct ElectionSnapshot {
-    /// This process watched the election being created.
+    /// Whether this process watched the election being created.
     pub creation_watched: bool,
-    /// This process has seen no Lease and no earlier election of that name.
+    /// Whether this process has seen no Lease and no earlier election of that name.
     pub name_is_new: bool,
     /// What is remembered of Leases of that name.
     pub history: History,
-    /// Why the spec is not the one that is stored.
+    /// Why the spec is not the one that is stored, if so.
     pub unreadable: Option<Unreadable>,
-    /// Something of the namespace is left out for want of room: pods, for instance.
+    /// Whether objects of the namespace, such as pods, are left out for want of room.
     pub is_partial: bool,
     /// The Lease of that name, made by an operator or by others.
     pub lease: Option<LeaseSeen>,
@@ -42,80 +42,81 @@ pub struct ElectionSnapshot {
     pub role: Option<Role>,
     /// The RoleBinding, if an operator made it.
     pub role_binding: Option<RoleBinding>,
-    /// Services that operators made for it.
+    /// The Services that operators made for the election.
     pub services: Vec<Service>,
-    /// EndpointSlices that operators made for it.
+    /// The EndpointSlices that operators made for the election.
     pub slices: Vec<EndpointSlice>,
-    /// Pods that it has had labelled and that do not match it any more.
+    /// The pods that the election has labelled and that do not match it any more.
     pub strays: Vec<Arc<Pod>>,
-    /// The first election beside this one that has labels put on any of its pods.
+    /// The first other election that labels any of these pods.
     pub labelled_by: Option<String>,
-    /// All pods that match the selector, terminating and finished ones too.
+    /// All pods that match the selector, including terminating and finished ones.
     pub pods: Vec<Arc<Pod>>,
-    /// The pod that the Lease's holder names.
+    /// The pod that the Lease names as holder.
     pub holder_pod: Option<Arc<Pod>>,
-    /// Another leader that the election asks for.
+    /// The request for another leader, if the election has one.
     pub transfer: Option<Transfer>,
-    /// What the operator could not write.
+    /// The parts that the operator could not write.
     pub failed_writes: FailedWrites,
-    /// Events that the API server has refused.
+    /// The events that the API server has refused.
     pub refused_events: Vec<ElectionEvent>,
-    /// The names of events that were created for a status that could not be stored.
+    /// The names of events that were created while the status could not be stored.
     pub created_events: Vec<String>,
-    /// What the operator does beside elections.
+    /// The optional features of the operator.
     pub features: Features,
-    /// Its Lease is that of the operator's own election.
+    /// Whether the election's Lease would be that of the operator's own election.
     pub is_operators_own: bool,
 }
 
-/// Why an election is not looked after as its spec asks.
+/// Why an election is not handled as its spec asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unreadable {
     /// The spec cannot be read, for the reason given.
     Spec(String),
-    /// The objects of its namespace take more memory than the operator gives to one, in bytes.
+    /// The objects of the election's namespace take more memory than the operator gives to one namespace.
     NamespaceTooLarge {
-        /// What it gives.
+        /// The memory for one namespace, in bytes.
         limit_bytes: usize,
     },
 }
 
-/// What the operator writes for an election, apart for what has a fate of its own: one part that is refused holds up no other.
+/// A part of what the operator writes for an election. Each part has a fate of its own: one that is refused holds up no
+/// other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Part {
-    /// The Lease, where there is none.
+    /// The creation of a Lease.
     Lease,
-    /// The timings of candidates, on the Lease.
+    /// The candidates' timings on the Lease.
     Timings,
-    /// What candidates are asked for, on the Lease: a pause, or another leader.
+    /// The hints on the Lease: a pause, or another leader.
     Hints,
-    /// The mark that says whether holders are checked, on the Lease.
+    /// The mark on the Lease that says whether the API server's policy checks the holder.
     Mark,
-    /// The reference to the election, on the Lease.
+    /// The owner reference to the election, on the Lease.
     Owner,
     /// The release of a Lease whose holder is dead.
     Release,
-    /// A look at a Lease that has fallen silent.
+    /// A read of a Lease whose holder has fallen silent.
     Look,
-    /// The Role of candidates.
+    /// The Role of the candidates.
     Role,
-    /// Its RoleBinding.
+    /// The RoleBinding of the candidates.
     RoleBinding,
-    /// The Service.
+    /// The Service that leads to the leader.
     Service,
-    /// Its EndpointSlices.
+    /// The EndpointSlices of the Service.
     Slice,
-    /// The labels of pods.
+    /// The role labels of pods.
     Label,
-    /// The events.
+    /// The events about the election.
     Event,
-    /// The status.
+    /// The status of the election.
     Status,
-    /// The request for another leader, which is taken back once it is done with.
+    /// The removal of a request for another leader that is done or refused.
     Request,
 }
 
-/// What could not be written.
+/// The parts that could not be written.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FailedWrites(BTreeMap<Part, FailedWrite>);
 
@@ -125,12 +126,12 @@ impl FailedWrites {
         self.0.insert(part, failed);
     }
 
-    /// It was written.
+    /// Notes that `part` was written.
     pub fn remove(&mut self, part: Part) {
         self.0.remove(&part);
     }
 
-    /// What of `parts` was forbidden can be tried again at `now`. Returns whether anything was.
+    /// Lets those of `parts` that were forbidden be tried again at `now`. Returns whether there were any.
     pub fn retry(&mut self, parts: &[Part], now: Duration) -> bool {
         let mut any = false;
         for part in parts {
@@ -142,8 +143,8 @@ impl FailedWrites {
         any
     }
 
-    /// Forgets what could have been tried again by `now`, and was not, because nothing asks for it any more. Returns whether
-    /// there was any.
+    /// Forgets the failed parts that could have been tried again by `now` and were not, because nothing asks for them
+    /// any more. Returns whether there were any.
     pub fn forget_over(&mut self, now: Duration) -> bool {
         let before = self.0.len();
         self.0.retain(|_, failed| now < failed.retry_at);
@@ -162,12 +163,12 @@ impl FailedWrites {
         self.of(part).is_none_or(|failed| now >= failed.retry_at)
     }
 
-    /// All of them, in the order of parts.
+    /// All failures, in the order of the parts.
     pub fn all(&self) -> impl Iterator<Item = &FailedWrite> {
         self.0.values()
     }
 
-    /// Whether there are none.
+    /// Whether no part has failed.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -179,23 +180,23 @@ impl FailedWrites {
 pub struct Transfer {
     /// The pod that is to lead, or `*`.
     pub target: String,
-    /// On the operator's clock.
+    /// The time at which the request was first seen, on the operator's clock.
     pub since: Duration,
-    /// Of the election that had it first.
+    /// The resourceVersion of the first election that had the request.
     pub version: Option<String>,
-    /// A tenure that the Lease's hints spoke of by then: they were an earlier request's.
+    /// The tenure that the Lease's hints named when the request was first seen: they belonged to an earlier request.
     pub hinted_before: Option<u32>,
 }
 
-/// Why something could not be written.
+/// The last failure to write a part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FailedWrite {
-    /// `ObjectConflict`, `Forbidden` or `ReconcileFailed`.
+    /// The reason: `ObjectConflict`, `Forbidden` or `ReconcileFailed`.
     pub reason: Reason,
-    /// For people.
+    /// The message for people.
     pub message: String,
-    /// It is not tried before.
+    /// The time before which the part is not tried again.
     pub retry_at: Duration,
-    /// How often in a row it has failed.
+    /// How often in a row the part has failed.
     pub failures: u32,
 }

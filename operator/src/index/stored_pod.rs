@@ -10,13 +10,13 @@ use kube::Resource;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-/// A `v1` Pod. Reading it does not fail; what cannot be read is absent.
+/// A `v1` Pod. Reading it does not fail: parts that cannot be read are absent.
 #[derive(Debug, Clone, Default)]
 pub struct StoredPod {
     pub(super) metadata: ObjectMeta,
-    /// `None` if any of its containers cannot be read: nothing is known of any of them then.
+    /// The spec; `None` if any container cannot be read: then nothing is known of any container.
     pub(super) spec: Option<Spec>,
-    /// `None` if any of its containers' states cannot be read.
+    /// The status; `None` if the state of any container cannot be read.
     pub(super) status: Option<Status>,
 }
 
@@ -80,7 +80,7 @@ pub(super) struct ContainerStatus {
 
 #[derive(Deserialize, Debug, Clone)]
 pub(super) struct ContainerState {
-    /// Whether it does is all that is asked.
+    /// Whether the container runs: nothing more is read.
     pub(super) running: Option<IgnoredAny>,
     pub(super) terminated: Option<Terminated>,
 }
@@ -91,12 +91,12 @@ pub(super) struct ContainerState {
 pub(super) struct Terminated {
     pub(super) reason: Option<String>,
     pub(super) exit_code: i32,
-    /// Whether there is one is all that is asked.
+    /// Whether the container has an end time: nothing more is read.
     pub(super) finished_at: Option<IgnoredAny>,
 }
 
 impl Spec {
-    /// The app's, and sidecars: all but those that prepare the pod.
+    /// The containers that last as long as the pod: the app's and sidecars, not those that prepare the pod.
     pub(super) fn lasting_containers(&self) -> impl Iterator<Item = &Container> {
         let sidecars = self.init_containers.iter().flatten();
         let sidecars = sidecars.filter(|it| it.restart_policy.as_deref() == Some("Always"));

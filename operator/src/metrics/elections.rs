@@ -1,4 +1,4 @@
-//! What is said of each election: the status as it is stored, and how old the last renewal is by now.
+//! The metrics of each election: the stored status, and the age of the last renewal.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -11,12 +11,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use crate::index::{ClockReading, ElectionView, Index, own_duration};
 use crate::key::Key;
 
-/// Of so many elections one family is written at a time.
+/// The number of elections in one piece of a family.
 pub(super) const PIECE_ELECTIONS: usize = 500;
 
-/// One kind of sample of elections.
+/// A family of metrics with samples for each election.
 pub(super) struct PerElection {
-    /// Of the family; samples may be called by it and a suffix.
+    /// The name of the family; samples have this name and perhaps a suffix.
     name: &'static str,
     kind: Kind,
     help: &'static str,
@@ -31,7 +31,7 @@ enum Kind {
     Info,
 }
 
-/// Of one election, into one text.
+/// Writes the samples of one election to a text.
 struct Samples<'a> {
     text: &'a mut String,
     name: &'static str,
@@ -39,12 +39,12 @@ struct Samples<'a> {
     key: &'a Key,
 }
 
-/// All of them, in the order in which they are read.
+/// All families, in the order in which they are written.
 pub(super) const FAMILIES: &[PerElection] = &[
     PerElection {
         name: "leader_elector_election_leader",
         kind: Kind::Gauge,
-        help: "Whether somebody leads, as the condition LeaderElected and the age of the last renewal have it",
+        help: "Whether a candidate leads, as the condition LeaderElected and the age of the last renewal have it",
         show: |sight, now, samples| samples.push(&[], if sight.is_led(now) { 1.0 } else { 0.0 }),
     },
     PerElection {
@@ -84,19 +84,19 @@ pub(super) const FAMILIES: &[PerElection] = &[
     PerElection {
         name: "leader_elector_election_ready_candidates",
         kind: Kind::Gauge,
-        help: "Those that are ready",
+        help: "Candidates that are ready",
         show: |sight, _, samples| samples.push_known(sight.status().and_then(|status| status.ready_candidates)),
     },
     PerElection {
         name: "leader_elector_election_paused",
         kind: Kind::Gauge,
-        help: "Whether nobody is to lead",
+        help: "Whether the election is paused",
         show: |sight, _, samples| samples.push(&[], if sight.election.spec.paused { 1.0 } else { 0.0 }),
     },
     PerElection {
         name: "leader_elector_election_renewal_age_seconds",
         kind: Kind::Seconds,
-        help: "For how long the leader has not been seen to renew the Lease",
+        help: "How long ago the leader was last seen to renew the Lease",
         show: |sight, now, samples| samples.push_time(sight.renewal(now).map(|(age, _)| age)),
     },
     PerElection {
@@ -108,7 +108,7 @@ pub(super) const FAMILIES: &[PerElection] = &[
 ];
 
 impl PerElection {
-    /// What comes before its samples.
+    /// The comments before the samples of this family.
     pub(super) fn head(&self) -> String {
         let PerElection { name, kind, help, .. } = self;
         let kind_name = match kind {
@@ -120,7 +120,7 @@ impl PerElection {
         format!("# HELP {name} {help}.\n# TYPE {name} {kind_name}\n{unit}")
     }
 
-    /// The elections after `last`, and which of them was the last one if there may be more.
+    /// The samples of the next elections after `last`. Also returns the last of these elections, if there may be more.
     pub(super) fn piece(&self, index: &Index, last: Option<&Key>, now: ClockReading) -> (String, Option<Key>) {
         let suffix = match self.kind {
             Kind::Gauge | Kind::Seconds => "",
@@ -148,7 +148,7 @@ impl ElectionView<'_> {
         self.renewal(now).is_some_and(|(age, duration)| age < duration)
     }
 
-    /// How long ago the leader that the status names was seen to renew, and how long that is waited for.
+    /// How long ago the leader that the status names was seen to renew, and how long a silent leader is waited for.
     fn renewal(&self, now: ClockReading) -> Option<(Duration, Duration)> {
         let elected = find(&self.status()?.conditions, ConditionType::LeaderElected)?;
         let seen = self.lease.filter(|_| elected.status == Status::True.as_str())?;
@@ -182,7 +182,7 @@ impl Samples<'_> {
     }
 }
 
-/// As a label's value; what has no shape, line breaks among it, is named by then.
+/// Escapes a text as the value of a label: hidden characters, such as line breaks, become their codes.
 fn escaped(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "\\\"")
 }

@@ -1,8 +1,8 @@
-//! What Prometheus reads: of this replica, and of each election as long as there is one.
+//! The operator's metrics for Prometheus: of this replica, and of each election as long as it exists.
 //!
-//! Nothing is kept for it and nothing is told of a renewal: what there is to say of elections is computed from the index while
-//! it is being read, a piece at a time, so that a scrape of 10,000 elections neither holds the controller up nor takes memory.
-//! Only the active replica speaks of elections, for otherwise each would be counted as often as there are replicas.
+//! Metrics of elections are computed from the index while they are read, one piece at a time. So a renewal touches no
+//! metric, and a scrape of 10,000 elections neither holds the controller up nor takes memory. Only the active replica
+//! reports elections: otherwise each would be counted as often as there are replicas.
 
 mod elections;
 
@@ -27,7 +27,7 @@ use crate::leadership::Leading;
 use crate::queue::Queue;
 use crate::watches;
 
-/// So many queries wait for a controller; who has more waits to ask.
+/// How many queries may wait for a controller; a further query waits until there is room.
 const MAX_QUERIES: usize = 8;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -40,7 +40,7 @@ struct WatchLabels {
     watch: &'static str,
 }
 
-/// What controllers count. A clone counts the same.
+/// The counters of the controllers. A clone counts the same.
 #[derive(Debug, Clone)]
 pub struct Counts {
     reconciles: Counter,
@@ -49,7 +49,7 @@ pub struct Counts {
 }
 
 impl Default for Counts {
-    /// All at zero, and there: a rate needs something to begin with.
+    /// All counters at zero: each exists from the start, so that a rate can be computed.
     fn default() -> Counts {
         let counts =
             Counts { reconciles: Counter::default(), failures: Family::default(), watch_restarts: Family::default() };
@@ -64,17 +64,17 @@ impl Default for Counts {
 }
 
 impl Counts {
-    /// A plan that writes something is carried out.
+    /// Counts a plan that writes something.
     pub fn reconciled(&self) {
         self.reconciles.inc();
     }
 
-    /// One could not be.
+    /// Counts a plan, or a part of one, that could not be carried out.
     pub fn failed(&self, reason: Reason) {
         self.failures.get_or_create(&ReasonLabels { reason: reason.as_str() }).inc();
     }
 
-    /// A watch failed, and begins anew.
+    /// Counts a watch that failed and begins again.
     pub fn rewatched(&self, watch: &'static str) {
         self.watch_restarts.get_or_create(&WatchLabels { watch }).inc();
     }
@@ -83,39 +83,39 @@ impl Counts {
 /// What a controller shows to a query.
 #[derive(Debug, Clone, Copy)]
 pub struct Queried<'a> {
-    /// What it has seen.
+    /// What the controller has seen of the cluster.
     pub index: &'a Index,
-    /// What it is about to look at.
+    /// The elections that the controller will plan.
     pub queue: &'a Queue,
-    /// One look at the clocks.
+    /// One reading of the clocks.
     pub now: ClockReading,
 }
 
-/// To be called with the view, by the controller, between two of its own turns.
+/// A function that the controller calls with its view, between two of its own turns.
 pub type Query = Box<dyn FnOnce(Queried<'_>) + Send>;
 
-/// A controller's end: what it counts, and what it is asked.
+/// The controller's end of the metrics: its counters, and the queries to it.
 #[derive(Debug)]
 pub struct Queries {
-    /// What it counts.
+    /// The counters of the controller.
     pub counts: Counts,
-    /// What it is asked.
+    /// The queries to the controller.
     pub queries: mpsc::Receiver<Query>,
 }
 
-/// The other end.
+/// The end of the metrics by which a controller is queried.
 #[derive(Debug, Clone)]
 pub struct ControllerHandle(mpsc::Sender<Query>);
 
 impl ControllerHandle {
-    /// Of one controller.
+    /// Both ends for one controller.
     #[must_use]
     pub fn new(counts: &Counts) -> (ControllerHandle, Queries) {
         let (sender, queries) = mpsc::channel(MAX_QUERIES);
         (ControllerHandle(sender), Queries { counts: counts.clone(), queries })
     }
 
-    /// `None` if there is no controller any more.
+    /// Runs `look` in the controller and returns its result; `None` if the controller has ended.
     async fn ask<T: Send + 'static>(&self, look: impl FnOnce(Queried<'_>) -> T + Send + 'static) -> Option<T> {
         let (answer, answered) = oneshot::channel();
         let query: Query = Box::new(move |view| {
@@ -127,7 +127,7 @@ impl ControllerHandle {
     }
 }
 
-/// All that there is to read.
+/// All metrics of this replica.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
@@ -141,7 +141,7 @@ pub struct Metrics {
     per_election: bool,
 }
 
-/// Of one controller, as it stands.
+/// Sums over the index of one controller.
 #[derive(Debug, Clone, Copy, Default)]
 struct Sums {
     is_complete: bool,
@@ -152,15 +152,15 @@ struct Sums {
 }
 
 impl Metrics {
-    /// `per_election`: whether there is anything to be read of single elections.
+    /// The metrics of this replica. `per_election`: whether they have samples for each election.
     #[must_use]
     pub fn new(counts: &Counts, leading: Leading, controllers: Vec<ControllerHandle>, per_election: bool) -> Metrics {
         let [active, elections, queue_length, namespaces_too_large, unreadable_elections] =
             std::array::from_fn(|_| Gauge::default());
         let mut registry = Registry::with_prefix("leader_elector_operator");
-        registry.register("active", "Whether this replica writes, and speaks of elections", active.clone());
-        registry.register("elections", "LeaderElections that there are", elections.clone());
-        registry.register("queue_length", "Elections that are to be looked at by now", queue_length.clone());
+        registry.register("active", "Whether this replica writes, and reports elections", active.clone());
+        registry.register("elections", "LeaderElections in the watched namespaces", elections.clone());
+        registry.register("queue_length", "Elections that are due to be planned", queue_length.clone());
         registry.register(
             "namespaces_too_large",
             "Namespaces with more objects than there is room for",
@@ -172,7 +172,11 @@ impl Metrics {
             unreadable_elections.clone(),
         );
         registry.register("reconciles", "Plans that had something to write or to ask", counts.reconciles.clone());
-        registry.register("reconcile_failures", "Plans that could not be carried out, by why", counts.failures.clone());
+        registry.register(
+            "reconcile_failures",
+            "Plans that could not be carried out, by reason",
+            counts.failures.clone(),
+        );
         registry.register(
             "watch_restarts",
             "How often a watch failed, by what it watches",
@@ -191,7 +195,8 @@ impl Metrics {
         }
     }
 
-    /// As they are now, in pieces. It fails where a controller has ended: a part must not be taken for all.
+    /// Reads the metrics as they are now, in pieces. It fails if a controller has ended: a part must not be taken for
+    /// all.
     pub fn read(self: Arc<Metrics>, format: Format) -> impl Stream<Item = Result<String, ControllerEnded>> + Send {
         let reader = Reader { metrics: self, format, place: ReadPosition::Start };
         stream::unfold(reader, async |mut reader| {
@@ -200,7 +205,7 @@ impl Metrics {
         })
     }
 
-    /// What there is to say of this replica, and whether it is to speak of elections.
+    /// The metrics of this replica, and whether samples of elections follow.
     async fn own(&self) -> Option<(String, bool)> {
         let mut is_active = self.leading.holds();
         let mut all = Sums::default();
@@ -233,22 +238,22 @@ impl Metrics {
     }
 }
 
-/// A controller has ended, and with it what it could have told.
+/// A controller has ended, so that its metrics are missing.
 #[derive(Debug, thiserror::Error)]
 #[error("a controller has ended")]
 pub struct ControllerEnded;
 
-/// Somebody who reads all of it.
+/// A read of all metrics, piece by piece.
 struct Reader {
     metrics: Arc<Metrics>,
     format: Format,
     place: ReadPosition,
 }
 
-/// How far that has come.
+/// The position of a read.
 enum ReadPosition {
     Start,
-    /// In this family, at the elections of this controller that come after `last`.
+    /// The next samples are those of this family, for the elections of this controller after `last`.
     Elections {
         family: usize,
         controller: usize,
@@ -259,7 +264,7 @@ enum ReadPosition {
 }
 
 impl Reader {
-    /// The next piece, which is never empty: that would be the end.
+    /// The next piece. It is never empty, because an empty piece would end the answer.
     async fn next(&mut self) -> Option<Result<String, ControllerEnded>> {
         loop {
             let piece = match std::mem::replace(&mut self.place, ReadPosition::End) {
@@ -327,7 +332,7 @@ mod tests {
         }
     }
 
-    /// A controller that has seen one election in `namespace`, and ends after so many queries.
+    /// A controller that has seen one election in `namespace`, and ends after `queries` queries.
     fn controller(counts: &Counts, namespace: &str, queries: usize) -> ControllerHandle {
         let (observer, mut subject) = ControllerHandle::new(counts);
         let (mut index, mut queue) = (Index::default(), Queue::default());
@@ -380,7 +385,7 @@ mod tests {
         ] {
             assert!(text.lines().any(|there| there == line), "no {line} in {text}");
         }
-        let of_elections = r#"# HELP leader_elector_election_leader Whether somebody leads, as the condition LeaderElected and the age of the last renewal have it.
+        let of_elections = r#"# HELP leader_elector_election_leader Whether a candidate leads, as the condition LeaderElected and the age of the last renewal have it.
 # TYPE leader_elector_election_leader gauge
 leader_elector_election_leader{namespace="bank",name="billing"} 0
 leader_elector_election_leader{namespace="shop",name="billing"} 0

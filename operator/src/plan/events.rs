@@ -1,8 +1,8 @@
-//! What has happened since the status was last written.
+//! Events: what has happened since the status was last written.
 //!
-//! Events come from the difference between the stored status and the new one, so that a restart repeats none; and each has
-//! a name made of what it speaks of, so that one whose status a crash kept from being written is not created twice: the
-//! API server has it already.
+//! Events come from the difference between the stored status and the new one, so that a restart repeats none. The name
+//! of an event is made of what it speaks of. So if a crash kept the status from being written, the event is not created
+//! twice: the API server has it already.
 
 use elector_crds::conditions::{ConditionType, Reason, Status, find};
 use elector_crds::display_text::{MAX_MESSAGE, MAX_NAME, shown};
@@ -17,25 +17,25 @@ use super::lease::Ownership;
 use super::{PlanInput, name};
 use crate::index::was_restored;
 
-/// The longest part of an event's name, in bytes: the longest name of an election. Three of them, a reason and what joins them
-/// are a name.
+/// The longest part of an event's name, in bytes: the longest name of an election. Three such parts, a reason and
+/// separators fit into a name.
 const MAX_PART: usize = 63;
 
 pub(super) fn events(
-    view: &PlanInput<'_>,
+    input: &PlanInput<'_>,
     old: &LeaderElectionStatus,
     new: &LeaderElectionStatus,
 ) -> Vec<ElectionEvent> {
     let mut events = Vec::new();
-    events.extend(not_ready(view, old, new));
-    events.extend(lease_appeared(view, old));
-    events.extend(tenure_ended(view, old, new));
-    events.extend(paused_or_resumed(view, old, new));
-    events.extend(tenure_began(view, old, new));
+    events.extend(not_ready(input, old, new));
+    events.extend(lease_appeared(input, old));
+    events.extend(tenure_ended(input, old, new));
+    events.extend(paused_or_resumed(input, old, new));
+    events.extend(tenure_began(input, old, new));
     events
 }
 
-fn not_ready(view: &PlanInput<'_>, old: &LeaderElectionStatus, new: &LeaderElectionStatus) -> Option<ElectionEvent> {
+fn not_ready(input: &PlanInput<'_>, old: &LeaderElectionStatus, new: &LeaderElectionStatus) -> Option<ElectionEvent> {
     let ready = find(&new.conditions, ConditionType::Ready)?;
     let said = find(&old.conditions, ConditionType::Ready).map(|ready| (&ready.reason, &ready.message));
     if said == Some((&ready.reason, &ready.message)) {
@@ -47,14 +47,14 @@ fn not_ready(view: &PlanInput<'_>, old: &LeaderElectionStatus, new: &LeaderElect
         _ => return None,
     };
     // The same conflict may come back after it was mended: the stored transition then is another.
-    let generation = view.election.metadata.generation.unwrap_or_default();
+    let generation = input.election.metadata.generation.unwrap_or_default();
     let last = find(&old.conditions, ConditionType::Ready).map(|ready| ready.last_transition_time.0.as_second());
     let what = format!("{generation}.{}", last.unwrap_or_default());
-    Some(event(view, &what, reason, ready.message.clone(), None))
+    Some(event(input, &what, reason, ready.message.clone(), None))
 }
 
-fn lease_appeared(view: &PlanInput<'_>, old: &LeaderElectionStatus) -> Option<ElectionEvent> {
-    let (seen, adopted) = match view.ownership {
+fn lease_appeared(input: &PlanInput<'_>, old: &LeaderElectionStatus) -> Option<ElectionEvent> {
+    let (seen, adopted) = match input.ownership {
         Ownership::Own(seen) => (seen, false),
         Ownership::Adopted(seen) => (seen, true),
         Ownership::Absent | Ownership::Foreign => return None,
@@ -63,25 +63,29 @@ fn lease_appeared(view: &PlanInput<'_>, old: &LeaderElectionStatus) -> Option<El
     if old.lease_uid.as_ref() == Some(uid) {
         return None;
     }
-    let lease = name(view.election);
+    let lease = name(input.election);
     if adopted {
         let note = format!("adopted Lease {lease}");
-        return Some(event(view, uid, EventReason::LeaseAdopted, note, None));
+        return Some(event(input, uid, EventReason::LeaseAdopted, note, None));
     }
     if !was_restored(seen) {
         return None;
     }
-    let seconds = seen.effective_duration(view.own_duration()).as_secs();
+    let seconds = seen.effective_duration(input.own_duration()).as_secs();
     if old.lease_uid.is_none() && seen.lease.record.holder == UNKNOWN_HOLDER {
         let note = format!("made Lease {lease}; candidates that may be older than it wait {seconds} s once");
-        return Some(event(view, uid, EventReason::LeaseCreated, note, None));
+        return Some(event(input, uid, EventReason::LeaseCreated, note, None));
     }
     let holder = identity::shown_name(&seen.lease.record.holder);
     let note = format!("made Lease {lease} anew; candidates wait {seconds} s in case {holder} still leads");
-    Some(event(view, uid, EventReason::LeaseRestored, note, None))
+    Some(event(input, uid, EventReason::LeaseRestored, note, None))
 }
 
-fn tenure_ended(view: &PlanInput<'_>, old: &LeaderElectionStatus, new: &LeaderElectionStatus) -> Option<ElectionEvent> {
+fn tenure_ended(
+    input: &PlanInput<'_>,
+    old: &LeaderElectionStatus,
+    new: &LeaderElectionStatus,
+) -> Option<ElectionEvent> {
     let holder = leader(old)?;
     let tenure = tenure_of(old)?;
     if leader(new).is_some() && tenure_of(new).as_ref() == Some(&tenure) {
@@ -89,9 +93,9 @@ fn tenure_ended(view: &PlanInput<'_>, old: &LeaderElectionStatus, new: &LeaderEl
     }
     let elected = leader_elected(new)?;
     let same_lease = new.lease_uid == old.lease_uid;
-    let pod = related_old(view, holder);
+    let pod = related_old(input, holder);
     if same_lease && elected.reason == Reason::LeaseExpired.as_str() {
-        return Some(event(view, &tenure, EventReason::LeaseExpired, elected.message.clone(), pod));
+        return Some(event(input, &tenure, EventReason::LeaseExpired, elected.message.clone(), pod));
     }
     let name = shown(&holder.name, MAX_NAME);
     let mut ended = new.history.iter().filter(|led| led.until.is_some());
@@ -101,16 +105,16 @@ fn tenure_ended(view: &PlanInput<'_>, old: &LeaderElectionStatus, new: &LeaderEl
         Some(end) => format!("{name} no longer leads: {}", end.in_words()),
         None => format!("{name} no longer leads"),
     };
-    Some(event(view, &tenure, EventReason::LeaderLost, note, pod))
+    Some(event(input, &tenure, EventReason::LeaderLost, note, pod))
 }
 
-/// That a pause has taken effect, or is over. Each change of the spec is another generation.
+/// The event that a pause has taken effect, or has ended. Each change of the spec has another generation.
 fn paused_or_resumed(
-    view: &PlanInput<'_>,
+    input: &PlanInput<'_>,
     old: &LeaderElectionStatus,
     new: &LeaderElectionStatus,
 ) -> Option<ElectionEvent> {
-    let seen = view.ours()?;
+    let seen = input.ours()?;
     let is_paused = |status| leader_elected(status).is_some_and(|it| it.reason == Reason::Paused.as_str());
     let (reason, note) = match (is_paused(old), is_paused(new)) {
         (false, true) => (EventReason::Paused, "paused: nobody leads until spec.paused is false"),
@@ -120,45 +124,50 @@ fn paused_or_resumed(
         }
         (true | false, _) => return None,
     };
-    let generation = view.election.metadata.generation.unwrap_or_default();
-    Some(event(view, &generation.to_string(), reason, note.to_owned(), None))
+    let generation = input.election.metadata.generation.unwrap_or_default();
+    Some(event(input, &generation.to_string(), reason, note.to_owned(), None))
 }
 
 fn leader_elected(status: &LeaderElectionStatus) -> Option<&Condition> {
     find(&status.conditions, ConditionType::LeaderElected)
 }
 
-fn tenure_began(view: &PlanInput<'_>, old: &LeaderElectionStatus, new: &LeaderElectionStatus) -> Option<ElectionEvent> {
+fn tenure_began(
+    input: &PlanInput<'_>,
+    old: &LeaderElectionStatus,
+    new: &LeaderElectionStatus,
+) -> Option<ElectionEvent> {
     let holder = leader(new)?;
     let tenure = tenure_of(new)?;
     if leader(old).is_some() && tenure_of(old).as_ref() == Some(&tenure) {
         return None;
     }
     let note = format!("{} leads", holder.name);
-    let pod = view.snapshot.holder_pod.as_ref().map(|pod| (pod.name.clone(), pod.uid.clone()));
-    Some(event(view, &tenure, EventReason::LeaderElected, note, pod))
+    let pod = input.snapshot.holder_pod.as_ref().map(|pod| (pod.name.clone(), pod.uid.clone()));
+    Some(event(input, &tenure, EventReason::LeaderElected, note, pod))
 }
 
-/// What became of a request for another leader.
-pub(super) fn transferred(view: &PlanInput<'_>, verdict: &Verdict) -> ElectionEvent {
-    let target = shown(request(view.election).unwrap_or_default(), MAX_NAME);
+/// The event that answers a request for another leader.
+pub(super) fn transferred(input: &PlanInput<'_>, verdict: &Verdict) -> ElectionEvent {
+    let target = shown(request(input.election).unwrap_or_default(), MAX_NAME);
     let (reason, note) = match verdict {
         Verdict::Completed(who) => (EventReason::TransferCompleted, format!("asked for {target}: {who}")),
         Verdict::Refused(why) => (EventReason::TransferRefused, format!("asked for {target}: {why}")),
     };
     // Somebody may ask again for the same: the version of the election that first asks is another then.
-    let version = view.snapshot.transfer.as_ref().and_then(|transfer| transfer.version.as_deref());
+    let version = input.snapshot.transfer.as_ref().and_then(|transfer| transfer.version.as_deref());
     let asked_for = Some(target.into_owned());
-    ElectionEvent { asked_for, ..event(view, version.unwrap_or_default(), reason, note, None) }
+    ElectionEvent { asked_for, ..event(input, version.unwrap_or_default(), reason, note, None) }
 }
 
-/// Who a status says leads, with certainty.
+/// The leader that a status names, if it is certain.
 fn leader(status: &LeaderElectionStatus) -> Option<&Holder> {
     let elected = leader_elected(status)?;
     status.holder.as_ref().filter(|_| elected.status == Status::True.as_str())
 }
 
-/// The tenure of the leader, in a name: by the Lease and its number there, and if it has none of its own by its beginning.
+/// The leader's tenure as part of an event's name: the Lease's uid and the number of the tenure, or else the time at
+/// which it began.
 fn tenure_of(status: &LeaderElectionStatus) -> Option<String> {
     let (uid, number) = (status.lease_uid.as_deref()?, status.lease_transitions?);
     let uncounted = status.history.first().filter(|tenure| tenure.lease_transitions.is_none());
@@ -169,31 +178,31 @@ fn tenure_of(status: &LeaderElectionStatus) -> Option<String> {
     })
 }
 
-/// The pod of a holder that may be gone: its identity says the uid.
-fn related_old(view: &PlanInput<'_>, holder: &Holder) -> Option<(String, String)> {
+/// The pod of a holder that may be gone: its identity states the uid.
+fn related_old(input: &PlanInput<'_>, holder: &Holder) -> Option<(String, String)> {
     let (name, uid) = identity::pod_and_uid(&holder.identity)?;
-    let pods = view.snapshot.pods.iter().chain(&view.snapshot.holder_pod);
+    let pods = input.snapshot.pods.iter().chain(&input.snapshot.holder_pod);
     let pod = pods.into_iter().find(|pod| pod.name == name && pod.uid == uid)?;
     Some((pod.name.clone(), pod.uid.clone()))
 }
 
 fn event(
-    view: &PlanInput<'_>,
+    input: &PlanInput<'_>,
     what: &str,
     reason: EventReason,
     note: String,
     related_pod: Option<(String, String)>,
 ) -> ElectionEvent {
-    let election = name(view.election);
-    let uid = view.election.uid().unwrap_or_default();
+    let election = name(input.election);
+    let uid = input.election.uid().unwrap_or_default();
     let name =
         [election, uid, what.to_owned(), reason.as_str().to_lowercase()].map(|part| object_name(&part)).join(".");
     let note = shown(&note, MAX_MESSAGE).into_owned();
     ElectionEvent { name, reason, note, asked_for: None, related_pod }
 }
 
-/// A part of an object's name. Names, uids and versions are such parts everywhere but in a store that somebody has written to by
-/// hand.
+/// `part` as a part of an object's name. Names, uids and versions are valid parts already, except in a store that was
+/// edited by hand.
 fn object_name(part: &str) -> String {
     let is_allowed = |letter: &char| letter.is_ascii_lowercase() || letter.is_ascii_digit() || "-.".contains(*letter);
     let allowed: String = part.chars().filter(is_allowed).take(MAX_PART).collect();

@@ -1,7 +1,8 @@
-//! Whether an election flaps: tenures that end all the time, as of an app that dies of leading.
+//! Whether an election flaps: tenures end all the time, for example because the app dies whenever it leads.
 //!
-//! It is told from the stored history alone, so that a restart of the operator forgets nothing. It begins with many ends in a short
-//! time and is over after few, so that the status is written once for each: what is said in between changes only with a tenure.
+//! The stored history alone decides, so that a restart of the operator forgets nothing. Flapping begins after many ends
+//! in a short time and is over only after few ends, so that the status is written once for each: in between, the
+//! message changes only with a tenure.
 
 use elector_crds::conditions::{self, ConditionType, Reason, Status, condition};
 use elector_crds::flapping::{MAX_ENDS, WINDOW, ended_at, ended_lately};
@@ -10,12 +11,12 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::PlanInput;
 
-/// With how many of them at most it is over.
+/// The most recent ends with which flapping is over.
 const MAX_ENDS_AFTERWARDS: usize = 2;
 
-/// `None` as long as the election has never flapped.
-pub(super) fn leader_stable(view: &PlanInput<'_>, history: &[PastTenure], stored: &[Condition]) -> Option<Condition> {
-    let ended = ended_lately(history, view.now.wall);
+/// The condition LeaderStable; `None` as long as the election has never flapped.
+pub(super) fn leader_stable(input: &PlanInput<'_>, history: &[PastTenure], stored: &[Condition]) -> Option<Condition> {
+    let ended = ended_lately(history, input.now.wall);
     let last = conditions::find(stored, ConditionType::LeaderStable);
     let most = if last.is_some_and(flaps) { MAX_ENDS_AFTERWARDS } else { MAX_ENDS };
     let minutes = WINDOW.as_mins();
@@ -23,8 +24,8 @@ pub(super) fn leader_stable(view: &PlanInput<'_>, history: &[PastTenure], stored
         Some(latest) => {
             // It is over then, if no tenure ends until then.
             if let Some(last_to_count) = ended.get(MAX_ENDS_AFTERWARDS).and_then(|tenure| ended_at(tenure)) {
-                let wait = (WINDOW - view.now.wall.duration_since(last_to_count)).min(WINDOW);
-                view.wake_at(view.now.at + wait.unsigned_abs());
+                let wait = (WINDOW - input.now.wall.duration_since(last_to_count)).min(WINDOW);
+                input.wake_at(input.now.at + wait.unsigned_abs());
             }
             let why = TenureEnd::ALL.iter().find(|end| latest.reason.as_deref() == Some(end.as_str()));
             let why = why.map(|why| format!(": {}", why.in_words())).unwrap_or_default();

@@ -1,5 +1,5 @@
-//! What people ask for while an election goes on: a pause, and another leader. Both reach the candidates as hints on the Lease,
-//! which only end a tenure or delay the next one (rule F4).
+//! Hints: what people ask for while an election goes on, a pause or another leader. The candidates learn of both from
+//! the Lease, where a hint only ends a tenure or delays the next one (rule F4).
 
 use std::time::Duration;
 
@@ -12,47 +12,47 @@ use super::preference::Better;
 use super::{PlanInput, preference, unready};
 use crate::index::{ElectionSnapshot, LeaseSeen, Part, Pod, TenurePhase};
 
-/// A request that nobody has followed for so long, beyond what a release takes, is taken back.
+/// How long a request is left to be followed, beyond the time of a release, before it is taken back.
 const TRANSFER_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// As the target of a transfer: any other candidate.
+/// The target of a request for any other candidate.
 const ANYBODY: &str = "*";
 
-/// What the Lease is to say, and what became of a request.
+/// The hints for the Lease, and the result of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Steering {
     pub(super) hints: Hints,
     pub(super) verdict: Option<Verdict>,
 }
 
-/// The end of a request for another leader.
+/// The result of a request for another leader.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// With who leads now.
+    /// The request was followed, with a sentence that says which candidate leads.
     Completed(String),
-    /// With why not.
+    /// The request was not followed, with the reason.
     Refused(String),
 }
 
-/// The request for another leader, if there is one.
+/// The target of the request for another leader, if there is a request.
 pub(super) fn request(election: &LeaderElection) -> Option<&str> {
     election.annotations().get(TRANSFER_ANNOTATION).map(String::as_str)
 }
 
 /// Whether the request has been waited for long enough.
-fn is_late(view: &PlanInput<'_>) -> bool {
-    let release_delay = view.election.spec.timings().unwrap_or_default().release_delay();
-    let transfer = view.snapshot.transfer.as_ref();
-    transfer.is_some_and(|transfer| view.is_due(transfer.since + TRANSFER_TIMEOUT + release_delay))
+fn is_late(input: &PlanInput<'_>) -> bool {
+    let release_delay = input.election.spec.timings().unwrap_or_default().release_delay();
+    let transfer = input.snapshot.transfer.as_ref();
+    transfer.is_some_and(|transfer| input.is_due(transfer.since + TRANSFER_TIMEOUT + release_delay))
 }
 
-pub(super) fn steer(view: &PlanInput<'_>) -> Steering {
-    let PlanInput { election, snapshot, .. } = *view;
+pub(super) fn steer(input: &PlanInput<'_>) -> Steering {
+    let PlanInput { election, snapshot, .. } = *input;
     let nothing = Hints { paused: election.spec.paused, ..Hints::default() };
-    let (seen, target) = match (view.ours(), request(election)) {
+    let (seen, target) = match (input.ours(), request(election)) {
         (Some(seen), Some(target)) => (seen, target),
         (Some(seen), None) => {
-            return Steering { hints: preference(view, seen).unwrap_or(nothing), verdict: None };
+            return Steering { hints: preference(input, seen).unwrap_or(nothing), verdict: None };
         }
         (None, None) => return Steering { hints: nothing, verdict: None },
         (None, Some(_)) => {
@@ -64,7 +64,7 @@ pub(super) fn steer(view: &PlanInput<'_>) -> Steering {
         hints: Hints { paused: election.spec.paused, ..seen.lease.hints.clone() },
         verdict: Some(verdict),
     };
-    match (passed_on(snapshot, seen, target), is_late(view)) {
+    match (passed_on(snapshot, seen, target), is_late(input)) {
         (Some(tenure), _) if seen.lease.record.transitions != tenure && !seen.lease.record.holder.is_empty() => {
             told(outcome(election, seen, tenure))
         }
@@ -73,7 +73,7 @@ pub(super) fn steer(view: &PlanInput<'_>) -> Steering {
             Steering { hints: Hints { paused: election.spec.paused, ..seen.lease.hints.clone() }, verdict: None }
         }
         (None, true) => told(not_passed_on(snapshot)),
-        (None, false) => match successor(view, seen, target) {
+        (None, false) => match successor(input, seen, target) {
             Ok(successor) => {
                 let end_tenure = Some(seen.lease.record.transitions);
                 Steering { hints: Hints { paused: false, end_tenure, successor }, verdict: None }
@@ -83,16 +83,17 @@ pub(super) fn steer(view: &PlanInput<'_>) -> Steering {
     }
 }
 
-/// The candidate that had better lead, for whatever reason comes first.
-fn better<'a>(view: &PlanInput<'a>, seen: &LeaseSeen) -> Option<Better<'a>> {
-    let preferred = preference::better(view, seen);
-    let ready = unready::better(view, seen);
+/// The candidate that should lead in place of the leader, by whichever rule applies first.
+fn better<'a>(input: &PlanInput<'a>, seen: &LeaseSeen) -> Option<Better<'a>> {
+    let preferred = preference::better(input, seen);
+    let ready = unready::better(input, seen);
     preferred.into_iter().chain(ready).min_by_key(|better| better.due)
 }
 
-/// Without a request: that another candidate is to lead, as it is preferred, or ready where the leader is not. `None`: nothing.
-fn preference(view: &PlanInput<'_>, seen: &LeaseSeen) -> Option<Hints> {
-    let PlanInput { election, snapshot, .. } = *view;
+/// The hints that another candidate is to lead without a request: one that is preferred, or one that is ready while the
+/// leader is not. `None` if there is no such candidate.
+fn preference(input: &PlanInput<'_>, seen: &LeaseSeen) -> Option<Hints> {
+    let PlanInput { election, snapshot, .. } = *input;
     if election.spec.paused {
         return None;
     }
@@ -102,7 +103,7 @@ fn preference(view: &PlanInput<'_>, seen: &LeaseSeen) -> Option<Hints> {
         && let Some(successor) = &hints.successor
     {
         // What was begun goes on: between the tenures nobody holds the Lease.
-        let goes_on = match view.phase(seen) {
+        let goes_on = match input.phase(seen) {
             TenurePhase::Held => {
                 preference::is_better(election, snapshot, successor)
                     || unready::is_better(election, snapshot, successor)
@@ -112,12 +113,12 @@ fn preference(view: &PlanInput<'_>, seen: &LeaseSeen) -> Option<Hints> {
         };
         return goes_on.then(|| Hints { paused: false, ..hints.clone() });
     }
-    let better = better(view, seen).filter(|better| view.is_due(better.due))?;
+    let better = better(input, seen).filter(|better| input.is_due(better.due))?;
     let successor = Some(identity::of_pod(&better.pod.name, &better.pod.uid));
     Some(Hints { paused: false, end_tenure: Some(tenure), successor })
 }
 
-/// The tenure that was asked to end in favour of this target, by this request.
+/// The tenure that the hints ask to end in favour of this target, if the hints belong to this request.
 fn passed_on(snapshot: &ElectionSnapshot, seen: &LeaseSeen, target: &str) -> Option<u32> {
     let Hints { end_tenure, successor, .. } = &seen.lease.hints;
     let same = match successor {
@@ -129,7 +130,7 @@ fn passed_on(snapshot: &ElectionSnapshot, seen: &LeaseSeen, target: &str) -> Opt
     end_tenure.filter(|tenure| same && (before != Some(*tenure) || *tenure == seen.lease.record.transitions))
 }
 
-/// Of one that was passed on, now that somebody leads another tenure than the one that was to end.
+/// The result of a request that was passed on, now that a later tenure has begun.
 fn outcome(election: &LeaderElection, seen: &LeaseSeen, tenure: u32) -> Verdict {
     let holder = &seen.lease.record.holder;
     let name = identity::shown_name(holder);
@@ -147,14 +148,15 @@ fn outcome(election: &LeaderElection, seen: &LeaseSeen, tenure: u32) -> Verdict 
     }
 }
 
-/// Who is to begin the next tenure; `None`: anybody else.
-fn successor(view: &PlanInput<'_>, seen: &LeaseSeen, target: &str) -> Result<Option<String>, String> {
-    let PlanInput { election, snapshot, .. } = *view;
+/// The identity that is to begin the next tenure; `None`: any but the holder. The error says why the request is
+/// refused.
+fn successor(input: &PlanInput<'_>, seen: &LeaseSeen, target: &str) -> Result<Option<String>, String> {
+    let PlanInput { election, snapshot, .. } = *input;
     if election.spec.paused {
         return Err("the election is paused".to_owned());
     }
-    if view.phase(seen) != TenurePhase::Held {
-        return Err("nobody leads, so that whoever comes first does".to_owned());
+    if input.phase(seen) != TenurePhase::Held {
+        return Err("nobody leads, so that the first candidate to take the Lease will".to_owned());
     }
     let holder = &seen.lease.record.holder;
     let identity = |pod: &Pod| identity::of_pod(&pod.name, &pod.uid);

@@ -1,4 +1,4 @@
-//! The last tenures, as far as this operator and those before it have seen them.
+//! The last tenures, as far as this operator and earlier ones have seen them.
 
 use elector_crds::{Holder, LeaderElectionStatus, PastTenure, TenureEnd, format_timestamp, identity};
 use elector_election::{Lease, Timestamp};
@@ -7,17 +7,22 @@ use super::hints::request;
 use super::{PlanInput, preference};
 use crate::index::{LeaseSeen, TenurePhase};
 
-/// How many are kept.
+/// The most tenures that are kept.
 const MAX_TENURES: usize = 10;
 
-/// Those of `stored`, and what has become of them; `leader` is who leads now for certain.
-pub(super) fn history(view: &PlanInput<'_>, stored: &LeaderElectionStatus, leader: Option<&Holder>) -> Vec<PastTenure> {
+/// The last tenures: those of `stored`, continued by what is known now. `leader` is the present leader, if it is
+/// certain.
+pub(super) fn history(
+    input: &PlanInput<'_>,
+    stored: &LeaderElectionStatus,
+    leader: Option<&Holder>,
+) -> Vec<PastTenure> {
     let mut history = stored.history.clone();
-    let seen = view.ours();
+    let seen = input.ours();
     if let Some(last) = history.first_mut().filter(|last| last.until.is_none())
-        && let Some(end) = end_of(view, stored, last, seen)
+        && let Some(end) = end_of(input, stored, last, seen)
     {
-        last.until = Some(format_timestamp(Timestamp::from_microseconds(view.now.wall.as_microsecond())));
+        last.until = Some(format_timestamp(Timestamp::from_microseconds(input.now.wall.as_microsecond())));
         last.reason = Some(end.as_str().to_owned());
     }
     if let (Some(leader), Some(seen)) = (leader, seen) {
@@ -44,15 +49,15 @@ pub(super) fn history(view: &PlanInput<'_>, stored: &LeaderElectionStatus, leade
     history
 }
 
-/// Whether it is the tenure of that holder with that number, or without one of its own.
+/// Whether `tenure` belongs to this holder and has this number, or no number of its own.
 fn is_same(tenure: &PastTenure, identity: &str, transitions: u32) -> bool {
     let same_number = tenure.lease_transitions.is_none_or(|number| number == i64::from(transitions));
     identity::is_same(&tenure.identity, identity) && same_number
 }
 
-/// How a tenure that was under way has ended, if it has.
+/// The end of a tenure that was under way, if it has ended.
 fn end_of(
-    view: &PlanInput<'_>,
+    input: &PlanInput<'_>,
     stored: &LeaderElectionStatus,
     last: &PastTenure,
     seen: Option<&LeaseSeen>,
@@ -62,30 +67,30 @@ fn end_of(
     };
     let record = &seen.lease.record;
     let ended = seen.ended.as_ref().filter(|ended| is_same(last, &ended.identity, ended.transitions));
-    match (is_same(last, &record.holder, record.transitions), view.phase(seen)) {
+    match (is_same(last, &record.holder, record.transitions), input.phase(seen)) {
         (true, TenurePhase::Expired) => Some(TenureEnd::Expired),
         (true, _) => None,
         (false, _) => Some(match ended.map_or(TenureEnd::Replaced, |ended| ended.how) {
             // A request stays on the election until it has been answered.
-            TenureEnd::Transferred if request(view.election).is_none() => without_request(view, last, &seen.lease),
+            TenureEnd::Transferred if request(input.election).is_none() => without_request(input, last, &seen.lease),
             how => how,
         }),
     }
 }
 
-/// Why the holder of `last` was asked to hand over, if nobody has asked for that.
-fn without_request(view: &PlanInput<'_>, last: &PastTenure, lease: &Lease) -> TenureEnd {
-    let pods = || view.snapshot.pods.iter().chain(&view.snapshot.holder_pod);
+/// The end of a tenure whose holder was asked to hand over without a request by a person.
+fn without_request(input: &PlanInput<'_>, last: &PastTenure, lease: &Lease) -> TenureEnd {
+    let pods = || input.snapshot.pods.iter().chain(&input.snapshot.holder_pod);
     let rank = |identity: &str| {
         let pod = pods().find(|pod| identity::is_same(&identity::of_pod(&pod.name, &pod.uid), identity))?;
-        Some(preference::rank(view.election, pod))
+        Some(preference::rank(input.election, pod))
     };
     // Between the tenures nobody holds the Lease.
     let holder = Some(&lease.record.holder).filter(|holder| !holder.is_empty());
     let successor = holder.or(lease.hints.successor.as_ref()).and_then(|successor| rank(successor));
     let is_preferred = match (rank(&last.identity), successor) {
         (Some(last), Some(successor)) => successor < last,
-        (None, _) | (_, None) => !view.election.spec.candidates.preferred.is_empty(),
+        (None, _) | (_, None) => !input.election.spec.candidates.preferred.is_empty(),
     };
     if is_preferred { TenureEnd::Preferred } else { TenureEnd::Unready }
 }

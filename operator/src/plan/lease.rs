@@ -1,4 +1,5 @@
-//! The Lease: whose it is, what to create where there is none, and what to keep current on one that exists (rules O1–O3).
+//! The plan for the Lease: whether the operator may write it, what to create if there is none, and what to keep current
+//! on one that exists (rules O1–O3).
 
 use std::time::Duration;
 
@@ -16,60 +17,60 @@ use kube::{Resource, ResourceExt};
 use super::input::PlanInput;
 use crate::index::{ClockReading, ElectionSnapshot, LeaseSeen, Part, Pod, TenurePhase};
 
-/// What to do to the Lease.
+/// What to do about the Lease.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[expect(clippy::large_enum_variant, reason = "a plan has one, on the stack")]
 pub enum LeaseAction {
-    /// Nothing.
+    /// Do nothing.
     #[default]
     None,
-    /// Create it, unconfirmed (rule O2).
+    /// Create the Lease, unconfirmed (rule O2).
     Create(Box<StoredLease>),
-    /// Replace its metadata, at whatever version it is; `spec` is sent back as it is read (rule O1), but for times that the API server
-    /// would not take.
+    /// Replace the metadata of the Lease, in any version. `spec` is sent back as it is read (rule O1), without times
+    /// that the API server would refuse.
     Amend(Amendment),
-    /// Release it in the name of a holder that is dead (rule O1).
+    /// Release the Lease in the name of a holder that is dead (rule O1).
     Release(Box<Release>),
-    /// Read it from the store: it is about to be called expired, and the watch may be dead.
+    /// Read the Lease from the store before it is called expired: the watch may be dead.
     Look,
 }
 
-/// What is to become of the metadata of a Lease that exists.
+/// The changes to the metadata of a Lease that exists.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Amendment {
-    /// Of the Lease that is meant.
+    /// The uid of the Lease that is meant.
     pub uid: String,
-    /// What its timings annotation says: another replica may know better meanwhile.
+    /// The timings annotation on which the plan is based: another replica may have changed it meanwhile.
     pub upon: TimingsAnnotation,
-    /// What that is to say.
+    /// The new timings annotation, if it changes.
     pub timings: Option<TimingsAnnotation>,
-    /// The election that is to own it.
+    /// The election to add as an owner, if it is missing.
     pub owner: Option<OwnerReference>,
-    /// What the policy is to be told that checks who writes it.
+    /// The new mark for the policy that checks which pod writes the Lease, if it changes.
     pub strict: Option<bool>,
-    /// What candidates are to know of what would suit people (rule F4).
+    /// The new hints for the candidates, if they change (rule F4).
     pub hints: Option<Hints>,
 }
 
-/// What a holder that is dead would have written in the end.
+/// The release that a dead holder would have written.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Release {
-    /// What must be there.
+    /// The record that the Lease must show.
     pub of: Record,
-    /// What is to be.
+    /// The write that releases the Lease.
     pub write: Write,
 }
 
-/// Whose Lease it is.
+/// The ownership of the Lease.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Ownership<'a> {
-    /// There is none.
+    /// There is no Lease.
     Absent,
-    /// An operator made it, for this election or an earlier one of its name.
+    /// An operator made the Lease, for this election or an earlier one of its name.
     Own(&'a LeaseSeen),
-    /// Its owner lets the operator adopt it (rule O3).
+    /// The owner of the Lease lets the operator adopt it (rule O3).
     Adopted(&'a LeaseSeen),
-    /// Somebody else's, or that of the operator's own election, which may be missing.
+    /// The Lease belongs to others, or it would be that of the operator's own election, whether it exists or not.
     Foreign,
 }
 
@@ -85,13 +86,13 @@ impl<'a> Ownership<'a> {
 }
 
 impl Amendment {
-    /// Whether what was read is what it was planned upon.
+    /// Whether the Lease that was read is the one that the plan is based on.
     #[must_use]
     pub fn is_meant_for(&self, stored: &StoredLease) -> bool {
         stored.metadata.uid.as_ref() == Some(&self.uid) && stored.timings_annotation() == self.upon
     }
 
-    /// What of it has fates of its own.
+    /// The parts of this amendment that have fates of their own.
     #[must_use]
     pub fn parts(&self) -> Vec<Part> {
         let parts = [
@@ -103,7 +104,7 @@ impl Amendment {
         parts.into_iter().filter(|(_, asked)| *asked).map(|(part, _)| part).collect()
     }
 
-    /// That part of it alone.
+    /// This amendment reduced to one part.
     #[must_use]
     pub fn only(&self, part: Part) -> Amendment {
         let Amendment { uid, upon, timings, owner, strict, hints } = self.clone();
@@ -117,7 +118,7 @@ impl Amendment {
         }
     }
 
-    /// Carries it out on what was read.
+    /// Applies the amendment to the Lease that was read.
     pub fn apply(&self, stored: &mut StoredLease) {
         stored.drop_unstorable_times();
         if let Some(timings) = &self.timings {
@@ -141,10 +142,10 @@ impl Amendment {
     }
 }
 
-/// When the Lease can be released for a holder that is dead, of whom it is the record (rules O1 and R1).
+/// When the Lease can be released for a holder that is dead, whose record it must show (rules O1 and R1).
 ///
-/// A name that somebody edited into the record, or a record that was applied again, says nothing of who acts: the holder must
-/// have been seen to write it, and nothing later be known.
+/// A name that was edited into the record, or a record that was applied again, says nothing about who acts. So the
+/// holder must have been seen to write the record, and no later holder be known.
 fn releases_at(snapshot: &ElectionSnapshot, seen: &LeaseSeen) -> Option<Duration> {
     let Lease { record, agent, .. } = &seen.lease;
     agent.as_ref().filter(|agent| agent.transitions == record.transitions && agent.release.is_none())?;
@@ -155,13 +156,13 @@ fn releases_at(snapshot: &ElectionSnapshot, seen: &LeaseSeen) -> Option<Duration
     holder.dead_since.filter(|_| is_latest).map(|since| since + release_delay)
 }
 
-/// Rule O1: the pod of the holder's uid has no process left that could act, and will have none.
-pub(super) fn release(view: &PlanInput<'_>) -> Option<Release> {
-    let seen = view.ours()?;
-    releases_at(view.snapshot, seen).filter(|at| view.is_due(*at) && view.may(Part::Release))?;
+/// The release for a holder whose pod, by its uid, has no process left that could act, and will have none (rule O1).
+pub(super) fn release(input: &PlanInput<'_>) -> Option<Release> {
+    let seen = input.ours()?;
+    releases_at(input.snapshot, seen).filter(|at| input.is_due(*at) && input.may(Part::Release))?;
     let Lease { record, agent, .. } = &seen.lease;
     let agent = agent.as_ref()?;
-    let (wall, transitions) = (Timestamp::from_microseconds(view.now.wall.as_microsecond()), record.transitions);
+    let (wall, transitions) = (Timestamp::from_microseconds(input.now.wall.as_microsecond()), record.transitions);
     let renew_time = record.renew_time.map_or(wall, |last| wall.max(last.next()));
     let mark = ReleaseMark { uid: record.uid.clone(), transitions, renew_time };
     let write = Write {
@@ -190,13 +191,13 @@ pub(super) fn ownership<'a>(election: &LeaderElection, snapshot: &'a ElectionSna
     Ownership::Foreign
 }
 
-/// Creates it, or brings its metadata up to date.
-pub(super) fn maintain(view: &PlanInput<'_>, timings: Timings, hints: &Hints) -> LeaseAction {
-    let PlanInput { election, now, .. } = *view;
-    let may = |part| view.may(part);
-    let (seen, owner) = match view.ownership {
+/// Creates the Lease, or brings its metadata up to date.
+pub(super) fn maintain(input: &PlanInput<'_>, timings: Timings, hints: &Hints) -> LeaseAction {
+    let PlanInput { election, now, .. } = *input;
+    let may = |part| input.may(part);
+    let (seen, owner) = match input.ownership {
         Ownership::Absent if !may(Part::Lease) => return LeaseAction::None,
-        Ownership::Absent => return LeaseAction::Create(Box::new(create(election, view.snapshot, timings, now))),
+        Ownership::Absent => return LeaseAction::Create(Box::new(create(election, input.snapshot, timings, now))),
         Ownership::Own(seen) => (seen, election.controller_owner_ref(&())),
         Ownership::Adopted(seen) => (seen, None),
         Ownership::Foreign => return LeaseAction::None,
@@ -213,26 +214,27 @@ pub(super) fn maintain(view: &PlanInput<'_>, timings: Timings, hints: &Hints) ->
     if timings.is_none() && owner.is_none() && strict.is_none() && hints.is_none() {
         return LeaseAction::None;
     }
-    let timings = timings.map(|timings| annotation(view, seen, timings));
+    let timings = timings.map(|timings| annotation(input, seen, timings));
     let (uid, upon) = (seen.lease.record.uid.clone(), seen.annotation);
     LeaseAction::Amend(Amendment { uid, upon, timings, owner, strict, hints })
 }
 
-fn annotation(view: &PlanInput<'_>, seen: &LeaseSeen, timings: Timings) -> TimingsAnnotation {
+fn annotation(input: &PlanInput<'_>, seen: &LeaseSeen, timings: Timings) -> TimingsAnnotation {
     if seen.is_to_be_confirmed() {
-        return confirmed(view.election, view.snapshot, seen, timings);
+        return confirmed(input.election, input.snapshot, seen, timings);
     }
     let TimingsAnnotation { unconfirmed, wait_seconds, .. } = seen.annotation;
     let of_agents = seen.lease.agent.is_some();
     TimingsAnnotation {
         timings: Some(timings),
-        never_held: seen.lease.never_held && view.phase(seen) == TenurePhase::NeverHeld,
+        never_held: seen.lease.never_held && input.phase(seen) == TenurePhase::NeverHeld,
         unconfirmed: unconfirmed && !of_agents,
         wait_seconds: if of_agents { 0 } else { wait_seconds },
     }
 }
 
-/// What is known of the past once the watch has shown a Lease that an operator made, and all that was before (rule O2).
+/// The annotation that confirms a Lease which an operator created, once the watch has shown that Lease and with it
+/// everything before (rule O2).
 fn confirmed(
     election: &LeaderElection,
     snapshot: &ElectionSnapshot,
@@ -250,8 +252,8 @@ fn confirmed(
     }
 }
 
-/// The mark stays on a Lease, and says whether its holder can only be the pod that writes: the policy that looks for it
-/// also keeps everything else on the Lease the operator's.
+/// Sets the mark that says whether only the pod that writes can be the holder. The mark always stays on the Lease: the
+/// policy that looks for it also keeps others from changing the operator's part of the Lease.
 fn mark(stored: &mut StoredLease, strict: bool) {
     stored.labels_mut().insert(STRICT_IDENTITY_LABEL.to_owned(), strict.to_string());
 }
@@ -263,11 +265,11 @@ fn is_strict(election: &LeaderElection) -> bool {
     }
 }
 
-/// Reads a Lease that has fallen silent, once.
-pub(super) fn look(view: &PlanInput<'_>) -> LeaseAction {
-    let Some(seen) = view.ours() else { return LeaseAction::None };
-    let expired_at = seen.seen_at + seen.effective_duration(view.own_duration());
-    match view.phase(seen) {
+/// Reads a Lease whose holder has fallen silent, once.
+pub(super) fn look(input: &PlanInput<'_>) -> LeaseAction {
+    let Some(seen) = input.ours() else { return LeaseAction::None };
+    let expired_at = seen.seen_at + seen.effective_duration(input.own_duration());
+    match input.phase(seen) {
         TenurePhase::Expired if seen.read_at.is_none_or(|read_at| read_at < expired_at) => LeaseAction::Look,
         TenurePhase::Expired
         | TenurePhase::NeverHeld
@@ -288,7 +290,7 @@ fn create(election: &LeaderElection, snapshot: &ElectionSnapshot, timings: Timin
     lease
 }
 
-/// Rule O2.
+/// The first record of a Lease: never held, or restored (rule O2).
 fn first_record(
     election: &LeaderElection,
     snapshot: &ElectionSnapshot,
@@ -311,7 +313,7 @@ fn first_record(
     }
 }
 
-/// Whether nobody can have held it before.
+/// Whether no candidate can have held this election's Lease before.
 fn is_new(election: &LeaderElection, snapshot: &ElectionSnapshot) -> bool {
     let status = election.status.clone().unwrap_or_default();
     let status_names_none =
@@ -322,8 +324,8 @@ fn is_new(election: &LeaderElection, snapshot: &ElectionSnapshot) -> bool {
     snapshot.creation_watched && snapshot.name_is_new && status_names_none && !has_older_pod && knows_all
 }
 
-/// Both times are the API server's, in whole seconds: of the same second is not older, or hardly any first installation
-/// would be one.
+/// Whether the pod is older than the election. Both times are the API server's, in whole seconds. A pod of the same
+/// second does not count as older, because first installations create both together.
 fn is_older(pod: &Pod, election: &LeaderElection) -> bool {
     let created = election.creation_timestamp().map(|time| time.0);
     match (pod.created, created) {

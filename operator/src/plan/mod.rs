@@ -1,7 +1,7 @@
-//! What to do about one election: pure, from what is asked for, what is observed, and the time.
+//! The plan for one election: a pure function of what is asked for, what is observed, and the time.
 //!
-//! Objects come first. As long as one of them is to be written nothing is said about them: status and events are planned
-//! once the answers have been observed.
+//! Objects come first. As long as an object is to be written, nothing is reported about it: status and events are
+//! planned once the answers have been observed.
 
 mod candidates;
 mod events;
@@ -33,31 +33,32 @@ use self::lease::Ownership;
 pub use self::traffic::TrafficWrite;
 use crate::index::{ClockReading, ElectionSnapshot, LeaseSeen, Part, Unreadable};
 
-/// What to do.
+/// What to do for one election.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Plan {
-    /// To what leads traffic to the leader: before all else, for it waits.
+    /// The changes to Services, slices and labels, which lead traffic to the leader. They come first because traffic
+    /// waits for them.
     pub traffic: Vec<TrafficWrite>,
-    /// To the Lease.
+    /// The change to the Lease.
     pub lease: LeaseAction,
-    /// To be applied.
+    /// The Role to apply.
     pub role: Option<Role>,
-    /// To be applied.
+    /// The RoleBinding to apply.
     pub role_binding: Option<RoleBinding>,
-    /// To be created, before the status says the same: their names are such that no event happens twice.
+    /// The events to create, before the status says the same; their names make sure that no event is created twice.
     pub events: Vec<ElectionEvent>,
-    /// A request on the election that is done with, to be removed after the events: the pod that was to lead.
+    /// The target of a request that is done or refused, to be removed after the events are created.
     pub request_done: Option<String>,
-    /// To be applied.
+    /// The status to apply.
     pub status: Option<LeaderElectionStatus>,
-    /// When to look again even if nothing is seen to happen.
+    /// How long to wait before the next plan, even if no change is seen.
     pub next_look: Option<Duration>,
-    /// The same if the Lease goes on being renewed.
+    /// How long to wait before the next plan if the Lease goes on being renewed.
     pub next_look_if_renewed: Option<Duration>,
 }
 
 impl Plan {
-    /// Whether it writes or asks nothing.
+    /// Whether the plan writes or asks for nothing.
     #[must_use]
     pub fn is_idle(&self) -> bool {
         self.traffic.is_empty()
@@ -67,77 +68,77 @@ impl Plan {
             && self.status.is_none()
     }
 
-    /// Whether it writes or asks for anything but events and status.
+    /// Whether the plan writes or asks for anything but events and status.
     #[must_use]
     pub fn has_objects(&self) -> bool {
         self.lease != LeaseAction::None || self.role.is_some() || self.role_binding.is_some()
     }
 }
 
-/// What to do about `election`.
+/// Plans what to do about `election`.
 #[must_use]
 pub fn plan(election: &LeaderElection, snapshot: &ElectionSnapshot, now: ClockReading) -> Plan {
     // The garbage collector is about to take everything.
     if election.metadata.deletion_timestamp.is_some() {
         return Plan::default();
     }
-    let view = PlanInput::new(election, snapshot, now);
+    let input = PlanInput::new(election, snapshot, now);
     if let Some(Unreadable::NamespaceTooLarge { .. }) = snapshot.unreadable {
-        let status = status::unattended(&view);
-        let status = (election.status.as_ref() != Some(&status) && view.may(Part::Status)).then_some(status);
-        return Plan { status, ..idle(&view) };
+        let status = status::unattended(&input);
+        let status = (election.status.as_ref() != Some(&status) && input.may(Part::Status)).then_some(status);
+        return Plan { status, ..idle(&input) };
     }
     // A Lease is read once more before its holder is taken for gone.
-    let is_looked_at = lease::look(&view) == LeaseAction::None;
+    let is_looked_at = lease::look(&input) == LeaseAction::None;
     if is_looked_at && snapshot.unreadable.is_none() {
-        let mut traffic = traffic::writes(&view);
-        traffic.retain(|write| view.may(write.part()));
+        let mut traffic = traffic::writes(&input);
+        traffic.retain(|write| input.may(write.part()));
         if !traffic.is_empty() {
             return Plan { traffic, ..Plan::default() };
         }
     }
-    let steering = hints::steer(&view);
-    let objects = plan_objects(&view, &steering.hints);
+    let steering = hints::steer(&input);
+    let objects = plan_objects(&input, &steering.hints);
     if objects.has_objects() {
         return objects;
     }
-    if let Some(release) = lease::release(&view) {
+    if let Some(release) = lease::release(&input) {
         return Plan { lease: LeaseAction::Release(Box::new(release)), ..Plan::default() };
     }
     // Nothing to be said of a Lease that is about to be confirmed.
-    if view.ours().is_some_and(LeaseSeen::is_unconfirmed) && view.may(Part::Timings) {
-        return idle(&view);
+    if input.ours().is_some_and(LeaseSeen::is_unconfirmed) && input.may(Part::Timings) {
+        return idle(&input);
     }
-    let status = status::status(&view);
+    let status = status::status(&input);
     let stored = election.status.clone().unwrap_or_default();
-    let verdict = steering.verdict.filter(|_| view.may(Part::Request));
-    let mut events = if view.may(Part::Event) { snapshot.refused_events.clone() } else { Vec::new() };
+    let verdict = steering.verdict.filter(|_| input.may(Part::Request));
+    let mut events = if input.may(Part::Event) { snapshot.refused_events.clone() } else { Vec::new() };
     // Of a status that cannot be stored they are planned again and again.
     let is_known = |event: &ElectionEvent| {
         let refused = snapshot.refused_events.iter().any(|refused| refused.name == event.name);
         refused || snapshot.created_events.contains(&event.name)
     };
-    events.extend(events::events(&view, &stored, &status).into_iter().filter(|event| !is_known(event)));
-    let status = (stored != status && view.may(Part::Status)).then_some(status);
-    events.extend(verdict.as_ref().map(|verdict| events::transferred(&view, verdict)));
+    events.extend(events::events(&input, &stored, &status).into_iter().filter(|event| !is_known(event)));
+    let status = (stored != status && input.may(Part::Status)).then_some(status);
+    events.extend(verdict.as_ref().map(|verdict| events::transferred(&input, verdict)));
     let request_done = verdict.and_then(|_| hints::request(election)).map(str::to_owned);
-    Plan { events, request_done, status, ..idle(&view) }
+    Plan { events, request_done, status, ..idle(&input) }
 }
 
-fn plan_objects(view: &PlanInput<'_>, hints: &Hints) -> Plan {
-    let PlanInput { election, snapshot, .. } = view;
-    let may = |part| view.may(part);
-    if let Ownership::Foreign = view.ownership {
+fn plan_objects(input: &PlanInput<'_>, hints: &Hints) -> Plan {
+    let PlanInput { election, snapshot, .. } = input;
+    let may = |part| input.may(part);
+    if let Ownership::Foreign = input.ownership {
         // Nobody has rights by the operator on somebody else's Lease, nor keeps them on one that has become so.
         let role = rbac::role_to_empty(election, snapshot.role.as_ref()).filter(|_| may(Part::Role));
         return Plan { role, ..Plan::default() };
     }
-    let look = || if may(Part::Look) { lease::look(view) } else { LeaseAction::None };
+    let look = || if may(Part::Look) { lease::look(input) } else { LeaseAction::None };
     // An invalid spec says nothing that could be put in place: what there is stays.
     let Some(timings) = election.spec.timings().ok().filter(|_| snapshot.unreadable.is_none()) else {
         return Plan { lease: look(), ..Plan::default() };
     };
-    let lease = match lease::maintain(view, timings, hints) {
+    let lease = match lease::maintain(input, timings, hints) {
         LeaseAction::None => look(),
         action => action,
     };
@@ -155,8 +156,8 @@ fn plan_objects(view: &PlanInput<'_>, hints: &Hints) -> Plan {
 }
 
 /// Nothing, until a rule says something else.
-fn idle(view: &PlanInput<'_>) -> Plan {
-    Plan { next_look: view.next_look(), next_look_if_renewed: view.next_look_if_renewed(), ..Plan::default() }
+fn idle(input: &PlanInput<'_>) -> Plan {
+    Plan { next_look: input.next_look(), next_look_if_renewed: input.next_look_if_renewed(), ..Plan::default() }
 }
 
 /// The name of the election, which is the name of its Lease.

@@ -1,8 +1,9 @@
-//! Preferred candidates: a leader to whom another is preferred is asked to hand over, once that one has been able to lead for
-//! long.
+//! Preferred candidates: a leader is asked to hand over to a preferred candidate that has been able to lead for long
+//! enough.
 //!
-//! Each handover in a row within the last hour doubles the wait, and so does each tenure that the preferred pod has lost in it.
-//! A person who has moved the tenure away from a preferred pod is not contradicted as long as that pod lives.
+//! Each handover in a row within the last hour doubles the wait, and so does each tenure that the preferred pod has
+//! lost in that time. If a person has moved the leadership away from a preferred pod, that is left so as long as the
+//! pod lives.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,16 +17,16 @@ use crate::index::{ClockReading, ElectionSnapshot, LeaseSeen, Pod, TenurePhase};
 /// How many lease durations a preferred pod must have been able to lead, and the leader have led.
 pub(super) const SETTLED_LEASE_DURATIONS: u32 = 2;
 
-/// The longest wait.
+/// The longest wait before a handover.
 const MAX_WAIT: Duration = Duration::from_secs(3600);
 
-/// A candidate that had better lead, and when it may be asked to.
+/// A candidate that should lead in place of the leader, and when it may be asked to.
 pub(super) struct Better<'a> {
     pub(super) pod: &'a Pod,
     pub(super) due: Duration,
 }
 
-/// Whether `identity` is a pod that can lead, and preferred to the one that leads.
+/// Whether `identity` is a pod that can lead and is preferred to the leader.
 pub(super) fn is_better(election: &LeaderElection, snapshot: &ElectionSnapshot, identity: &str) -> bool {
     let Some(leader) = &snapshot.holder_pod else { return false };
     let is_it = |pod: &&Arc<Pod>| identity::of_pod(&pod.name, &pod.uid) == identity;
@@ -33,24 +34,24 @@ pub(super) fn is_better(election: &LeaderElection, snapshot: &ElectionSnapshot, 
     pod.is_some_and(|pod| rank(election, pod) < rank(election, leader))
 }
 
-/// The pod of who leads for certain and can be asked to hand over.
-pub(super) fn leader<'a>(view: &PlanInput<'a>, seen: &LeaseSeen) -> Option<&'a Arc<Pod>> {
-    let leads = !view.election.spec.paused && view.phase(seen) == TenurePhase::Held;
-    view.snapshot.holder_pod.as_ref().filter(|leader| leads && !leader.terminating)
+/// The leader's pod, if the leader is certain and can be asked to hand over.
+pub(super) fn leader<'a>(input: &PlanInput<'a>, seen: &LeaseSeen) -> Option<&'a Arc<Pod>> {
+    let leads = !input.election.spec.paused && input.phase(seen) == TenurePhase::Held;
+    input.snapshot.holder_pod.as_ref().filter(|leader| leads && !leader.terminating)
 }
 
-/// The candidate that had better lead than the one that does.
-pub(super) fn better<'a>(view: &PlanInput<'a>, seen: &LeaseSeen) -> Option<Better<'a>> {
-    let PlanInput { election, snapshot, now, .. } = *view;
+/// The preferred candidate that should lead in place of the leader.
+pub(super) fn better<'a>(input: &PlanInput<'a>, seen: &LeaseSeen) -> Option<Better<'a>> {
+    let PlanInput { election, snapshot, now, .. } = *input;
     if election.spec.candidates.preferred.is_empty() {
         return None;
     }
-    let leader = leader(view, seen)?;
-    let history = view.history();
+    let leader = leader(input, seen)?;
+    let history = input.history();
     if was_moved_away(election, snapshot, history, leader) {
         return None;
     }
-    let patience = view.own_duration() * SETTLED_LEASE_DURATIONS;
+    let patience = input.own_duration() * SETTLED_LEASE_DURATIONS;
     let led_long_enough = seen.tenure_since + wait(patience, handovers(history, now));
     let rank_of_leader = rank(election, leader);
     let is_better = |pod: &Pod| is_able(pod) && rank(election, pod) < rank_of_leader;
@@ -64,18 +65,18 @@ pub(super) fn better<'a>(view: &PlanInput<'a>, seen: &LeaseSeen) -> Option<Bette
     better.min_by_key(|better| (!soon(better), rank(election, better.pod), better.due, better.pod.name.clone()))
 }
 
-/// The index of the first selector that matches; one that none matches comes last.
+/// The index of the first selector that matches the pod; a pod that matches none comes last.
 pub(super) fn rank(election: &LeaderElection, pod: &Pod) -> usize {
     let preferred = &election.spec.candidates.preferred;
     preferred.iter().position(|selector| selector.to_selector().matches(&pod.labels)).unwrap_or(preferred.len())
 }
 
-/// Whether it can lead, though its app may not be ready before.
+/// Whether the pod can lead; its app need not be ready.
 pub(super) fn is_able(pod: &Pod) -> bool {
     pod.is_candidate() && pod.able_since.is_some()
 }
 
-/// When it has been as it should for that long, or longer if it has lost tenures: it is so since `since`.
+/// When a pod that has been fit since `since` may be asked to lead: after `patience`, or later if it has lost tenures.
 pub(super) fn due(
     history: &[PastTenure],
     pod: &Pod,
@@ -96,7 +97,7 @@ pub(super) fn due(
     since.max(last) + wait(patience, count)
 }
 
-/// How long ago it ended: by the wall clock of operators alone, and for advice only.
+/// How long ago a tenure ended, by the wall clocks of operators. It is exact enough for hints only.
 fn ago(tenure: &PastTenure, now: ClockReading) -> Option<Duration> {
     let until: jiff::Timestamp = tenure.until.as_ref()?.parse().ok()?;
     Some(now.wall.duration_since(until).unsigned_abs())
@@ -107,7 +108,8 @@ pub(super) fn wait(patience: Duration, times: usize) -> Duration {
     patience.saturating_mul(factor).min(MAX_WAIT.max(patience))
 }
 
-/// Whether it is not ready, and was not when it led last, within the last hour: its app is so wherever it leads or not.
+/// Whether the pod is not ready, and lost its last tenure within the last hour because it was not ready: its app is not
+/// ready wherever it leads.
 fn was_unready(history: &[PastTenure], pod: &Pod, now: ClockReading) -> bool {
     let last = history.iter().find(|tenure| tenure.holder == pod.name && tenure.until.is_some());
     let is_recent = |tenure: &&PastTenure| ago(tenure, now).is_some_and(|ago| ago < MAX_WAIT);
@@ -115,7 +117,7 @@ fn was_unready(history: &[PastTenure], pod: &Pod, now: ClockReading) -> bool {
     pod.ready_since.is_none() && ended == Some(TenureEnd::Unready.as_str())
 }
 
-/// How many of the last tenures ended in favour of another, one after the other, within the last hour.
+/// How many of the last tenures, one after the other, ended by a handover within the last hour.
 pub(super) fn handovers(history: &[PastTenure], now: ClockReading) -> usize {
     let ended = history.iter().skip_while(|tenure| tenure.until.is_none());
     let handovers = [TenureEnd::Transferred, TenureEnd::Preferred, TenureEnd::Unready].map(TenureEnd::as_str);
@@ -126,7 +128,8 @@ pub(super) fn handovers(history: &[PastTenure], now: ClockReading) -> usize {
     ended.take_while(is_handover).count()
 }
 
-/// Whether the last tenure was handed over on request by a pod that is preferred to the one that leads: as somebody wishes.
+/// Whether a person has moved the leadership away from a pod that is preferred to the leader: the last tenure of that
+/// pod ended on request.
 fn was_moved_away(
     election: &LeaderElection,
     snapshot: &ElectionSnapshot,

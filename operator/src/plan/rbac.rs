@@ -1,4 +1,4 @@
-//! What becomes of the Role and RoleBinding of an election.
+//! The plan for the Role and the RoleBinding of an election.
 
 use elector_crds::LeaderElection;
 use elector_crds::ownership::{conflict_message, is_made_for};
@@ -8,7 +8,7 @@ use kube::ResourceExt;
 
 use crate::index::ElectionSnapshot;
 
-/// What keeps Role or RoleBinding from being applied, as far as is known without asking.
+/// Why the Role or the RoleBinding cannot be applied, as far as the index tells.
 pub(super) fn conflict(election: &LeaderElection, snapshot: &ElectionSnapshot) -> Option<String> {
     let role = snapshot.role.as_ref().filter(|role| !is_made_for(*role, election));
     let role_binding = snapshot.role_binding.as_ref().filter(|binding| !is_made_for(*binding, election));
@@ -22,7 +22,7 @@ pub(super) fn role_to_apply(election: &LeaderElection, known: Option<&Role>) -> 
     (!in_place).then_some(desired)
 }
 
-/// The Role without any rule, if it grants something: the operator may delete none.
+/// The Role without rules, if the existing one grants rights. The operator may not delete it.
 pub(super) fn role_to_empty(election: &LeaderElection, known: Option<&Role>) -> Option<Role> {
     let known = known.filter(|role| is_made_for(*role, election))?;
     let grants = known.rules.as_ref().is_some_and(|rules| !rules.is_empty());
@@ -37,7 +37,7 @@ pub(super) fn role_binding_to_apply(election: &LeaderElection, known: Option<&Ro
     (!in_place).then_some(desired)
 }
 
-/// Whether `known` has the labels and owners that it should have; others are nobody's business.
+/// Whether `known` has the labels and owners of `desired`; further ones are left alone.
 pub(super) fn has_metadata<K: ResourceExt>(known: &K, desired: &K) -> bool {
     desired.labels().iter().all(|(label, value)| known.labels().get(label) == Some(value))
         && desired.owner_references().iter().all(|owner| known.owner_references().contains(owner))

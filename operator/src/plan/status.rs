@@ -1,4 +1,4 @@
-//! The status: what is in place, who leads, who may.
+//! The plan for the status: what is in place, which candidate leads, and which may.
 
 use std::borrow::Cow;
 
@@ -15,31 +15,31 @@ use super::{PlanInput, candidates, flapping, hints_followed, name, rbac, traffic
 use crate::index::{FailedWrite, LeaseSeen, Part, TenurePhase, Unreadable};
 use elector_crds::ownership::is_adoptable_in;
 
-/// How it begins what is said of a pause that candidates do not know of.
+/// The beginning of the message about a pause that the candidates do not know of.
 const UNHEARD: &str = "; spec.paused is ";
 
-/// The longest reason for the end of a tenure, in bytes; the operator's own are shorter.
+/// The longest reason for the end of a tenure, in bytes; the operator's own reasons are shorter.
 const MAX_REASON: usize = 64;
 
-pub(super) fn status(view: &PlanInput<'_>) -> LeaderElectionStatus {
-    let stored = view.election.status.clone().unwrap_or_default();
-    let candidates = candidates::candidates(view);
-    let (elected, holder) = leader_elected(view, &stored);
+pub(super) fn status(input: &PlanInput<'_>) -> LeaderElectionStatus {
+    let stored = input.election.status.clone().unwrap_or_default();
+    let candidates = candidates::candidates(input);
+    let (elected, holder) = leader_elected(input, &stored);
     let leads = elected.status == Status::True.as_str();
-    let history = history(view, &stored, holder.as_ref().filter(|_| leads));
+    let history = history(input, &stored, holder.as_ref().filter(|_| leads));
     let mut conditions = stored.conditions;
-    let advice = hints_followed::advice_followed(view, &conditions);
-    let stable = flapping::leader_stable(view, &history, &conditions);
-    let all = [ready(view), elected, candidates::candidates_ready(view, &candidates)];
+    let advice = hints_followed::advice_followed(input, &conditions);
+    let stable = flapping::leader_stable(input, &history, &conditions);
+    let all = [ready(input), elected, candidates::candidates_ready(input, &candidates)];
     let all = all.into_iter().chain(advice).chain(stable);
     for mut condition in all {
-        condition.observed_generation = view.election.metadata.generation;
-        conditions::set(&mut conditions, condition, view.now.wall);
+        condition.observed_generation = input.election.metadata.generation;
+        conditions::set(&mut conditions, condition, input.now.wall);
     }
-    let lease = view.ours().map(|seen| &seen.lease.record);
+    let lease = input.ours().map(|seen| &seen.lease.record);
     as_shown(LeaderElectionStatus {
-        observed_generation: view.election.metadata.generation,
-        selector: Some(selector_text(&view.election.spec.selector(&name(view.election)))),
+        observed_generation: input.election.metadata.generation,
+        selector: Some(selector_text(&input.election.spec.selector(&name(input.election)))),
         lease_uid: lease.map(|record| record.uid.clone()),
         state: state(&conditions),
         holder,
@@ -51,7 +51,8 @@ pub(super) fn status(view: &PlanInput<'_>) -> LeaderElectionStatus {
     })
 }
 
-/// The reason that matters most, as one word. An election that flaps does so between two tenures as well.
+/// The most important reason of the conditions, as one word. An election that flaps does so between two tenures as
+/// well.
 fn state(conditions: &[Condition]) -> Option<String> {
     let fails = |type_| conditions::find(conditions, type_).filter(|it| it.status == Status::False.as_str());
     let elected = conditions::find(conditions, ConditionType::LeaderElected)?;
@@ -64,8 +65,8 @@ fn state(conditions: &[Condition]) -> Option<String> {
     Some(flaps.or(ignores).or(unready).unwrap_or(elected).reason.clone())
 }
 
-/// With every text as it can be stored: one that cannot would keep the whole status from being written, and leave the last
-/// leader's name in it. What an earlier version or somebody else has stored comes back here, too.
+/// Makes every text of the status fit to be stored. One text that is not would keep the whole status from being
+/// written, so that it would go on naming the last leader. Texts of earlier versions or of others are in it too.
 fn as_shown(mut status: LeaderElectionStatus) -> LeaderElectionStatus {
     let fit = |text: &mut String, most| {
         if let Cow::Owned(shown) = shown(text, most) {
@@ -88,20 +89,20 @@ fn as_shown(mut status: LeaderElectionStatus) -> LeaderElectionStatus {
     status
 }
 
-/// Of an election for which there is no room: that it is so, and nothing else.
-pub(super) fn unattended(view: &PlanInput<'_>) -> LeaderElectionStatus {
-    let mut conditions = view.election.status.clone().unwrap_or_default().conditions;
+/// The status of an election for which there is no room: it says that, and nothing else.
+pub(super) fn unattended(input: &PlanInput<'_>) -> LeaderElectionStatus {
+    let mut conditions = input.election.status.clone().unwrap_or_default().conditions;
     let unknown = |type_, reason| condition(type_, Status::Unknown, reason, "this LeaderElection is not looked after");
     let elected = unknown(ConditionType::LeaderElected, Reason::LeaseNotObserved);
     let candidates = unknown(ConditionType::CandidatesReady, Reason::PodsLeftOut);
-    for mut condition in [ready(view), elected, candidates] {
-        condition.observed_generation = view.election.metadata.generation;
-        conditions::set(&mut conditions, condition, view.now.wall);
+    for mut condition in [ready(input), elected, candidates] {
+        condition.observed_generation = input.election.metadata.generation;
+        conditions::set(&mut conditions, condition, input.now.wall);
     }
     // What is known of the past stays: a Lease that is gone is made again from it.
-    let stored = view.election.status.clone().unwrap_or_default();
+    let stored = input.election.status.clone().unwrap_or_default();
     as_shown(LeaderElectionStatus {
-        observed_generation: view.election.metadata.generation,
+        observed_generation: input.election.metadata.generation,
         state: state(&conditions),
         conditions,
         holder: stored.holder,
@@ -111,10 +112,10 @@ pub(super) fn unattended(view: &PlanInput<'_>) -> LeaderElectionStatus {
     })
 }
 
-/// Whether what was asked for is in place; who leads does not matter.
-fn ready(view: &PlanInput<'_>) -> Condition {
+/// The condition Ready: whether what the spec asks for is in place.
+fn ready(input: &PlanInput<'_>) -> Condition {
     let not = |reason, message: String| condition(ConditionType::Ready, Status::False, reason, message);
-    match &view.snapshot.unreadable {
+    match &input.snapshot.unreadable {
         Some(Unreadable::Spec(why)) => return not(Reason::InvalidSpec, format!("spec: {why}")),
         Some(Unreadable::NamespaceTooLarge { limit_bytes }) => {
             let mebibytes = limit_bytes / (1024 * 1024);
@@ -126,23 +127,23 @@ fn ready(view: &PlanInput<'_>) -> Condition {
         }
         None => {}
     }
-    if let Err(invalid) = view.election.spec.timings() {
+    if let Err(invalid) = input.election.spec.timings() {
         return not(Reason::InvalidSpec, format!("spec: {invalid}"));
     }
-    if let Ownership::Foreign = view.ownership {
-        return not(Reason::ObjectConflict, foreign_lease_message(view));
+    if let Ownership::Foreign = input.ownership {
+        return not(Reason::ObjectConflict, foreign_lease_message(input));
     }
-    if let Some(message) = rbac::conflict(view.election, view.snapshot) {
+    if let Some(message) = rbac::conflict(input.election, input.snapshot) {
         return not(Reason::ObjectConflict, message);
     }
-    let failed_writes: Vec<&FailedWrite> = view.snapshot.failed_writes.all().collect();
+    let failed_writes: Vec<&FailedWrite> = input.snapshot.failed_writes.all().collect();
     if let Some(first) = failed_writes.first() {
         let mut messages: Vec<&str> = failed_writes.iter().map(|failed| failed.message.as_str()).collect();
         messages.dedup();
         return not(first.reason, messages.join("; "));
     }
-    let features = view.snapshot.features;
-    let service = match &view.election.spec.leader_service {
+    let features = input.snapshot.features;
+    let service = match &input.election.spec.leader_service {
         Some(_) if !features.leader_service => {
             let message =
                 "spec.leaderService: the operator is not allowed Services; set leaderService.enabled of its Helm chart";
@@ -150,12 +151,12 @@ fn ready(view: &PlanInput<'_>) -> Condition {
         }
         asked => asked.as_ref(),
     };
-    if view.election.spec.pod_labels == PodLabels::Enabled && !features.pod_labels {
+    if input.election.spec.pod_labels == PodLabels::Enabled && !features.pod_labels {
         let message =
             "spec.podLabels: the operator is not allowed to label pods; set podLabels.enabled of its Helm chart";
         return not(Reason::Forbidden, message.to_owned());
     }
-    if let Some(other) = traffic::rival(view.election, view.snapshot) {
+    if let Some(other) = traffic::rival(input.election, input.snapshot) {
         let message = format!(
             "spec.podLabels: LeaderElection {other} labels pods of this one already; disable it in one of them"
         );
@@ -168,14 +169,14 @@ fn ready(view: &PlanInput<'_>) -> Condition {
     condition(ConditionType::Ready, Status::True, Reason::Reconciled, message)
 }
 
-fn foreign_lease_message(view: &PlanInput<'_>) -> String {
-    let name = name(view.election);
-    if view.snapshot.is_operators_own {
+fn foreign_lease_message(input: &PlanInput<'_>) -> String {
+    let name = name(input.election);
+    if input.snapshot.is_operators_own {
         return format!(
             "Lease {name} is that of the operator's own election, which nobody else steers; use another name"
         );
     }
-    if !is_adoptable_in(view.election.metadata.namespace.as_deref().unwrap_or_default()) {
+    if !is_adoptable_in(input.election.metadata.namespace.as_deref().unwrap_or_default()) {
         return format!(
             "Lease {name} is not this LeaderElection's, and in kube-* namespaces none is adopted; use another name"
         );
@@ -186,23 +187,23 @@ fn foreign_lease_message(view: &PlanInput<'_>) -> String {
     )
 }
 
-/// Whether somebody leads, and who.
-fn leader_elected(view: &PlanInput<'_>, stored: &LeaderElectionStatus) -> (Condition, Option<Holder>) {
+/// The condition LeaderElected, and the leader.
+fn leader_elected(input: &PlanInput<'_>, stored: &LeaderElectionStatus) -> (Condition, Option<Holder>) {
     let is = |status, reason, message: String| condition(ConditionType::LeaderElected, status, reason, message);
-    let seen = match view.ownership {
+    let seen = match input.ownership {
         Ownership::Absent => {
-            let message = format!("there is no Lease {}", name(view.election));
+            let message = format!("there is no Lease {}", name(input.election));
             return (is(Status::Unknown, Reason::LeaseNotObserved, message), None);
         }
         Ownership::Foreign => {
-            let message = format!("Lease {} is not this LeaderElection's", name(view.election));
+            let message = format!("Lease {} is not this LeaderElection's", name(input.election));
             return (is(Status::Unknown, Reason::LeaseNotObserved, message), None);
         }
         Ownership::Own(seen) | Ownership::Adopted(seen) => seen,
     };
     let who = display_name(seen);
-    let seconds = seen.effective_duration(view.own_duration()).as_secs();
-    let phase = view.phase(seen);
+    let seconds = seen.effective_duration(input.own_duration()).as_secs();
+    let phase = input.phase(seen);
     // A candidate that leads in spite of it, or may, is told of.
     let may_lead = match phase {
         TenurePhase::Held => true,
@@ -213,7 +214,7 @@ fn leader_elected(view: &PlanInput<'_>, stored: &LeaderElectionStatus) -> (Condi
         TenurePhase::NeverHeld | TenurePhase::Released | TenurePhase::WaitingOut | TenurePhase::Expired => false,
     };
     if seen.lease.hints.paused && !may_lead {
-        let message = match unheard(view, seen) {
+        let message = match unheard(input, seen) {
             Some(unheard) => format!("paused: candidates are told so{unheard}"),
             None => "paused: nobody is to lead until spec.paused is false".to_owned(),
         };
@@ -227,8 +228,8 @@ fn leader_elected(view: &PlanInput<'_>, stored: &LeaderElectionStatus) -> (Condi
         TenurePhase::NeverHeld | TenurePhase::Released => {
             (is(Status::False, Reason::Released, lease::given_up(seen.release_reason)), None)
         }
-        TenurePhase::Held => held(view, seen),
-        TenurePhase::NotObserved => not_observed(view, seen, stored),
+        TenurePhase::Held => held(input, seen),
+        TenurePhase::NotObserved => not_observed(input, seen, stored),
         TenurePhase::WaitingOut => {
             let message = format!("nobody is known to lead; candidates wait {seconds} s in case {who} still does");
             (is(Status::False, Reason::WaitingOutUnknownHolder, message), None)
@@ -238,41 +239,42 @@ fn leader_elected(view: &PlanInput<'_>, stored: &LeaderElectionStatus) -> (Condi
             (is(Status::False, Reason::LeaseExpired, message), None)
         }
     };
-    if let Some(unheard) = unheard(view, seen) {
+    if let Some(unheard) = unheard(input, seen) {
         condition.message = format!("{}{unheard}", condition.message);
     }
     (condition, holder)
 }
 
-/// What people ask of candidates, by `spec.paused`, and the Lease does not tell them.
-fn unheard(view: &PlanInput<'_>, seen: &LeaseSeen) -> Option<String> {
-    let asked = view.election.spec.paused;
+/// The message that the Lease does not tell the candidates yet what `spec.paused` asks for.
+fn unheard(input: &PlanInput<'_>, seen: &LeaseSeen) -> Option<String> {
+    let asked = input.election.spec.paused;
     if asked == seen.lease.hints.paused {
         return None;
     }
-    let why = match view.snapshot.failed_writes.of(Part::Hints) {
+    let why = match input.snapshot.failed_writes.of(Part::Hints) {
         Some(failed) => failed.message.clone(),
         None => "the operator has not written it yet".to_owned(),
     };
     Some(format!("{UNHEARD}{asked}, which candidates do not know: {why}"))
 }
 
-fn held(view: &PlanInput<'_>, seen: &LeaseSeen) -> (Condition, Option<Holder>) {
+fn held(input: &PlanInput<'_>, seen: &LeaseSeen) -> (Condition, Option<Holder>) {
     let mut message = format!("{} holds the Lease", display_name(seen));
-    if let Some(obstacle) = traffic::service::obstacle(view.election, view.snapshot) {
+    if let Some(obstacle) = traffic::service::obstacle(input.election, input.snapshot) {
         message = format!("{message}; {obstacle}");
     }
-    (condition(ConditionType::LeaderElected, Status::True, Reason::LeaseHeld, message), Some(holder(view, seen)))
+    (condition(ConditionType::LeaderElected, Status::True, Reason::LeaseHeld, message), Some(holder(input, seen)))
 }
 
-/// After a restart: what was said of this very tenure stays, until the Lease is renewed or has been watched for its duration.
-fn not_observed(view: &PlanInput<'_>, seen: &LeaseSeen, stored: &LeaderElectionStatus) -> (Condition, Option<Holder>) {
+/// The condition of a tenure that was not observed yet, after a restart. What the status said of this tenure stays
+/// until the Lease is renewed or has been watched for its duration.
+fn not_observed(input: &PlanInput<'_>, seen: &LeaseSeen, stored: &LeaderElectionStatus) -> (Condition, Option<Holder>) {
     let record = &seen.lease.record;
     if let Some(said) = said_of_tenure(stored, seen) {
         let same_holder =
             stored.holder.as_ref().is_some_and(|holder| identity::is_same(&holder.identity, &record.holder));
         if same_holder && said.reason == Reason::LeaseHeld.as_str() {
-            return held(view, seen);
+            return held(input, seen);
         }
         if said.reason == Reason::LeaseExpired.as_str() {
             // What is said of a pause is said anew.
@@ -283,11 +285,11 @@ fn not_observed(view: &PlanInput<'_>, seen: &LeaseSeen, stored: &LeaderElectionS
     let message = format!("the Lease names {}, who has not been seen to renew it yet", display_name(seen));
     (
         condition(ConditionType::LeaderElected, Status::Unknown, Reason::LeaseNotObserved, message),
-        Some(holder(view, seen)),
+        Some(holder(input, seen)),
     )
 }
 
-/// What is stored of whether somebody leads, if it is about the tenure that the Lease shows.
+/// The stored condition LeaderElected, if it is about the tenure that the Lease shows.
 fn said_of_tenure<'a>(stored: &'a LeaderElectionStatus, seen: &LeaseSeen) -> Option<&'a Condition> {
     let record = &seen.lease.record;
     let is_same =
@@ -295,12 +297,12 @@ fn said_of_tenure<'a>(stored: &'a LeaderElectionStatus, seen: &LeaseSeen) -> Opt
     conditions::find(&stored.conditions, ConditionType::LeaderElected).filter(|_| is_same)
 }
 
-fn holder(view: &PlanInput<'_>, seen: &LeaseSeen) -> Holder {
+fn holder(input: &PlanInput<'_>, seen: &LeaseSeen) -> Holder {
     let record = &seen.lease.record;
     Holder {
         name: identity::shown_name(&record.holder).into_owned(),
         identity: identity::shown(&record.holder).into_owned(),
-        node_name: view.snapshot.holder_pod.as_ref().and_then(|pod| pod.node.clone()),
+        node_name: input.snapshot.holder_pod.as_ref().and_then(|pod| pod.node.clone()),
         acquire_time: record.acquire_time.map(format_timestamp),
     }
 }

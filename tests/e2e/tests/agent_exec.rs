@@ -174,7 +174,7 @@ async fn each_signal_reaches_the_command_and_one_that_kills_it_is_told() {
         app.send(&number.to_string()).unwrap();
         app.until(SOON, &format!("signal {number}"), || app.path(&number.to_string()).exists()).await.unwrap();
     }
-    assert_eq!(app.candidate.said("passed on to nobody"), [] as [String; 0]);
+    assert_eq!(app.candidate.said("signal not passed on"), [] as [String; 0]);
     app.send("RTMIN+7").unwrap();
     assert_eq!(app.ends_within(SOON).await.unwrap(), Some(128 + 41));
     assert!(!app.candidate.leads());
@@ -194,7 +194,7 @@ async fn a_standby_runs_nothing_and_ends_with_0() {
         let standby = App::start(&namespace, pod, flags, "exec sleep 60").await.unwrap();
         standby.candidate.says_within("observed holder", START).await.unwrap();
         standby.send("USR1").unwrap();
-        standby.candidate.says_within("passed on to nobody: the command runs only on the leader", SOON).await.unwrap();
+        standby.candidate.says_within("signal not passed on: the command runs only on the leader", SOON).await.unwrap();
         standby.send(signal).unwrap();
         assert_eq!(standby.ends_within(SOON).await.unwrap(), Some(0), "{signal}");
         assert_eq!(standby.runs(), []);

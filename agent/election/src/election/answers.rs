@@ -1,4 +1,4 @@
-//! What the election makes of what it learns: who holds the Lease, and what its own writes have earned.
+//! What the election learns from answers: who holds the Lease, and what the writes of this process have earned.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::time::{Moment, Now, Timestamp};
 
 use super::{Election, Phase};
 
-/// How many conflicts in a row a holder of the Lease meets within a retry period at most.
+/// The most conflicts in a row that a leading or releasing candidate meets within a retry period.
 const CONFLICTS_PER_RETRY_PERIOD: u32 = 8;
 
 impl Election {
@@ -47,8 +47,9 @@ impl Election {
         }
     }
 
-    /// Whether what is known of the Lease must do where reading is refused. A write names the version that it replaces: one
-    /// that goes by what is no more meets a conflict. A release has nothing to try that for.
+    /// Whether a candidate that may not read the Lease goes by the version that it knows. A write that names an
+    /// outdated version only meets a conflict. A release does so only if writes of unknown fate exist, and each of them
+    /// replaces an earlier version.
     fn knows_without_a_look(&self) -> bool {
         let Some(lease) = self.view.lease() else { return false };
         match self.phase {
@@ -60,8 +61,8 @@ impl Election {
         }
     }
 
-    /// Asks for a new watch if `answer` shows why a takeover failed and the watch, by now, still does not. A watch that works may
-    /// be slower than the answer to the takeover; of a hundred candidates all but one get such an answer.
+    /// Asks for a new watch if `answer` shows why a takeover failed and the watch still does not show it. A watch that
+    /// works may be slower than that answer, which all but one of a hundred candidates get.
     fn doubt_watch(&mut self, answer: &Answer) {
         let read = match answer {
             Answer::Found(lease) | Answer::Stored(lease) => Some(lease.resource_version),
@@ -76,7 +77,7 @@ impl Election {
         }
     }
 
-    /// A creation earns nothing, whatever its answer (rule F3).
+    /// Takes in the answer to a creation, which earns nothing (rule F3).
     pub(super) fn handle_create(&mut self, answer: Answer, sent_at: Moment, now: Now) {
         let conflicted = self.has_conflicted_before(&answer);
         match answer {
@@ -110,7 +111,8 @@ impl Election {
         std::mem::replace(&mut self.conflicted, conflicts) && conflicts
     }
 
-    /// Whoever may not create waits for somebody else to: asking every retry period would only be a load.
+    /// Lets a refused creation be tried again once a lease duration has passed. A candidate that may not create waits
+    /// for another to do so: asking every retry period would only be a load.
     fn reconsider_creation(&mut self, now: Now) {
         let patience = self.timings.lease_duration();
         self.creation_refused_at = self.creation_refused_at.filter(|at| now.moment.longest_since(*at) < patience);
@@ -165,12 +167,13 @@ impl Election {
         }
     }
 
-    /// The attempt is known not to have been stored.
+    /// Removes the attempt with this renewTime, which is known not to have been stored.
     fn forget(&mut self, renew_time: Timestamp) {
         self.attempts.retain(|attempt| attempt.write.renew_time != renew_time);
     }
 
-    /// Nothing is sent for a retry period, or for what the server asked for if that leaves time for another attempt.
+    /// Sends nothing for a retry period after `sent_at`, or for the time that the server asked for if another attempt
+    /// still fits after it.
     fn pause_after(&mut self, sent_at: Moment, asked: Option<Duration>) {
         let retry_period = self.timings.retry_period();
         let leading = matches!(self.phase, Phase::Leading { .. });
@@ -179,8 +182,8 @@ impl Election {
         self.pause = Some((sent_at, asked.unwrap_or(retry_period).clamp(retry_period, most)));
     }
 
-    /// Pauses after a second conflict in a row: another client edits the Lease all the time. A candidate that leads or releases
-    /// must be faster than the edits once before its time is over, so it tries more often than another candidate.
+    /// Pauses after a second conflict in a row: another client edits the Lease all the time. A candidate that leads or
+    /// releases must be faster than the edits once before its time is over, so it tries more often than a standby.
     fn pause_after_conflict(&mut self, sent_at: Moment) {
         self.pause_after(sent_at, None);
         if matches!(self.phase, Phase::Leading { .. } | Phase::Releasing { .. }) {
@@ -211,7 +214,7 @@ impl Election {
         }
     }
 
-    /// Rule L6: the next attempt uses the set of the version that it updates.
+    /// Takes over the timings of `lease`: the next attempt uses the set of the version that it updates (rule L6).
     fn adopt_timings(&mut self, lease: &Lease) {
         if let Some(timings) = lease.timings {
             self.timings = timings;
@@ -229,7 +232,8 @@ impl Election {
         self.disown(Loss::Deleted);
     }
 
-    /// Something that is not ours has been seen: nothing that we wrote before counts any more (rules L3, L5).
+    /// Forgets this process's writes, and ends its tenure: the Lease shows something that this process did not write
+    /// (rules L3, L5).
     fn disown(&mut self, loss: Loss) {
         self.own = None;
         self.attempts.clear();
@@ -238,7 +242,7 @@ impl Election {
         }
     }
 
-    /// Takes in that the store shows `lease`: it earns what the attempt that wrote it may earn (rules L1, L2).
+    /// Takes in that the store shows `lease`: the attempt that wrote it earns its validity (rules L1, L2).
     fn credit(&mut self, lease: &Lease, now: Now) {
         let Some(index) = self.attempts.iter().position(|attempt| attempt.is_shown_by(lease)) else { return };
         let Attempt { purpose, write, validity, .. } = self.attempts.remove(index);

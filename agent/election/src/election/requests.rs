@@ -1,4 +1,4 @@
-//! What the election sends, and when.
+//! The requests that the election sends, and when.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::time::{Moment, Now, Timestamp, Validity};
 
 use super::{Election, InFlightKind, Phase, REMEMBERED_ATTEMPTS};
 
-/// What is to be sent next, or how long that is still off.
+/// The next request, or how long until it is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Due {
     Nothing,
@@ -72,14 +72,16 @@ impl Election {
         }
     }
 
-    /// At once; but where it was refused, a lease duration later and after another look: whoever may not create would
-    /// otherwise never learn of a Lease that a silent watch does not show.
+    /// When to create a missing Lease: at once, unless a creation was refused. Then a read comes first, a lease
+    /// duration later: a candidate that may not create would otherwise never learn of a Lease that a silent watch does
+    /// not show.
     fn creation_due(&self, now: Moment) -> Due {
         let Some(refused_at) = self.creation_refused_at else { return Due::Create };
         after(self.timings.lease_duration(), now.longest_since(refused_at), Due::Get)
     }
 
-    /// How long this candidate must leave the Lease alone (rules F2, F3, L5), and beyond that of its own accord (rule F4).
+    /// How long this candidate must leave the Lease alone (rules F2, F3, L5), and then a grace of its own accord (rule
+    /// F4).
     pub(super) fn wait(&self, now: Moment) -> Duration {
         let grace = self.grace();
         if grace.is_none() && self.own_lease().is_some() {
@@ -90,12 +92,13 @@ impl Election {
         self.expires_in(grace, now).max(others.unwrap_or_default())
     }
 
-    /// Others could not take the Lease until now, or this process did not hear of it: a grace that has passed meanwhile is none.
+    /// Starts the grace anew. Until now others could not take the Lease, or this process did not hear of it, so a grace
+    /// that has passed meanwhile does not count.
     pub(super) fn begin_grace(&mut self, now: Moment) {
         self.grace_from = self.reluctance.map(|_| now);
     }
 
-    /// For how long beyond that, if at all, this candidate leaves the Lease to others (rule F4).
+    /// How long, beyond the wait, this candidate leaves the Lease to others; `None`: not at all (rule F4).
     pub(super) fn grace(&self) -> Option<Duration> {
         let hints = self.view.lease().map(|lease| (&lease.hints, lease.record.transitions));
         let hinted = hints.and_then(|(hints, transitions)| {
@@ -113,7 +116,7 @@ impl Election {
         self.reluctance.max(hinted)
     }
 
-    /// Why the tenure of this process is to end, if it is (rule F4).
+    /// Why this process must end its tenure; `None` if nothing asks for that (rule F4).
     pub(super) fn told_to_end(&mut self) -> Option<Loss> {
         let Phase::Leading { tenure, .. } = &self.phase else { return None };
         let hints = &self.view.lease()?.hints;
@@ -139,8 +142,8 @@ impl Election {
         own.is(lease).then_some((own, lease))
     }
 
-    /// Rule L6: who sees a shorter lease may act on it as soon as the write has left, so `valid_until` is brought
-    /// forward before. Whether it had to be.
+    /// Brings `valid_until` forward before a write with a shorter lease leaves: readers of that write may act on it at
+    /// once (rule L6). Returns whether that was necessary.
     pub(super) fn shrink(&mut self, now: Now) -> bool {
         let validity = self.earnings(now);
         let Phase::Leading { tenure, .. } = &mut self.phase else { return false };
@@ -152,12 +155,13 @@ impl Election {
         shrinks
     }
 
-    /// What a write that leaves now may earn.
+    /// The validity that a write earns if it leaves now and is stored.
     fn earnings(&self, now: Now) -> Validity {
         Validity { since: now.moment, lasting: self.timings.renew_deadline() }
     }
 
-    /// Rule F3: a creation is not a tenure. The record is that of an unknown holder, and is waited out like any other.
+    /// The request that creates the Lease. It begins no tenure: the record names an unknown holder, and is waited out
+    /// like any other (rule F3).
     pub(super) fn request_create(&mut self, now: Now) -> Request {
         let renew_time = self.next_renew_time(None, now);
         self.last_renew_time = Some(renew_time);
@@ -173,7 +177,7 @@ impl Election {
         })
     }
 
-    /// `None` without a Lease: then no write is due.
+    /// The write for `purpose`. `None` without a Lease: then no write is due.
     pub(super) fn request_write(&mut self, purpose: Purpose, now: Now) -> Option<Request> {
         let base = self.view.lease()?;
         let renew_time = self.next_renew_time(Some(&base.record), now);
@@ -194,7 +198,7 @@ impl Election {
         Some(Request::Update { uid, resource_version: replaces, write })
     }
 
-    /// A new tenure, also for an identity that held the last one.
+    /// The write that begins a new tenure, also for an identity that held the last one.
     fn acquisition(&self, base: &Lease, renew_time: Timestamp) -> Write {
         let stored = base.record.transitions;
         let transitions = if stored >= MAX_TRANSITIONS { 1 } else { stored + 1 };
@@ -220,7 +224,7 @@ impl Election {
         }
     }
 
-    /// The form that client-go gives it, and the mark by which our agents know it.
+    /// The write that releases the Lease: in client-go's form, with the mark by which our agents know a release.
     fn release(&self, base: &Lease, renew_time: Timestamp) -> Write {
         let transitions = base.record.transitions;
         let release = Some(ReleaseMark { uid: base.record.uid.clone(), transitions, renew_time });
@@ -234,14 +238,15 @@ impl Election {
         }
     }
 
-    /// Rule L2: unlike the stored one, and later than all of ours, whatever the wall clock does.
+    /// A renewTime unlike the stored one, and later than all that this process has written, whatever the wall clock
+    /// does (rule L2).
     fn next_renew_time(&self, stored: Option<&Record>, now: Now) -> Timestamp {
         let time = self.last_renew_time.map_or(now.wall, |last| now.wall.max(last.next()));
         if stored.is_some_and(|record| record.renew_time == Some(time)) { time.next() } else { time }
     }
 }
 
-/// `then` once `elapsed` has reached `period`.
+/// `then` once `elapsed` has reached `period`; until then, the time that is left.
 fn after(period: Duration, elapsed: Duration, then: Due) -> Due {
     let wait = period.saturating_sub(elapsed);
     if wait.is_zero() { then } else { Due::In(wait) }

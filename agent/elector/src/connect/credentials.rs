@@ -1,4 +1,4 @@
-//! Who asks: what a kubeconfig says of its user, and tokens in files.
+//! The credentials of requests: the user of a kubeconfig, and tokens in files.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,10 +14,11 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{exec, files};
 
-/// How long a token that was read is sent before its file is looked at again. kubelet replaces it minutes before it expires.
+/// How long a token that was read is sent before its file is read again. kubelet replaces a token minutes before it
+/// expires.
 const TOKEN_CACHE_TIME: Duration = Duration::from_secs(10);
 
-/// A token in a file that somebody else keeps current.
+/// A token in a file that another program keeps current, such as kubelet.
 #[derive(Debug, Clone)]
 pub(super) struct TokenFile {
     path: Arc<Path>,
@@ -26,12 +27,14 @@ pub(super) struct TokenFile {
 
 #[derive(Debug)]
 struct Last {
-    /// It is sensitive, and not shown.
+    /// The value of the `Authorization` header, marked as sensitive so that it is not shown.
     header: HeaderValue,
     read_at: Instant,
 }
 
 impl TokenFile {
+    /// Opens the file of a token, and reads the token once.
+    ///
     /// # Errors
     /// If it cannot be read, or there is nothing in it.
     pub(super) fn open(path: PathBuf) -> Result<TokenFile, String> {
@@ -40,8 +43,8 @@ impl TokenFile {
         Ok(TokenFile { path: path.into(), last: Arc::new(Mutex::new(last)) })
     }
 
-    /// The request with the token as it is now. One that cannot be read any more is sent as it was: its file may be replaced
-    /// right now.
+    /// Signs a request with the token that the file holds now. If the file cannot be read any more, perhaps because it
+    /// is just being replaced, the last token is sent.
     pub(super) fn sign<B>(&self, mut request: Request<B>) -> Request<B> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if last.read_at.elapsed() >= TOKEN_CACHE_TIME {
@@ -54,7 +57,7 @@ impl TokenFile {
         request
     }
 
-    /// The token itself.
+    /// The token that the file holds now; `None` if it cannot be read.
     pub(super) fn token(&self) -> Option<String> {
         read(&self.path).ok()
     }
@@ -66,7 +69,8 @@ fn read(path: &Path) -> io::Result<String> {
     if token.is_empty() { Err(io::Error::other("it is empty")) } else { Ok(token.to_owned()) }
 }
 
-/// For what no header can have there is a token that nobody has: the API server says then that it is none.
+/// The header that sends `token`. A token that no header can hold becomes one that no user has: the API server then
+/// refuses it.
 fn header(token: &str) -> HeaderValue {
     bearer(token).unwrap_or(HeaderValue::from_static("Bearer unusable"))
 }
@@ -77,10 +81,10 @@ fn bearer(token: &str) -> Option<HeaderValue> {
     Some(header)
 }
 
-/// What is sent of a user, and the file of its token if it has one.
+/// The user with what is sent of it, and the file of its token if it has one.
 ///
 /// # Errors
-/// What cannot be sent, or kubectl would not send.
+/// If the user has something that cannot be sent, or that kubectl would not send.
 pub(super) fn of(mut user: AuthInfo, name: &str) -> Result<(AuthInfo, Option<TokenFile>), String> {
     let of_user = |why: String| format!("user {name:?} of the kubeconfig: {why}");
     certificate(&mut user).map_err(of_user)?;
@@ -141,7 +145,7 @@ fn is_sendable(token: Option<&SecretString>) -> Result<(), String> {
     }
 }
 
-/// Has the client's certificate and its key as data, each of one source.
+/// Replaces the client's certificate and key by their data, which each come from one source.
 fn certificate(user: &mut AuthInfo) -> Result<(), String> {
     let certificate = data(
         user.client_certificate_data.take().as_deref(),
@@ -158,10 +162,10 @@ fn certificate(user: &mut AuthInfo) -> Result<(), String> {
     Ok(())
 }
 
-/// As base64 in one line, of data or of a file.
+/// The content of `data` or of `file`, as base64 on one line.
 ///
 /// # Errors
-/// If both are there, or what is there cannot be read.
+/// If both are set, or the one that is set cannot be read.
 pub(super) fn data(data: Option<&str>, file: Option<&str>, what: &str) -> Result<Option<String>, String> {
     match (data, file) {
         (Some(_), Some(_)) => Err(format!("{what} and {what}-data are both there: one of them is too many")),
@@ -178,7 +182,7 @@ pub(super) fn data(data: Option<&str>, file: Option<&str>, what: &str) -> Result
     }
 }
 
-/// Base64 is broken into lines at will.
+/// Removes line breaks and blanks, by which base64 may be broken anywhere.
 fn without_blanks(base64: &str) -> String {
     base64.chars().filter(|it| !it.is_ascii_whitespace()).collect()
 }

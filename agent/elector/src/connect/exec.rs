@@ -1,4 +1,4 @@
-//! Programs that give credentials, as kubeconfigs name them.
+//! Programs that provide credentials, as kubeconfigs name them.
 
 use std::io::{self, IsTerminal as _};
 use std::process::{Command, Stdio};
@@ -7,7 +7,7 @@ use kube::config::{ExecConfig, ExecInteractiveMode};
 use serde::Deserialize;
 use serde_json::json;
 
-/// What a program has given.
+/// The credentials that a program has given.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, rename_all = "camelCase")]
 pub(super) struct Credential {
@@ -17,8 +17,10 @@ pub(super) struct Credential {
     pub(super) client_key_data: Option<String>,
 }
 
+/// Checks that kubectl would run this program.
+///
 /// # Errors
-/// What kubectl would not run.
+/// Why kubectl would not run it.
 pub(super) fn check(exec: &ExecConfig) -> Result<(), String> {
     let is_set = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
     if !is_set(&exec.command) {
@@ -34,11 +36,11 @@ pub(super) fn check(exec: &ExecConfig) -> Result<(), String> {
     Ok(())
 }
 
-/// Runs the program that a user of a kubeconfig names, to its end. The program may ask the person at the terminal, unless the kubeconfig
-/// says that it never does.
+/// Runs the program that a user of a kubeconfig names, to its end. The program may ask the person at the terminal,
+/// unless the kubeconfig says that it never does.
 ///
 /// # Errors
-/// If it cannot be run, fails, gives nothing, or has nobody to ask where it must ask.
+/// If the program cannot be run, fails, gives no credentials, or must ask a person and there is no terminal.
 pub(super) fn run(exec: &ExecConfig) -> Result<Credential, String> {
     #[derive(Deserialize)]
     struct ExecCredential {
@@ -48,7 +50,7 @@ pub(super) fn run(exec: &ExecConfig) -> Result<Credential, String> {
     let program = exec.command.as_deref().unwrap_or_default();
     let may_ask = exec.interactive_mode != Some(ExecInteractiveMode::Never) && io::stdin().is_terminal();
     if exec.interactive_mode == Some(ExecInteractiveMode::Always) && !may_ask {
-        return Err(format!("{program:?} asks somebody at a terminal, and there is none"));
+        return Err(format!("{program:?} must ask a person at a terminal, and there is no terminal"));
     }
     let mut spec = json!({"interactive": may_ask});
     if let Some(cluster) = &exec.cluster {

@@ -1,4 +1,4 @@
-//! Files that somebody else wrote.
+//! Reading files that other programs write.
 
 use std::fs::OpenOptions;
 use std::io::{self, Read as _};
@@ -7,10 +7,11 @@ use std::path::Path;
 
 use nix::libc::O_NONBLOCK;
 
-/// The longest file that is read.
+/// The longest file that is read, in bytes.
 const MAX_BYTES: u64 = 16 * 1024 * 1024;
 
-/// A whole file. A pipe would keep the reader waiting, and a device never ends: neither is read.
+/// The content of a regular file. A pipe or a device is not read: the one would keep the reader waiting, the other
+/// never ends.
 pub(super) fn read(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
     let file = OpenOptions::new().read(true).custom_flags(O_NONBLOCK).open(path)?;
     let metadata = file.metadata()?;

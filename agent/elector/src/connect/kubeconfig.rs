@@ -14,28 +14,28 @@ use super::files;
 /// Why a kubeconfig cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The file, or a directory in its place.
+    /// The file cannot be read, or is a directory.
     #[error("failed to read kubeconfig {path:?}: {source}")]
     Read {
         /// The kubeconfig's path.
         path: PathBuf,
-        /// Why.
+        /// Why the kubeconfig cannot be read.
         source: io::Error,
     },
-    /// It is no YAML, or not what a kubeconfig has in it.
+    /// The file is no YAML, or not a kubeconfig.
     #[error("kubeconfig {path:?}: {why}")]
     Content {
         /// The kubeconfig's path.
         path: PathBuf,
-        /// Why.
+        /// What is wrong with the content.
         why: String,
     },
-    /// What a context names.
+    /// The context cannot be used: it, its cluster or its server is missing.
     #[error("kubeconfig: {0}")]
     Choice(String),
 }
 
-/// One or several files, the first of which wins where two have a cluster, a user or a context of the same name.
+/// One or several merged files. Where two have a cluster, a user or a context of the same name, the first file wins.
 #[derive(Debug, Default)]
 pub(super) struct Kubeconfig {
     clusters: Vec<Named<Cluster>>,
@@ -44,12 +44,12 @@ pub(super) struct Kubeconfig {
     current_context: Option<String>,
 }
 
-/// What a context names.
+/// The cluster and the user that a context names.
 #[derive(Debug)]
 pub(super) struct Chosen {
     pub(super) context: String,
     pub(super) cluster: Cluster,
-    /// One that is not there is nobody.
+    /// The user; one without credentials if the kubeconfig does not define it.
     pub(super) user: AuthInfo,
     pub(super) user_name: String,
     pub(super) namespace: Option<String>,
@@ -85,20 +85,20 @@ struct Context {
 }
 
 impl Kubeconfig {
-    /// The file of that name, which must be there.
+    /// The kubeconfig at `path`, which must exist.
     ///
     /// # Errors
-    /// If it is not, or cannot be read.
+    /// If the file does not exist, or cannot be read.
     pub(super) fn read(path: &Path) -> Result<Kubeconfig, Error> {
         let mut read = Kubeconfig::default();
         read.add(path)?;
         Ok(read)
     }
 
-    /// Those of these files that are there. `None`: none is.
+    /// The kubeconfig merged from those of `paths` that exist. `None` if none exists.
     ///
     /// # Errors
-    /// If one of them cannot be read.
+    /// If one of the files exists and cannot be read.
     pub(super) fn read_all(paths: impl IntoIterator<Item = PathBuf>) -> Result<Option<Kubeconfig>, Error> {
         let (mut read, mut any) = (Kubeconfig::default(), false);
         for path in paths {
@@ -113,7 +113,7 @@ impl Kubeconfig {
         Ok(any.then_some(read))
     }
 
-    /// The names of its contexts.
+    /// The names of the contexts.
     #[must_use]
     pub(super) fn context_names(&self) -> Vec<String> {
         self.contexts.iter().map(|context| context.name.clone()).collect()
@@ -137,7 +137,8 @@ impl Kubeconfig {
         Ok(())
     }
 
-    /// What the context of that name says, or the current one. `None` where there is none that is current.
+    /// What the context called `context` says, or if that is `None` the current context. `None` if there is no current
+    /// context.
     ///
     /// # Errors
     /// If there is no such context, or it names no cluster that has a server.
@@ -173,7 +174,7 @@ fn find<'a, T>(named: &'a [Named<T>], name: &str) -> Option<&'a Option<T>> {
     named.iter().find(|it| it.name == name).map(|it| &it.value)
 }
 
-/// What is there stays as it is.
+/// Adds those entries of `more` whose names are not in `known` yet.
 fn merge<T>(known: &mut Vec<Named<T>>, more: Vec<Named<T>>) {
     for named in more {
         if known.iter().all(|it| it.name != named.name) {
@@ -186,7 +187,7 @@ pub(super) fn nonempty(text: Option<String>) -> Option<String> {
     text.filter(|text| !text.is_empty())
 }
 
-/// Of several documents the first counts.
+/// Parses a kubeconfig. If the file has several documents, the first counts.
 fn parse(bytes: &[u8]) -> Result<Document, String> {
     let text = decode(bytes)?;
     let options = serde_saphyr::options! {
@@ -218,7 +219,7 @@ fn is_unambiguous<T>(what: &str, named: Option<&[Named<T>]>) -> Result<(), Strin
     }
 }
 
-/// UTF-8, or UTF-16 with a byte order mark, as YAML is written.
+/// Decodes a file in UTF-8, or in UTF-16 with a byte order mark, as YAML may be written.
 fn decode(bytes: &[u8]) -> Result<String, String> {
     let wide = |bytes: &[u8], unit: fn([u8; 2]) -> u16| {
         let pairs = bytes.chunks_exact(2);
@@ -239,12 +240,12 @@ fn text(bytes: &[u8]) -> Result<String, String> {
     std::str::from_utf8(bytes).map(str::to_owned).map_err(|_| "it is no UTF-8".to_owned())
 }
 
-/// A cluster or a user of a kubeconfig, made plain.
+/// A cluster or a user of a kubeconfig, with absolute paths and without empty values.
 trait Normalize {
-    /// Relative paths are meant from the folder of the file that names them.
+    /// Makes relative paths absolute: they start from `folder`, which holds the file that names them.
     fn resolve(&mut self, folder: &Path);
 
-    /// What is set to nothing is not set.
+    /// Removes values that are set to nothing: they count as not set.
     fn forget_empty(&mut self);
 }
 

@@ -1,5 +1,5 @@
-//! How the API server is reached: which one, as whom and by which proxy; every request with a timeout, and none repeated behind
-//! the election's back.
+//! The connection to the API server: its address, credentials and proxy. Every request has a timeout, and none is
+//! repeated without the election's knowledge.
 
 mod credentials;
 mod exec;
@@ -29,70 +29,71 @@ pub use self::kubeconfig::Error as UnusableKubeconfig;
 use self::kubeconfig::{Chosen, Kubeconfig};
 use crate::url::has_possible_port;
 
-/// What a pod knows of its service account.
+/// The directory of a pod's service account files.
 const ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
-/// Why there is no connection to try.
+/// Why no connection can be tried.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The files of the pod's service account.
+    /// The files of the pod's service account cannot be read.
     #[error("failed to read the pod's service account: {0}")]
     InCluster(#[from] InClusterError),
-    /// A kubeconfig that cannot be read, or does not say what it must.
+    /// A kubeconfig cannot be read, or lacks something that is needed.
     #[error(transparent)]
     Kubeconfig(#[from] UnusableKubeconfig),
-    /// Files that are named and not there.
+    /// None of the files that `KUBECONFIG` names exists.
     #[error("no kubeconfig is where KUBECONFIG says: {0:?}")]
     Missing(OsString),
-    /// Nothing that says which cluster is meant.
+    /// The kubeconfig has no current context, and none was chosen.
     #[error("the kubeconfig has no current-context, and none is named")]
     NoContext,
-    /// Neither in a pod nor with a kubeconfig.
+    /// The process runs neither in a pod nor with a kubeconfig.
     #[error("there is no kubeconfig: run in a pod with a service account token, or set KUBECONFIG")]
     Nowhere,
-    /// A kubeconfig, or a variable, says what cannot be used.
+    /// A kubeconfig, or an environment variable, has a value that cannot be used.
     #[error("{0}")]
     Unusable(String),
-    /// The answer to the same question is another one now.
+    /// The kubeconfig or the service account names another API server than at the start.
     #[error("the kubeconfig names another API server now, {now}, and not {before}: start anew to move there")]
     Moved {
-        /// At the start.
+        /// The API server at the start.
         before: String,
-        /// By now.
+        /// The API server that is named now.
         now: String,
     },
-    /// What was found makes no client.
+    /// No client can be made of the configuration.
     #[error("failed to make a client: {0}")]
     Client(#[from] kube::Error),
 }
 
-/// What was set, beside the environment.
+/// The user's choice, beside the environment, of a cluster.
 #[derive(Debug, Default, Clone)]
 pub struct Choice {
-    /// A kubeconfig in place of those that `KUBECONFIG` lists.
+    /// The kubeconfig to use in place of those that `KUBECONFIG` lists.
     pub kubeconfig: Option<PathBuf>,
-    /// A context in place of the current one.
+    /// The context to use in place of the current one.
     pub context: Option<String>,
-    /// In a pod, `~/.kube/config` goes before the pod's service account, as kubectl has it.
+    /// Whether, in a pod, `~/.kube/config` goes before the pod's service account, as it does for kubectl.
     pub home_before_pod: bool,
 }
 
-/// An API server, and how to ask it.
+/// An API server, and the credentials to ask it with.
 #[derive(Debug, Clone)]
 pub struct Access {
-    /// All but a token in a file, which changes.
+    /// The configuration of a client, without a token that is in a file: that token changes.
     pub config: Config,
-    /// Where it is said, for a log.
+    /// The source of the credentials, for the log.
     pub source: String,
     token: Option<TokenFile>,
 }
 
 impl Access {
-    /// As chosen; else what `KUBECONFIG` lists, the pod's service account or `~/.kube/config`, whichever is there first. The API
-    /// server is not asked; a program that gives credentials is run.
+    /// Finds the API server and its credentials: as `choice` says, or else from what `KUBECONFIG` lists, the pod's
+    /// service account or `~/.kube/config`, the first that exists. The API server is not asked. If a kubeconfig names a
+    /// program that gives credentials, it is run.
     ///
     /// # Errors
-    /// If there is none of them, or what is found cannot be used.
+    /// If there is no source of credentials, or the one that is found cannot be used.
     pub fn find(choice: &Choice) -> Result<Access, Error> {
         let context = choice.context.as_deref();
         if let Some(named) = named(choice)? {
@@ -155,10 +156,10 @@ impl Access {
         Ok(Access { config, source, token })
     }
 
-    /// To be called in a runtime.
+    /// A client for this API server. Must be called in a tokio runtime.
     ///
     /// # Errors
-    /// If the certificates or the address are of no use.
+    /// If the certificates or the address cannot be used.
     pub fn client(&self) -> Result<Client, Error> {
         let builder = ClientBuilder::try_from(self.config.clone())?;
         Ok(match self.token.clone() {
@@ -167,11 +168,11 @@ impl Access {
         })
     }
 
-    /// A client with credentials and certificates that are read anew, of the same API server: one that is named by now elsewhere
-    /// has another election. To be called in a runtime.
+    /// A client for the same API server, with credentials and certificates that are read again. An API server elsewhere
+    /// would have another election, so it is refused. Must be called in a tokio runtime.
     ///
     /// # Errors
-    /// As [`access`] and [`Access::client`], and if another API server is named.
+    /// As [`access`] and [`Access::client`], and if the configuration names another API server now.
     pub fn renewed_client(server: &Uri) -> Result<Client, Error> {
         let access = access()?;
         if access.config.cluster_url != *server {
@@ -180,7 +181,7 @@ impl Access {
         access.client()
     }
 
-    /// The token that is sent, as it is now.
+    /// The service account token that requests are sent with, read now; `None` without a token file.
     #[must_use]
     pub fn token(&self) -> Option<String> {
         let of_user = || self.config.auth_info.token.as_ref().map(|token| token.expose_secret().to_owned());
@@ -188,16 +189,16 @@ impl Access {
     }
 }
 
-/// The contexts that can be named, of the kubeconfigs that would be asked.
+/// The names of the contexts in the kubeconfigs that `choice` and the environment name.
 ///
 /// # Errors
-/// If one of them cannot be read.
+/// If one of the kubeconfigs cannot be read.
 pub fn context_names(choice: &Choice) -> Result<Vec<String>, Error> {
     let read = named(choice)?.map_or_else(of_home, Ok)?;
     Ok(read.context_names())
 }
 
-/// The kubeconfig that was set, by whatever way.
+/// The kubeconfig that `choice` or `KUBECONFIG` names; `None` if neither names one.
 fn named(choice: &Choice) -> Result<Option<Kubeconfig>, Error> {
     if let Some(path) = &choice.kubeconfig {
         return Ok(Some(Kubeconfig::read(path)?));
@@ -207,7 +208,7 @@ fn named(choice: &Choice) -> Result<Option<Kubeconfig>, Error> {
     Ok(Some(Kubeconfig::read_all(paths)?.ok_or(Error::Missing(list))?))
 }
 
-/// An empty one where there is none.
+/// The kubeconfig `~/.kube/config`; an empty one if there is none.
 fn of_home() -> Result<Kubeconfig, Error> {
     let path = env::home_dir().map(|home| home.join(".kube/config"));
     Ok(Kubeconfig::read_all(path)?.unwrap_or_default())
@@ -223,7 +224,7 @@ fn namespace_of_pod() -> Option<String> {
     Some(namespace.trim().to_owned()).filter(|namespace| !namespace.is_empty())
 }
 
-/// The certificates that a cluster's server is checked by.
+/// The certificate authorities by which the cluster's server is checked.
 fn authorities(cluster: &mut Cluster) -> Result<Option<Vec<Vec<u8>>>, String> {
     let what = "certificate-authority";
     let data = credentials::data(
@@ -246,7 +247,7 @@ fn authorities(cluster: &mut Cluster) -> Result<Option<Vec<Vec<u8>>>, String> {
     }
 }
 
-/// As [`Access::find`], for a program that is told by its environment alone.
+/// [`Access::find`] for a program whose only choice is its environment.
 ///
 /// # Errors
 /// As [`Access::find`].

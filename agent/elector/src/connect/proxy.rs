@@ -1,4 +1,4 @@
-//! The proxy by which the API server of a kubeconfig is reached, as kubectl chooses it.
+//! The proxy through which the API server of a kubeconfig is reached, as kubectl chooses it.
 
 use std::env;
 use std::net::IpAddr;
@@ -11,11 +11,11 @@ use super::kubeconfig::nonempty;
 use super::server::without_user;
 use crate::url::has_possible_port;
 
-/// The one that a kubeconfig names; else what `HTTPS_PROXY` says, or `HTTP_PROXY` of a server without TLS, unless the API server
-/// is exempt from proxies.
+/// The proxy that a kubeconfig names, or else `HTTPS_PROXY`, or `HTTP_PROXY` for a server without TLS. `None` if
+/// `NO_PROXY` exempts the API server.
 ///
 /// # Errors
-/// If it is no URL, or of a kind that is not known.
+/// If the proxy is no URL, or one of an unknown kind.
 pub(super) fn of(server: &Uri, named: Option<&str>) -> Result<Option<Uri>, String> {
     if let Some(named) = named {
         return parse(named).map(Some);
@@ -29,7 +29,7 @@ pub(super) fn of(server: &Uri, named: Option<&str>) -> Result<Option<Uri>, Strin
     proxy.filter(is_asked).map(|proxy| parse(&proxy)).transpose()
 }
 
-/// The server with its port: a proxy is told which.
+/// The server's URL with a port, which a proxy must be told.
 pub(super) fn with_port(server: Uri) -> Uri {
     if server.port().is_some() {
         return server;
@@ -44,8 +44,8 @@ fn default_port(server: &Uri) -> u16 {
     if server.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 }
 }
 
-/// Whether `server` is this machine, or is in `no_proxy` by the rules of Go's clients: names with all below them, addresses,
-/// ranges of addresses; each with a port if that one alone is meant.
+/// Whether `server` is this machine, or is listed in `no_proxy` by the rules of Go's clients. An entry is a name with
+/// all names below it, an address or a range of addresses; a port restricts the entry to that port.
 fn is_exempt(server: &Uri, no_proxy: &str) -> bool {
     let host = server.host().unwrap_or_default().trim_matches(['[', ']']).to_ascii_lowercase();
     let port = server.port_u16().unwrap_or_else(|| default_port(server)).to_string();
@@ -77,7 +77,7 @@ fn is_exempt(server: &Uri, no_proxy: &str) -> bool {
     })
 }
 
-/// Of `name`, `name:port`, `[address]:port` or an address, which may have colons itself.
+/// The host and the port of `name`, `name:port`, `[address]:port` or an address, which may have colons itself.
 fn host_and_port(entry: &str) -> (&str, Option<&str>) {
     if let Some((address, rest)) = entry.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         return (address, rest.strip_prefix(':').filter(|port| !port.is_empty()));

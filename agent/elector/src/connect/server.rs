@@ -1,4 +1,4 @@
-//! The API server's address, as kubeconfigs have it.
+//! The API server's address, as kubeconfigs write it.
 
 use http::Uri;
 
@@ -7,10 +7,10 @@ use crate::url::has_possible_port;
 /// The longest address, in bytes: requests add their paths to it, and a URL has 64 KiB at most.
 const MAX_BYTES: usize = 4096;
 
-/// `http` or `https`, a host and a port. Without a scheme, as `localhost:8001`, it is `http`.
+/// Parses `http` or `https`, a host and a port. An address without a scheme, such as `localhost:8001`, means `http`.
 ///
 /// # Errors
-/// What is wrong with it.
+/// What is wrong with the address.
 pub(super) fn parse(text: &str) -> Result<Uri, String> {
     let named = format!("the API server {:?}", without_user(text));
     if text.len() > MAX_BYTES {
@@ -41,12 +41,12 @@ pub(super) fn parse(text: &str) -> Result<Uri, String> {
     Ok(uri)
 }
 
-/// What can be shown of a URL: a name and a password in it cannot.
+/// The part of a URL that can be shown: not a name and a password in it.
 pub(super) fn without_user(url: &str) -> &str {
     url.rsplit_once('@').map_or(url, |(_, rest)| rest)
 }
 
-/// Scheme and the rest, if both are there.
+/// The scheme and the rest of a URL; `None` if one of them is missing.
 fn split(text: &str) -> Option<(&str, &str)> {
     let (scheme, rest) = text.split_once("://")?;
     let mut letters = scheme.bytes();

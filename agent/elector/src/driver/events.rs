@@ -1,4 +1,4 @@
-//! What the driver makes of what it hears: for the election, for the observer, and for the log.
+//! How the driver handles events: what it passes on to the election, to the observer and to the log.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::observer::{LeaseView, YieldRequest};
 use crate::problem::{Problem, Rights};
 use crate::watch::Seen;
 
-/// Longer than anybody waits for a time.
+/// Longer than any candidate waits for a Lease by a time; a longer wait means until a pause ends.
 const FOR_EVER: Duration = Duration::from_secs(365 * 86_400);
 
 impl Driver<'_> {
@@ -54,7 +54,7 @@ impl Driver<'_> {
         self.log_holder()
     }
 
-    /// `lease` as the election is to see it.
+    /// `lease` as the election may see it: without hints if this candidate does not obey them.
     fn obeyed(&self, lease: Lease) -> Lease {
         if self.obeys_hints { lease } else { Lease { hints: Hints::default(), ..lease } }
     }
@@ -124,7 +124,7 @@ impl Driver<'_> {
         Ok(())
     }
 
-    /// Keeps `object` if it is the version that the election goes by.
+    /// Keeps `object` as the base of updates if it is the version that the election goes by.
     fn keep(&mut self, object: Option<StoredLease>) {
         let version = self.election.lease().map(|lease| lease.resource_version);
         if object.as_ref().and_then(version_of) == version && version.is_some() {
@@ -134,9 +134,10 @@ impl Driver<'_> {
         }
     }
 
-    /// Reads the credentials again where that may help: a token that is refused was rotated or has expired, and the client
-    /// would look only after some seconds; behind a failure to connect there may be a new certificate authority.
-    /// Elsewhere, for a kubeconfig may run a program that takes its time. What the problem is, as far as is known.
+    /// Reads the credentials again if that may help. A token that is refused was rotated or has expired, and the client
+    /// would look only after some seconds; a failure to connect may come from a new certificate authority. They are
+    /// read on another thread, because a kubeconfig may run a program that takes its time. Returns the problem, with
+    /// why the last reading failed if that is known.
     fn reconnect_after(&mut self, problem: Option<Problem>) -> Option<Problem> {
         let may_help = match &problem {
             Some(Problem::Credentials(_) | Problem::Unauthorized) => true,
@@ -175,7 +176,7 @@ impl Driver<'_> {
 
     pub(super) fn log_missing(&mut self) {
         if !self.missing {
-            info!(namespace = %self.namespace, lease = %self.lease, "there is no lease: creating it, as held by somebody unknown");
+            info!(namespace = %self.namespace, lease = %self.lease, "there is no lease: creating it, held by an unknown candidate");
         }
         self.missing = true;
     }

@@ -8,64 +8,64 @@ use super::lock::LockFile;
 use super::report::boottime;
 use super::{Error, Report, boot_id, status_path, with_suffix};
 
-/// What a look found.
+/// Whether this pod leads, as a look at its status files found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Standing {
     /// This pod leads.
     Leads {
-        /// The tenure.
+        /// The report of the tenure.
         report: Box<Report>,
-        /// How long it does so even if it is never renewed again.
+        /// For how long the pod leads even if the tenure is never renewed again.
         remaining: Duration,
     },
-    /// It does not.
+    /// This pod does not lead.
     DoesNot(NotLeading),
 }
 
 /// Why this pod does not lead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotLeading {
-    /// Nobody claims that it does.
+    /// There is no report, so nothing claims that this pod leads.
     #[error("there is no report of a tenure")]
     NoReport,
-    /// Left behind.
+    /// The report was left behind before the machine was started again.
     #[error("the report is of an earlier boot")]
     EarlierBoot,
-    /// Left behind, or its writer is stopped.
+    /// The time of the report has passed: it was left behind, or its writer is stopped.
     #[error("the time of the report has passed")]
     Expired,
-    /// Left behind.
+    /// The process that wrote the report is dead.
     #[error("the process that wrote the report is dead")]
     WriterDead,
 }
 
-/// Why it cannot be told whether this pod leads.
+/// Why it is not known whether this pod leads.
 #[derive(Debug, thiserror::Error)]
 pub enum Unknown {
-    /// The path is none.
+    /// The path cannot be a status path.
     #[error(transparent)]
     Path(#[from] Error),
-    /// Nobody has ever looked after it.
+    /// There is no lock file: no agent has ever used this status path.
     #[error("there is no {}: no agent uses this status path, or this is another volume", .0.display())]
     NoAgent(PathBuf),
-    /// The system refused, or the report is none.
+    /// A status file cannot be read, or is not what it should be.
     #[error("failed to read {}: {source}", path.display())]
     Unreadable {
-        /// What was looked at.
+        /// The path of the status file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// The kernel did not say when and where this is.
+    /// The kernel did not give its clock or its boot id.
     #[error("failed to ask the kernel: {0}")]
     Kernel(#[source] io::Error),
 }
 
-/// Looks whether the agent of this status path leads: its report is of this boot, within its time, and signed by a
-/// process that lives. Like any look, it is right when it is made, and protects nothing afterwards.
+/// Checks whether the agent of this status path leads: its report is of this boot, within its time, and signed by a
+/// process that lives. The result is right when it is made, and protects nothing afterwards.
 ///
 /// # Errors
-/// If it cannot be told.
+/// If it cannot be told whether the agent leads.
 pub fn check(path: &Path) -> Result<Standing, Unknown> {
     let status = status_path(path)?;
     let report_path = with_suffix(&status, ".json");
@@ -89,21 +89,21 @@ pub fn check(path: &Path) -> Result<Standing, Unknown> {
     Ok(Standing::Leads { report, remaining })
 }
 
-/// What a look for a process that works found.
+/// Whether an agent's electing process works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Health {
-    /// The electing process works, whether it leads or not, and whether it is heard by an API server or not.
+    /// The electing process works, whether it leads or not, and whether it reaches an API server or not.
     Works,
-    /// It lives, and its loop has not turned for long.
+    /// The electing process lives, and its loop has not turned for long.
     Hangs,
-    /// There is none.
+    /// There is no electing process.
     Dead,
 }
 
-/// Looks whether the agent of this status path works: if not, a restart helps.
+/// Checks whether the agent of this status path works: if not, a restart helps.
 ///
 /// # Errors
-/// If it cannot be told.
+/// If it cannot be told whether the agent works.
 pub fn check_health(path: &Path) -> Result<Health, Unknown> {
     let (lock, lock_path) = lock_file(&status_path(path)?)?;
     if !lock.is_taken().map_err(|error| unreadable(&lock_path, error))? {

@@ -1,5 +1,5 @@
-//! The folder of the status files. Others may write to it: what they put there is neither followed, opened for writing nor
-//! waited for, and costs at most its own file.
+//! The folder of the status files. Others may write to it: what they put there is neither followed, opened for writing
+//! nor waited for, and can harm no more than the file whose place it takes.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, OpenOptions};
@@ -16,17 +16,17 @@ use nix::fcntl::{Flock, FlockArg, OFlag, RenameFlags, renameat2};
 
 use crate::nonce;
 
-/// How often a file is made that somebody else takes away again, or takes for himself, in the moment in which it is made.
+/// How often a file is made again if another process removes, replaces or locks it in the moment in which it is made.
 pub(super) const ATTEMPTS: u32 = 100;
 
-/// For a turn, which takes less than a millisecond on a machine that has nothing else to do.
+/// How long a process waits for its turn. A turn takes less than a millisecond on an idle machine.
 pub(super) const LONGEST_WAIT: Duration = Duration::from_millis(100);
 
-/// A folder that stays the same one when somebody renames it, or puts another one or a link at its path.
+/// An open folder: it stays the same one when another process renames it, or puts another folder or a link at its path.
 #[derive(Debug, Clone)]
 pub(super) struct Folder {
     directory: Arc<File>,
-    /// For messages.
+    /// The path of the folder, for messages.
     path: PathBuf,
 }
 
@@ -37,29 +37,29 @@ impl Folder {
         Ok(Folder { directory: Arc::new(directory), path: path.to_owned() })
     }
 
-    /// What a file of this name is called in messages.
+    /// The path of a file in this folder, for messages.
     pub(super) fn named(&self, name: &OsStr) -> PathBuf {
         self.path.join(name)
     }
 
-    /// Where it is, for this process and as long as this folder is kept.
+    /// The path at which this process can open a file in this folder, as long as this `Folder` exists.
     pub(super) fn at(&self, name: &OsStr) -> PathBuf {
         Path::new("/proc/self/fd").join(self.directory.as_raw_fd().to_string()).join(name)
     }
 
-    /// Whether `file` stands there. It is open, so no other one can have its number.
+    /// Whether the file called `name` is `file`. `file` is open, so no other file can have its number.
     pub(super) fn has(&self, name: &OsStr, file: &File) -> bool {
         let id = |file: fs::Metadata| (file.dev(), file.ino());
         let there = fs::symlink_metadata(self.at(name)).map(id);
         there.is_ok_and(|there| file.metadata().is_ok_and(|file| id(file) == there))
     }
 
-    /// Whether anything stands there: a link does, whatever it leads to.
+    /// Whether anything is called `name`: a link counts, even one that leads nowhere.
     pub(super) fn has_any(&self, name: &OsStr) -> bool {
         fs::symlink_metadata(self.at(name)).is_ok()
     }
 
-    /// Makes an empty file. What stands there is removed.
+    /// Makes an empty file called `name`, in place of anything of that name.
     pub(super) fn create(&self, name: &OsStr) -> io::Result<File> {
         let mut last = io::Error::from(io::ErrorKind::AlreadyExists);
         for _ in 0..ATTEMPTS {
@@ -73,7 +73,7 @@ impl Folder {
         Err(last)
     }
 
-    /// Makes a file appear whole or not at all, in place of what stands there.
+    /// Makes a file appear whole or not at all, in place of anything of that name.
     pub(super) fn write_whole(&self, name: &OsStr, content: &[u8]) -> io::Result<File> {
         let temporary = with_suffix(name, ".tmp");
         let mut file = self.create(&temporary)?;
@@ -84,7 +84,7 @@ impl Folder {
         Ok(file)
     }
 
-    /// Removes what stands there, if anything does. A directory that is not empty is moved out of the way.
+    /// Removes what is called `name`, if anything is. A directory that is not empty is moved out of the way.
     pub(super) fn remove(&self, name: &OsStr) -> io::Result<()> {
         let path = self.at(name);
         let removed = match fs::remove_file(&path) {
@@ -102,8 +102,8 @@ impl Folder {
         }
     }
 
-    /// Keeps others from having their turn until it is dropped. `flock` takes no more than the right to look into the folder, so
-    /// anybody could keep a turn for ever: after some time it goes on without.
+    /// Keeps others from having their turn until the result is dropped. `None` if the turn did not come within
+    /// [`LONGEST_WAIT`]: `flock` needs only the right to read the folder, so any process could keep a turn for ever.
     pub(super) fn wait_for_turn(&self) -> Option<Flock<File>> {
         let begun = Instant::now();
         let mut folder = File::open(self.at(OsStr::new("."))).ok()?;
@@ -117,7 +117,8 @@ impl Folder {
         }
     }
 
-    /// Lets the files of two names change places in one step, or one take the place of none.
+    /// Exchanges the files of two names in one step. If nothing is called `other`, the file called `one` takes that
+    /// name.
     pub(super) fn exchange(&self, one: &OsStr, other: &OsStr) -> io::Result<()> {
         let directory = &*self.directory;
         for _ in 0..ATTEMPTS {
@@ -142,7 +143,8 @@ impl Folder {
 /// Opens a regular file that others may have put there, to read it.
 ///
 /// # Errors
-/// `InvalidData` for anything else; `WouldBlock` if somebody has a lease on it (`F_SETLEASE`), who would have to be waited for.
+/// `InvalidData` if it is no regular file; `WouldBlock` if another process has a lease on it (`F_SETLEASE`), for which
+/// opening would have to wait.
 pub(super) fn open_to_read(path: &Path) -> io::Result<File> {
     let is_file = |metadata: fs::Metadata| match metadata.is_file() {
         true => Ok(()),
@@ -156,7 +158,7 @@ pub(super) fn open_to_read(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
-/// A name that nobody else has.
+/// A name for a temporary file that no other process uses.
 pub(super) fn unique(name: &OsStr, suffix: &str) -> io::Result<OsString> {
     Ok(with_suffix(name, &format!("{suffix}{:.8}", nonce()?)))
 }

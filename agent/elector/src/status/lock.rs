@@ -1,18 +1,20 @@
-//! The lock file: a process that has a lock file of its own at that path knows that no other electing process uses the same status files.
+//! The lock file: a process whose lock file is at that path knows that no other electing process uses the same status
+//! files.
 //!
 //! | bytes | locked by | says |
 //! |---|---|---|
-//! | the first | an electing process, all its life | whose the status files are |
-//! | one chosen by its nonce | the same | that the process that signs with this nonce lives |
+//! | the first | an electing process, all its life | to which process the status files belong |
+//! | one chosen by its nonce | the same process | that the process that signs with this nonce lives |
 //!
-//! Only write locks count (`F_WRLCK`): whoever may read the file can take a read lock, which would keep a write lock from being
-//! taken, and a lease (`F_SETLEASE`), which would keep the file from being opened. So a process never takes a lock on a file
-//! that others may have opened. It makes a file that nobody knows yet, locks it, and lets it change places with the one that
-//! is there. Then it looks at that one: whoever holds a lock there had it before his file came to this path, and has it for
-//! as long as he lives. His file is put back. That tells two who start at once apart; so that there are never more, they
-//! take turns, as far as nobody keeps them from it ([`Folder::wait_for_turn`]).
+//! Only write locks count (`F_WRLCK`). Any process that may read the file can take a read lock, which would keep a
+//! write lock from being taken, and a lease (`F_SETLEASE`), which would keep the file from being opened. So a process
+//! never takes a lock on a file that others may have opened. It makes a file that no other process knows yet, locks it,
+//! and exchanges it with the file at the path. Then it looks at the file that was there: a process that holds a lock on
+//! it had that lock before the file came to the path, and has it for as long as it lives. Then that file is put back.
+//! This tells two processes that start at once apart. So that there are never more than two, processes take turns,
+//! unless another process prevents that ([`Folder::wait_for_turn`]).
 //!
-//! What is written in it is a [`Pulse`]: a process that holds its locks may hang all the same.
+//! The lock file holds a [`Pulse`], because a process that holds its locks may still hang.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -28,8 +30,8 @@ use nix::libc::{F_RDLCK, F_UNLCK, F_WRLCK, SEEK_SET, flock};
 use super::folder::{ATTEMPTS, Folder, open_to_read, unique};
 use super::{ELSEWHERE, Error};
 
-/// Open-file-description locks, held until this is dropped or the process dies. The file stays: it says that the last
-/// process that used this path is dead.
+/// The locks of an electing process, held until this is dropped or the process dies (open-file-description locks). The
+/// file stays: it says that the last process that used this path is dead.
 #[derive(Debug)]
 pub(super) struct Lock {
     folder: Folder,
@@ -39,19 +41,20 @@ pub(super) struct Lock {
     file: File,
 }
 
-/// Who used the path before.
+/// The process that used this path before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Former {
-    /// Somebody who lives.
+    /// The former process lives.
     Lives,
-    /// Somebody who is dead.
+    /// The former process is dead.
     Dead,
-    /// That cannot be told: nobody, or somebody whose lock file was taken away.
+    /// The former process is not known: there was none, or its lock file was taken away.
     Unknown,
 }
 
 impl Lock {
-    /// Signs for the process of the nonce `start`. Beside the lock, what became of the process that had it before.
+    /// Takes the lock for the process with the nonce `start`. Returns the lock, and what became of the process that had
+    /// it before.
     pub(super) fn take(folder: &Folder, name: &OsStr, start: &str) -> Result<(Lock, Former), Error> {
         let failed = |doing| move |source| Error::Io { doing, path: folder.named(name), source, advice: ELSEWHERE };
         // Of those who start at once, one after the other.
@@ -75,7 +78,7 @@ impl Lock {
         }
     }
 
-    /// A lock file at a path of its own.
+    /// Makes and locks a lock file at a temporary path.
     fn make(folder: &Folder, name: &OsStr, start: &str) -> io::Result<(Lock, OsString)> {
         let mut last = Errno::EAGAIN;
         for _ in 0..ATTEMPTS {
@@ -98,12 +101,12 @@ impl Lock {
         Err(last.into())
     }
 
-    /// The nonce of the process that signs.
+    /// The nonce of the process that holds this lock.
     pub(super) fn start(&self) -> &str {
         &self.start
     }
 
-    /// Takes it again where somebody has removed or replaced the file: others see only what stands at its path.
+    /// Takes the lock again if the file was removed or replaced: others see only the file at its path.
     pub(super) fn keep(&mut self) -> Result<(), Error> {
         if !self.folder.has(&self.name, &self.file) {
             *self = Lock::take(&self.folder, &self.name, &self.start)?.0;
@@ -111,13 +114,13 @@ impl Lock {
         Ok(())
     }
 
-    /// Replaces what is written in it.
+    /// Writes a pulse into the lock file, in place of the last one.
     pub(super) fn write(&self, pulse: &Pulse) -> io::Result<()> {
         self.file.write_all_at(pulse.to_line().as_bytes(), 0)
     }
 }
 
-/// What the lock file at `path` says of its owner.
+/// Whether the process that made the lock file at `path` lives.
 fn former(path: &Path) -> io::Result<Former> {
     match LockFile::open(path) {
         Ok(file) => Ok(if file.is_taken()? { Former::Lives } else { Former::Dead }),
@@ -133,7 +136,7 @@ fn former(path: &Path) -> io::Result<Former> {
     }
 }
 
-/// Somebody else's lock file, to look at.
+/// A lock file of another process, opened to look at it.
 #[derive(Debug)]
 pub(super) struct LockFile(File);
 
@@ -142,7 +145,7 @@ impl LockFile {
         Ok(LockFile(open_to_read(path)?))
     }
 
-    /// Whether the process of this nonce lives.
+    /// Whether the process with this nonce lives.
     pub(super) fn is_signed(&self, start: &str) -> io::Result<bool> {
         self.is_locked(byte_of(start))
     }
@@ -152,7 +155,7 @@ impl LockFile {
         self.is_locked(0)
     }
 
-    /// The last one written; `None` if there is none.
+    /// The last pulse that was written; `None` if there is none.
     pub(super) fn pulse(&self) -> io::Result<Option<Pulse>> {
         let mut line = [0; Pulse::LENGTH];
         match self.0.read_exact_at(&mut line, 0) {
@@ -162,7 +165,8 @@ impl LockFile {
         }
     }
 
-    /// By somebody who may write: only a write lock keeps a read lock from being taken.
+    /// Whether a process holds a write lock on this byte. Read locks do not count: taking one needs only the right to
+    /// read.
     fn is_locked(&self, byte: i64) -> io::Result<bool> {
         let mut found = one_byte(F_RDLCK, byte);
         fcntl(&self.0, FcntlArg::F_OFD_GETLK(&mut found))?;
@@ -170,19 +174,20 @@ impl LockFile {
     }
 }
 
-/// Until when a reader may take the electing process for one that works.
+/// Until when readers may assume that the electing process works.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Pulse {
-    /// Of the kernel that counts the time.
+    /// The boot id of the kernel by whose clock `until` is meant.
     pub(super) boot_id: String,
-    /// In `CLOCK_BOOTTIME`, to whole milliseconds.
+    /// The end on `CLOCK_BOOTTIME`, in whole milliseconds.
     pub(super) until: Duration,
 }
 
 impl Pulse {
-    /// In characters.
+    /// The length of a boot id, in characters.
     const BOOT_ID: usize = 36;
-    /// The boot id, a space, 20 digits of milliseconds, a line feed: one write replaces the other whole.
+    /// The length of a pulse as written: the boot id, a space, 20 digits of milliseconds, a line feed. One write
+    /// replaces the last pulse as a whole.
     const LENGTH: usize = Self::BOOT_ID + 22;
 
     fn to_line(&self) -> String {
@@ -200,7 +205,8 @@ fn one_byte(kind: i32, start: i64) -> flock {
     flock { l_type: kind as i16, l_whence: SEEK_SET as i16, l_start: start, l_len: 1, l_pid: 0 }
 }
 
-/// Any but the first, the same in each version: FNV-1a, of which 62 bits fit beside the first byte.
+/// The byte that a process with the nonce `start` locks: any but the first, and the same in each version. It is the
+/// FNV-1a hash, of which 62 bits fit beside the first byte.
 fn byte_of(start: &str) -> i64 {
     let hash = start
         .bytes()
@@ -212,7 +218,7 @@ fn byte_of(start: &str) -> i64 {
 mod tests {
     use super::*;
 
-    /// Of two versions, one of which checks the other.
+    /// The hash must stay the same: one version may check the lock of another.
     #[test]
     fn the_byte_of_a_nonce_is_its_fnv_1a_hash_and_never_the_first() {
         assert_eq!(byte_of("a"), (0xaf63_dc4c_8601_ec8c_u64 >> 2) as i64 + 1);

@@ -1,4 +1,4 @@
-//! The files that exist only while this process leads, and the lock that says whose they are.
+//! The status files, which exist only while this process leads, and the lock that says to which process they belong.
 //!
 //! | file | content | order |
 //! |---|---|---|
@@ -31,27 +31,27 @@ const ELSEWHERE: &str = "name a status file in a directory that this user may wr
 /// Why a status path cannot be used. Each message says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Not a place for files.
+    /// The path is not a place for files.
     #[error("status path {path:?} {reason}")]
     Unusable {
-        /// What was looked at.
+        /// The path that cannot be used.
         path: PathBuf,
-        /// What is wrong with it, and what to do.
+        /// What is wrong with the path, and what to do.
         reason: &'static str,
     },
-    /// The system refused.
+    /// The system refused an operation.
     #[error("failed to {doing} {}: {source}; {advice}", path.display())]
     Io {
-        /// What was tried.
+        /// The operation, as a verb.
         doing: &'static str,
-        /// On what.
+        /// The path on which the operation failed.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
-        /// What to do.
+        /// The advice to the user: what to do.
         advice: &'static str,
     },
-    /// Another agent lives.
+    /// Another agent uses this status path.
     #[error("{} is locked: another agent uses this status path; give each agent one of its own", path.display())]
     Locked {
         /// The lock file.
@@ -59,23 +59,23 @@ pub enum Error {
     },
 }
 
-/// What the status files say of this process, tenure by tenure.
+/// What the status files say of this process in each tenure.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Author {
-    /// Contents of `leader_status`.
+    /// The content of `leader_status`.
     pub hostname: String,
-    /// As whom it contends.
+    /// The identity under which this process contends.
     pub identity: String,
-    /// Of the Lease.
+    /// The namespace of the Lease.
     pub namespace: String,
-    /// Of the Lease.
+    /// The name of the Lease.
     pub lease: String,
     /// The nonce of this process.
     pub start: String,
 }
 
-/// A status path of which this process is the only user, and that shows nothing: held from before its first candidacy
-/// until it ends.
+/// A status path that this process alone uses, and that shows no leadership yet. A process holds its claim from before
+/// its first candidacy until it ends.
 #[derive(Debug)]
 pub struct Claim {
     files: Files,
@@ -83,7 +83,7 @@ pub struct Claim {
     lock: Lock,
 }
 
-/// What belongs to a status path.
+/// The paths of the files at a status path.
 #[derive(Debug)]
 struct Files {
     folder: Folder,
@@ -92,7 +92,7 @@ struct Files {
 }
 
 impl Claim {
-    /// Takes the lock, and signs it for the process of the nonce `start`; then removes what an earlier process left behind.
+    /// Takes the lock for the process with the nonce `start`, then removes what an earlier process left behind.
     ///
     /// `path` is that of `leader_status`, or a directory that is to hold it.
     ///
@@ -116,27 +116,28 @@ impl Claim {
         Ok(Claim { files, left_behind, lock })
     }
 
-    /// The nonce that it was taken with.
+    /// The nonce of the process that took this claim.
     #[must_use]
     pub fn start(&self) -> &str {
         self.lock.start()
     }
 
-    /// A file beside the others, for a program that has to remember something across a crash.
+    /// A marker file beside the status files, for a program that must remember something across a crash.
     #[must_use]
     pub fn beside(&self, suffix: &str) -> Marker {
         Marker { folder: self.files.folder.clone(), name: self.files.with_suffix(suffix) }
     }
 
-    /// The tenure that the earlier process had in this election, if that was in this boot: whoever holds the lock may vouch
-    /// for its death (rule L5).
+    /// The tenure that the earlier process at this path had in this election, if it was in this boot. Holding the lock
+    /// proves that the earlier process is dead (rule L5).
     #[must_use]
     pub fn predecessor(&self, boot_id: &str, namespace: &str, lease: &str) -> Option<Predecessor> {
         let of_this = |report: &Report| report.namespace == namespace && report.lease == lease;
         self.left_behind.clone().filter(of_this)?.predecessor(boot_id)
     }
 
-    /// The files as `author` writes them, whose nonce this was taken with; `boot_id` is the running kernel's.
+    /// The status files, written in the name of `author`, who must have the nonce of this claim. `boot_id` is that of
+    /// the running kernel.
     #[must_use]
     pub fn sign(self, author: Author, boot_id: String) -> StatusFiles {
         let Claim { files, lock, .. } = self;
@@ -144,7 +145,7 @@ impl Claim {
     }
 }
 
-/// A file that says something by being there.
+/// A file that says something by existing.
 #[derive(Debug)]
 pub struct Marker {
     folder: Folder,
@@ -152,13 +153,13 @@ pub struct Marker {
 }
 
 impl Marker {
-    /// Whether anything is there.
+    /// Whether the file exists.
     #[must_use]
     pub fn is_there(&self) -> bool {
         self.folder.has_any(&self.name)
     }
 
-    /// Makes it, in place of what is there.
+    /// Makes the file, in place of anything at its path.
     ///
     /// # Errors
     /// If the system refuses.
@@ -166,7 +167,7 @@ impl Marker {
         self.folder.create(&self.name).map(drop)
     }
 
-    /// Removes what is there.
+    /// Removes the file, or anything at its path.
     ///
     /// # Errors
     /// If the system refuses.
@@ -175,14 +176,15 @@ impl Marker {
     }
 }
 
-/// Removes the `leader_status` that a dead electing process left, or what is there in its place. The report stays: it ends
-/// the wait of the next agent on this path (rule L5), and a reader sees its time.
+/// Removes the `leader_status` that a dead electing process left, or anything in its place. The report stays: it ends
+/// the wait of the next agent on this path (rule L5), and readers see that its time passes.
 ///
-/// Nobody is asked whether he holds the lock: whoever can read the lock file could keep the file of the dead there by it. Another
-/// agent that has this path since, in spite of what it should have, makes its own again at its next renewal (rule P4).
+/// The lock is not looked at: any process that can read the lock file could lock it and so keep the file of the dead
+/// process there. If another agent uses this path meanwhile, against the rules, that agent makes its file again at its
+/// next renewal (rule P4).
 ///
 /// # Errors
-/// If the file is there and cannot be removed.
+/// If the file exists and cannot be removed.
 pub fn clear(path: &Path) -> Result<(), Error> {
     let status = match status_path(path) {
         // No agent starts with such a thing in the file's place: it was put there since, and who tests for a file may
@@ -199,9 +201,9 @@ pub fn clear(path: &Path) -> Result<(), Error> {
     }
 }
 
-/// For how long a turn of the loop vouches for it: so many turns may be late.
+/// How long a pulse is valid: three turns of the loop may be late.
 pub const PULSE: Duration = Duration::from_secs(3 * TURN.as_secs());
-/// Not at each renewal of a busy leader.
+/// The shortest time between two pulses, so that a busy leader does not write one at each renewal.
 const BETWEEN_PULSES: Duration = Duration::from_secs(1);
 
 /// The status files of one agent.
@@ -211,9 +213,9 @@ pub struct StatusFiles {
     lock: Lock,
     author: Author,
     boot_id: String,
-    /// The `leader_status` that is there.
+    /// The `leader_status` that this process has written, if it leads.
     shown: Option<File>,
-    /// When the last pulse was written, in `CLOCK_BOOTTIME`.
+    /// The time of the last pulse on `CLOCK_BOOTTIME`.
     pulse_at: Option<Duration>,
 }
 
@@ -288,7 +290,8 @@ impl Files {
         self.folder.remove(name).map_err(|source| not_removed(self.folder.named(name), source))
     }
 
-    /// Removes the file of an agent that leads no more: an agent that does has a report whose time is not over.
+    /// Removes the `leader_status` of an agent that leads no more. An agent that leads has a report whose time is not
+    /// over.
     fn remove_what_is_over(&self) -> io::Result<()> {
         let is_over = match Report::read(&self.folder.at(&self.report)) {
             Ok(report) => report.is_over()?,
@@ -297,7 +300,7 @@ impl Files {
         if is_over { self.folder.remove(&self.status) } else { Ok(()) }
     }
 
-    /// Fails now rather than at the first tenure, for which there must be room too.
+    /// Writes and removes a file, so that a full or read-only volume is noticed now and not at the first tenure.
     fn probe(&self) -> Result<(), Error> {
         let probe = self.with_suffix(".probe");
         let written = self.folder.write_whole(&probe, &[b' '; 4096]);

@@ -13,34 +13,36 @@ use serde::{Deserialize, Serialize};
 use super::Author;
 use super::folder::open_to_read;
 
-/// In bytes: no report is longer.
+/// The longest report, in bytes.
 const MAX_REPORT_BYTES: u64 = 64 * 1024;
 
-/// What the file says. Times named `…Boottime…` are of `CLOCK_BOOTTIME` since the boot that `boot_id` names.
+/// The content of `leader_status.json`. Times named `…Boottime…` are on `CLOCK_BOOTTIME`, since the boot that `boot_id`
+/// names.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
-    /// `holderIdentity` in the Lease.
+    /// The identity of the holder (`holderIdentity` in the Lease).
     pub identity: String,
-    /// Of the Lease.
+    /// The namespace of the Lease.
     pub namespace: String,
-    /// Name of the Lease.
+    /// The name of the Lease.
     pub lease: String,
-    /// Of the Lease.
+    /// The uid of the Lease.
     pub uid: String,
-    /// `leaseTransitions` of the tenure.
+    /// The number of the tenure (`leaseTransitions` in the Lease).
     pub transitions: u32,
-    /// Grows from tenure to tenure. Pass it along with every write, and refuse a lower one than was seen.
+    /// A number that grows from tenure to tenure. Send it with every write to a store, and have the store refuse a
+    /// lower number than it has seen.
     pub fencing_token: u64,
-    /// The kernel's, so that what an earlier boot left behind is not believed.
+    /// The boot id of the kernel: a report that an earlier boot left behind is not believed.
     pub boot_id: String,
     /// The nonce of the electing process.
     pub start: String,
-    /// `acquireTime` in the Lease, RFC 3339.
+    /// The beginning of the tenure, RFC 3339 (`acquireTime` in the Lease).
     pub acquired_at: String,
-    /// The holder may not act any more once this has come, in nanoseconds.
+    /// The time from which the holder may not act any more, in nanoseconds on `CLOCK_BOOTTIME`.
     pub valid_until_boottime_ns: u64,
-    /// The same by the wall clock at the time of writing, RFC 3339: for people.
+    /// The same time by the wall clock when the report was written, RFC 3339. It is for people.
     pub valid_until: String,
 }
 
@@ -63,7 +65,8 @@ impl Report {
         }
     }
 
-    /// Fails with `NotFound` if there is none, with `InvalidData` if what is there is no report.
+    /// Reads the report at `path`. Fails with `NotFound` if there is none, and with `InvalidData` if the file is no
+    /// report.
     pub(super) fn read(path: &Path) -> io::Result<Report> {
         let file = open_to_read(path)?;
         let mut text = Vec::new();
@@ -77,12 +80,12 @@ impl Report {
         Ok(json)
     }
 
-    /// For how long its writer may lead if it is never renewed, as far as the running kernel's clock tells.
+    /// For how long the writer may lead if the tenure is never renewed, by the running kernel's clock.
     pub(super) fn remaining(&self) -> io::Result<Duration> {
         Ok(Duration::from_nanos(self.valid_until_boottime_ns).saturating_sub(boottime()?))
     }
 
-    /// Whether nobody leads by it any more.
+    /// Whether the time of the report has passed.
     pub(super) fn is_over(&self) -> io::Result<bool> {
         Ok(self.boot_id != boot_id()? || self.remaining()?.is_zero())
     }

@@ -27,7 +27,7 @@ const FILES: [&str; 6] = [
     "leader_status.acquired",
 ];
 
-/// What somebody puts at a path, who has a file elsewhere.
+/// What a test puts at a path in place of a file; links lead to a file elsewhere.
 #[derive(Debug, Clone, Copy)]
 enum Trick {
     Link,
@@ -77,7 +77,7 @@ impl Trick {
     }
 }
 
-/// A folder with a file beside it, which must stay as it is.
+/// A folder with the status files, and beside it a file that must stay as it is.
 struct Volume {
     scratch: tempfile::TempDir,
 }
@@ -102,7 +102,7 @@ impl Volume {
         self.status().with_file_name(name)
     }
 
-    /// Those of the agent, without what was moved away.
+    /// The names of the agent's files, without what was moved away.
     fn names(&self) -> Vec<String> {
         names(&self.scratch.path().join("volume")).into_iter().filter(|name| !name.contains(".moved.")).collect()
     }
@@ -115,7 +115,7 @@ impl Volume {
     }
 }
 
-/// Rule P5.
+/// Files that are replaced while the agent leads come back at the next renewal (rule P5).
 #[test]
 fn whatever_is_put_in_place_of_a_file_while_it_leads_gives_way_at_the_next_renewal() {
     for trick in TRICKS {
@@ -216,7 +216,7 @@ fn a_lock_file_that_somebody_else_took_away_vouches_for_nobodys_death() {
     }
 }
 
-/// A lock on all of a file, by somebody who has it open for no more than that.
+/// A lock on a whole file, by a process that opened the file only to lock it.
 fn lock_all(path: &Path, kind: i32) -> File {
     let file = OpenOptions::new().read(true).write(kind == F_WRLCK).open(path).unwrap();
     let all = flock { l_type: kind as i16, l_whence: SEEK_SET as i16, l_start: 0, l_len: 0, l_pid: 0 };
@@ -224,7 +224,7 @@ fn lock_all(path: &Path, kind: i32) -> File {
     file
 }
 
-/// Rule P4.
+/// Read locks neither lock an agent out nor make a dead one seem alive (rule P4).
 #[test]
 fn whoever_only_reads_can_lock_nobody_out_and_makes_nobody_live() {
     let folder = tempfile::tempdir().unwrap();
@@ -245,7 +245,7 @@ fn whoever_only_reads_can_lock_nobody_out_and_makes_nobody_live() {
     assert_eq!(names(folder.path()), ["leader_status.lock"]);
 }
 
-/// Whoever may write to the lock file cannot be told from another agent.
+/// A process that may write to the lock file cannot be told from another agent.
 #[test]
 fn whoever_may_write_can_lock_others_out_and_keeps_no_file_beyond_its_time() {
     let folder = tempfile::tempdir().unwrap();
@@ -274,8 +274,8 @@ fn of_those_who_start_at_once_one_has_the_path() {
     }
 }
 
-/// Rule P4.
-/// Whoever can look into the folder can keep them from taking turns.
+/// Of two agents that start at once, one has the path (rule P4). A process that can read the folder can keep them from
+/// taking turns.
 #[test]
 fn of_two_who_start_at_once_one_has_the_path_whatever_others_lock() {
     for round in 0..6 {

@@ -1,4 +1,4 @@
-//! What each connection is used for at the moment, and which of them can be spared.
+//! What each connection is used for at the moment, and which connection can be closed for a new one.
 
 use std::cmp::Reverse;
 use std::net::IpAddr;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// What a connection is used for, as its own task tells and the accepting one reads.
+/// The use of a connection: the connection's own task updates it, and the accepting task reads it.
 #[derive(Debug)]
 pub(super) struct Activity(Mutex<Progress>);
 
@@ -15,22 +15,22 @@ pub(super) struct Activity(Mutex<Progress>);
 struct Progress {
     accepted_at: Instant,
     is_answering: bool,
-    /// The answer goes on for ever, as a stream of events does.
+    /// Whether the answer goes on for ever, as a stream of events does.
     is_stream: bool,
-    /// Since when the client has sent no request, unless it is answered.
+    /// The time since which the client has sent no request. Without meaning while an answer is under way.
     waiting_since: Instant,
-    /// Since when the client has not read what there is to read.
+    /// The time since which the client has not read what there is to read.
     stalled_since: Option<Instant>,
 }
 
 /// What a connection is used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Usage {
-    /// The client keeps the server waiting: for a request, or by not reading an answer.
+    /// The client keeps the server waiting: it sends no request, or does not read an answer.
     Waiting { since: Instant },
-    /// The server works on an answer, or the client reads it, on a connection that was accepted then.
+    /// The server works on an answer, or the client reads one.
     Answering { accepted_at: Instant },
-    /// The client listens to what happens.
+    /// The client listens to a stream of events.
     Listening,
 }
 
@@ -39,7 +39,7 @@ pub(super) enum Usage {
 pub(super) struct Answering(Arc<Activity>);
 
 impl Activity {
-    /// Of a connection that was accepted right now.
+    /// The activity of a connection that was accepted right now.
     pub(super) fn new() -> Activity {
         let now = Instant::now();
         Activity(Mutex::new(Progress {
@@ -51,18 +51,18 @@ impl Activity {
         }))
     }
 
-    /// A request came, and is answered from now on.
+    /// Notes that a request came, which is answered until the result is dropped.
     pub(super) fn answer(activity: &Arc<Activity>) -> Answering {
         activity.progress().is_answering = true;
         Answering(Arc::clone(activity))
     }
 
-    /// The client has no room for more, which it may have had no room for before.
+    /// Notes that the client reads nothing more at the moment; repeated calls keep the first time.
     pub(super) fn stall(&self) {
         self.progress().stalled_since.get_or_insert_with(Instant::now);
     }
 
-    /// The client has read something.
+    /// Notes that the client has read something.
     pub(super) fn go_on(&self) {
         self.progress().stalled_since = None;
     }
@@ -84,7 +84,7 @@ impl Activity {
 }
 
 impl Answering {
-    /// The answer goes on for as long as the client listens.
+    /// Notes that this answer goes on for as long as the client listens.
     pub(super) fn stream(&self) {
         self.0.progress().is_stream = true;
     }
@@ -97,14 +97,15 @@ impl Drop for Answering {
     }
 }
 
-/// A client has this long to send a request before its connection is spared for a new one, unless none is older.
+/// How long a client has to send a request before its connection may be closed for a new one.
 const REQUEST_GRACE: Duration = Duration::from_millis(100);
 
-/// Which of `connections` makes room for a new one, by its position; none of none.
+/// The position in `connections` of the one to close for a new one; `None` if there are no connections.
 ///
-/// It is one of the address that has the most, so that a flood from one pod takes no place of another's: of these the one whose
-/// client has kept the server waiting for longest, else the oldest that is answered. Listeners, who are meant to stay and have
-/// a limit of their own, are spared only if there is nobody else.
+/// It is a connection of the address that has the most, so that a flood from one pod takes no place of another pod. Of
+/// these it is the one whose client has kept the server waiting for longest, or else the oldest that is answered.
+/// Clients that listen to a stream are meant to stay and have a limit of their own, so they are closed only if there
+/// are no others.
 pub(super) fn spared(connections: &[(IpAddr, Usage)], now: Instant) -> Option<usize> {
     let is_of = |(other, usage): &&(IpAddr, Usage), address| *other == address && *usage != Usage::Listening;
     let rank = |(address, usage): &(IpAddr, Usage)| {
@@ -135,7 +136,7 @@ mod tests {
     /// A connection: the end of its address, what it does, and for how many milliseconds.
     type Case = (u8, fn(Instant) -> Usage, u64);
 
-    /// Which of the connections is spared.
+    /// The position of the connection that is closed for a new one.
     fn spares(connections: &[Case]) -> Option<usize> {
         let now = Instant::now() + Duration::from_secs(60);
         let usage = |(last, usage, age): &Case| (address(*last), usage(now - Duration::from_millis(*age)));

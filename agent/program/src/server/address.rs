@@ -1,11 +1,12 @@
-//! Where to listen, as people write it.
+//! Addresses to listen on, as people write them.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-/// `127.0.0.1:4040`, `[::1]:4040`, `localhost:4040`; `:4040`, `*:4040` and `4040` are all addresses of this machine.
+/// Reads an address such as `127.0.0.1:4040`, `[::1]:4040` or `localhost:4040`. `:4040`, `*:4040` and `4040` mean all
+/// addresses of this machine.
 ///
 /// # Errors
-/// What would do.
+/// Which forms are valid.
 pub fn parse(text: &str) -> Result<SocketAddr, String> {
     if let Ok(address) = text.parse() {
         return Ok(address);

@@ -1,20 +1,20 @@
-//! The format of metrics, as a client's `Accept` asks for it: OpenMetrics, or the older text format of Prometheus.
+//! The format of metrics that a client's `Accept` header asks for: OpenMetrics, or the older text format of Prometheus.
 
 use std::fmt::Write as _;
 
 use axum::http::{HeaderMap, header};
 
-/// How metrics are written.
+/// A format of metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// OpenMetrics 1.0.0.
     OpenMetrics,
-    /// Prometheus' text 0.0.4, which everything reads that reads metrics.
+    /// The text format 0.0.4 of Prometheus, which every reader of metrics understands.
     Text,
 }
 
 impl Format {
-    /// The one that is preferred by `Accept`; the older where nothing is said.
+    /// The format that the `Accept` header prefers; the older one if it states no preference.
     #[must_use]
     pub fn accepted_by(headers: &HeaderMap) -> Format {
         let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
@@ -27,7 +27,7 @@ impl Format {
         if open > 0.0 && open >= quality(&["text/plain"]) { Format::OpenMetrics } else { Format::Text }
     }
 
-    /// For the answer's header.
+    /// The value of the `Content-Type` header.
     #[must_use]
     pub fn content_type(self) -> &'static str {
         match self {
@@ -36,7 +36,8 @@ impl Format {
         }
     }
 
-    /// Whole lines of OpenMetrics, the comments of a family together, in this format.
+    /// Converts metrics from OpenMetrics to this format. They must be whole lines, with the comments of a family
+    /// together.
     #[must_use]
     pub fn of(self, open_metrics: String) -> String {
         match self {
@@ -46,7 +47,7 @@ impl Format {
     }
 }
 
-/// A media range and its quality.
+/// The media type and the quality of a range in an `Accept` header.
 fn range(range: &str) -> (&str, f32) {
     let mut parts = range.split(';').map(str::trim);
     let media = parts.next().unwrap_or_default();
@@ -54,7 +55,8 @@ fn range(range: &str) -> (&str, f32) {
     (media, quality.unwrap_or(1.0))
 }
 
-/// There a family is called as its samples are, and kinds that came with OpenMetrics are gauges.
+/// Converts OpenMetrics to the text format, in which a family has the name of its samples and the types that
+/// OpenMetrics added are gauges.
 fn text(open_metrics: &str) -> String {
     let mut text = String::with_capacity(open_metrics.len());
     let mut help = None;

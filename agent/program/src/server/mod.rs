@@ -1,8 +1,8 @@
-//! The HTTP/1 server of agent and operator, which goes on answering whatever its clients do.
+//! The HTTP/1 server of the agent and the operator, which goes on answering whatever its clients do.
 //!
-//! Memory, descriptors and time have limits. No client is refused for want of a place: where all are taken, the new connection
-//! gets that of the one that can best be spared (`activity::spared`). So a client that sends its request at once is answered,
-//! however many others send nothing, send slowly, or do not read.
+//! Memory, descriptors and time have limits. No client is refused for want of a place: if all places are taken, the new
+//! connection replaces the one that can best be spared (`activity::spared`). So a client that sends its request at
+//! once is answered, however many other clients send nothing, send slowly, or do not read.
 //!
 //! ```text
 //!   accepted ──► waits for a request ──► is answered ──► waits for the next one
@@ -47,41 +47,43 @@ use tracing::{debug, error};
 use self::activity::{Activity, Answering};
 use self::stream::ClientStream;
 
-/// Connections at a time: memory is what an agent has little of. Probes, a scrape and a few clients need ten.
+/// The most connections at a time: an agent has little memory. Probes, a scrape and a few clients need ten.
 const MAX_CONNECTIONS: usize = 64;
-/// The part of the process's descriptors that connections may take, as a divisor; the API client needs some, too.
+/// The share of the process's descriptors that connections may take, as a divisor; the API client needs some too.
 const DESCRIPTOR_SHARE: u64 = 8;
-/// The fewest connections at a time, however few descriptors there are.
+/// The number of connections that are allowed even if there are very few descriptors.
 const MIN_CONNECTIONS: usize = 4;
-/// Answers at a time to requests that are not the first ones of their connections: a client that sends thousands on one connection
-/// does not delay another's first, as a probe's is.
+/// How many answers may be under way at a time to requests that are not the first on their connection: a client that
+/// sends thousands on one connection must not delay the first request of another, such as a probe's.
 const MAX_FURTHER_REQUESTS: usize = 4;
-/// From the start of a connection, or the end of an answer, to the end of the next request's head.
+/// How long a client may take from the start of a connection, or the end of an answer, to the end of the next request's
+/// head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an answer may wait for its client to read some of it.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest head of a request, in bytes, and what is read ahead at most: the least that hyper can do with. A head has at most
-/// 100 headers besides, by hyper's default. Requests here have no body; the connection of one whose body does not come with its
-/// head ends with the answer.
+/// The longest head of a request, and the most that is read ahead, in bytes: the least that hyper allows. A head also
+/// has at most 100 headers, hyper's default. Requests here have no body: a body that does not come with its head ends
+/// the connection after the answer.
 const READ_BUFFER_BYTES: usize = 8192;
-/// What the kernel keeps for a connection in each direction, in bytes; Linux doubles it. Without a limit it grows to megabytes,
-/// which count as the container's.
+/// The kernel's receive buffer of a connection, in bytes; Linux doubles it. Without a limit it grows to megabytes,
+/// which count as the container's memory.
 const KERNEL_RECEIVE_BUFFER_BYTES: u32 = 16 * 1024;
-/// As [`KERNEL_RECEIVE_BUFFER_BYTES`]: enough for 11 MB of metrics in less than a second at a round trip of 1 ms.
+/// The kernel's send buffer of a connection, in bytes; Linux doubles it. It is enough for 11 MB of metrics in less than
+/// a second at a round trip of 1 ms.
 const KERNEL_SEND_BUFFER_BYTES: u32 = 32 * 1024;
-/// Connections that wait to be accepted; the kernel takes the smaller one of this and `net.core.somaxconn`, which is 4096.
+/// How many connections may wait to be accepted; the kernel uses `net.core.somaxconn`, which is 4096, if that is less.
 /// A client that finds no room tries again after a second.
 const BACKLOG: u32 = 4096;
-/// What kind of answer is a stream of events.
+/// The content type of a stream of events.
 const EVENT_STREAM: &str = "text/event-stream";
-/// The wait after a connection could not be accepted, for want of descriptors or memory.
+/// The wait after a connection could not be accepted for want of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Listens on `address`, and answers nobody yet. `[::]` is all addresses, of IPv4 too, also where there is no IPv6. To be called in
-/// a runtime.
+/// Listens on `address`, and answers no request yet. `[::]` means all addresses, IPv4 included, even on a machine
+/// without IPv6. Must be called in a tokio runtime.
 ///
 /// # Errors
-/// What the kernel refuses, as an address that is taken.
+/// The error of the kernel, for example if the address is in use.
 pub fn listen(address: SocketAddr) -> io::Result<StdListener> {
     let bound = match bind(address) {
         Err(error) if address.ip().is_unspecified() && has_no_ipv6(&error) => {
@@ -110,14 +112,14 @@ fn has_no_ipv6(error: &io::Error) -> bool {
     [Errno::EAFNOSUPPORT, Errno::EADDRNOTAVAIL].into_iter().any(|errno| error.raw_os_error() == Some(errno as i32))
 }
 
-/// A connection that was accepted, and may have ended since.
+/// A connection that was accepted; it may have ended since.
 struct Accepted {
     address: IpAddr,
     activity: Arc<Activity>,
     task: AbortHandle,
 }
 
-/// Answers for as long as it is polled.
+/// Answers requests for as long as this future is polled.
 pub async fn serve(listener: StdListener, router: Router) {
     let listener = match TcpListener::from_std(listener) {
         Ok(listener) => listener,
@@ -158,7 +160,7 @@ pub async fn serve(listener: StdListener, router: Router) {
     }
 }
 
-/// How many connections there may be, for the descriptors that this process has.
+/// The most connections that the descriptors of this process allow.
 fn max_connections() -> usize {
     let descriptors = getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft);
     let share = usize::try_from(descriptors / DESCRIPTOR_SHARE).unwrap_or(usize::MAX);
@@ -204,7 +206,7 @@ where
     let _ = server.serve_connection(TokioIo::new(stream), service).await;
 }
 
-/// The body of an answer, which is under way until it is dropped.
+/// The body of an answer; the answer is under way until this is dropped.
 struct AnswerBody {
     body: Body,
     #[expect(dead_code, reason = "it tells by its drop that the answer is complete")]

@@ -1,4 +1,4 @@
-//! The stream of one client: a write that the client makes no room for ends it.
+//! The stream of one client. It ends if the client does not read.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -11,12 +11,13 @@ use tokio::time::{Sleep, sleep};
 
 use super::activity::Activity;
 
-/// A stream whose writes fail once the client has made no room for `timeout`, and which tells so meanwhile.
+/// A stream whose writes fail once the client has read nothing for `timeout`. Until then it reports that to the
+/// connection's activity.
 pub(super) struct ClientStream<S> {
     stream: S,
     activity: Arc<Activity>,
     timeout: Duration,
-    /// Of the write that waits.
+    /// The time at which a write that waits fails.
     deadline: Option<Pin<Box<Sleep>>>,
 }
 

@@ -1,4 +1,4 @@
-//! For the app: who leads.
+//! The HTTP server that tells the app who leads.
 
 use std::convert::Infallible;
 use std::io;
@@ -21,16 +21,17 @@ use crate::services::snapshot::{LeaderResponse, Snapshot};
 
 type Receiver = watch::Receiver<Snapshot>;
 
-/// A connection that says nothing for longer is closed by proxies.
+/// The time after which a comment is sent on a silent stream: proxies close connections that are silent for longer.
 const KEEP_ALIVE_PERIOD: Duration = Duration::from_secs(15);
 
-/// A line of its own, without an empty one behind it: that would be an event of nothing to some parsers.
+/// A comment in a stream of events: one line without an empty line behind it, which some parsers would take for an
+/// empty event.
 const COMMENT: &str = ":\n";
 
-/// So many may listen for changes, and stay: others are to be answered beside them.
+/// The most clients that may listen for changes at a time: other requests must be answered beside them.
 const MAX_LISTENERS: u32 = 32;
 
-/// Those who listen for changes.
+/// The clients that listen for changes.
 #[derive(Debug, Clone)]
 pub(super) struct Listeners(Arc<Semaphore>);
 
@@ -41,7 +42,7 @@ impl Default for Listeners {
 }
 
 impl Listeners {
-    /// Completes when there are none.
+    /// Completes when no client listens.
     pub(super) async fn gone(&self) {
         // It is never closed.
         let _ = self.0.acquire_many(MAX_LISTENERS).await;
@@ -77,14 +78,14 @@ async fn is_leader(State(snapshot): State<Receiver>) -> Response {
     }
 }
 
-/// What there is to say, then each change of it.
+/// Answers with a stream of events: who leads now, and then each change.
 async fn changes(State(Listening { snapshot, listeners }): State<Listening>) -> Response {
     match listeners.0.try_acquire_owned() {
         Ok(place) => {
             let headers = [(header::CONTENT_TYPE, "text/event-stream"), (header::CACHE_CONTROL, "no-cache")];
             (headers, Body::from_stream(events(snapshot, place))).into_response()
         }
-        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "too many listen").into_response(),
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "too many clients listen").into_response(),
     }
 }
 

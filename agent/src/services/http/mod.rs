@@ -18,19 +18,19 @@ use self::app::Listeners;
 use super::metrics::Metrics;
 use super::snapshot::Snapshot;
 
-/// Between two attempts to listen.
+/// The time between two attempts to listen.
 const LISTEN_RETRY_PERIOD: Duration = Duration::from_secs(5);
 
-/// Where to listen.
+/// The addresses to listen on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Addresses {
-    /// For the app.
+    /// The address of the server for the app.
     pub(crate) app: Option<SocketAddr>,
-    /// For metrics and probes.
+    /// The address of metrics and probes.
     pub(crate) observe: Option<SocketAddr>,
 }
 
-/// Why there is no server, and never will be.
+/// Why a server cannot be started, now or later.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ListenError {
     #[error("failed to listen on {address}: {source}; name another by {setting}")]
@@ -39,7 +39,7 @@ pub(crate) enum ListenError {
     Thread(#[source] io::Error),
 }
 
-/// What is served, or is to be: an address may be taken, or not be there yet.
+/// The servers. One whose address is in use or does not exist yet is started later.
 #[derive(Debug)]
 pub(super) struct Servers {
     servers: Vec<Server>,
@@ -50,13 +50,13 @@ pub(super) struct Servers {
 struct Server {
     setting: &'static str,
     address: SocketAddr,
-    /// One that listens already, and does not answer yet.
+    /// A socket that listens, and whose connections are not answered yet.
     listener: Option<TcpListener>,
     router: Router,
     served: ServedAddresses,
 }
 
-/// Which addresses are served, by their settings.
+/// Whether each address is served, by the name of its setting.
 #[derive(Debug, Clone, Default)]
 pub(super) struct ServedAddresses(Arc<Mutex<BTreeMap<&'static str, bool>>>);
 
@@ -65,20 +65,22 @@ impl ServedAddresses {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(setting, is);
     }
 
-    /// By setting.
+    /// Whether each address is served, by the name of its setting.
     pub(super) fn each(&self) -> BTreeMap<&'static str, bool> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Whether all are.
+    /// Whether all addresses are served.
     pub(super) fn all(&self) -> bool {
         self.each().values().all(|is| *is)
     }
 }
 
 impl Servers {
+    /// Listens on the addresses.
+    ///
     /// # Errors
-    /// If an address can never be listened on, as without the right to.
+    /// If an address can never be listened on, for example without the right to.
     pub(super) fn listen(
         addresses: Addresses,
         snapshot: &watch::Receiver<Snapshot>,
@@ -92,7 +94,7 @@ impl Servers {
                 Ok(listener) => Some(listener),
                 Err(error) if may_pass(&error) => {
                     let seconds = LISTEN_RETRY_PERIOD.as_secs();
-                    warn!(%address, setting, %error, "failed to listen: trying again each {seconds} s, and not ready before");
+                    warn!(%address, setting, %error, "failed to listen: trying again each {seconds} s; this pod is not ready before");
                     None
                 }
                 Err(source) => return Err(ListenError::Address { address, setting, source }),
@@ -115,8 +117,8 @@ impl Servers {
         self.servers.is_empty()
     }
 
-    /// Answers from now on, on the runtime that this is called in. What is returned completes when nobody listens any more: the
-    /// end of the election, which all who listen are told of, ends that.
+    /// Answers requests from now on, on the current runtime. The future that is returned completes when no client
+    /// listens for changes any more: streams end with the election.
     pub(super) fn spawn(self) -> impl Future<Output = ()> {
         for server in self.servers {
             tokio::spawn(server.run());
@@ -126,7 +128,7 @@ impl Servers {
 }
 
 impl Server {
-    /// An election does not end for what only tells of it.
+    /// Serves for ever: after a failure it listens again, because a failure of the server must not end the election.
     async fn run(self) {
         let Server { setting, address, mut listener, router, served } = self;
         loop {
@@ -141,7 +143,7 @@ impl Server {
     }
 }
 
-/// Somebody else has the address, or the network does not have it yet.
+/// Whether listening may succeed later: another process has the address, or the network does not have it yet.
 fn may_pass(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::AddrNotAvailable)
 }

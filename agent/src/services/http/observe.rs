@@ -1,4 +1,4 @@
-//! Metrics and probes, at the address OBSERVE_ADDRESS.
+//! The HTTP server of metrics and probes, at OBSERVE_ADDRESS.
 
 use std::sync::Arc;
 
@@ -42,15 +42,16 @@ async fn show(State(Observed { snapshot, metrics, served }): State<Observed>, he
     }
 }
 
-/// Fails only where a restart would help: the election's loop has not turned for long. Not when the API server is away, nor by who
-/// leads.
+/// The liveness probe. It fails only if a restart would help: the election's loop has not turned for long. It does not
+/// fail because the API server is away, or because another pod leads.
 async fn healthz(State(Observed { snapshot, .. }): State<Observed>) -> (StatusCode, &'static str) {
     let turned_at = snapshot.borrow().turned_at;
     let late = clock::now().is_ok_and(|now| now.moment.boottime > turned_at + PULSE);
     if late { (StatusCode::SERVICE_UNAVAILABLE, "hangs") } else { (StatusCode::OK, "ok") }
 }
 
-/// Whether this candidate could lead: it has seen the Lease, and nothing keeps it from contending, nor from telling of it.
+/// The readiness probe: whether this candidate could lead. It has seen the Lease, nothing keeps it from contending, and
+/// all its servers listen.
 async fn readyz(State(Observed { snapshot, served, .. }): State<Observed>) -> (StatusCode, &'static str) {
     let snapshot = snapshot.borrow();
     match snapshot.problem {
@@ -72,7 +73,7 @@ mod tests {
     const NOTHING: LeaseView<'_> =
         LeaseView { holder: None, transitions: 0, age: Duration::ZERO, expires_in: Duration::ZERO, problem: None };
 
-    /// By a process that began and has turned so long ago, or never.
+    /// Asks both probes of a process that began at `began` and whose loop has turned at the given time, or never.
     async fn asked(began: Duration, turned: Option<(Duration, LeaseView<'_>)>) -> [(StatusCode, &'static str); 2] {
         let author = Author {
             hostname: String::new(),

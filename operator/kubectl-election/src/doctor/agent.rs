@@ -1,4 +1,4 @@
-//! The agent in a pod: which container contends, and what it was told.
+//! The agent in a pod: the container that contends, and its settings.
 
 use elector_crds::AGENT_CONTAINER;
 use k8s_openapi::api::core::v1::{
@@ -6,10 +6,10 @@ use k8s_openapi::api::core::v1::{
 };
 use kube::ResourceExt as _;
 
-/// Where an agent has its file unless it is told otherwise.
+/// The default path of the agent's status file.
 const STATUS_FILE: &str = "/tmp/leader_status";
 
-/// The container that contends.
+/// The container of a pod that contends.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Agent<'a> {
     pub(super) pod: &'a Pod,
@@ -17,12 +17,12 @@ pub(super) struct Agent<'a> {
     pub(super) place: Place,
 }
 
-/// Where it runs.
+/// The kind of the container that contends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Place {
     /// A native sidecar.
     Sidecar,
-    /// An init container that the others wait for until it ends.
+    /// An init container, for whose end the other containers wait.
     Init,
     /// A container beside the app's.
     Beside,
@@ -30,17 +30,17 @@ pub(super) enum Place {
     App,
 }
 
-/// A setting, as far as the pod says it.
+/// The value of a setting, as far as the pod tells.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Setting {
     Set(String),
     Unset,
-    /// It comes from an object that was not looked at.
+    /// The value comes from an object that was not looked at, of this kind.
     Elsewhere(&'static str),
 }
 
 impl<'a> Agent<'a> {
-    /// That of a pod; `None` if nothing in it can be told for one.
+    /// The agent of a pod; `None` if no container is known to contend.
     pub(super) fn of(pod: &'a Pod) -> Option<Agent<'a>> {
         let spec = pod.spec.as_ref()?;
         let init = spec.init_containers.iter().flatten().map(|container| (container, true));
@@ -58,12 +58,13 @@ impl<'a> Agent<'a> {
         Some(Agent { pod, container, place })
     }
 
-    /// Whether it is a container of its own.
+    /// Whether the agent has a container of its own.
     pub(super) fn is_alone(&self) -> bool {
         self.place != Place::App
     }
 
-    /// As the agent reads it: the flag before the variable, and an empty one as none.
+    /// The value of a setting as the agent reads it: the flag goes before the variable, and an empty value counts as
+    /// unset.
     pub(super) fn setting(&self, variable: &str, flag: &str) -> Setting {
         if let Some(value) = flag_of(self.container, flag) {
             return if value.contains("$(") { Setting::Elsewhere("a variable in its arguments") } else { set(value) };
@@ -71,7 +72,7 @@ impl<'a> Agent<'a> {
         self.variable(variable)
     }
 
-    /// Of its environment alone.
+    /// The value of a variable in the agent's environment.
     pub(super) fn variable(&self, variable: &str) -> Setting {
         let variables = self.container.env.iter().flatten();
         match variables.rev().find(|known| known.name == variable) {
@@ -107,7 +108,8 @@ impl<'a> Agent<'a> {
         }
     }
 
-    /// Where its file is to be, or the directory that is to hold it. `None`: it comes from elsewhere.
+    /// The path of the status file, or of the directory that is to hold it. `None` if it comes from an object that was
+    /// not looked at.
     pub(super) fn status_path(&self) -> Option<String> {
         match self.setting("STATUS_FILE", "--status-file") {
             Setting::Set(path) => Some(path),
@@ -116,7 +118,7 @@ impl<'a> Agent<'a> {
         }
     }
 
-    /// What is mounted there, or at a directory above.
+    /// The volume mount at `path`, or at the nearest directory above it.
     pub(super) fn mount_at(&self, path: &str) -> Option<&'a VolumeMount> {
         let mounts = self.container.volume_mounts.iter().flatten();
         let above = mounts.filter(|mount| is_at_or_below(path, &mount.mount_path));
@@ -128,7 +130,7 @@ impl<'a> Agent<'a> {
         volumes.into_iter().find(|volume| volume.name == name)
     }
 
-    /// The other containers that run beside it, and have something to do when it leads.
+    /// The other containers that run at the same time as the agent, and may have work while it leads.
     pub(super) fn others(&self) -> impl Iterator<Item = &'a Container> {
         let spec: Option<&PodSpec> = self.pod.spec.as_ref();
         let containers = spec.map(|spec| spec.containers.as_slice()).unwrap_or_default();
@@ -138,7 +140,7 @@ impl<'a> Agent<'a> {
         containers.iter().chain(sidecars).filter(move |container| container.name != *own)
     }
 
-    /// What kubelet says of it.
+    /// The status of the agent's container, as kubelet reports it.
     pub(super) fn status(&self) -> Option<&'a ContainerStatus> {
         let PodStatus { container_statuses, init_container_statuses, .. } = self.pod.status.as_ref()?;
         let all = init_container_statuses.iter().flatten().chain(container_statuses.iter().flatten());
@@ -150,7 +152,7 @@ fn is_sidecar(container: &Container) -> bool {
     container.restart_policy.as_deref() == Some("Always")
 }
 
-/// Whether it was told what to contend for.
+/// Whether the container has a setting that names a Lease to contend for.
 fn contends(container: &Container) -> bool {
     container.env.iter().flatten().any(|variable| variable.name == "LEASE_NAME")
         || flag_of(container, "--lease-name").is_some()

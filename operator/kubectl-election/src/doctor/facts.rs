@@ -1,4 +1,4 @@
-//! What was gathered of an election.
+//! The facts about an election that the checks judge.
 
 use elector_crds::candidate::is_candidate;
 use elector_crds::conditions::{ConditionType, find};
@@ -14,33 +14,33 @@ use kube::ResourceExt as _;
 use crate::cluster::Unseen;
 use crate::status::is_finished;
 
-/// What a look has shown, or why there was none.
+/// What was read from the cluster, or why it could not be read.
 pub(super) type Look<T> = Result<T, Unseen>;
 
-/// All that the checks need to know.
+/// All facts that the checks need.
 #[derive(Debug, Clone)]
 pub(super) struct Facts {
     pub(super) election: LeaderElection,
     pub(super) definition: Look<Option<CustomResourceDefinition>>,
-    /// The Leases of operators, by which they elect the replica that writes.
+    /// The Leases by which the replicas of each operator elect the one that writes.
     pub(super) operators: Look<Vec<StoredLease>>,
-    /// Policies that add agents to pods.
+    /// The chart's policies that add agents to pods.
     pub(super) injection: Look<Policies>,
-    /// Policies that check as whom candidates write.
+    /// The chart's policies that check under which identity candidates write.
     pub(super) strict_identity: Look<Policies>,
     pub(super) role: Look<Option<Role>>,
     pub(super) role_binding: Look<Option<RoleBinding>>,
-    /// Those that are listed.
+    /// The listed service accounts, by name.
     pub(super) accounts: Vec<(String, Look<Option<ServiceAccount>>)>,
-    /// What the API server says of their rights on the Lease.
+    /// The API server's judgement of the service accounts' rights on the Lease.
     pub(super) reviews: Look<Vec<Review>>,
-    /// All that match.
+    /// All pods that match the selector.
     pub(super) pods: Look<Vec<Pod>>,
     pub(super) lease: Look<Option<StoredLease>>,
     pub(super) clock: Look<Clock>,
 }
 
-/// Those of the chart; `None` where the API server has no such kind.
+/// Policies of the chart; `None` if the API server has no such kind.
 pub(super) type Policies = Option<Vec<Policy>>;
 
 /// A policy of the chart.
@@ -48,11 +48,11 @@ pub(super) type Policies = Option<Vec<Policy>>;
 pub(super) struct Policy {
     pub(super) name: String,
     pub(super) created: Option<Timestamp>,
-    /// Whether a binding puts it into force.
+    /// Whether a binding puts the policy into force.
     pub(super) bound: bool,
 }
 
-/// Whether a service account may.
+/// Whether the API server allows a service account a verb on the Lease.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Review {
     pub(super) account: String,
@@ -60,7 +60,7 @@ pub(super) struct Review {
     pub(super) allowed: bool,
 }
 
-/// The API server's clock, in whole seconds, between two looks at this machine's.
+/// A reading of the API server's clock, in whole seconds, between two readings of this machine's clock.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Clock {
     pub(super) asked: Timestamp,
@@ -68,7 +68,7 @@ pub(super) struct Clock {
     pub(super) answered: Timestamp,
 }
 
-/// A Lease, read.
+/// A Lease, as it is stored and as it reads.
 pub(super) struct LeaseRead<'a> {
     pub(super) stored: &'a StoredLease,
     pub(super) lease: Lease,
@@ -87,14 +87,16 @@ impl Facts {
     /// The pods that may lead, now or later.
     ///
     /// # Errors
-    /// When they could not be listed.
+    /// Why the pods could not be listed.
     pub(super) fn candidates(&self) -> Result<Vec<&Pod>, &Unseen> {
         let may_lead = |pod: &&Pod| is_candidate(pod.metadata.deletion_timestamp.is_some(), is_finished(pod));
         self.pods.as_ref().map(|pods| pods.iter().filter(may_lead).collect())
     }
 
+    /// The Lease of the election.
+    ///
     /// # Errors
-    /// Why it says nothing: it could not be read, is not there, or cannot take part in an election.
+    /// Why there is no Lease to look at: it could not be read, does not exist, or cannot take part in an election.
     pub(super) fn lease(&self) -> Result<LeaseRead<'_>, String> {
         let stored = self.lease.as_ref().map_err(Unseen::to_string)?;
         let stored = stored.as_ref().ok_or_else(|| format!("there is no Lease {}", self.name()))?;
@@ -108,18 +110,18 @@ impl Facts {
 }
 
 impl LeaseRead<'_> {
-    /// Empty: nobody.
+    /// The identity of the holder; empty if there is none.
     pub(super) fn holder(&self) -> &str {
         &self.lease.record.holder
     }
 
-    /// A holder that somebody named.
+    /// Whether the Lease names a holder that is known.
     pub(super) fn is_held(&self) -> bool {
         !self.holder().is_empty() && self.holder() != UNKNOWN_HOLDER
     }
 
-    /// Whether an agent of ours has written the tenure that it shows. Who does not count tenures leaves an agent's mark as it is,
-    /// with the number that the Lease still has: then another manager has written the record than the mark.
+    /// Whether an agent of ours wrote the tenure that the Lease shows. A candidate that does not count tenures leaves
+    /// an agent's mark and number as they are: then one manager has written the record and another the mark.
     pub(super) fn is_held_by_agent(&self) -> bool {
         let is_of_tenure = |agent: &AgentMark| {
             agent.transitions == self.lease.record.transitions && (agent.release.is_none() || self.holder().is_empty())
@@ -131,35 +133,35 @@ impl LeaseRead<'_> {
         self.lease.agent.as_ref().is_some_and(is_of_tenure) && !by_another
     }
 
-    /// When its record was last written, by the API server's clock, in whole seconds.
+    /// When the record was last written, by the API server's clock, in whole seconds.
     pub(super) fn renewed_at(&self) -> Option<Timestamp> {
         written_at(&self.stored.metadata, &["spec", "renewTime"])
     }
 
-    /// For how long it has not been renewed, in whole seconds of the API server's clock.
+    /// For how many whole seconds of the API server's clock the record has not been renewed.
     pub(super) fn silent_for(&self, clock: &Clock) -> Option<i64> {
         self.renewed_at().map(|at| clock.server.duration_since(at).as_secs())
     }
 
-    /// The longest that a lease which is renewed in time can seem silent, in whole seconds.
+    /// The longest time that a Lease which is renewed in time can seem silent, in whole seconds.
     pub(super) fn lasts(&self) -> i64 {
         i64::from(self.lease.lease_duration_seconds) + 2
     }
 }
 
-/// When the field at that path was last set to something else, by the API server's clock, in whole seconds.
+/// When the field at `path` was last changed, by the API server's clock, in whole seconds.
 pub(super) fn written_at(metadata: &ObjectMeta, path: &[&str]) -> Option<Timestamp> {
     let writes = metadata.managed_fields.iter().flatten().filter(|entry| has(entry, path));
     writes.filter_map(|entry| entry.time.as_ref()).map(|time| time.0).max()
 }
 
-/// Whether its manager was the last to set that field.
+/// Whether the manager of `entry` was the last to set the field at `path`.
 fn has(entry: &ManagedFieldsEntry, path: &[&str]) -> bool {
     let Some(fields) = &entry.fields_v1 else { return false };
     path.iter().try_fold(&fields.0, |fields, name| fields.get(format!("f:{name}"))).is_some()
 }
 
-/// `<pod>_<pod uid>`.
+/// The identity of a pod, `<pod>_<pod uid>`.
 pub(super) fn identity_of(pod: &Pod) -> String {
     identity::of_pod(&pod.name_any(), &pod.uid().unwrap_or_default())
 }

@@ -1,4 +1,4 @@
-//! What a check says.
+//! Findings: the results of checks.
 
 use elector_crds::display_text::{MAX_MESSAGE, shown};
 use k8s_openapi::api::core::v1::Pod;
@@ -8,38 +8,38 @@ use serde::Serialize;
 use crate::cluster::Unseen;
 use crate::style::printable;
 
-/// How many pods a finding names.
+/// How many pods a finding names at most.
 const MAX_NAMED_PODS: usize = 3;
 
-/// How it is.
+/// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Outcome {
-    /// As it should be.
+    /// All is as it should be.
     Ok,
-    /// It does no harm by itself, or is meant.
+    /// What was found does no harm by itself, or may be intended.
     Warning,
-    /// It keeps somebody from leading, or from being known to lead, or voids the promise.
+    /// What was found keeps a candidate from leading or from being known to lead, or voids the promise.
     Error,
-    /// It could not be looked at.
+    /// The check could not be made.
     Unknown,
-    /// There is nothing to look at, and nothing is missing.
+    /// There is nothing to check, and nothing is missing.
     NotApplicable,
 }
 
-/// One thing that was looked at.
+/// The result of one check, with its message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(super) struct Finding {
     pub(super) check: &'static str,
     pub(super) result: Outcome,
-    /// One line, as it can be shown.
+    /// The message: one line that can be shown.
     pub(super) message: String,
-    /// A command, or a field and what it should be.
+    /// What to do: a command, or a field and its value.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) mend: Option<String>,
 }
 
-/// What is wrong of a pod, and of others as well in the same words.
+/// Something that is wrong with a pod. Pods with the same flaw share a finding.
 #[derive(Debug, Clone)]
 pub(super) struct Flaw {
     pub(super) result: Outcome,
@@ -48,7 +48,7 @@ pub(super) struct Flaw {
 }
 
 impl Outcome {
-    /// As it is written.
+    /// The result, as it is printed.
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Outcome::Ok => "ok",
@@ -78,12 +78,12 @@ impl Finding {
         Finding::new(check, Outcome::Error, message.into(), Some(mend.into()))
     }
 
-    /// With why not.
+    /// A check that could not be made; `message` says why.
     pub(super) fn unknown(check: &'static str, message: impl Into<String>) -> Finding {
         Finding::new(check, Outcome::Unknown, message.into(), None)
     }
 
-    /// With why not.
+    /// A check that does not apply; `message` says why.
     pub(super) fn not_applicable(check: &'static str, message: impl Into<String>) -> Finding {
         Finding::new(check, Outcome::NotApplicable, message.into(), None)
     }
@@ -107,7 +107,7 @@ impl Flaw {
     }
 }
 
-/// A finding for each thing that is wrong of some of the pods; else the one that all is well.
+/// A finding for each flaw that some of `pods` have; if none has any, the finding `fine`.
 pub(super) fn of_pods(
     check: &'static str,
     pods: &[&Pod],
@@ -133,7 +133,7 @@ pub(super) fn of_pods(
     groups.into_iter().map(finding).collect()
 }
 
-/// The first of them, and how many more.
+/// The first of the names, and how many more there are.
 pub(super) fn named(names: &[String]) -> String {
     match names.len().checked_sub(MAX_NAMED_PODS) {
         Some(more) if more > 0 => format!("{} and {more} more", names[..MAX_NAMED_PODS].join(", ")),

@@ -1,4 +1,4 @@
-//! Looks at everything at once. What this user may not see is left to the checks to say.
+//! Gathers the facts for all checks at once. What this user may not see is noted, for the checks to report.
 
 use elector_crds::rbac::VERBS;
 use elector_crds::rbac::rbac_name;
@@ -21,13 +21,13 @@ use super::facts::{Clock, Facts, Look, Policies, Policy, Review};
 use crate::cluster::{Cluster, Unseen, is_without_definition};
 use crate::lenient::{Lenient, readable};
 
-/// Of all that the chart makes.
+/// The label selector of the objects that the chart creates.
 const CHART_LABEL: &str = "app.kubernetes.io/name=leader-elector";
 
-/// Of what the API server does for people who may not ask it themselves.
+/// The API group of the policies.
 const POLICY_GROUP: &str = "admissionregistration.k8s.io";
 
-/// In which the chart makes them, the newest first.
+/// The API versions in which the chart creates policies, the newest first.
 const POLICY_VERSIONS: [&str; 2] = ["v1", "v1beta1"];
 
 pub(super) async fn gather(cluster: &Cluster, election: LeaderElection) -> Facts {
@@ -73,12 +73,12 @@ pub(super) async fn gather(cluster: &Cluster, election: LeaderElection) -> Facts
     }
 }
 
-/// What there is and can be read.
+/// The object, if it exists and can be read.
 fn one<K: kube::Resource<DynamicType = ()>>(object: Option<Lenient<K>>) -> Option<K> {
     object.and_then(Lenient::into_readable)
 }
 
-/// By the name that the chart gives them in a release called leader-elector.
+/// The Leases of operators, under the name that the chart gives them in a release called leader-elector.
 async fn operators(cluster: &Cluster) -> Look<Vec<StoredLease>> {
     let named = ListParams::default().fields(&format!("metadata.name={}", elector_crds::ownership::OPERATOR_NAME));
     let leases: Api<Lenient<StoredLease>> = cluster.api_of_all();
@@ -95,7 +95,7 @@ async fn accounts(cluster: &Cluster, election: &LeaderElection) -> Vec<(String, 
     join_all(looks).await
 }
 
-/// Asks the API server what each listed service account may, by whatever Role.
+/// Asks the API server which verbs on the Lease each listed service account is allowed, by any Role.
 async fn reviews(cluster: &Cluster, election: &LeaderElection) -> Look<Vec<Review>> {
     let accounts = &election.spec.candidates.service_account_names;
     let asked = accounts.iter().flat_map(|account| VERBS.map(|verb| (account, verb)));
@@ -135,7 +135,7 @@ async fn review(cluster: &Cluster, lease: &str, account: &str, verb: &str) -> Lo
     Ok(answer.status.is_some_and(|status| status.allowed))
 }
 
-/// Those of the chart whose names end so, in whichever release.
+/// The chart's policies whose names end with `suffix`, of any release.
 async fn policies(cluster: &Cluster, kind: &str, suffix: &str) -> Look<Policies> {
     let binding = format!("{kind}Binding");
     let (policies, bindings) = tokio::join!(of_chart(cluster, kind), of_chart(cluster, &binding));
@@ -144,7 +144,7 @@ async fn policies(cluster: &Cluster, kind: &str, suffix: &str) -> Look<Policies>
     Ok(Some(joined(policies, &bindings)))
 }
 
-/// In the newest version that the API server has of them.
+/// The chart's objects of a kind, in the newest version of it that the API server serves.
 async fn of_chart(cluster: &Cluster, kind: &str) -> Look<Option<Vec<DynamicObject>>> {
     for version in POLICY_VERSIONS {
         let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(POLICY_GROUP, version, kind));
@@ -177,7 +177,7 @@ fn joined(policies: impl Iterator<Item = DynamicObject>, bindings: &[DynamicObje
     policies.map(policy).collect()
 }
 
-/// By the answer to a request that this user may surely make.
+/// Reads the API server's clock from the answer to a request that this user can surely make.
 async fn clock(cluster: &Cluster, name: &str) -> Look<Clock> {
     let asked = Timestamp::now();
     let path = LeaderElection::url_path(&(), Some(&cluster.namespace));
@@ -189,7 +189,7 @@ async fn clock(cluster: &Cluster, name: &str) -> Look<Clock> {
     Ok(Clock { asked, server, answered: Timestamp::now() })
 }
 
-/// Of a `Date` header.
+/// Reads the time of a `Date` header.
 fn server_time(date: &[u8]) -> Option<Timestamp> {
     DateTimeParser::new().parse_timestamp(date).ok()
 }

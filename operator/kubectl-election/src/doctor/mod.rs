@@ -1,4 +1,5 @@
-//! `doctor`: looks at all that an election needs, from causes of trouble to its symptoms, and says what to mend.
+//! The command `doctor`: checks all that an election needs, from causes of trouble to its symptoms, and says what to
+//! mend.
 //!
 //! [`gather`] looks, with the rights of the user; [`checks`] judge what it has found, without IO.
 
@@ -19,13 +20,13 @@ use crate::style::{Style, Tone};
 use crate::table::{Cell, Table};
 use elector_program::failure::Failure;
 
-/// As the exit code: something is wrong.
+/// The exit code if a check has found an error.
 const SOMETHING_WRONG: u8 = 1;
 
-/// Prints what each check says.
+/// Prints the finding of each check.
 ///
 /// # Errors
-/// When there is no such election, or it cannot be read; and, without another word, when a check has found an error.
+/// If there is no such election, or it cannot be read; and, without a message, if a check has found an error.
 pub(crate) async fn doctor(cluster: &Cluster, name: &str, output: Option<Output>) -> Result<(), Failure> {
     let election = cluster.election(name).await?;
     let findings = findings(&gather::gather(cluster, election).await);
@@ -37,7 +38,7 @@ pub(crate) async fn doctor(cluster: &Cluster, name: &str, output: Option<Output>
     if is_ill { Err(Failure::silent(SOMETHING_WRONG)) } else { Ok(()) }
 }
 
-/// A line for each, and below what to do, in the order in which it is worth doing.
+/// A line for each finding, and below what to do, in the order in which it is worth doing.
 fn text(findings: &[Finding], paint: Style) -> String {
     let mut table = Table::new(&["CHECK", "RESULT", "MESSAGE"]);
     for Finding { check, result, message, mend: _ } in findings {

@@ -1,4 +1,4 @@
-//! `inject`: adds the agent to pods in files, as the chart's policy adds it to pods that are created.
+//! The command `inject`: adds the agent to pods in files, as the chart's policy adds it to pods that are created.
 
 mod node;
 mod pod;
@@ -27,43 +27,43 @@ use stream::{Segment, segments};
 const RESOURCES: &str = "{requests: {cpu: 5m, memory: 16Mi}, limits: {memory: 32Mi}}";
 const GUARANTEED_RESOURCES: &str = "{cpu: 50m, memory: 32Mi}";
 
-/// What to read, and what to add.
+/// The arguments of `inject`: what to read, and what to add.
 #[derive(Debug, Args)]
 pub(crate) struct Inject {
-    /// The file to read, YAML or JSON; - is standard input
+    /// File to read, in YAML or JSON; - is standard input
     #[arg(short, long, value_name = "FILE")]
     filename: PathBuf,
-    /// Takes the agent away again; with --election, the label, too
+    /// Removes the agent again; with --election, its label, too
     #[arg(long)]
     uninject: bool,
-    /// The election of all pods in the file: their label leader-elector.io/election is set to it
+    /// Name of the LeaderElection of all pods in the file: their label leader-elector.io/election is set to it
     #[arg(long, value_name = "NAME", value_parser = election_name)]
     election: Option<String>,
-    /// Where the template of a pod is in kinds that kubectl does not know, such as spec.template
+    /// Path of the pod's template in kinds that kubectl does not know, such as spec.template
     #[arg(long, value_name = "PATH", value_parser = template_path)]
     template_path: Option<TemplatePath>,
-    /// The agent's image [default: leader-elector/agent:0.1.0]
+    /// Image of the agent [default: leader-elector/agent:0.1.0]
     #[arg(long, value_name = "IMAGE")]
     image: Option<String>,
-    /// The agent's resources in a pod of class Burstable, as a container has them, in YAML or JSON
+    /// Resources of the agent in a pod of class Burstable, as a container has them, in YAML or JSON
     #[arg(long, value_name = "RESOURCES", default_value = RESOURCES, value_parser = agent_resources)]
     resources: Node,
-    /// The agent's requests and limits in a pod of class Guaranteed, in YAML or JSON
+    /// Requests and limits of the agent in a pod of class Guaranteed, in YAML or JSON
     #[arg(long, value_name = "CPU AND MEMORY", default_value = GUARANTEED_RESOURCES, value_parser = guaranteed_resources)]
     guaranteed_resources: Node,
-    /// Leaves out the user id, for a platform that assigns its own, as OpenShift does
+    /// Leaves out the user id, for a platform that assigns its own to each namespace, as OpenShift does
     #[arg(long)]
     platform_assigns_users: bool,
 }
 
-/// Keys, from the outermost to that of the template.
+/// The keys of a path, from the outermost to that of the template.
 #[derive(Debug, Clone)]
 struct TemplatePath(Vec<String>);
 
-/// Prints what was read, with the agent.
+/// Prints what was read, with the agent added or removed.
 ///
 /// # Errors
-/// When it cannot be read, or one of its pods cannot be meant: then nothing is printed.
+/// If the input cannot be read, or one of its pods is ambiguous; then nothing is printed.
 pub(crate) fn inject(inject: &Inject) -> Result<(), Failure> {
     let name = inject.filename.display();
     let text = read(&inject.filename).map_err(|why| Failure::usage(format!("failed to read {name}: {why}")))?;
@@ -111,7 +111,7 @@ impl Inject {
         }
     }
 
-    /// Changes an object, or those of a list, which may say for all of them of what kind they are.
+    /// Changes an object, or the items of a list. A list may state the kind of its items for all of them.
     fn object(
         &self,
         agent: &AgentParts,
@@ -167,7 +167,7 @@ fn items(list: &mut Node) -> &mut [Node] {
     list.get_mut("items").map(Node::items_mut).unwrap_or_default()
 }
 
-/// Where the kinds that kubectl knows have a pod.
+/// The path of the pod in the kinds that kubectl knows.
 fn known_path(version: &str, kind: &str) -> Option<&'static [&'static str]> {
     let group = version.rsplit_once('/').map_or("", |(group, _)| group);
     match (group, kind) {
@@ -181,7 +181,7 @@ fn known_path(version: &str, kind: &str) -> Option<&'static [&'static str]> {
     }
 }
 
-/// Whether the path leads to something, in it or in one of its lists.
+/// Whether the path leads to a value in `node` or in one of its lists.
 fn has(node: &Node, path: &[String]) -> bool {
     let Some((key, rest)) = path.split_first() else { return node.is_mapping() };
     let through = |next: &Node| has(next, rest) || next.items().iter().any(|item| has(item, rest));

@@ -1,17 +1,17 @@
-//! A document of YAML or JSON as a tree that keeps what was written: a scalar is printed as it was read, so that any
-//! reader makes of it what it made before.
+//! A document of YAML or JSON, as a tree that keeps how it was written: a scalar is printed as it was read, so that
+//! every reader understands it as before.
 
-/// A value, with what is printed beside it.
+/// A value, with its comments.
 #[derive(Debug, Clone)]
 pub(super) struct Node {
     pub(super) content: NodeContent,
-    /// Its tag, as `!!str`.
+    /// The tag of the value, such as `!!str`.
     pub(super) tag: Option<String>,
-    /// The one line that it was read from, until something in it is changed.
+    /// The line from which the value was read, if it was only one; dropped when something in the value changes.
     pub(super) written: Option<String>,
-    /// Lines of comments before it.
+    /// The lines of comments before the value.
     pub(super) above: Vec<String>,
-    /// A comment behind it.
+    /// The comment after the value, on the same line.
     pub(super) right: Option<String>,
 }
 
@@ -24,13 +24,13 @@ pub(super) enum NodeContent {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum QuoteStyle {
-    /// It may be a number, a boolean or null.
+    /// A scalar without quotes: it may be a number, a boolean or null.
     Plain,
     Quoted,
     Block,
 }
 
-/// What kubectl makes of a plain scalar: it reads YAML 1.1.
+/// The meaning of a plain scalar for kubectl, which reads YAML 1.1.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Plain {
     Null,
@@ -45,7 +45,7 @@ const BOOLEANS: [&str; 22] = [
     "False", "FALSE", "off", "Off", "OFF",
 ];
 
-/// What kubectl reads where `text` is not quoted. A number comes in decimal.
+/// The meaning of `text` for kubectl if it is not quoted. A number is converted to decimal.
 pub(super) fn plain(text: &str) -> Plain {
     if NULLS.contains(&text) {
         return Plain::Null;
@@ -69,7 +69,7 @@ pub(super) fn plain(text: &str) -> Plain {
     if is_float && is_digits(&fraction) && !fraction.is_empty() { Plain::Number(digits) } else { Plain::Text }
 }
 
-/// As Go reads them: also in bases 2, 8 and 16.
+/// Reads an integer as Go does: also in bases 2, 8 and 16.
 fn integer(text: &str) -> Option<i128> {
     let (sign, digits) = match text.strip_prefix('-') {
         Some(digits) => (-1, digits),
@@ -92,7 +92,7 @@ impl Node {
         Node { content, tag: None, written: None, above: Vec::new(), right: None }
     }
 
-    /// A string. It is printed without quotes where nobody takes it for anything else.
+    /// A string. It is printed without quotes if every reader takes it for a string.
     pub(super) fn string(value: &str) -> Node {
         let is_word = value.starts_with(|first: char| first.is_ascii_alphabetic() || first == '/')
             && value.chars().all(|letter| letter.is_ascii_alphanumeric() || "-_./".contains(letter));
@@ -109,7 +109,7 @@ impl Node {
         Node::new(NodeContent::Sequence(items))
     }
 
-    /// The text of a scalar, whatever it stands for.
+    /// The text of a scalar of any type.
     pub(super) fn scalar(&self) -> Option<&str> {
         match &self.content {
             NodeContent::Scalar { value, .. } => Some(value),
@@ -117,7 +117,7 @@ impl Node {
         }
     }
 
-    /// The text of a scalar that is no number, boolean or null.
+    /// The text of a scalar that is a string.
     pub(super) fn as_str(&self) -> Option<&str> {
         self.scalar().filter(|text| self.is_quoted() || plain(text) == Plain::Text)
     }
@@ -144,7 +144,7 @@ impl Node {
         !self.is_quoted() && self.scalar().is_some_and(|text| plain(text) == Plain::Null)
     }
 
-    /// The value of a key that is set to something.
+    /// The value of a key, if the key is set to something.
     pub(super) fn get(&self, key: &str) -> Option<&Node> {
         self.fields()
             .iter()
@@ -175,7 +175,7 @@ impl Node {
         matches!(self.content, NodeContent::Mapping(_))
     }
 
-    /// To change it.
+    /// The value of a key, to be changed.
     pub(super) fn get_mut(&mut self, key: &str) -> Option<&mut Node> {
         self.written = None;
         let NodeContent::Mapping(fields) = &mut self.content else { return None };
@@ -183,7 +183,7 @@ impl Node {
         value.filter(|it| !it.is_null())
     }
 
-    /// To change them.
+    /// The items of a sequence, to be changed.
     pub(super) fn items_mut(&mut self) -> &mut [Node] {
         self.written = None;
         match &mut self.content {
@@ -192,7 +192,7 @@ impl Node {
         }
     }
 
-    /// Sets a key of a mapping: in its place, else before the key `before`, else at the end.
+    /// Sets a key of a mapping: in its place, or else before the key `before`, or else at the end.
     pub(super) fn set(&mut self, key: &str, value: Node, before: Option<&str>) {
         self.written = None;
         let NodeContent::Mapping(fields) = &mut self.content else { return };
@@ -204,7 +204,7 @@ impl Node {
         }
     }
 
-    /// The items of the sequence that is a key's value; an empty one is made where there is none.
+    /// The items of the sequence that is the value of a key; an empty sequence is made if the key is missing.
     pub(super) fn list_mut(&mut self, key: &str, before: Option<&str>) -> Option<&mut Vec<Node>> {
         if self.get(key).is_none() {
             self.set(key, Node::sequence(Vec::new()), before);
@@ -224,7 +224,7 @@ impl Node {
         }
     }
 
-    /// Without comments.
+    /// The value without comments.
     pub(super) fn uncommented(mut self) -> Node {
         fn strip(node: &mut Node) {
             node.above.clear();
@@ -243,7 +243,7 @@ impl Node {
     }
 }
 
-/// The same for any reader: not how it is written.
+/// Compares what readers understand, not how it is written.
 impl PartialEq for Node {
     fn eq(&self, other: &Node) -> bool {
         match (&self.content, &other.content) {

@@ -1,9 +1,9 @@
-//! Adds the agent to a pod, or to the template of one, and takes it away again.
+//! Adds the agent to a pod or the template of a pod, and removes it again.
 
 use super::node::Node;
 use super::resources::{Defaults, resources};
 
-/// The same file as the chart's.
+/// The agent as a sidecar: the same file as the chart's.
 const SIDECAR: &str = include_str!("../../../../agent/src/sidecar.yaml");
 const AGENT: &str = "leader-elector";
 const ELECTION_LABEL: &str = "leader-elector.io/election";
@@ -12,7 +12,7 @@ const VOLUME: &str = "leader-election";
 const FOLDER: &str = "/run/leader-election";
 const LISTS: [&str; 2] = ["initContainers", "containers"];
 
-/// What is added.
+/// What is added to a pod.
 #[derive(Debug)]
 pub(super) struct AgentParts {
     container: Node,
@@ -20,7 +20,7 @@ pub(super) struct AgentParts {
     defaults: Defaults,
 }
 
-/// What the chart has as values.
+/// The values that the chart has as settings of injection.
 #[derive(Debug)]
 pub(crate) struct Values {
     pub(super) image: Option<String>,
@@ -30,8 +30,10 @@ pub(crate) struct Values {
 }
 
 impl AgentParts {
+    /// Reads the sidecar, and applies `values` to it.
+    ///
     /// # Errors
-    /// There are none: what is read is part of this program.
+    /// None in practice: the sidecar is part of this program.
     pub(super) fn new(values: Values) -> Result<AgentParts, String> {
         let (sidecar, _) = super::read::yaml(SIDECAR)?.ok_or("the sidecar is empty")?;
         let sidecar = sidecar.uncommented();
@@ -51,10 +53,11 @@ impl AgentParts {
         Ok(AgentParts { volumes: first("volumes").to_vec(), container, defaults })
     }
 
-    /// Adds the agent to a pod that asks for it and has none. With `election`, it asks for that.
+    /// Adds the agent to a pod that asks for it and has none. If `election` is given, the pod is first labelled with
+    /// it. Returns whether the agent was added.
     ///
     /// # Errors
-    /// Says what of the pod cannot be meant.
+    /// What in the pod is invalid.
     pub(super) fn inject(&self, pod: &mut Node, election: Option<&str>) -> Result<bool, String> {
         if !is_candidate(pod) {
             return Ok(false);
@@ -96,7 +99,8 @@ impl AgentParts {
         Ok(true)
     }
 
-    /// Takes away what [`AgentParts::inject`] adds; with `election`, the label of that name, too.
+    /// Removes what [`AgentParts::inject`] adds and, if `election` is given, the label with that name. Returns whether
+    /// anything was removed.
     pub(super) fn uninject(&self, pod: &mut Node, election: Option<&str>) -> bool {
         let Some(spec) = pod.get_mut("spec") else { return false };
         if !spec.get("initContainers").is_some_and(|list| list.items().iter().any(is_ours)) {
@@ -119,10 +123,10 @@ impl AgentParts {
     }
 }
 
-/// A name that a LeaderElection and a label can have.
+/// Checks that a LeaderElection, and the value of a label, can have this name.
 ///
 /// # Errors
-/// Says what names are.
+/// Which names are valid.
 pub(crate) fn election_name(name: &str) -> Result<String, String> {
     let is_inner = |letter: u8| letter.is_ascii_lowercase() || letter.is_ascii_digit();
     let ends = [name.as_bytes().first(), name.as_bytes().last()];
@@ -134,7 +138,7 @@ pub(crate) fn election_name(name: &str) -> Result<String, String> {
         .ok_or_else(|| "a name has lower-case letters, digits, - and . only, 63 at most".to_owned())
 }
 
-/// Whether it is a whole pod, has no agent, and does not ask for none.
+/// Whether this is a whole pod that has no agent and does not refuse one.
 fn is_candidate(pod: &Node) -> bool {
     let containers = pod.path(&["spec", "containers"]).map(Node::items).unwrap_or_default();
     let is_agent = |container: &Node| container.get("name").and_then(Node::scalar) == Some(AGENT);
@@ -144,7 +148,7 @@ fn is_candidate(pod: &Node) -> bool {
     !containers.is_empty() && !has_agent && asked != Some("disabled")
 }
 
-/// One that was added, and no agent that somebody has set up.
+/// Whether the container was added by injection, and not by hand.
 fn is_ours(container: &Node) -> bool {
     let mounts_ours = |mount: &Node| mount.get("name").and_then(Node::scalar) == Some("leader-elector-token");
     container.get("name").and_then(Node::scalar) == Some(AGENT) && mounts(container).iter().any(mounts_ours)
@@ -154,7 +158,7 @@ fn mounts(container: &Node) -> &[Node] {
     container.get("volumeMounts").map(Node::items).unwrap_or_default()
 }
 
-/// What each container gets.
+/// The volume mount that each container gets.
 fn mount() -> Node {
     let read_only =
         Node::new(super::node::NodeContent::Scalar { value: "true".to_owned(), style: super::node::QuoteStyle::Plain });
@@ -175,7 +179,7 @@ fn label(pod: &mut Node, election: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Labels that are then empty go, too, and metadata that then is.
+/// Removes the label of the election; labels and metadata that are then empty are removed, too.
 fn unlabel(pod: &mut Node) {
     let Some(metadata) = pod.get_mut("metadata") else { return };
     if let Some(labels) = metadata.get_mut("labels") {
@@ -189,7 +193,7 @@ fn unlabel(pod: &mut Node) {
     }
 }
 
-/// A list that is then empty goes, too.
+/// Removes items from the list of a key; a list that is then empty is removed, too.
 fn retain(parent: &mut Node, key: &str, keep: impl Fn(&Node) -> bool) {
     let Some(list) = parent.list_mut(key, None) else { return };
     list.retain(|item| keep(item));

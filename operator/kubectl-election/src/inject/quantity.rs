@@ -1,13 +1,13 @@
 //! Quantities, as Kubernetes reads them.
 
-/// An amount in units of 10⁻⁹, which is as finely as Kubernetes keeps it; at most as many as fit.
+/// A quantity in units of 10⁻⁹, the smallest unit of Kubernetes; cut to what fits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Quantity(i128);
 
 impl Quantity {
     pub(super) const ZERO: Quantity = Quantity(0);
 
-    /// `None`: it is no quantity. Kubernetes takes one without digits, such as `m`, for 0.
+    /// Reads a quantity; `None` if it is none. As in Kubernetes, a text without digits, such as `m`, is 0.
     pub(super) fn parse(text: &str) -> Option<Quantity> {
         let (sign, rest) = match text.as_bytes().first()? {
             b'-' => (-1, &text[1..]),
@@ -37,7 +37,7 @@ fn digits(text: &str) -> (&str, &str) {
     text.split_at(end)
 }
 
-/// What a suffix multiplies by: a number, and a power of ten.
+/// The factor of a suffix: a number, and a power of ten.
 fn factor(suffix: &str) -> Option<(i128, i64)> {
     Some(match suffix {
         "Ki" => (1 << 10, 0),

@@ -1,4 +1,5 @@
-//! Reads documents: YAML as kubectl does, which takes more than one for what a key has, and resolves aliases and merges.
+//! Reads documents. YAML is read as kubectl does, which accepts a key that stands twice, and resolves aliases and
+//! merges.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -12,17 +13,18 @@ use serde_json::value::RawValue;
 
 use super::node::{Node, NodeContent, QuoteStyle};
 
-/// What the anchors and aliases of a document may stand for, all together: bytes of text, and [`NODE_BYTES`] for each node.
+/// The most that the anchors and aliases of a document may stand for in all: bytes of text, and [`NODE_BYTES`] for each
+/// node.
 const MAX_SHARED_BYTES: usize = 16 * MIB;
 const MIB: usize = 1024 * 1024;
 const NODE_BYTES: usize = 64;
-/// As deep as YAML may be nested.
+/// The deepest nesting of YAML.
 const MAX_DEPTH: usize = 255;
 
-/// A document, and the comments after its last node. `None`: it is empty.
+/// Reads a YAML document. Returns its root and the comments after its last node; `None` if the document is empty.
 ///
 /// # Errors
-/// Says in one line what is wrong, and where.
+/// What is wrong, and where, in one line.
 pub(super) fn yaml(text: &str) -> Result<Option<(Node, Vec<String>)>, String> {
     let options = options! {
         block_scalar_eof_without_line_feed: true,
@@ -38,11 +40,11 @@ type Events<'a> = Parser<'a, granit_parser::StrInput<'a>>;
 struct YamlReader<'a> {
     text: &'a str,
     events: Peekable<Events<'a>>,
-    /// With how large each is.
+    /// The anchored nodes by number, with the size of each.
     anchors: HashMap<usize, (Node, usize)>,
-    /// How large all are that are there, and all that aliases stood for.
+    /// The size of all anchored nodes, and of all that aliases stood for, in all.
     shared: usize,
-    /// Comments that belong to the node that comes next.
+    /// The comments that belong to the next node.
     above: Vec<String>,
 }
 
@@ -63,7 +65,7 @@ impl<'a> YamlReader<'a> {
         }
     }
 
-    /// The next that is no comment.
+    /// The next event that is no comment.
     fn next(&mut self) -> Result<(Event<'a>, Span), String> {
         loop {
             let next = self.events.next().ok_or("it ends too early")?;
@@ -74,7 +76,7 @@ impl<'a> YamlReader<'a> {
         }
     }
 
-    /// A comment on the line where something else has ended.
+    /// The comment on the line where a value has ended, if there is one.
     fn right(&mut self, end: &Span) -> Option<String> {
         let next = self
             .events
@@ -85,7 +87,7 @@ impl<'a> YamlReader<'a> {
         }
     }
 
-    /// The node that begins with this event, and how large it is.
+    /// Reads the node that begins with `event`. Returns it with its size.
     fn node(&mut self, event: Event<'a>, span: Span) -> Result<(Node, usize), String> {
         let (mut node, size, anchor) = match event {
             Event::Alias(anchor) => {
@@ -169,7 +171,7 @@ impl<'a> YamlReader<'a> {
         Ok((node, size))
     }
 
-    /// What a collection in brackets was written as, if that is one line without anchors and aliases.
+    /// Ends a collection. One in brackets keeps its text if that is one line without anchors and aliases.
     fn end(&mut self, node: &mut Node, style: StructureStyle, start: &Span, end: &Span, shared: (usize, usize)) {
         if style == StructureStyle::Flow {
             node.right = self.right(end);
@@ -185,7 +187,7 @@ impl<'a> YamlReader<'a> {
         Ok(())
     }
 
-    /// How much was read so far of what is written once for several places.
+    /// The number of anchors and the shared size so far: if both stay the same, nothing was shared in between.
     fn sharing(&self) -> (usize, usize) {
         (self.anchors.len(), self.shared)
     }
@@ -196,7 +198,7 @@ impl<'a> YamlReader<'a> {
     }
 }
 
-/// Where a scalar ends; of a collection the comments are read already.
+/// The span of a scalar, after which a comment may follow. The comments of a collection are read already.
 fn span_of(node: &Node, span: &Span) -> Span {
     match node.content {
         NodeContent::Scalar { .. } => *span,
@@ -216,16 +218,16 @@ fn is_merge(key: &Node) -> bool {
     matches!(&key.content, NodeContent::Scalar { value, style: QuoteStyle::Plain } if value == "<<")
 }
 
-/// Of a mapping, while it is read.
+/// A mapping that is being read.
 #[derive(Default)]
 struct MappingBuilder {
     list: Vec<(Node, Node)>,
-    /// Where each key is.
+    /// The position of each key in the list.
     places: HashMap<String, usize>,
 }
 
 impl MappingBuilder {
-    /// Of two of the same key the later counts.
+    /// Sets a key. If a key stands twice, the later value counts.
     fn set(&mut self, key: Node, value: Node) {
         match self.places.entry(key.scalar().unwrap_or_default().to_owned()) {
             Entry::Occupied(place) => self.list[*place.get()].1 = value,
@@ -237,7 +239,7 @@ impl MappingBuilder {
     }
 }
 
-/// Of several that are merged the earlier counts.
+/// Merges one or several mappings into `fields`. If several have a key, the earlier one counts.
 fn merge(fields: &mut MappingBuilder, value: Node) -> Option<()> {
     match value.content {
         NodeContent::Mapping(merged) => merged.into_iter().for_each(|(key, value)| fields.set(key, value)),
@@ -252,10 +254,10 @@ fn merge(fields: &mut MappingBuilder, value: Node) -> Option<()> {
     Some(())
 }
 
-/// A value of JSON.
+/// Reads a JSON value.
 ///
 /// # Errors
-/// Says in one line what is wrong.
+/// What is wrong, in one line.
 pub(super) fn json(text: &str) -> Result<Node, String> {
     let raw: &RawValue = serde_json::from_str(text).map_err(|error| error.to_string())?;
     json_node(raw, 0)
@@ -290,7 +292,7 @@ fn json_node(raw: &RawValue, depth: usize) -> Result<Node, String> {
     Ok(Node { written: is_scalar.then(|| text.to_owned()), ..Node::new(content) })
 }
 
-/// The fields of an object, in their order.
+/// Reads the fields of a JSON object, in their order.
 struct Entries;
 
 impl<'de> Visitor<'de> for Entries {

@@ -1,19 +1,19 @@
-//! The agent's resources: the same rule as in charts/leader-elector/templates/injection.yaml, to which the tests of
-//! tests/e2e/tests/chart/inject.rs hold it.
+//! The agent's resources, by the same rule as in charts/leader-elector/templates/injection.yaml. The tests in
+//! tests/e2e/tests/chart/inject.rs check that both agree.
 
 use super::node::Node;
 use super::quantity::Quantity;
 
 const MEASURED: [&str; 2] = ["cpu", "memory"];
 
-/// What the chart has in `agent.resources` and `agent.guaranteedResources`.
+/// The defaults: the chart's values `agent.resources` and `agent.guaranteedResources`.
 #[derive(Debug)]
 pub(super) struct Defaults {
     pub(super) resources: Node,
     pub(super) guaranteed: Node,
 }
 
-/// What the rule knows of a pod.
+/// What the rule needs to know of a pod.
 struct PodFacts<'a> {
     containers: Vec<&'a Node>,
     is_of_pod_level: bool,
@@ -21,10 +21,10 @@ struct PodFacts<'a> {
     is_guaranteed: bool,
 }
 
-/// The agent's `resources` in a pod, which has no agent yet.
+/// The `resources` of the agent in a pod that has no agent yet.
 ///
 /// # Errors
-/// Names the annotation of the pod that cannot be meant.
+/// Which annotation of the pod is invalid.
 pub(super) fn resources(pod: &Node, defaults: &Defaults) -> Result<Node, String> {
     let facts = PodFacts::of(pod);
     let (mut requests, mut limits) = (Vec::new(), Vec::new());
@@ -51,7 +51,7 @@ pub(super) fn resources(pod: &Node, defaults: &Defaults) -> Result<Node, String>
     Ok(resources)
 }
 
-/// What the pod's annotations say of the agent's request and limit.
+/// The agent's request and limit of a resource, as the pod's annotations state them.
 fn annotations(pod: &Node, name: &str) -> Result<[Option<String>; 2], String> {
     let key = |kind: &str| format!("leader-elector.io/agent-{name}-{kind}");
     let read = |kind: &str| {
@@ -102,13 +102,14 @@ impl<'a> PodFacts<'a> {
         }
     }
 
-    /// Whether each container has it, if only 0. A limit without a request is one, too.
+    /// Whether each container has a request (or limit) of this resource, even if it is 0. A limit counts as a request,
+    /// too.
     fn is_everywhere(&self, kind: &str, name: &str) -> bool {
         let has = |container: &Node, kind| amount(container, kind, name).is_some();
         self.containers.iter().all(|container| has(container, kind) || has(container, "limits"))
     }
 
-    /// Request and limit.
+    /// The request and the limit of a resource.
     fn figures(
         &self,
         name: &str,

@@ -1,14 +1,14 @@
-//! A stream of documents, split as kubectl splits it: what is not changed stays to the letter.
+//! A stream of documents, split as kubectl splits it. What is not changed is printed to the letter.
 
 use serde_json::value::RawValue;
 
 use super::node::Node;
 use super::{read, write};
 
-/// A part of what was read.
+/// A part of the stream.
 #[derive(Debug)]
 pub(super) enum Segment<'a> {
-    /// What stands between documents.
+    /// The text between documents.
     Between(&'a str),
     YamlDocument(YamlDocument<'a>),
 }
@@ -16,14 +16,16 @@ pub(super) enum Segment<'a> {
 #[derive(Debug)]
 pub(super) struct YamlDocument<'a> {
     text: &'a str,
-    /// It is that of an object in JSON.
+    /// Whether the document is a JSON object.
     is_json: bool,
     pub(super) root: Node,
     after: Vec<String>,
 }
 
+/// Splits a stream into documents and the text between them.
+///
 /// # Errors
-/// Says in one line what is wrong, and of which document.
+/// What is wrong, and in which document, in one line.
 pub(super) fn segments(text: &str) -> Result<Vec<Segment<'_>>, String> {
     let body = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut segments = vec![Segment::Between(&text[..text.len() - body.len()])];
@@ -53,7 +55,7 @@ pub(super) fn segments(text: &str) -> Result<Vec<Segment<'_>>, String> {
     Ok(segments)
 }
 
-/// Where the objects of a stream of JSON begin. `None`: it is none.
+/// The positions and texts of the objects in a stream of JSON. `None` if it is no such stream.
 fn json_objects(text: &str) -> Option<Vec<(usize, &str)>> {
     if !text.trim_start().starts_with('{') {
         return None;
@@ -67,7 +69,7 @@ fn json_objects(text: &str) -> Option<Vec<(usize, &str)>> {
     Some(objects)
 }
 
-/// Documents, and the lines between them, of which each begins with three dashes.
+/// The documents of a stream of YAML, and the separating lines, each of which begins with three dashes.
 fn chunks(text: &str) -> Result<Vec<&str>, String> {
     let (mut chunks, mut start, mut end) = (Vec::new(), 0, 0);
     for line in text.split_inclusive('\n') {
@@ -97,12 +99,12 @@ fn document(text: &str) -> Result<Option<YamlDocument<'_>>, String> {
 }
 
 impl YamlDocument<'_> {
-    /// As it was read.
+    /// The document as it was read.
     pub(super) fn unchanged(&self) -> &str {
         self.text
     }
 
-    /// As it is now, in the form that it was read in.
+    /// The document as it is now, in the form in which it was read.
     pub(super) fn printed(&self) -> String {
         let text = if self.is_json {
             let indent = self.text.split_once('\n').map(|(_, next)| {

@@ -1,8 +1,8 @@
-//! Prints documents: YAML in blocks, JSON with the indentation that it had.
+//! Prints documents: YAML in blocks, and JSON with the indentation that it had.
 
 use super::node::{Node, NodeContent, Plain, QuoteStyle, plain};
 
-/// In blocks, with its comments and those after it.
+/// A document as YAML in blocks, with its comments and the comments after it.
 pub(super) fn yaml(root: &Node, after: &[String]) -> String {
     let mut out = String::new();
     match &root.content {
@@ -28,7 +28,8 @@ fn comments(out: &mut String, lines: &[String], indent: usize) {
     }
 }
 
-/// The first key follows a dash, whose own line has the comments above it.
+/// Prints a mapping. If it follows a dash, its first key is on the line of the dash, which has the comments above it
+/// already.
 fn mapping(out: &mut String, fields: &[(Node, Node)], indent: usize, mut follows_dash: bool) {
     for (key, node) in fields {
         if !std::mem::take(&mut follows_dash) {
@@ -85,7 +86,7 @@ fn tagged(out: &mut String, node: &Node) {
     }
 }
 
-/// Behind a key or a dash at `indent`, to the end of the last line.
+/// Prints a value after a key or a dash at `indent`, to the end of its last line.
 fn value(out: &mut String, node: &Node, indent: usize, right: Option<&str>) {
     tagged(out, node);
     let end = |out: &mut String| {
@@ -144,7 +145,8 @@ fn value(out: &mut String, node: &Node, indent: usize, right: Option<&str>) {
     }
 }
 
-/// Whether a block of lines can say it: more at its end, or blanks at its start, need indicators.
+/// Whether a text can be written as a block of lines without indicators, which further line breaks at its end or blanks
+/// at its start would need.
 fn is_literal(value: &str) -> bool {
     !value.starts_with(|first: char| first.is_whitespace())
         && !value.ends_with("\n\n")
@@ -152,7 +154,7 @@ fn is_literal(value: &str) -> bool {
         && value.chars().all(|character| character == '\n' || character == '\t' || is_printable(character))
 }
 
-/// Whether any YAML reader takes it as it is.
+/// Whether every YAML reader takes this character as it is.
 fn is_printable(character: char) -> bool {
     let is_text = matches!(character, ' '..='~' | '\u{a0}'..='\u{fffd}' | '\u{10000}'..='\u{10ffff}');
     is_text && !matches!(character, '\u{2028}' | '\u{2029}' | '\u{feff}')
@@ -178,7 +180,7 @@ fn quoted(value: &str) -> String {
     out
 }
 
-/// In lines that are indented like this, or in one.
+/// A document as JSON, in lines with this indentation, or on one line.
 pub(super) fn json(root: &Node, indent: Option<&str>) -> String {
     let mut out = String::new();
     json_node(&mut out, root, indent, 0);

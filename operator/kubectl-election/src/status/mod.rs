@@ -1,4 +1,4 @@
-//! `status`: all that somebody on call asks first, of one election.
+//! The command `status`: all that a person on call first asks about one election.
 
 mod problems;
 mod text;
@@ -19,10 +19,10 @@ use crate::print::{Output, document, print};
 use crate::style::Style;
 use elector_program::failure::Failure;
 
-/// Prints it.
+/// Prints the status of an election.
 ///
 /// # Errors
-/// When there is no such election, or it cannot be read. A Lease or pods that cannot be are among what is wrong.
+/// If there is no such election, or it cannot be read. A Lease or pods that cannot be read are reported as problems.
 pub(crate) async fn status(cluster: &Cluster, name: &str, output: Option<Output>) -> Result<(), Failure> {
     let election = cluster.election(name).await?;
     let said = |failure: Failure| failure.message.trim_start_matches("error: ").to_owned();
@@ -41,26 +41,26 @@ pub(crate) async fn status(cluster: &Cluster, name: &str, output: Option<Output>
     }
 }
 
-/// What is said of an election, for people and programs.
+/// The status of an election, for people and programs.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct StatusReport {
     name: String,
     namespace: String,
-    /// Absent: nobody leads.
+    /// The leader. Absent: no candidate leads.
     #[serde(skip_serializing_if = "Option::is_none")]
     leader: Option<LeaderReport>,
-    /// Why nobody leads.
+    /// Why no candidate leads.
     #[serde(skip_serializing_if = "Option::is_none")]
     nobody_leads: Option<String>,
-    /// Absent: it is not there, or cannot be read.
+    /// The Lease. Absent: it does not exist, or cannot be read.
     #[serde(skip_serializing_if = "Option::is_none")]
     lease: Option<LeaseReport>,
     hints: HintsReport,
     candidates: Vec<CandidateReport>,
     /// The last tenures, the latest first, as the operator has seen them.
     history: Vec<PastTenure>,
-    /// A sentence each.
+    /// The problems of the election, one sentence each.
     problems: Vec<String>,
 }
 
@@ -73,7 +73,7 @@ struct LeaderReport {
     node: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tenure: Option<i64>,
-    /// By the leader's clock.
+    /// The beginning of the tenure by the leader's clock.
     #[serde(skip_serializing_if = "Option::is_none")]
     acquire_time: Option<String>,
 }
@@ -83,33 +83,34 @@ struct LeaderReport {
 struct LeaseReport {
     transitions: u32,
     lease_duration_seconds: u32,
-    /// By the clock of its writer.
+    /// The time of the last renewal by the clock of its writer.
     #[serde(skip_serializing_if = "Option::is_none")]
     renew_time: Option<String>,
-    /// By this machine's clock; below zero where that is behind.
+    /// The seconds since the last renewal by this machine's clock; negative if that clock is behind.
     #[serde(skip_serializing_if = "Option::is_none")]
     renewed_seconds_ago: Option<f64>,
-    /// Its last holder gave it up, at the time of the last renewal: what it says of a duration is about nobody.
+    /// Whether the last holder gave the Lease up, at the time of the last renewal; the Lease's duration is then without
+    /// meaning.
     #[serde(skip_serializing_if = "Option::is_none")]
     released: Option<bool>,
-    /// Why, if that holder says so.
+    /// Why the last holder gave the Lease up, if it says so.
     #[serde(skip_serializing_if = "Option::is_none")]
     release_reason: Option<&'static str>,
 }
 
-/// What is asked of the candidates.
+/// What the candidates are asked for.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 struct HintsReport {
-    /// By the spec.
+    /// Whether the spec pauses the election.
     paused: bool,
-    /// By the annotation that the operator has not answered yet.
+    /// The pod that a person has asked for, if the operator has not answered yet.
     #[serde(skip_serializing_if = "Option::is_none")]
     transfer_to: Option<String>,
-    /// The tenure that is to end, as it was passed on.
+    /// The number of the tenure that the Lease asks to end.
     #[serde(skip_serializing_if = "Option::is_none")]
     end_tenure: Option<u32>,
-    /// Who is to begin the next one.
+    /// The identity that the Lease asks to begin the next tenure.
     #[serde(skip_serializing_if = "Option::is_none")]
     successor: Option<String>,
 }
@@ -120,11 +121,11 @@ struct CandidateReport {
     pod: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     node: Option<String>,
-    /// True, False, or Terminating.
+    /// The pod's readiness: True, False, or Terminating.
     ready: &'static str,
     leads: bool,
     service_account: String,
-    /// Whether pods of that service account may contend.
+    /// Whether pods of this service account may contend.
     listed: bool,
 }
 
@@ -234,8 +235,8 @@ fn candidate(election: &LeaderElection, holder: Option<&str>, pod: &Pod) -> Cand
     }
 }
 
-/// Surely: client-go's identities have the pod's name before a nonce, as those of an earlier pod of that name have it before
-/// another uid.
+/// Whether `holder` is certainly `pod`. An identity with the pod's name before something else does not count: it may be
+/// a nonce of client-go's, or the uid of an earlier pod of that name.
 fn is_of(holder: &str, pod: &Pod) -> bool {
     let name = pod.name_any();
     holder == identity::of_pod(&name, &pod.uid().unwrap_or_default()) || holder == name

@@ -1,4 +1,4 @@
-//! What is not as it should be.
+//! The problems of an election, for its status.
 
 use elector_crds::conditions::{ConditionType, Reason, Status};
 use elector_crds::identity;
@@ -6,10 +6,10 @@ use elector_crds::identity;
 use super::StatusReport;
 use crate::live::{LeaseSight, LiveView};
 
-/// Clocks of machines that are set by the network differ by less, in seconds.
+/// The largest normal difference between two clocks, in seconds: clocks that are set by the network differ by less.
 const MAX_CLOCK_DIFFERENCE_SECONDS: f64 = 2.0;
 
-/// A sentence each, the most important first.
+/// The problems, one sentence each, the most important first.
 pub(super) fn problems(live: &LiveView, report: &StatusReport) -> Vec<String> {
     let mut problems = Vec::new();
     problems.extend(silence(report));
@@ -36,7 +36,7 @@ fn condition(live: &LiveView, type_: ConditionType) -> Option<String> {
     Some(format!("{type_} is {} ({}): {}", found.status, found.reason, found.message))
 }
 
-/// A leader that does not renew.
+/// The problem that the leader does not renew.
 fn silence(report: &StatusReport) -> Option<String> {
     let leader = report.leader.as_ref()?;
     let lease = report.lease.as_ref()?;
@@ -53,7 +53,7 @@ fn silence(report: &StatusReport) -> Option<String> {
     })
 }
 
-/// An operator that is not there.
+/// The problem that the operator does not look at the election.
 fn lag(live: &LiveView, report: &StatusReport) -> Option<String> {
     let Some(status) = live.election.observed() else {
         return Some("the operator has not looked at this LeaderElection yet; see whether it runs".to_owned());
@@ -71,7 +71,8 @@ fn lag(live: &LiveView, report: &StatusReport) -> Option<String> {
     ))
 }
 
-/// A leader that is none of the candidates. client-go's call themselves by their pod's name and a nonce.
+/// The problem that the leader is none of the candidates. Holders with client-go are called by their pod's name and a
+/// nonce, so they are compared by that name.
 fn stranger(report: &StatusReport) -> Option<String> {
     let leader = report.leader.as_ref()?;
     let is_known =

@@ -1,4 +1,4 @@
-//! An election's status for people.
+//! The status of an election as text, for people.
 
 use elector_crds::PastTenure;
 
@@ -7,7 +7,7 @@ use crate::age::{age, seconds, time};
 use crate::style::{Style, Tone};
 use crate::table::{Cell, Table};
 
-/// As `kubectl describe` has it: a field a line.
+/// The status in the form of `kubectl describe`: one field a line.
 pub(super) fn text(report: &StatusReport, now: jiff::Timestamp, paint: Style) -> String {
     let mut fields = vec![("Name", vec![(report.name.clone(), Tone::Plain)])];
     fields.push(("Namespace", vec![(report.namespace.clone(), Tone::Plain)]));
@@ -123,7 +123,8 @@ fn candidates(report: &StatusReport, paint: Style) -> String {
     table.render(paint, "  ")
 }
 
-/// The last tenures. Times of two clocks: the holder's, and the operator's, who saw the end.
+/// The table of the last tenures. It has times of two clocks: a tenure begins by the holder's clock, and ends by the
+/// operator's.
 fn history(tenures: &[PastTenure], now: jiff::Timestamp, paint: Style) -> String {
     if tenures.is_empty() {
         return String::new();

@@ -1,4 +1,5 @@
-//! The label that says on each candidate's pod whether it leads. The stale one goes before another comes.
+//! The plan for the labels that say on each candidate's pod whether it leads. A stale label is removed before another
+//! is set.
 
 use elector_crds::{LeaderElection, PodLabels, ROLE_LABEL};
 use kube::ResourceExt as _;
@@ -6,13 +7,13 @@ use kube::ResourceExt as _;
 use super::TrafficTarget;
 use crate::index::{ElectionSnapshot, Pod, PodRole, RoleLabel};
 
-/// Another election that labels the same pods, and had better do so alone.
+/// The other election that labels the same pods and has the right to do so alone.
 pub(in crate::plan) fn rival<'a>(election: &LeaderElection, snapshot: &'a ElectionSnapshot) -> Option<&'a str> {
     let enabled = election.spec.pod_labels == PodLabels::Enabled && snapshot.features.pod_labels;
     snapshot.labelled_by.as_deref().filter(|other| enabled && **other < *election.name_any())
 }
 
-/// What to write, in this order.
+/// The labels to write, in this order.
 pub(super) fn labels(
     election: &LeaderElection,
     snapshot: &ElectionSnapshot,

@@ -1,6 +1,7 @@
-//! A Service without a selector, and its EndpointSlices, which hold the leader alone.
+//! The plan for a Service without a selector, and for its EndpointSlices, which hold the leader alone.
 //!
-//! Slices are written only once the Service is seen to be an operator's: on somebody else's they would send its traffic here.
+//! Slices are written only once the Service is seen to be an operator's: for a Service of others they would send its
+//! traffic to the leader.
 
 use std::net::IpAddr;
 
@@ -15,7 +16,7 @@ use super::{TrafficTarget, TrafficWrite};
 use crate::index::{ElectionSnapshot, Pod};
 use crate::plan::rbac::has_metadata;
 
-/// What to write, in this order.
+/// The changes to write, in this order.
 pub(super) fn writes(
     election: &LeaderElection,
     snapshot: &ElectionSnapshot,
@@ -39,7 +40,7 @@ fn asked<'a>(election: &'a LeaderElection, snapshot: &ElectionSnapshot) -> Optio
     election.spec.leader_service.as_ref().filter(|_| snapshot.features.leader_service)
 }
 
-/// What keeps the leader's pod from being reached, in words.
+/// Why the leader's pod cannot be reached through the Service, in words.
 pub(in crate::plan) fn obstacle(election: &LeaderElection, snapshot: &ElectionSnapshot) -> Option<String> {
     let asked = asked(election, snapshot)?;
     let why = match &snapshot.holder_pod {
@@ -140,7 +141,7 @@ fn endpoint(election: &LeaderElection, pod: &Pod, address: IpAddr) -> Endpoint {
     }
 }
 
-/// `None` if it is known by a name only, which no container of the pod has.
+/// The port of an endpoint. `None` if the port is known by a name that no container of the pod has.
 fn endpoint_port(port: &LeaderServicePort, pod: Option<&Pod>) -> Option<EndpointPort> {
     let number = match pod {
         Some(pod) => number(port, pod)?,
@@ -165,7 +166,7 @@ fn number(port: &LeaderServicePort, pod: &Pod) -> Option<i32> {
     }
 }
 
-/// Puts what is asked for in place of what `known` has of it; what else it has stays, as the address that it was given.
+/// Sets in `known` what `desired` asks for. Everything else stays, such as the address that the Service was given.
 pub(crate) fn amend(known: &mut Service, desired: &Service) {
     let (Some(spec), Some(desired_spec)) = (&mut known.spec, &desired.spec) else { return };
     spec.ports.clone_from(&desired_spec.ports);

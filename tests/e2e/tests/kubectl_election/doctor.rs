@@ -216,7 +216,7 @@ async fn pods_that_cannot_lead_or_cannot_say_so_are_named_from_1_34() {
     let mend = findings.0.iter().find(|it| it["check"] == "pod-accounts").unwrap()["mend"].as_str().unwrap();
     shell(&namespace.cluster().kubeconfig(), mend).await.unwrap();
     election.until_reason(ConditionType::CandidatesReady, Reason::SomeNotReady).await.unwrap();
-    doctor(&namespace).await.unwrap().has("pod-accounts", "ok", "all run as service accounts that are listed");
+    doctor(&namespace).await.unwrap().has("pod-accounts", "ok", "all candidates run as listed service accounts");
 
     let table = run(&namespace.cluster().kubeconfig(), &["doctor", "billing", "-n", namespace.name()]).await.unwrap();
     assert_eq!((table.code, table.error.as_str()), (Some(1), ""), "{table:?}");
@@ -290,7 +290,7 @@ pub(super) async fn without_operator(operators: &Operators<'_>, namespace: &Name
     findings.has("role", "ok", "Role leader-elector-billing is in place");
     findings.has("role-binding", "error", "there is no RoleBinding leader-elector-billing");
     findings.has("rights", "error", "service account default may not get, list, watch, update Lease billing");
-    findings.has("lease", "ok", "it is this election's");
+    findings.has("lease", "ok", "the Lease is this election's");
     findings.has("told-timings", "warning", "candidates go by 5/3/1 s");
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The Lease: whose it is, what it tells candidates, who holds it, and by which clocks.
+//! Checks of the Lease: its ownership, what it tells candidates, its holder, and the clocks that wrote it.
 
 use elector_crds::display_text::{self, MAX_NAME};
 use elector_crds::flapping::{MAX_ENDS, WINDOW, ended_lately};
@@ -15,10 +15,12 @@ use super::{SEE_OPERATOR, kubectl, selector};
 use crate::doctor::facts::{Clock, Facts, LeaseRead, identity_of, written_at};
 use crate::doctor::finding::Finding;
 
-/// Clocks of machines that are set by the network differ by less, in seconds; a request takes some of it.
+/// The largest normal difference between two clocks, in seconds: clocks that are set by the network differ by less, and
+/// a request takes some time.
 const MAX_CLOCK_DIFFERENCE_SECONDS: f64 = 3.0;
 
-/// When the operator gives a request for another leader up, beyond the release delay, with time to say so, in seconds.
+/// After how many seconds, beyond the release delay, the operator should have refused a request for another leader and
+/// said so.
 const TRANSFER_TIMEOUT_SECONDS: i64 = 65;
 
 const OTHER_NAME: &str = "give the LeaderElection another name";
@@ -51,7 +53,7 @@ pub(super) fn lease(facts: &Facts) -> Finding {
         return Finding::error(check, message, mend);
     }
     if stored.timings_annotation().unconfirmed && lease.agent.is_none() {
-        let message = "it was made, and is not confirmed yet: nobody takes it";
+        let message = "the Lease was made, and is not confirmed yet: nobody takes it";
         return Finding::error(check, message, SEE_OPERATOR);
     }
     if let Some(warning) = warnings.first() {
@@ -61,10 +63,13 @@ pub(super) fn lease(facts: &Facts) -> Finding {
             "the Lease's managedFields name the program that wrote that, which should not",
         );
     }
-    Finding::ok(check, if is_own { "it is this election's" } else { "it was there before, and is adopted" })
+    Finding::ok(
+        check,
+        if is_own { "the Lease is this election's" } else { "the Lease was there before, and is adopted" },
+    )
 }
 
-/// What candidates go by, where the operator says it.
+/// Checks that the Lease tells candidates the timings of the spec.
 pub(super) fn told_timings(facts: &Facts) -> Finding {
     let check = "told-timings";
     let read = match facts.lease() {
@@ -72,10 +77,12 @@ pub(super) fn told_timings(facts: &Facts) -> Finding {
         Err(why) => return Finding::unknown(check, why),
     };
     match (read.lease.timings, facts.election.spec.timings()) {
-        (_, Err(_)) => Finding::unknown(check, "the spec has none that could be passed on"),
-        (None, Ok(_)) => {
-            Finding::warning(check, "the Lease carries none, and candidates go by their own settings", SEE_OPERATOR)
-        }
+        (_, Err(_)) => Finding::unknown(check, "the spec has no valid timings to pass on"),
+        (None, Ok(_)) => Finding::warning(
+            check,
+            "the Lease carries no timings, and candidates go by their own settings",
+            SEE_OPERATOR,
+        ),
         (Some(told), Ok(wanted)) if told != wanted => Finding::warning(
             check,
             format!("candidates go by {}, and the spec says {}", shown(told), shown(wanted)),
@@ -91,7 +98,7 @@ fn shown(timings: Timings) -> String {
     format!("{lease}/{deadline}/{retry} s with a release delay of {delay} s")
 }
 
-/// Whether a request for another leader hangs.
+/// Checks whether a request for another leader hangs.
 pub(super) fn transfer(facts: &Facts) -> Finding {
     let check = "transfer";
     let Some(target) = facts.election.annotations().get(TRANSFER_ANNOTATION) else {
@@ -111,7 +118,7 @@ pub(super) fn transfer(facts: &Facts) -> Finding {
     Finding::error(check, message, format!("{SEE_OPERATOR}; to take it back: {take_back}"))
 }
 
-/// Whether leaders change all the time, as the operator remembers them.
+/// Checks whether leaders change all the time, by the history that the operator keeps.
 pub(super) fn changes(facts: &Facts) -> Finding {
     let check = "changes";
     let Ok(clock) = &facts.clock else { return Finding::unknown(check, "the API server's clock is not known") };
@@ -130,7 +137,7 @@ pub(super) fn changes(facts: &Facts) -> Finding {
     Finding::warning(check, format!("{message}: {reasons}"), mend)
 }
 
-/// Whether who holds it is one of the candidates, and an agent.
+/// Checks that the holder is one of the candidates, and an agent.
 pub(super) fn holder(facts: &Facts) -> Finding {
     let check = "holder";
     let read = match facts.lease() {
@@ -180,7 +187,8 @@ pub(super) fn holder(facts: &Facts) -> Finding {
     }
 }
 
-/// Prints what the candidates' agents say. With labels that no pod can have, a command would be another one for a shell.
+/// The command that prints the logs of the candidates' agents. With labels that no pod can have, a shell could read
+/// another command.
 fn logs(facts: &Facts) -> String {
     let selector = facts.election.spec.selector(&facts.name());
     let query = selector_query(&selector);
@@ -196,7 +204,7 @@ fn is_silent(facts: &Facts, read: &LeaseRead<'_>) -> bool {
     clock.and_then(|clock| read.silent_for(clock)).is_some_and(|seconds| seconds > retry + 2)
 }
 
-/// Whether who holds it renews, by the API server's clock alone.
+/// Checks that the holder renews, by the API server's clock alone.
 pub(super) fn renewal(facts: &Facts) -> Finding {
     let check = "renewal";
     let (read, clock) = match (facts.lease(), &facts.clock) {
@@ -205,7 +213,7 @@ pub(super) fn renewal(facts: &Facts) -> Finding {
         (Ok(_), Err(why)) => return Finding::unseen(check, why),
     };
     if !read.is_held() {
-        return Finding::not_applicable(check, "there is nobody to renew it");
+        return Finding::not_applicable(check, "the Lease has no holder that could renew it");
     }
     let who = identity::shown_name(read.holder());
     match read.silent_for(clock) {
@@ -225,7 +233,7 @@ pub(super) fn renewal(facts: &Facts) -> Finding {
     }
 }
 
-/// As far as they were seen. No difference harms the promise, for which only intervals count.
+/// Checks the clocks that were seen. No difference endangers the promise, for which only intervals count.
 pub(super) fn clocks(facts: &Facts) -> Vec<Finding> {
     let check = "clocks";
     let clock = match &facts.clock {
@@ -265,7 +273,7 @@ fn differs(check: &'static str, whose: &str, ahead: f64, what: &str) -> Finding 
     Finding::warning(check, message, format!("set {what} by the network, as with chrony"))
 }
 
-/// The holder's time of its last renewal, against the API server's, in seconds.
+/// By how many seconds the holder's clock was ahead of the API server's at the last renewal.
 fn ahead_by(read: &LeaseRead<'_>) -> Option<f64> {
     // The operator restores records for others, by its own clock.
     let renewed = read.lease.record.renew_time.filter(|_| read.is_held())?;
@@ -275,7 +283,7 @@ fn ahead_by(read: &LeaseRead<'_>) -> Option<f64> {
     Some(if seconds > 1.0 { seconds - 1.0 } else { seconds.min(0.0) })
 }
 
-/// By as much as is certain, in seconds.
+/// By how many seconds this machine's clock is ahead of the API server's, as far as that is certain.
 fn machine_ahead_by(clock: &Clock) -> f64 {
     let since = |machine: Timestamp| machine.duration_since(clock.server).as_secs_f64();
     let (least, most) = (since(clock.asked) - 1.0, since(clock.answered));

@@ -1,4 +1,4 @@
-//! The checks: pure, from what was gathered. In the order from cause to symptom.
+//! The checks: pure functions of what was gathered, in the order from cause to symptom.
 
 mod lease;
 mod operator;
@@ -13,7 +13,7 @@ use elector_crds::selector_text;
 use super::facts::Facts;
 use super::finding::Finding;
 
-/// What each check says, one line each; or one for each thing that is wrong of some pods.
+/// The findings of all checks: one for each check, or one for each thing that is wrong with some pods.
 pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
     let mut findings = vec![
         operator::definition(facts),
@@ -40,22 +40,22 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
     findings
 }
 
-/// A command on the election's namespace.
+/// A kubectl command in the election's namespace.
 fn kubectl(facts: &Facts, command: &str) -> String {
     format!("kubectl -n {} {command}", facts.namespace())
 }
 
-/// What candidates are recognised by, for people.
+/// The label selector of the candidates, for people.
 fn selector(facts: &Facts) -> String {
     shown(&selector_text(&facts.election.spec.selector(&facts.name())), MAX_NAME).into_owned()
 }
 
-/// Where to look when it is the operator that should mend something.
+/// The advice to look at the operator, when the operator should mend something.
 const SEE_OPERATOR: &str = "see whether the operator runs: kubectl get pods -A -l app.kubernetes.io/component=operator";
 
-/// How pods come to have agents where the API server has no policies that change pods.
+/// The advice on how pods get agents if the API server has no policies that change pods.
 const INJECT_AGENTS: &str = "add the agent to the workload's manifest: kubectl election inject -f FILE";
 
-/// How pods come to have agents.
+/// The advice on how pods get agents.
 const ADD_AGENTS: &str = "helm upgrade the chart with injection.enabled=true, or add the agent to the workload's \
                           manifest: kubectl election inject -f FILE";

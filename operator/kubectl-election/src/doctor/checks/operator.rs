@@ -1,4 +1,4 @@
-//! Whether somebody looks after the election, what was asked of it, and what was said of it.
+//! Checks of the operator: whether it runs, what the election asks of it, and what it says about the election.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,8 @@ use super::{SEE_OPERATOR, kubectl};
 use crate::doctor::facts::{Clock, Facts, LeaseRead, identity_of};
 use crate::doctor::finding::Finding;
 
-/// It is there, for the election was read; but it may be of an earlier release, and drop what it does not know.
+/// Checks the definition of LeaderElection. It exists, because the election was read; but it may be of an earlier
+/// release, and drop fields that it does not know.
 pub(super) fn definition(facts: &Facts) -> Finding {
     let check = "definition";
     let version = LeaderElection::version(&());
@@ -30,7 +31,7 @@ pub(super) fn definition(facts: &Facts) -> Finding {
     )
 }
 
-/// Those of spec and status.
+/// The fields of spec and status in a version of the definition.
 fn fields(definition: &CustomResourceDefinition, version: &str) -> BTreeSet<String> {
     let version = definition.spec.versions.iter().find(|known| known.name == version);
     let schema = version.and_then(|version| version.schema.as_ref()?.open_api_v3_schema.as_ref());
@@ -42,7 +43,7 @@ fn fields(definition: &CustomResourceDefinition, version: &str) -> BTreeSet<Stri
     ["spec", "status"].into_iter().flat_map(of).collect()
 }
 
-/// Whether one runs, by the Lease that its replicas renew.
+/// Checks that an operator runs, by the Lease that its replicas renew.
 pub(super) fn operator(facts: &Facts) -> Finding {
     let check = "operator";
     let (leases, clock) = match (&facts.operators, &facts.clock) {
@@ -73,7 +74,7 @@ pub(super) fn operator(facts: &Facts) -> Finding {
     }
 }
 
-/// Why no replica is known to be active.
+/// Why no replica is known to be active; `None` if one is.
 fn silence(stored: &StoredLease, clock: &Clock) -> Option<String> {
     let place = format!("in namespace {}", stored.namespace().unwrap_or_default());
     let Ok((lease, warnings)) = elector_crds::lease::read(stored) else {
@@ -90,7 +91,7 @@ fn silence(stored: &StoredLease, clock: &Clock) -> Option<String> {
     }
 }
 
-/// Whether it has looked at the election as it is.
+/// Checks that the operator has looked at the latest spec.
 pub(super) fn reconciled(facts: &Facts) -> Finding {
     let check = "reconciled";
     let Some(status) = facts.election.observed() else {
@@ -115,7 +116,7 @@ pub(super) fn reconciled(facts: &Facts) -> Finding {
     Finding::ok(check, "the operator has seen the spec as it is")
 }
 
-/// Whether they can work, and what they mean.
+/// Checks that the timings are valid, and says what they mean.
 pub(super) fn timings(facts: &Facts) -> Finding {
     let check = "timings";
     match facts.election.spec.timings() {
@@ -140,7 +141,7 @@ pub(super) fn paused(facts: &Facts) -> Finding {
     Finding::not_applicable(check, "no pause is asked for")
 }
 
-/// What the operator says: the symptoms.
+/// Reports the conditions that the operator has set: the symptoms.
 pub(super) fn conditions(facts: &Facts) -> Vec<Finding> {
     [
         ("ready", ConditionType::Ready),
@@ -176,7 +177,7 @@ fn condition(facts: &Facts, check: &'static str, type_: ConditionType) -> Findin
     }
 }
 
-/// What its containers lack is between the leader's pod and its app: no other check looks there.
+/// What the containers of a leader's pod that is not ready lack: no other check looks at the app's containers.
 fn leader_not_ready(facts: &Facts) -> String {
     let runbook = "docs/runbooks/LeaderElectorLeaderNotReady.md says what mends it";
     let holder = facts.lease().map(|read| read.holder().to_owned()).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The candidates: whether they may contend, have an agent, and what becomes of it.
+//! Checks of the candidates: whether they may contend, whether they have an agent, and how that agent does.
 
 use std::collections::BTreeMap;
 
@@ -14,16 +14,16 @@ use crate::doctor::agent::{Agent, Place, Setting};
 use crate::doctor::facts::{Facts, identity_of};
 use crate::doctor::finding::{Finding, Flaw, named, of_pods};
 
-/// Where client libraries look for a token.
+/// The folder in which client libraries look for a token.
 const TOKEN_FOLDER: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
-/// An agent that cannot work with its settings ends with this.
+/// The exit code of an agent whose settings cannot work.
 const UNUSABLE_SETTINGS_EXIT_CODE: i32 = 2;
 
-/// Of a pod that says nothing of it, in seconds.
+/// The termination grace period of a pod that does not set one, in seconds.
 const DEFAULT_GRACE_SECONDS: i64 = 30;
 
-/// All that are about pods.
+/// The names of all checks of pods.
 const CHECKS: [&str; 9] =
     ["pods", "pod-accounts", "agents", "settings", "tokens", "volumes", "containers", "versions", "grace-periods"];
 
@@ -46,16 +46,17 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
         }
         of_pods(check, &pods, fine, |pod| Agent::of(pod).map(|agent| flaws(&agent)).unwrap_or_default())
     };
-    let listed = "all run as service accounts that are listed";
+    let listed = "all candidates run as listed service accounts";
     let mut findings = vec![Finding::ok(matching, format!("{} match {}", pods.len(), selector(facts)))];
     findings.extend(of_pods(accounts, &pods, listed, |pod| unlisted(facts, pod)));
-    findings.extend(of_pods(with_agent, &pods, "all have an agent", |pod| lacks_agent(facts, pod)));
+    findings.extend(of_pods(with_agent, &pods, "all candidates have an agent", |pod| lacks_agent(facts, pod)));
     findings.extend(of_agents(settings, "agents contend for this election", &|agent| told(facts, agent)));
     findings.extend(of_agents(tokens, "agents have a token", &token));
     findings.extend(of_agents(volumes, "apps see their agent's file", &|agent| volume::flaws(agent, &pods)));
     findings.extend(of_agents(containers, "agents run", &|agent| state(facts, agent)));
     findings.push(images(versions, &agents));
-    findings.extend(of_agents(grace_periods, "there is time to release the Lease", &|agent| grace(facts, agent.pod)));
+    findings
+        .extend(of_agents(grace_periods, "agents have time to release the Lease", &|agent| grace(facts, agent.pod)));
     findings
 }
 
@@ -84,7 +85,7 @@ fn lacks_agent(facts: &Facts, pod: &Pod) -> Vec<Flaw> {
     let restart = restart(facts, pod);
     if facts.election.spec.candidates.identity == CandidateIdentity::Any {
         let said = "no container is known for an agent; it may be another kind of candidate";
-        return vec![Flaw::warning(said, format!("if it is none: {restart}"))];
+        return vec![Flaw::warning(said, format!("if it is no candidate of another kind: {restart}"))];
     }
     if pod.labels().get(INJECTION_LABEL).is_some_and(|value| value == "disabled") {
         let said = format!("no agent: label {INJECTION_LABEL} is disabled, and no container has LEASE_NAME");
@@ -116,7 +117,7 @@ fn lacks_agent(facts: &Facts, pod: &Pod) -> Vec<Flaw> {
     vec![Flaw::error(said, format!("see whether its binding selects namespace {}; then {restart}", facts.namespace()))]
 }
 
-/// Makes the pod anew, as far as its owner tells what made it.
+/// The command that replaces the pod, as far as its owner tells what created it.
 fn restart(facts: &Facts, pod: &Pod) -> String {
     let owner = pod.owner_references().iter().find(|owner| owner.controller == Some(true));
     let hash = pod.labels().get("pod-template-hash");
@@ -181,7 +182,7 @@ fn token(agent: &Agent<'_>) -> Vec<Flaw> {
     )]
 }
 
-/// What kubelet says of the agent's container.
+/// What is wrong with the agent's container, as kubelet reports it.
 fn state(facts: &Facts, agent: &Agent<'_>) -> Vec<Flaw> {
     let (pod, container) = (agent.pod.name_any(), &agent.container.name);
     let describe = kubectl(facts, &format!("describe pod {pod}"));
@@ -236,7 +237,7 @@ fn ended(agent: &Agent<'_>, end: &ContainerStateTerminated) -> String {
     format!("{what}{reason}{message}")
 }
 
-/// Whether agents that have an image of their own have the same.
+/// Checks that agents in containers of their own have the same image.
 fn images(check: &'static str, agents: &[Agent<'_>]) -> Finding {
     let mut images: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for agent in agents.iter().filter(|agent| agent.is_alone()) {
@@ -254,7 +255,7 @@ fn images(check: &'static str, agents: &[Agent<'_>]) -> Finding {
     }
 }
 
-/// What is left of it once the release delay is over must do for the release itself.
+/// Checks the termination grace period: after the release delay, enough time must be left for the release.
 fn grace(facts: &Facts, pod: &Pod) -> Vec<Flaw> {
     let Ok(timings) = facts.election.spec.timings() else { return Vec::new() };
     let grace = pod.spec.as_ref().and_then(|spec: &PodSpec| spec.termination_grace_period_seconds);

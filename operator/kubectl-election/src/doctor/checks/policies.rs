@@ -1,4 +1,5 @@
-//! The chart's policies: what adds agents to pods, and what checks as whom they write.
+//! Checks of the chart's policies: those that add agents to pods, and those that check under which identity candidates
+//! write.
 
 use elector_crds::ownership::is_made_for;
 use elector_crds::{CandidateIdentity, STRICT_IDENTITY_LABEL};
@@ -9,7 +10,8 @@ use crate::doctor::agent::Agent;
 use crate::doctor::facts::{Facts, Policy};
 use crate::doctor::finding::Finding;
 
-/// As before Kubernetes 1.36. A pod that lacks an agent is the finding of another check.
+/// The message about an API server before Kubernetes 1.36 without mutating policies. Another check reports pods that
+/// lack an agent.
 const NO_MUTATING_POLICIES: &str = "this API server has no MutatingAdmissionPolicy, by which the chart adds the agent \
                                     to pods: pods bring their own";
 

@@ -1,4 +1,4 @@
-//! Whether the candidates' service accounts are there, and may contend.
+//! Checks of the candidates' service accounts: whether they exist, and may contend.
 
 use elector_crds::ownership::{conflict_message, is_made_for};
 use elector_crds::rbac;
@@ -31,7 +31,7 @@ pub(super) fn role_binding(facts: &Facts) -> Finding {
     })
 }
 
-/// One of the objects by which the operator grants the right to contend.
+/// Checks one of the objects by which the operator grants the right to contend.
 fn object<K: ResourceExt>(
     facts: &Facts,
     check: &'static str,
@@ -84,19 +84,20 @@ pub(super) fn service_accounts(facts: &Facts) -> Vec<Finding> {
     findings.dedup();
     if findings.is_empty() {
         let names: Vec<&str> = facts.accounts.iter().map(|(account, _)| account.as_str()).collect();
-        findings.push(Finding::ok(check, format!("all that are listed are there: {}", names.join(", "))));
+        findings.push(Finding::ok(check, format!("all listed service accounts exist: {}", names.join(", "))));
     }
     findings
 }
 
-/// As the API server judges, by whatever Role; else by the two objects.
+/// Checks that the service accounts may contend: by the API server's judgement, which counts any Role; if that could
+/// not be asked, by the Role and the RoleBinding.
 pub(super) fn rights(facts: &Facts) -> Vec<Finding> {
     let check = "rights";
     let Some(refused) = refused(facts) else {
         let why = facts.reviews.as_ref().err().map(ToString::to_string).unwrap_or_default();
         let in_place = matches!((&facts.role, &facts.role_binding), (Ok(Some(_)), Ok(Some(_))));
         return vec![if in_place {
-            Finding::ok(check, format!("as Role and RoleBinding say; {why}"))
+            Finding::ok(check, format!("service accounts may contend, as Role and RoleBinding say; {why}"))
         } else {
             Finding::unknown(check, why)
         }];
@@ -118,7 +119,7 @@ pub(super) fn rights(facts: &Facts) -> Vec<Finding> {
     findings
 }
 
-/// What they may not do. `None`: that could not be asked.
+/// The rights that the service accounts lack. `None` if the API server could not be asked.
 fn refused(facts: &Facts) -> Option<Vec<&Review>> {
     let reviews = facts.reviews.as_ref().ok()?;
     Some(reviews.iter().filter(|review| !review.allowed).collect())

@@ -1,14 +1,14 @@
-//! The folder in which an agent says that it leads: whether the app sees it, and nobody else's agent does.
+//! Checks of the folder of the status file: the app must see it, and no other pod's agent may.
 
 use k8s_openapi::api::core::v1::{Container, Pod, Volume, VolumeMount};
 
 use crate::doctor::agent::{Agent, Setting};
 use crate::doctor::finding::Flaw;
 
-/// The file's name.
+/// The name of the status file.
 const STATUS: &str = "leader_status";
 
-/// What is wrong of it; `pods` are all candidates.
+/// What is wrong with the folder of `agent`; `pods` are all candidates.
 pub(super) fn flaws(agent: &Agent<'_>, pods: &[&Pod]) -> Vec<Flaw> {
     // An app in the same container, as with exec, sees whatever the agent writes.
     if !agent.is_alone() {
@@ -52,18 +52,19 @@ pub(super) fn flaws(agent: &Agent<'_>, pods: &[&Pod]) -> Vec<Flaw> {
     flaws
 }
 
-/// Whether the app learns of its leadership without the file.
+/// Whether the app has another way than the file to learn that its pod leads.
 fn tells_otherwise(agent: &Agent<'_>) -> bool {
     let is_set = |(variable, flag)| agent.setting(variable, flag) != Setting::Unset;
     [("HTTP_ADDRESS", "--http-address"), ("ON_ACQUIRED", "--on-acquired")].into_iter().any(is_set)
 }
 
-/// Whether a path means the file and not the folder that holds it.
+/// Whether a path names the file, and not the folder that holds it.
 fn is_file_path(path: &str) -> bool {
     path.rsplit('/').next() == Some(STATUS)
 }
 
-/// A volume of the pod's own that is no disk is best: it goes with the pod, and answers.
+/// What is wrong with the kind of a volume. The best volume is the pod's own and in memory: it goes with the pod, and
+/// always answers.
 fn kind(agent: &Agent<'_>, volume: &Volume, pods: &[&Pod]) -> Option<Flaw> {
     let name = &volume.name;
     let mend = format!("emptyDir: {{medium: Memory, sizeLimit: 1Mi}} for volume {name}");
@@ -94,7 +95,7 @@ fn is_same(one: &Pod, other: &Pod) -> bool {
     one.metadata.uid == other.metadata.uid && one.metadata.name == other.metadata.name
 }
 
-/// Whether `pod` has what lies behind a volume of `agent`'s pod, too.
+/// Whether `pod` uses the same storage as this volume of `agent`'s pod.
 fn has_same(pod: &Pod, volume: &Volume, agent: &Agent<'_>) -> bool {
     let Some(spec) = &pod.spec else { return false };
     let node = agent.pod.spec.as_ref().and_then(|spec| spec.node_name.as_ref());
@@ -107,7 +108,7 @@ fn has_same(pod: &Pod, volume: &Volume, agent: &Agent<'_>) -> bool {
     })
 }
 
-/// Whether nobody else in the pod sees it.
+/// Reports a volume that no other container of the pod mounts, if the app needs the file.
 fn unshared(agent: &Agent<'_>, mount: &VolumeMount) -> Option<Flaw> {
     let others: Vec<&Container> = agent.others().collect();
     let mounts = |container: &&Container| {

@@ -51,7 +51,7 @@ fn what_is_wrong_with_the_lease_and_who_holds_it() {
             },
             "lease",
             Outcome::Ok,
-            "it was there before, and is adopted",
+            "the Lease was there before, and is adopted",
             "",
         ),
         // The operator adopts none there.
