@@ -138,3 +138,6 @@ fn failed(error: &Error, verb: &'static str) -> Reply {
         _ => Reply::without_object(Answer::Unknown, Some(Problem::of_error(error, verb))),
     }
 }
+
+#[cfg(test)]
+mod tests;

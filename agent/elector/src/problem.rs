@@ -65,7 +65,7 @@ impl Problem {
         matches!(self, Problem::Forbidden("create") | Problem::NoNamespace)
     }
 
-    fn reason(&self) -> &'static str {
+    pub(crate) fn reason(&self) -> &'static str {
         match self {
             Problem::Unreachable(_) => "Unreachable",
             Problem::Failing(_) => "ServerError",
