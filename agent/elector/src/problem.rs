@@ -13,7 +13,7 @@ use kube::client::AuthError;
 pub(crate) enum Problem {
     /// No answer, or none that says anything.
     Unreachable(String),
-    /// 5xx: whether anything was stored is not known.
+    /// An answer that does not say that nothing was stored, such as 5xx: something may have been.
     Failing(String),
     /// There is nothing to authenticate with, as far as can be read.
     Credentials(String),
@@ -34,7 +34,9 @@ impl Problem {
         match error {
             Error::Api(status) if status.code == 401 => Problem::Unauthorized,
             Error::Api(status) if status.code == 403 => Problem::Forbidden(verb),
-            Error::Api(status) if status.code < 500 => Problem::Refused(status.message.clone()),
+            Error::Api(status) if is_refusal(status.code) => Problem::Refused(status.message.clone()),
+            // JSON of a server before the API server has no code.
+            Error::Api(status) if status.code == 0 => Problem::Failing("that is no answer of an API server".to_owned()),
             Error::Api(status) => Problem::Failing(format!("{}: {}", status.code, status.message)),
             Error::Auth(error) => Problem::Credentials(error.to_string()),
             Error::Service(error) if error.is::<AuthError>() => Problem::Credentials(error.to_string()),
@@ -88,6 +90,12 @@ impl Problem {
             _ => self.reason() == other.reason(),
         }
     }
+}
+
+/// Whether the API server says by the status `code` that nothing was stored. Any other one, a 408 or a 5xx, may follow a write that
+/// was; and a 404 without its reason is of a server before it.
+pub(crate) fn is_refusal(code: u16) -> bool {
+    matches!(code, 400 | 401 | 403 | 405 | 413 | 415 | 422 | 429)
 }
 
 /// The last cause is the one that tells what happened.
@@ -219,6 +227,9 @@ mod tests {
             (500, "API server answered with an error, and is asked again: 500: etcd is away"),
             (503, "API server answered with an error, and is asked again: 503: etcd is away"),
             (429, "API server refused: etcd is away"),
+            // Of a server before it, which may know nothing of what was stored.
+            (404, "API server answered with an error, and is asked again: 404: etcd is away"),
+            (0, "API server answered with an error, and is asked again: that is no answer of an API server"),
             (401, "API server does not accept the token, which is read again"),
         ] {
             let status = Status { code, message: "etcd is away".to_owned(), ..Status::default() };

@@ -8,7 +8,7 @@ use futures::stream;
 use http::{Response, StatusCode};
 use kube::client::AuthError;
 use kube::core::Status;
-use kube::core::response::{StatusCause, StatusDetails};
+use kube::core::response::StatusDetails;
 use tokio::time::Instant;
 use tower_test::mock;
 
@@ -19,8 +19,12 @@ type Fate = (Answer, Option<&'static str>);
 
 const VERBS: [&str; 3] = ["get", "create", "update"];
 
-const RIGHTS: &str = "leases.coordination.k8s.io \"billing\" is forbidden: User \"system:serviceaccount:shop:app\" cannot update resource \
-                      \"leases\" in API group \"coordination.k8s.io\" in the namespace \"shop\"";
+const RIGHTS: &str = "leases.coordination.k8s.io \"billing\" is forbidden: User \"app\" cannot update resource \"leases\" in API group \
+                      \"coordination.k8s.io\" in the namespace \"shop\"";
+
+const POLICY: &str = "leases.coordination.k8s.io \"billing\" is forbidden: ValidatingAdmissionPolicy 'a' with binding 'b' denied request: no";
+
+const WEBHOOK: &str = "admission webhook \"a.example.com\" denied the request: no";
 
 fn refused(reason: &'static str) -> Fate {
     (Answer::Refused { retry_after: None }, Some(reason))
@@ -43,11 +47,10 @@ fn status(code: u16, reason: &str, message: &str) -> Error {
     Error::Api(Status::failure(message, reason).with_code(code).boxed())
 }
 
-fn with_details(code: u16, reason: &str, retry_after_seconds: u32, cause: &str) -> Error {
-    let cause = StatusCause { reason: cause.to_owned(), message: String::new(), field: String::new() };
-    let (name, group, kind, uid) = Default::default();
-    let details = StatusDetails { name, group, kind, uid, causes: vec![cause], retry_after_seconds };
-    Error::Api(Status::failure("no", reason).with_code(code).with_details(details).boxed())
+fn for_seconds(retry_after_seconds: u32, code: u16, reason: &str) -> Error {
+    let (name, group, kind, uid, causes) = Default::default();
+    let details = StatusDetails { name, group, kind, uid, causes, retry_after_seconds };
+    Error::Api(Status::failure("later", reason).with_code(code).with_details(details).boxed())
 }
 
 /// As kube makes of an answer that is no `Status` of Kubernetes.
@@ -58,41 +61,57 @@ fn of_a_proxy(code: u16) -> Error {
 /// Nothing is stored where the API server says so. After any other failure, it is looked up what is stored.
 #[test]
 fn each_answer_to_a_request_has_a_fate() {
-    let alike = |fate: Fate| [fate.clone(), fate.clone(), fate];
-    let by_verb = |get, create, update| [get, create, update];
     let reset = Error::Service(io::Error::from(io::ErrorKind::ConnectionReset).into());
-    #[rustfmt::skip]
-    let cases = [
-        ("what the request says is wrong",   status(400, "BadRequest", "no"),             alike(refused("Refused"))),
-        ("a webhook denies it",              status(400, "BadRequest", "admission webhook \"a\" denied the request"), alike(refused("Refused"))),
-        ("the token is not accepted",        status(401, "Unauthorized", "Unauthorized"), alike(refused("Unauthorized"))),
-        ("the account has no right to",      status(403, "Forbidden", RIGHTS),
-            by_verb(refused("Forbidden"), refused("NoLease"), refused("Forbidden"))),
-        ("there is no such object",          status(404, "NotFound", "leases \"billing\" not found"),
-            by_verb((Answer::NotFound, None), (Answer::NotFound, Some("NoNamespace")), (Answer::NotFound, None))),
-        ("the server does not know the verb", status(405, "MethodNotAllowed", "no"),      alike(refused("Refused"))),
-        ("another has changed it",           status(409, "Conflict", "changed"),          alike((Answer::Conflict, None))),
-        ("another has made it",              status(409, "AlreadyExists", "there"),       alike((Answer::Conflict, None))),
-        ("it is too large",                  status(413, "RequestEntityTooLarge", "no"),  alike(refused("Refused"))),
-        ("it is in no form that is taken",   status(415, "UnsupportedMediaType", "no"),   alike(refused("Refused"))),
-        ("the object breaks a rule",         status(422, "Invalid", "no"),                alike(refused("Refused"))),
-        ("a policy denies it",               status(422, "Invalid", "ValidatingAdmissionPolicy 'a' with binding 'b' denied request"), alike(refused("Refused"))),
-        ("there are too many requests",      status(429, "TooManyRequests", "later"),     alike(refused("Refused"))),
-        ("there are, for 3 s",               with_details(429, "TooManyRequests", 3, ""), alike(refused_for(3, "Refused"))),
-        ("a webhook cannot be called",       status(500, "InternalError", "failed calling webhook \"a\""), alike(unknown("ServerError"))),
-        ("a server before it has no answer", of_a_proxy(502),                             alike(unknown("ServerError"))),
-        ("the API server is starting",       status(503, "ServiceUnavailable", "no"),     alike(unknown("ServerError"))),
-        // What is not known to be refused is looked up, and that soon.
-        ("it is, for 3 s",                   with_details(503, "ServiceUnavailable", 3, ""), alike(unknown("ServerError"))),
-        ("it took too long",                 status(504, "Timeout", "no"),                alike(unknown("ServerError"))),
-        ("a code that nobody knows",         status(599, "Odd", "no"),                    alike(unknown("ServerError"))),
-        ("the connection is reset",          reset,                                       alike(unknown("Unreachable"))),
-        ("there is no token to send",        Error::Auth(AuthError::AuthExec("no".to_owned())), alike(unknown("Credentials"))),
-        ("the same, told by a layer",        Error::Service(AuthError::AuthExec("no".to_owned()).into()), alike(unknown("Credentials"))),
-        ("a line has no end",                Error::LinesCodecMaxLineLengthExceeded,      alike(unknown("Unreachable"))),
-    ];
-    for (what, error, fates) in cases {
-        assert_eq!(VERBS.map(|verb| fate(failed(&error, verb))), fates, "{what}");
+    let no_token = || AuthError::AuthExec("no".to_owned());
+    for (what, error, expected) in [
+        ("the request cannot be read", status(400, "BadRequest", "no"), refused("Refused")),
+        ("a webhook denies it", status(400, "BadRequest", WEBHOOK), refused("Refused")),
+        ("the token is not accepted", status(401, "Unauthorized", "Unauthorized"), refused("Unauthorized")),
+        ("a server before it knows no such page", of_a_proxy(404), unknown("ServerError")),
+        ("the server does not know the verb", status(405, "MethodNotAllowed", "no"), refused("Refused")),
+        ("it did not come in time", status(408, "Timeout", "no"), unknown("ServerError")),
+        ("another has changed it", status(409, "Conflict", "changed"), (Answer::Conflict, None)),
+        ("another has made it", status(409, "AlreadyExists", "there"), (Answer::Conflict, None)),
+        ("it is too old", status(410, "Expired", "no"), unknown("ServerError")),
+        ("it is too large", status(413, "RequestEntityTooLarge", "no"), refused("Refused")),
+        ("it is in no form that is taken", status(415, "UnsupportedMediaType", "no"), refused("Refused")),
+        ("the object breaks a rule", status(422, "Invalid", "no"), refused("Refused")),
+        ("a policy denies it", status(422, "Invalid", POLICY), refused("Refused")),
+        ("there are too many requests", status(429, "TooManyRequests", "later"), refused("Refused")),
+        ("there are, for 3 s", for_seconds(3, 429, "TooManyRequests"), refused_for(3, "Refused")),
+        ("a webhook cannot be called", status(500, "InternalError", "failed calling webhook"), unknown("ServerError")),
+        ("a server before it reaches none", of_a_proxy(502), unknown("ServerError")),
+        ("the API server is starting", status(503, "ServiceUnavailable", "no"), unknown("ServerError")),
+        // What may be stored is looked up, and a leader has no time to lose.
+        ("it is, for 3 s", for_seconds(3, 503, "ServiceUnavailable"), unknown("ServerError")),
+        ("it took too long", status(504, "Timeout", "no"), unknown("ServerError")),
+        ("a code that nobody knows", status(599, "Odd", "no"), unknown("ServerError")),
+        ("JSON that has no code", status(0, "", ""), unknown("ServerError")),
+        ("the connection is reset", reset, unknown("Unreachable")),
+        ("there is no token to send", Error::Auth(no_token()), unknown("Credentials")),
+        ("there is none, says a layer", Error::Service(no_token().into()), unknown("Credentials")),
+        ("a line has no end", Error::LinesCodecMaxLineLengthExceeded, unknown("Unreachable")),
+    ] {
+        for verb in VERBS {
+            assert_eq!(fate(failed(&error, verb)), expected, "{verb}: {what}");
+        }
+    }
+}
+
+#[test]
+fn what_is_missing_is_told_by_what_was_asked() {
+    let not_found = |problem| (Answer::NotFound, problem);
+    for (error, get, create, update) in [
+        (status(403, "Forbidden", RIGHTS), refused("Forbidden"), refused("NoLease"), refused("Forbidden")),
+        (
+            status(404, "NotFound", "not found"),
+            not_found(None),
+            // A Lease that is to be made is not what is missing.
+            not_found(Some("NoNamespace")),
+            not_found(None),
+        ),
+    ] {
+        assert_eq!(VERBS.map(|verb| fate(failed(&error, verb))), [get, create, update], "{error}");
     }
 }
 
@@ -178,20 +197,20 @@ async fn what_is_stored_is_what_a_whole_answer_shows() {
 async fn an_answer_that_shows_no_lease_is_none_and_no_request_is_repeated() {
     let page = "<html><body>Welcome</body></html>";
     let later = "Too many requests, please try again later.\n";
-    #[rustfmt::skip]
     let cases = [
-        ("a page",                              answers(200, page),                    unknown("Unreachable")),
-        ("a page for who is to log in",         answers(302, page),                    unknown("Unreachable")),
-        ("nothing",                             answers(200, ""),                      unknown("Unreachable")),
-        ("another object",                      answers(200, r#"{"kind": "Status"}"#), unknown("OddLease")),
-        ("JSON that is no object",              answers(200, "[]"),                    unknown("OddLease")),
-        ("a Lease that is cut off",             answers(200, r#"{"metadata": {"#),     unknown("Unreachable")),
-        ("a Lease with which a connection ends", breaks_after(r#"{"metadata": {"#),    unknown("Unreachable")),
-        ("404 of a proxy, which is no proof",   answers(404, "404 page not found\n"),  unknown("Refused")),
-        ("429 before anything is looked at",    answers(429, later),                   refused("Refused")),
-        ("502 of a proxy",                      answers(502, page),                    unknown("ServerError")),
-        ("a connection that is refused",        Served::Breaks(io::ErrorKind::ConnectionRefused), unknown("Unreachable")),
-        ("a certificate that is not trusted",   Served::Breaks(io::ErrorKind::InvalidData),       unknown("Unreachable")),
+        ("a page", answers(200, page), unknown("Unreachable")),
+        ("a page for who is to log in", answers(302, page), unknown("Unreachable")),
+        ("nothing", answers(200, ""), unknown("Unreachable")),
+        ("another object", answers(200, r#"{"kind": "Status"}"#), unknown("OddLease")),
+        ("JSON that is no object", answers(200, "[]"), unknown("OddLease")),
+        ("a Lease that is cut off", answers(200, r#"{"metadata": {"#), unknown("Unreachable")),
+        ("a Lease with which a connection ends", breaks_after(r#"{"metadata": {"#), unknown("Unreachable")),
+        ("404 of a proxy, which is no proof", answers(404, "404 page not found\n"), unknown("ServerError")),
+        ("503 of a proxy, in JSON", answers(503, r#"{"error": "none is there"}"#), unknown("ServerError")),
+        ("429 before anything is looked at", answers(429, later), refused("Refused")),
+        ("502 of a proxy", answers(502, page), unknown("ServerError")),
+        ("a connection that is refused", Served::Breaks(io::ErrorKind::ConnectionRefused), unknown("Unreachable")),
+        ("a certificate that is not trusted", Served::Breaks(io::ErrorKind::InvalidData), unknown("Unreachable")),
     ];
     for (what, served, expected) in cases {
         let (_, reply, took) = sent(update(), served).await;
