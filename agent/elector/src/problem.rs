@@ -5,8 +5,10 @@ use std::fmt;
 
 use elector_crds::ParseWarning;
 use elector_crds::display_text::{MAX_MESSAGE, shown};
+use elector_crds::rbac::tells_of_missing_right;
 use kube::Error;
 use kube::client::AuthError;
+use kube::core::Status;
 
 /// A reason why somebody should look, in the words of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,8 +25,8 @@ pub(crate) enum Problem {
     Forbidden(&'static str),
     /// There is no such namespace to create a Lease in.
     NoNamespace,
-    /// Any other refusal.
-    Refused(String),
+    /// Any other refusal: of which verb, and why.
+    Refused(&'static str, String),
     /// The Lease cannot be read as one.
     Garbage(String),
 }
@@ -33,8 +35,8 @@ impl Problem {
     pub(crate) fn of_error(error: &Error, verb: &'static str) -> Problem {
         match error {
             Error::Api(status) if status.code == 401 => Problem::Unauthorized,
-            Error::Api(status) if status.code == 403 => Problem::Forbidden(verb),
-            Error::Api(status) if is_refusal(status.code) => Problem::Refused(status.message.clone()),
+            Error::Api(status) if status.code == 403 && lacks_right(status, verb) => Problem::Forbidden(verb),
+            Error::Api(status) if is_refusal(status.code) => Problem::Refused(verb, status.message.clone()),
             // JSON of a server before the API server has no code.
             Error::Api(status) if status.code == 0 => Problem::Failing("that is no answer of an API server".to_owned()),
             Error::Api(status) => Problem::Failing(format!("{}: {}", status.code, status.message)),
@@ -57,14 +59,14 @@ impl Problem {
             | Problem::Failing(_)
             | Problem::Forbidden(_)
             | Problem::NoNamespace
-            | Problem::Refused(_)
+            | Problem::Refused(..)
             | Problem::Garbage(_) => false,
         }
     }
 
     /// Whether it may be there as long as there is no Lease.
     fn is_of_creation(&self) -> bool {
-        matches!(self, Problem::Forbidden("create") | Problem::NoNamespace)
+        matches!(self, Problem::Forbidden("create") | Problem::Refused("create", _) | Problem::NoNamespace)
     }
 
     pub(crate) fn reason(&self) -> &'static str {
@@ -76,7 +78,7 @@ impl Problem {
             Problem::Forbidden("create") => "NoLease",
             Problem::Forbidden(_) => "Forbidden",
             Problem::NoNamespace => "NoNamespace",
-            Problem::Refused(_) => "Refused",
+            Problem::Refused(..) => "Refused",
             Problem::Garbage(_) => "OddLease",
         }
     }
@@ -84,12 +86,16 @@ impl Problem {
     /// Whether who was told of `self` knows of `other`: a network fails in many words, and one Role gives all verbs.
     fn covers(&self, other: &Problem) -> bool {
         match (self, other) {
-            (Problem::Refused(said), Problem::Refused(other)) | (Problem::Garbage(said), Problem::Garbage(other)) => {
-                said == other
-            }
+            (Problem::Refused(_, said), Problem::Refused(_, other))
+            | (Problem::Garbage(said), Problem::Garbage(other)) => said == other,
             _ => self.reason() == other.reason(),
         }
     }
+}
+
+/// Whether the account has no right to `verb`. A write may be denied by policies, webhooks and quotas as well.
+fn lacks_right(status: &Status, verb: &str) -> bool {
+    !matches!(verb, "create" | "update") || tells_of_missing_right(&status.message)
 }
 
 /// Whether the API server says by the status `code` that nothing was stored. Any other one, a 408 or a 5xx, may follow a write that
@@ -209,7 +215,7 @@ impl fmt::Display for Said<'_> {
             Problem::NoNamespace => {
                 write!(f, "there is no namespace {namespace}: create it, or set NAMESPACE to another")
             }
-            Problem::Refused(why) => write!(f, "API server refused: {}", shown(why, MAX_MESSAGE)),
+            Problem::Refused(_, why) => write!(f, "API server refused: {}", shown(why, MAX_MESSAGE)),
             Problem::Garbage(why) => write!(f, "lease holds what cannot be used: {why}"),
         }
     }
@@ -217,8 +223,6 @@ impl fmt::Display for Said<'_> {
 
 #[cfg(test)]
 mod tests {
-    use kube::core::Status;
-
     use super::*;
 
     #[test]
@@ -236,6 +240,25 @@ mod tests {
             let problem = Problem::of_error(&Error::Api(status.boxed()), "get");
             let said = Said { problem: &problem, namespace: "shop", lease: "billing" };
             assert_eq!(said.to_string(), told);
+        }
+    }
+
+    #[test]
+    fn what_keeps_a_lease_from_being_made_is_so_while_there_is_none() {
+        let quota = || "exceeded quota: none".to_owned();
+        for (problem, told_without_a_lease) in [
+            (Problem::Forbidden("create"), Some("NoLease")),
+            (Problem::NoNamespace, Some("NoNamespace")),
+            (Problem::Refused("create", quota()), Some("Refused")),
+            (Problem::Refused("update", quota()), None),
+            (Problem::Forbidden("get"), None),
+        ] {
+            let mut problems = Problems::new("shop", "billing");
+            problems.of_requests(Some(problem), false);
+            problems.of_requests(None, true);
+            assert_eq!(problems.reason(), told_without_a_lease);
+            problems.of_requests(None, false);
+            assert_eq!(problems.reason(), None, "there is one");
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use elector_crds::conditions::Reason;
+use elector_crds::rbac::tells_of_missing_right;
 use kube::core::Status;
 
 /// Why a plan was not carried out to its end.
@@ -69,7 +70,7 @@ impl Refusal {
         if !status.is_forbidden() {
             return None;
         }
-        Some(if says("cannot ") && says("in API group") { Refusal::Rights } else { Refusal::Other })
+        Some(if tells_of_missing_right(&status.message) { Refusal::Rights } else { Refusal::Other })
     }
 
     fn mend(self) -> &'static str {

@@ -26,6 +26,13 @@ const POLICY: &str = "leases.coordination.k8s.io \"billing\" is forbidden: Valid
 
 const WEBHOOK: &str = "admission webhook \"a.example.com\" denied the request: no";
 
+const QUOTA: &str = "leases.coordination.k8s.io \"billing\" is forbidden: exceeded quota: none, requested: \
+                     count/leases.coordination.k8s.io=1, used: count/leases.coordination.k8s.io=0, limited: \
+                     count/leases.coordination.k8s.io=0";
+
+const TERMINATING: &str = "leases.coordination.k8s.io \"billing\" is forbidden: unable to create new content in namespace shop because \
+                           it is being terminated";
+
 fn refused(reason: &'static str) -> Fate {
     (Answer::Refused { retry_after: None }, Some(reason))
 }
@@ -99,10 +106,16 @@ fn each_answer_to_a_request_has_a_fate() {
 }
 
 #[test]
-fn what_is_missing_is_told_by_what_was_asked() {
+fn what_is_missing_or_denied_is_told_by_what_was_asked() {
     let not_found = |problem| (Answer::NotFound, problem);
+    let denied = || refused("Refused");
     for (error, get, create, update) in [
         (status(403, "Forbidden", RIGHTS), refused("Forbidden"), refused("NoLease"), refused("Forbidden")),
+        // Nothing but a right keeps an account from reading.
+        (status(403, "Forbidden", POLICY), refused("Forbidden"), denied(), denied()),
+        (status(403, "Forbidden", WEBHOOK), refused("Forbidden"), denied(), denied()),
+        (status(403, "Forbidden", QUOTA), refused("Forbidden"), denied(), denied()),
+        (status(403, "Forbidden", TERMINATING), refused("Forbidden"), denied(), denied()),
         (
             status(404, "NotFound", "not found"),
             not_found(None),
