@@ -155,3 +155,6 @@ fn code(error: &Error) -> Option<u16> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
