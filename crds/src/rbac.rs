@@ -56,9 +56,10 @@ pub fn role_binding(election: &LeaderElection) -> RoleBinding {
     }
 }
 
-/// Whether the API server says in `message`, the words of a refusal, that the account lacks a right. Its answer has no field for
-/// that, and says 403 for what a policy, a webhook or a quota denies, too.
+/// Whether the API server says in `message`, the words of a refusal, that the account lacks a right: to do it, or that it would
+/// grant. Its answer has no field for that, and says 403 for what a policy, a webhook or a quota denies, too.
 #[must_use]
 pub fn tells_of_missing_right(message: &str) -> bool {
-    message.contains("cannot ") && message.contains("in API group")
+    let says = |words| message.contains(words);
+    says("cannot ") && says("in API group") || says("attempting to grant RBAC permissions not currently held")
 }

@@ -63,6 +63,8 @@ fn of_a_proxy(code: u16) -> kube::Error {
 
 const RIGHTS: &str =
     r#"roles is forbidden: User "a" cannot create resource "roles" in API group "" in the namespace "b""#;
+const GRANT: &str =
+    r#"roles "a" is forbidden: user "b" (groups=["c"]) is attempting to grant RBAC permissions not currently held: {}"#;
 const POLICY: &str = r#"leases "a" is forbidden: ValidatingAdmissionPolicy 'b' with binding 'c' denied request: no"#;
 const MUTATION: &str = r#"leases "a" is forbidden: MutatingAdmissionPolicy 'b' with binding 'c' denied request: no"#;
 const WEBHOOK: &str = r#"admission webhook "a" denied the request: no"#;
@@ -78,6 +80,7 @@ fn each_answer_to_a_write_has_a_fate() {
         ("a webhook denies it", status(400, "BadRequest", WEBHOOK), Denied(Refusal::Admission)),
         ("the token is not accepted", status(401, "Unauthorized", "Unauthorized"), Refused),
         ("the account has no right to", status(403, "Forbidden", RIGHTS), Denied(Refusal::Rights)),
+        ("it lacks what it would grant", status(403, "Forbidden", GRANT), Denied(Refusal::Rights)),
         ("a policy denies it", status(403, "Forbidden", POLICY), Denied(Refusal::Admission)),
         ("a webhook forbids it", status(403, "Forbidden", WEBHOOK), Denied(Refusal::Admission)),
         ("there is no room in a quota", status(403, "Forbidden", QUOTA), Denied(Refusal::Other)),
