@@ -136,6 +136,10 @@ fn is_namespace_terminating(status: &Status) -> bool {
 /// For the condition Ready, and for the log: what the API server says is for people, the rest of its answer is not.
 pub(crate) fn words(error: &kube::Error) -> String {
     match error {
+        // Of a server before the API server.
+        kube::Error::Api(status) if status.message.is_empty() => {
+            format!("the answer has no words, and the status {}", status.code)
+        }
         kube::Error::Api(status) => status.message.clone(),
         error => error.to_string(),
     }

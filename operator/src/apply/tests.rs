@@ -153,6 +153,7 @@ fn it_is_told_in_the_api_servers_words_and_with_what_mends_it() {
             with_details(403, "Forbidden", "NamespaceTerminating", 0),
             "failed to apply the Role: the namespace is being deleted",
         ),
+        (status(0, "", ""), "failed to apply the Role: the answer has no words, and the status 0"),
     ] {
         assert_eq!(Error::of("apply the Role", error).to_string(), told);
     }
