@@ -55,3 +55,11 @@ pub fn role_binding(election: &LeaderElection) -> RoleBinding {
         metadata: metadata(election, name),
     }
 }
+
+/// Whether the API server says in `message`, the words of a refusal, that the account lacks a right: to do it, or that it would
+/// grant. Its answer has no field for that, and says 403 for what a policy, a webhook or a quota denies, too.
+#[must_use]
+pub fn tells_of_missing_right(message: &str) -> bool {
+    let says = |words| message.contains(words);
+    says("cannot ") && says("in API group") || says("attempting to grant RBAC permissions not currently held")
+}

@@ -3,12 +3,16 @@
 use std::fmt::Debug;
 use std::time::Duration;
 
+use axum::http::Request;
 use elector_crds::untrusted::{FromUntrusted, Untrusted};
 use futures::stream::{self, BoxStream, StreamExt};
 use k8s_openapi::NamespaceResourceScope;
+use kube::client::Body;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client, Resource};
+use leader_elector::rate_limit::RateLimit;
+use tower::service_fn;
 
 use crate::apply::words;
 use crate::features::Features;
@@ -112,12 +116,26 @@ fn watch<K: Watched>(
     config: watcher::Config,
     seen: fn(Event<K>) -> Observation,
 ) -> BoxStream<'static, Result<Observation, Error>> {
+    let client = paced(client.clone());
     let api = match namespace {
-        Some(namespace) => Api::namespaced(client.clone(), namespace),
-        None => Api::all(client.clone()),
+        Some(namespace) => Api::namespaced(client, namespace),
+        None => Api::all(client),
     };
     let events = stream::unfold(Watch::begin(api, config), async |mut watch| Some((watch.next().await, watch)));
     events.map(move |event| event.map(seen).map_err(|source| Error { what, source })).boxed()
+}
+
+/// A client for one watch. It limits how often a watch begins, so that a server which ends each watch at once is not asked as fast
+/// as it answers. Pages of a list do not wait for each other.
+fn paced(client: Client) -> Client {
+    let limited = RateLimit::default().limit(client.clone());
+    let namespace = client.default_namespace().to_owned();
+    let send = move |request: Request<Body>| {
+        let is_watch = request.uri().query().is_some_and(|query| query.contains("watch=true"));
+        let client = if is_watch { limited.clone() } else { client.clone() };
+        async move { client.send(request).await }
+    };
+    Client::new(service_fn(send), namespace)
 }
 
 /// A watch that begins with a stream of the existing objects or, if the API server cannot stream them, with pages of a
@@ -203,107 +221,4 @@ fn code(error: &watcher::Error) -> Option<u16> {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::sync::{Arc, Mutex};
-
-    use axum::http::{Request, Response};
-    use elector_crds::StoredLease;
-    use kube::client::Body;
-    use serde_json::{Value, json};
-    use tower::service_fn;
-
-    use super::*;
-
-    /// Runs a watch against a server that gives `answers`, one for each request and the last one for ever. Returns what
-    /// the watch showed, and the queries of its requests.
-    async fn watched(answers: Vec<(u16, Vec<String>)>, events: usize) -> (Vec<String>, Vec<String>) {
-        let asked = Arc::new(Mutex::new(Vec::new()));
-        let queries = Arc::clone(&asked);
-        let service = service_fn(move |request: Request<Body>| {
-            let mut queries = queries.lock().unwrap();
-            let (status, lines) = answers.get(queries.len()).or(answers.last()).unwrap();
-            queries.push(request.uri().query().unwrap_or_default().to_owned());
-            let body: String = lines.iter().map(|line| format!("{line}\n")).collect();
-            let response = Response::builder().status(*status).body(Body::from(body.into_bytes()));
-            async move { response }
-        });
-        let api = Api::all(Client::new(service, "default"));
-        let mut watch = Watch::<StoredLease>::begin(api, everything());
-        let mut seen = Vec::new();
-        for _ in 0..events {
-            seen.push(match watch.next().await {
-                Ok(Event::Init) => "init".to_owned(),
-                Ok(Event::InitDone) => "done".to_owned(),
-                Ok(Event::InitApply(lease)) => format!("found {}", lease.metadata.name.unwrap()),
-                Ok(Event::Apply(lease)) => format!("changed {}", lease.metadata.name.unwrap()),
-                Ok(Event::Delete(lease)) => format!("deleted {}", lease.metadata.name.unwrap()),
-                Err(error) => format!("failed {}", code(&error).unwrap_or_default()),
-            });
-        }
-        let asked = asked.lock().unwrap().clone();
-        (seen, asked)
-    }
-
-    fn refusal(code: u16) -> (u16, Vec<String>) {
-        let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": "", "message": "", "code": code});
-        (code, vec![status.to_string()])
-    }
-
-    fn lease(name: &str, annotations: &Value) -> Value {
-        let metadata = json!({"name": name, "resourceVersion": "7", "annotations": annotations});
-        json!({"kind": "Lease", "apiVersion": "coordination.k8s.io/v1", "metadata": metadata})
-    }
-
-    /// An event of a watch, with its fields in the API server's order.
-    fn event(kind: &str, lease: &Value) -> String {
-        format!(r#"{{"type":"{kind}","object":{lease}}}"#)
-    }
-
-    fn streamed() -> (u16, Vec<String>) {
-        let end = lease("", &json!({"k8s.io/initial-events-end": "true"}));
-        (200, vec![event("ADDED", &lease("a", &json!({}))), event("BOOKMARK", &end)])
-    }
-
-    #[test]
-    fn why_a_watch_failed_is_what_the_api_server_says() {
-        let status = kube::core::Status { code: 500, message: "etcd is away".to_owned(), ..Default::default() };
-        let said = |source| Error { what: "leases", source }.words();
-        assert_eq!(said(watcher::Error::WatchError(status.clone().boxed())), "etcd is away");
-        let failed = kube::Error::Api(status.boxed());
-        assert_eq!(said(watcher::Error::WatchStartFailed(failed)), "etcd is away");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn where_lists_cannot_be_streamed_they_come_in_pages() {
-        let lease = lease("a", &json!({}));
-        let list =
-            json!({"kind": "LeaseList", "apiVersion": "v1", "metadata": {"resourceVersion": "7"}, "items": [lease]});
-        let (list, watch) = ((200, vec![list.to_string()]), (200, vec![event("MODIFIED", &lease)]));
-        let (seen, asked) = watched(vec![refusal(422), list, watch], 4).await;
-        assert_eq!(seen, ["init", "found a", "done", "changed a"]);
-        let asks =
-            |what: &[&str]| asked.iter().map(|query| what.iter().all(|it| query.contains(it))).collect::<Vec<_>>();
-        assert_eq!(asks(&["sendInitialEvents=true"]), [true, false, false]);
-        assert_eq!(asks(&["limit=50"]), [false, true, false]);
-        assert_eq!(asks(&["watch=true", "resourceVersion=7"]), [false, false, true]);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn what_is_too_old_to_resume_from_is_listed_anew() {
-        let (seen, asked) = watched(vec![streamed(), refusal(410), streamed()], 7).await;
-        assert_eq!(seen, ["init", "found a", "done", "failed 410", "init", "found a", "done"]);
-        assert_eq!(asked.len(), 3);
-        // However long the stream of what there is takes.
-        assert!(asked.iter().all(|query| query.contains("timeoutSeconds=0")), "{asked:?}");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_server_that_only_refuses_is_not_asked_without_a_pause() {
-        for code in [403, 410, 422, 429, 500] {
-            let begun = tokio::time::Instant::now();
-            let (_, asked) = watched(vec![refusal(code)], 20).await;
-            let requests = u32::try_from(asked.len()).unwrap();
-            assert!(requests < 25 && begun.elapsed() > Duration::from_millis(500) * requests, "{code}: {requests}");
-        }
-    }
-}
+mod tests;

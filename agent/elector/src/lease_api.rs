@@ -7,7 +7,7 @@ use elector_election::{Answer, Request};
 use kube::api::{Api, ObjectMeta, PostParams};
 use kube::{Client, Error};
 
-use crate::problem::Problem;
+use crate::problem::{Problem, is_refusal};
 
 /// The result of a request.
 #[derive(Debug)]
@@ -130,10 +130,12 @@ fn failed(error: &Error, verb: &'static str) -> Reply {
             Reply::without_object(Answer::NotFound, problem)
         }
         409 => Reply::without_object(Answer::Conflict, None),
-        // Each says that nothing was stored. Any other code, a 408 or a 5xx, may follow a write that was.
-        400 | 401 | 403 | 405 | 413 | 415 | 422 | 429 => {
+        code if is_refusal(code) => {
             Reply::without_object(Answer::Refused { retry_after }, Some(Problem::of_error(error, verb)))
         }
         _ => Reply::without_object(Answer::Unknown, Some(Problem::of_error(error, verb))),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,7 +19,7 @@ pub mod observer;
 mod problem;
 pub mod publication;
 mod publisher;
-mod rate_limit;
+pub mod rate_limit;
 pub mod status;
 pub mod url;
 mod watch;

@@ -5,15 +5,17 @@ use std::fmt;
 
 use elector_crds::ParseWarning;
 use elector_crds::display_text::{MAX_MESSAGE, shown};
+use elector_crds::rbac::tells_of_missing_right;
 use kube::Error;
 use kube::client::AuthError;
+use kube::core::Status;
 
 /// A problem that a person should look at, worded for the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Problem {
     /// The API server gave no answer, or none that could be understood.
     Unreachable(String),
-    /// The API server answered with 5xx: whether a write was stored is not known.
+    /// The API server's answer does not say that nothing was stored, as a 5xx does not: something may have been.
     Failing(String),
     /// The credentials cannot be read.
     Credentials(String),
@@ -23,8 +25,8 @@ pub(crate) enum Problem {
     Forbidden(&'static str),
     /// The namespace in which to create a Lease does not exist.
     NoNamespace,
-    /// The API server refused for any other reason.
-    Refused(String),
+    /// The API server refused the request for any other reason: its verb, and why.
+    Refused(&'static str, String),
     /// The Lease has content that cannot be read.
     Garbage(String),
 }
@@ -33,8 +35,10 @@ impl Problem {
     pub(crate) fn of_error(error: &Error, verb: &'static str) -> Problem {
         match error {
             Error::Api(status) if status.code == 401 => Problem::Unauthorized,
-            Error::Api(status) if status.code == 403 => Problem::Forbidden(verb),
-            Error::Api(status) if status.code < 500 => Problem::Refused(status.message.clone()),
+            Error::Api(status) if status.code == 403 && lacks_right(status, verb) => Problem::Forbidden(verb),
+            Error::Api(status) if is_refusal(status.code) => Problem::Refused(verb, status.message.clone()),
+            // JSON of a server before the API server has no code.
+            Error::Api(status) if status.code == 0 => Problem::Failing("that is no answer of an API server".to_owned()),
             Error::Api(status) => Problem::Failing(format!("{}: {}", status.code, status.message)),
             Error::Auth(error) => Problem::Credentials(error.to_string()),
             Error::Service(error) if error.is::<AuthError>() => Problem::Credentials(error.to_string()),
@@ -55,17 +59,17 @@ impl Problem {
             | Problem::Failing(_)
             | Problem::Forbidden(_)
             | Problem::NoNamespace
-            | Problem::Refused(_)
+            | Problem::Refused(..)
             | Problem::Garbage(_) => false,
         }
     }
 
     /// Whether this problem may persist while there is no Lease.
     fn is_of_creation(&self) -> bool {
-        matches!(self, Problem::Forbidden("create") | Problem::NoNamespace)
+        matches!(self, Problem::Forbidden("create") | Problem::Refused("create", _) | Problem::NoNamespace)
     }
 
-    fn reason(&self) -> &'static str {
+    pub(crate) fn reason(&self) -> &'static str {
         match self {
             Problem::Unreachable(_) => "Unreachable",
             Problem::Failing(_) => "ServerError",
@@ -74,7 +78,7 @@ impl Problem {
             Problem::Forbidden("create") => "NoLease",
             Problem::Forbidden(_) => "Forbidden",
             Problem::NoNamespace => "NoNamespace",
-            Problem::Refused(_) => "Refused",
+            Problem::Refused(..) => "Refused",
             Problem::Garbage(_) => "OddLease",
         }
     }
@@ -83,12 +87,22 @@ impl Problem {
     /// all verbs.
     fn covers(&self, other: &Problem) -> bool {
         match (self, other) {
-            (Problem::Refused(said), Problem::Refused(other)) | (Problem::Garbage(said), Problem::Garbage(other)) => {
-                said == other
-            }
+            (Problem::Refused(_, said), Problem::Refused(_, other))
+            | (Problem::Garbage(said), Problem::Garbage(other)) => said == other,
             _ => self.reason() == other.reason(),
         }
     }
+}
+
+/// Whether the account has no right to `verb`. A write may be denied by policies, webhooks and quotas as well.
+fn lacks_right(status: &Status, verb: &str) -> bool {
+    !matches!(verb, "create" | "update") || tells_of_missing_right(&status.message)
+}
+
+/// Whether the API server says by the status `code` that nothing was stored. Any other one, a 408 or a 5xx, may follow a write that
+/// was; and a 404 without its reason is of a server before it.
+pub(crate) fn is_refusal(code: u16) -> bool {
+    matches!(code, 400 | 401 | 403 | 405 | 413 | 415 | 422 | 429)
 }
 
 /// The error with all that caused it: the last cause tells what happened.
@@ -202,7 +216,7 @@ impl fmt::Display for Said<'_> {
             Problem::NoNamespace => {
                 write!(f, "there is no namespace {namespace}: create it, or set NAMESPACE to another")
             }
-            Problem::Refused(why) => write!(f, "API server refused: {}", shown(why, MAX_MESSAGE)),
+            Problem::Refused(_, why) => write!(f, "API server refused: {}", shown(why, MAX_MESSAGE)),
             Problem::Garbage(why) => write!(f, "lease holds what cannot be used: {why}"),
         }
     }
@@ -210,8 +224,6 @@ impl fmt::Display for Said<'_> {
 
 #[cfg(test)]
 mod tests {
-    use kube::core::Status;
-
     use super::*;
 
     #[test]
@@ -220,12 +232,34 @@ mod tests {
             (500, "API server answered with an error, and is asked again: 500: etcd is away"),
             (503, "API server answered with an error, and is asked again: 503: etcd is away"),
             (429, "API server refused: etcd is away"),
+            // Of a server before it, which may know nothing of what was stored.
+            (404, "API server answered with an error, and is asked again: 404: etcd is away"),
+            (0, "API server answered with an error, and is asked again: that is no answer of an API server"),
             (401, "API server does not accept the token, which is read again"),
         ] {
             let status = Status { code, message: "etcd is away".to_owned(), ..Status::default() };
             let problem = Problem::of_error(&Error::Api(status.boxed()), "get");
             let said = Said { problem: &problem, namespace: "shop", lease: "billing" };
             assert_eq!(said.to_string(), told);
+        }
+    }
+
+    #[test]
+    fn what_keeps_a_lease_from_being_made_is_so_while_there_is_none() {
+        let quota = || "exceeded quota: none".to_owned();
+        for (problem, told_without_a_lease) in [
+            (Problem::Forbidden("create"), Some("NoLease")),
+            (Problem::NoNamespace, Some("NoNamespace")),
+            (Problem::Refused("create", quota()), Some("Refused")),
+            (Problem::Refused("update", quota()), None),
+            (Problem::Forbidden("get"), None),
+        ] {
+            let mut problems = Problems::new("shop", "billing");
+            problems.of_requests(Some(problem), false);
+            problems.of_requests(None, true);
+            assert_eq!(problems.reason(), told_without_a_lease);
+            problems.of_requests(None, false);
+            assert_eq!(problems.reason(), None, "there is one");
         }
     }
 }

@@ -6,8 +6,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use kube::Client;
+use kube::client::ClientBuilder;
 use tokio::time::{Instant, sleep_until};
-use tower::{Layer, Service};
+use tower::{Layer, Service, service_fn};
 
 /// How many requests may begin within [`PERIOD`].
 const BURST: usize = 3;
@@ -16,11 +18,22 @@ const PERIOD: Duration = Duration::from_secs(3);
 
 /// The times at which the last requests began; clones share them.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct RateLimit {
+pub struct RateLimit {
     begun: Arc<Mutex<VecDeque<Instant>>>,
 }
 
 impl RateLimit {
+    /// A client that sends each request through `client`, at its turn. Call it within a runtime.
+    #[must_use]
+    pub fn limit(&self, client: Client) -> Client {
+        let namespace = client.default_namespace().to_owned();
+        let send = service_fn(move |request| {
+            let client = client.clone();
+            async move { client.send(request).await }
+        });
+        ClientBuilder::new(send, namespace).with_layer(self).build()
+    }
+
     /// Returns the time at which the next request may begin, and counts that request.
     fn next(&self, now: Instant) -> Instant {
         let mut begun = self.begun.lock().unwrap_or_else(PoisonError::into_inner);
@@ -42,7 +55,7 @@ impl<S> Layer<S> for RateLimit {
 
 /// A service whose requests wait until the rate limit lets them begin.
 #[derive(Debug, Clone)]
-pub(crate) struct RateLimited<S> {
+pub struct RateLimited<S> {
     inner: S,
     rate_limit: RateLimit,
 }

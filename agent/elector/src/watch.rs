@@ -8,10 +8,8 @@ use elector_election::Timings;
 use futures::{Stream, StreamExt as _};
 use kube::Client;
 use kube::api::Api;
-use kube::client::ClientBuilder;
 use kube::runtime::watcher::{self, Error, Event, watcher};
 use tokio::time::Instant;
-use tower::service_fn;
 
 use crate::problem::Problem;
 use crate::rate_limit::RateLimit;
@@ -138,11 +136,7 @@ impl LeaseWatch {
 }
 
 fn paced(client: Client, rate_limit: &RateLimit, namespace: &str) -> Api<StoredLease> {
-    let send = service_fn(move |request| {
-        let client = client.clone();
-        async move { client.send(request).await }
-    });
-    Api::namespaced(ClientBuilder::new(send, namespace).with_layer(rate_limit).build(), namespace)
+    Api::namespaced(rate_limit.limit(client), namespace)
 }
 
 fn events(leases: &Api<StoredLease>, name: &str, streaming: bool) -> Events {
@@ -162,3 +156,6 @@ fn code(error: &Error) -> Option<u16> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,6 +9,7 @@
 //! ```
 
 mod command;
+mod life;
 mod shim;
 
 use std::future::poll_fn;

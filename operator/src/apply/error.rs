@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use elector_crds::conditions::Reason;
+use elector_crds::rbac::tells_of_missing_right;
 use kube::core::Status;
 
 /// Why a plan was not carried out completely.
@@ -69,7 +70,7 @@ impl Refusal {
         if !status.is_forbidden() {
             return None;
         }
-        Some(if says("cannot ") && says("in API group") { Refusal::Rights } else { Refusal::Other })
+        Some(if tells_of_missing_right(&status.message) { Refusal::Rights } else { Refusal::Other })
     }
 
     fn mend(self) -> &'static str {
@@ -136,6 +137,10 @@ fn is_namespace_terminating(status: &Status) -> bool {
 /// which is for people.
 pub(crate) fn words(error: &kube::Error) -> String {
     match error {
+        // Of a server before the API server.
+        kube::Error::Api(status) if status.message.is_empty() => {
+            format!("the answer has no words, and the status {}", status.code)
+        }
         kube::Error::Api(status) => status.message.clone(),
         error => error.to_string(),
     }

@@ -128,7 +128,7 @@ impl Applier {
         Ok(())
     }
 
-    async fn read_lease(
+    pub(super) async fn read_lease(
         &self,
         election: &LeaderElection,
         answers: &mut Vec<WriteAnswer>,

@@ -9,10 +9,12 @@ use elector_election::Timings;
 use jiff::Timestamp;
 use k8s_openapi::api::{core::v1::Service, discovery::v1::EndpointSlice, rbac::v1 as rbac};
 use kube::ResourceExt as _;
+use kube::core::Status;
 use kube::runtime::watcher::Event;
 use serde_json::json;
 
 use super::*;
+use crate::apply::Refusal;
 use crate::index::{StoredPod, WriteAnswer};
 use crate::plan::LeaseAction;
 
@@ -148,6 +150,54 @@ fn one_plan_of_an_election_is_carried_out_at_a_time() {
         assert_eq!(reconciler.handle_done(begun.ticket, outcome, at(2)), []);
     }
     assert!(job(&mut reconciler, 2).is_some());
+}
+
+/// What Ready says in the status that is written at that time, if one is; and whether the Role is tried again by then.
+fn told_by(reconciler: &mut Reconciler, milliseconds: u64) -> (Option<String>, bool) {
+    let (mut told, mut tried) = (None, false);
+    while let Some(begun) = job(reconciler, milliseconds) {
+        tried |= begun.plan.role.is_some();
+        let conditions = begun.plan.status.iter().flat_map(|status| &status.conditions);
+        let ready = conditions.into_iter().find(|condition| condition.type_ == "Ready");
+        told = ready.map(|ready| ready.reason.clone()).or(told);
+        let outcome = done(&begun);
+        reconciler.handle_done(begun.ticket, outcome, at(milliseconds));
+    }
+    (told, tried)
+}
+
+/// For each failure of a Role: what is counted and told of it, and when the Role is tried again.
+#[test]
+fn each_failure_has_a_fate() {
+    let what = "apply the Role";
+    let refusal = Refusal::Rights;
+    let refused = kube::Error::Api(Status::failure("no", "InternalError").with_code(500).boxed());
+    for (error, told, counts, retried_after) in [
+        (ApplyError::NotLeading, None, false, 0),
+        (ApplyError::Stale(what), None, false, 0),
+        (ApplyError::Terminating(what), None, false, 1_000),
+        (ApplyError::Conflict("another's".to_owned()), Some(Reason::ObjectConflict), true, 1_000),
+        (ApplyError::Forbidden { what, message: String::new(), refusal }, Some(Reason::Forbidden), true, 1_000),
+        (ApplyError::Timeout { what, timeout: Duration::from_secs(5) }, Some(Reason::ReconcileFailed), true, 1_000),
+        (ApplyError::Api { what, source: Box::new(refused) }, Some(Reason::ReconcileFailed), true, 1_000),
+    ] {
+        let case = error.to_string();
+        let mut reconciler = leading(&["billing"]);
+        let first = job(&mut reconciler, 0).unwrap();
+        let LeaseAction::Create(made) = first.plan.lease.clone() else { unreachable!("{:?}", first.plan) };
+        let mut outcome = done(&first);
+        outcome.answers.retain(|answer| !matches!(answer, WriteAnswer::Role(_)));
+        outcome.written.retain(|part| *part != Part::Role);
+        outcome.failures.push((Part::Role, error));
+        let counted = reconciler.handle_done(first.ticket, outcome, at(0));
+        assert_eq!(counted, told.into_iter().filter(|_| counts).collect::<Vec<_>>(), "{case}");
+        reconciler.handle_seen(Observation::Lease(Event::Apply(renewed(&made, 10, 0))), at(0));
+        if retried_after > 0 {
+            let (ready, tried) = told_by(&mut reconciler, retried_after - 1);
+            assert_eq!((ready.as_deref(), tried), (told.map(Reason::as_str), false), "{case}");
+        }
+        assert!(told_by(&mut reconciler, retried_after).1, "{case}");
+    }
 }
 
 #[test]

@@ -144,7 +144,7 @@ impl Driver<'_> {
             Some(Problem::Unreachable(_) | Problem::Failing(_)) => {
                 self.connecting_since.elapsed() > self.election.timings().lease_duration()
             }
-            Some(Problem::Forbidden(_) | Problem::NoNamespace | Problem::Refused(_) | Problem::Garbage(_)) | None => {
+            Some(Problem::Forbidden(_) | Problem::NoNamespace | Problem::Refused(..) | Problem::Garbage(_)) | None => {
                 false
             }
         };
