@@ -1,4 +1,6 @@
-//! What an agent takes of its pod's memory: the program as it is shipped, which takes minutes to build.
+//! What an agent takes of its pod's memory: the program as it is shipped.
+//!
+//! Alone in its binary: it builds that program first, which takes all processors for minutes.
 
 use std::time::Duration;
 

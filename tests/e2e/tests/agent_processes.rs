@@ -1,4 +1,6 @@
 //! What becomes of the file, and of the agent, when one of its two processes dies or stops: on a real API server.
+//!
+//! Alone in their binary: a tenth of a second is measured, which the other tests of agents would take from them.
 
 use std::time::Duration;
 

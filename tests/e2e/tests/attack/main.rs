@@ -1,4 +1,5 @@
 //! The real agents at a real API server under attack, with somebody who looks every millisecond who leads: never two.
+//! What is done to the files of a single agent is in `volume`.
 //!
 //! They mostly wait, so as many run at once as there are test threads. `-- --nocapture` shows what was seen.
 
@@ -12,6 +13,7 @@ mod files;
 mod network;
 mod processes;
 mod recorded;
+mod volume;
 
 use anyhow::Result;
 use elector_harness::attack::{Arena, Fault, Setup};

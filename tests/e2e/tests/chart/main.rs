@@ -1,5 +1,6 @@
-//! The Helm chart, by the real helm, on a real API server.
+//! The definition and the Helm chart, by the real helm, on a real API server.
 
+mod crd;
 mod fences;
 mod files;
 mod inject;

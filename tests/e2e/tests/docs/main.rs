@@ -2,6 +2,7 @@
 
 mod examples;
 mod exit_codes;
+mod faults;
 mod manifests;
 mod page;
 mod service;

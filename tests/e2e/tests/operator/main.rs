@@ -14,6 +14,7 @@ mod failures;
 mod garbage;
 mod hostile;
 mod process;
+mod prometheus;
 mod ratcheting;
 mod released;
 mod restored;

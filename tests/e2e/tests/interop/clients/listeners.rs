@@ -11,7 +11,7 @@ use elector_harness::witness::Witness;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use crate::belief::{Believer, in_pod, longest_error, of_file, overlaps};
+use super::belief::{Believer, in_pod, longest_error, of_file, overlaps};
 
 /// Until an agent leads, or a client has heard of it: a JVM compiles its source first.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -17,7 +17,7 @@ use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
-use crate::{SOON, START, TAKEOVER, candidate, namespace};
+use super::{SOON, START, TAKEOVER, candidate, namespace};
 
 const APP: (&str, &str) = ("HTTP_ADDRESS", "127.0.0.1:0");
 const OBSERVE: (&str, &str) = ("OBSERVE_ADDRESS", "127.0.0.1:0");

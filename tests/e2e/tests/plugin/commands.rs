@@ -1,91 +1,23 @@
-//! `kubectl election` on a real API server, as people on call use it.
+//! Each command of `kubectl election` on a real API server, as people on call use it.
 
-mod doctor;
-mod gitops;
-mod texts;
-
-use std::path::Path;
-use std::process::{Command, Output};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
 use anyhow::{Context as _, Result, ensure};
 use elector_crds::TRANSFER_ANNOTATION;
 use elector_crds::conditions::{ConditionType, Reason};
-use elector_harness::candidate::{Candidate, leader};
+use elector_harness::candidate::leader;
 use elector_harness::controlplane::{ControlPlane, Namespace};
 use elector_harness::kubectl::{kubectl, shell};
-use elector_harness::operators::{Election, Operator, Operators, contended, place, short_timings};
+use elector_harness::operators::{Election, Operators, place, short_timings};
 use elector_harness::process::Process;
 use elector_xtask::programs::Programs;
 use elector_xtask::scratch::Scratch;
-use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
-use tokio::time::sleep;
 
-const SOON: Duration = Duration::from_secs(5);
-
-/// What the plugin ended with, and said.
-#[derive(Debug)]
-struct Said {
-    code: Option<i32>,
-    out: String,
-    error: String,
-}
-
-impl Said {
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.out).unwrap_or_default()
-    }
-
-    /// Ended with this code, and one line that has this in it.
-    fn failed(&self, code: i32, why: &str) {
-        assert_eq!(self.code, Some(code), "{self:?}");
-        assert!(self.error.starts_with("error: ") && self.error.contains(why), "{why:?}: {self:?}");
-        assert_eq!((self.error.lines().count(), self.out.as_str()), (1, ""), "{self:?}");
-    }
-
-    fn done(self) -> Said {
-        assert_eq!((self.code, self.error.as_str()), (Some(0), ""), "{self:?}");
-        self
-    }
-}
-
-async fn run(kubeconfig: &Path, arguments: &[&str]) -> Result<Said> {
-    let mut command = Command::new(&Programs::built().await?.plugin);
-    command.env_clear().env("KUBECONFIG", kubeconfig).args(arguments);
-    let Output { status, stdout, stderr } = spawn_blocking(move || command.output()).await??;
-    Ok(Said { code: status.code(), out: String::from_utf8(stdout)?, error: String::from_utf8(stderr)? })
-}
-
-/// In that namespace, as its administrator.
-async fn election(namespace: &Namespace<'_>, arguments: &[&str]) -> Result<Said> {
-    let arguments = [arguments, &["-n", namespace.name()]].concat();
-    run(&namespace.cluster().kubeconfig(), &arguments).await
-}
-
-/// Three candidates, which are ready; billing-0 leads.
-struct Scene {
-    namespace: Namespace<'static>,
-    election: Election<'static>,
-    candidates: Vec<Candidate>,
-}
-
-impl Scene {
-    async fn set(prefix: &str) -> Result<Scene> {
-        let (namespace, election, candidates) = contended(prefix).await?;
-        Ok(Scene { namespace, election, candidates })
-    }
-
-    async fn run(&self, arguments: &[&str]) -> Result<Said> {
-        election(&self.namespace, arguments).await
-    }
-
-    fn leader(&self) -> Vec<&str> {
-        self.candidates.iter().filter(|candidate| candidate.leads()).map(Candidate::name).collect()
-    }
-}
+use crate::doctor;
+use crate::scene::{SOON, Scene, election, run, until_lines};
 
 #[tokio::test]
 async fn the_list_has_what_kubectl_has_and_whether_somebody_leads() {
@@ -270,18 +202,6 @@ async fn a_transfer_is_waited_for_and_each_change_of_who_leads_is_a_line() {
     assert_eq!(lines[5], "error: LeaderElection billing is gone");
     watch.ended().await.unwrap();
     assert_eq!(watch.exited().unwrap().and_then(|status| status.code()), Some(1));
-}
-
-async fn until_lines(log: &Path, number: usize) -> Result<Vec<String>> {
-    let begun = Instant::now();
-    loop {
-        let lines: Vec<String> = std::fs::read_to_string(log)?.lines().map(str::to_owned).collect();
-        if lines.len() >= number {
-            return Ok(lines);
-        }
-        ensure!(begun.elapsed() < SOON, "not {number}: {lines:?}");
-        sleep(Duration::from_millis(20)).await;
-    }
 }
 
 #[tokio::test]

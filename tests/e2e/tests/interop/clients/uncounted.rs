@@ -9,8 +9,8 @@ use elector_xtask::programs::Programs;
 use serde_json::json;
 use tokio::process::Command;
 
-use crate::candidates::{EXPIRED, PATIENCE, TIMINGS, start};
-use crate::new_leases::spec;
+use super::candidates::{EXPIRED, PATIENCE, TIMINGS, start};
+use super::new_leases::spec;
 
 async fn adopted() -> Result<()> {
     let namespace = place("uncounted").await?;

@@ -34,7 +34,7 @@ pub(crate) fn in_pod(pod: &str) -> Vec<String> {
 impl Believer {
     /// Starts the program in that folder of this test's.
     pub(crate) async fn start(name: &str, pod: &str, environment: &[(&str, String)]) -> Result<Believer> {
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(name);
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop/clients").join(name);
         let mut program = packages::program(source).await?;
         program.environment.extend(environment.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
         let folder = Scratch::new()?;

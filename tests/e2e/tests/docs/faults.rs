@@ -65,7 +65,7 @@ fn files_with(target: &str, test: &str) -> io::Result<Vec<String>> {
 
 #[test]
 fn each_test_that_is_named_exists_and_each_fault_has_a_line() {
-    let text = include_str!("../../../FAULTS.md");
+    let text = include_str!("../../../../FAULTS.md");
     assert!(named(text).count() > 60);
     for (target, test) in named(text) {
         assert!(!files_with(target, test).unwrap().is_empty(), "{target}::{test}");
@@ -77,7 +77,7 @@ fn each_test_that_is_named_exists_and_each_fault_has_a_line() {
 
 #[test]
 fn what_was_run_counts_kinds_of_faults_and_the_cores_tests() {
-    let text = include_str!("../../../docs/what-was-run.md");
+    let text = include_str!("../../../../docs/what-was-run.md");
     let core = sources("core").unwrap();
     let tests = core.iter().flat_map(|file| file.lines()).filter(|line| line.trim() == "#[test]").count();
     for counted in [format!("\n- {} kinds of faults ", Fault::ALL.len()), format!("rule by rule: {tests}, ")] {
@@ -85,7 +85,7 @@ fn what_was_run_counts_kinds_of_faults_and_the_cores_tests() {
     }
 }
 
-const SAFETY: &str = include_str!("../../../SAFETY.md");
+const SAFETY: &str = include_str!("../../../../SAFETY.md");
 
 /// The rules of SAFETY.md, each with the tests that hold it: `**L1. …**`, and a line of `Held by: …` before the next rule or heading.
 fn rules() -> BTreeMap<&'static str, Vec<(&'static str, &'static str)>> {

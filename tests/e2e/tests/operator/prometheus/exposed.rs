@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use elector_crds::conditions::{ConditionType, Reason};
 use elector_crds::{LeaderElection, TRANSFER_ANNOTATION};
 use elector_harness::candidate::{AgentOptions, Candidate, leader};
-use elector_harness::controlplane::{ControlPlane, Namespace};
+use elector_harness::controlplane::{ControlPlane, Namespace, Options};
 use elector_harness::http::{get, get_as};
 use elector_harness::kubectl::kubectl;
 use elector_harness::operators::{Election, Operator, Operators, short_timings};
@@ -15,21 +15,21 @@ use elector_harness::prometheus::{Query, Recording, promtool_on};
 use kube::ResourceExt as _;
 use serde_json::Value;
 
-use crate::alerts::{alerts, scenes};
-use crate::{file, list};
+use super::alerts::{alerts, scenes};
+use super::{file, list};
 
 const SOON: Duration = Duration::from_secs(5);
 
 /// Three elections: one that is handed over, one whose candidate has no agent, and one that is paused.
-struct Stage {
-    namespace: Namespace<'static>,
-    billing: Election<'static>,
-    idle: Election<'static>,
+struct Stage<'a> {
+    namespace: Namespace<'a>,
+    billing: Election<'a>,
+    idle: Election<'a>,
     agents: Vec<Candidate>,
 }
 
-impl Stage {
-    async fn set(plane: &'static ControlPlane) -> Result<Stage> {
+impl<'a> Stage<'a> {
+    async fn set(plane: &'a ControlPlane) -> Result<Stage<'a>> {
         let namespace = plane.namespace("shop").await?;
         let [billing, idle, _] = [
             Election::create(&namespace, "billing", short_timings()).await?,
@@ -153,13 +153,14 @@ async fn every_query_of_alerts_and_dashboard_is_answered() {
 }
 
 async fn answered() -> Result<()> {
-    let plane = ControlPlane::shared().await?;
-    let operators = Operators::install(plane).await?;
+    // With no other elections, of which operators would tell, too.
+    let plane = ControlPlane::start(Options::default()).await?;
+    let operators = Operators::install(&plane).await?;
     let active = operators.leader("operator-0").await?;
     let standby = operators.replica("operator-1").await?;
     standby.process().start()?;
     standby.until_ready().await?;
-    let stage = Stage::set(plane).await?;
+    let stage = Stage::set(&plane).await?;
 
     // What everything reads, for whoever does not ask for OpenMetrics.
     for address in [active.address()?, stage.agents[0].address("OBSERVE_ADDRESS").await?] {

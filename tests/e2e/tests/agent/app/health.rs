@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use crate::{SOON, START, candidate, namespace};
+use super::{SOON, START, candidate, namespace};
 
 /// Two looks, a second apart, and what the hand-over takes.
 const STEP_DOWN: Duration = Duration::from_secs(4);

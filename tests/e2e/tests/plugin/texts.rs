@@ -1,10 +1,16 @@
 //! Texts of others, as people and programs see them: nothing that a terminal would follow, and to programs what is there.
 
+use elector_crds::conditions::{ConditionType, Reason};
 use elector_crds::display_text::is_hidden;
 use elector_crds::{LeaderElection, TRANSFER_ANNOTATION, identity};
+use elector_harness::operators::{Election, place};
+use elector_harness::process::Process;
+use elector_xtask::programs::Programs;
+use elector_xtask::scratch::Scratch;
 use kube::api::{Patch, PatchParams};
+use serde_json::{Value, json};
 
-use super::*;
+use crate::scene::{Said, election, until_lines};
 
 /// An escape sequence, controls, a letter that turns the direction, some that are not seen, and a line that looks like the
 /// plugin's own.

@@ -11,11 +11,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use elector_harness::controlplane::{Binary, ControlPlane, Namespace};
-use elector_harness::operators::Operators;
+use elector_harness::operators::shared;
 use elector_xtask::programs::Programs;
 use elector_xtask::scratch::Scratch;
 use tokio::process::Command;
-use tokio::sync::OnceCell;
 use tokio::time::{Instant, sleep, timeout};
 
 /// How long a program may take to reach the API server, or to say that it cannot.
@@ -134,10 +133,8 @@ impl Setting {
 
 /// A control plane with the definition.
 async fn plane() -> Result<&'static ControlPlane> {
-    static PLANE: OnceCell<()> = OnceCell::const_new();
-    let plane = ControlPlane::shared().await?;
-    PLANE.get_or_try_init(async || Operators::install(plane).await.map(drop)).await?;
-    Ok(plane)
+    shared().await?;
+    ControlPlane::shared().await
 }
 
 async fn namespace(prefix: &str) -> Result<Namespace<'static>> {

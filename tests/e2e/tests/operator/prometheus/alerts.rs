@@ -9,7 +9,7 @@ use elector_harness::prometheus::promtool;
 use elector_xtask::helm::chart;
 use serde_json::Value;
 
-use crate::{file, list};
+use super::{file, list};
 
 /// Each alert, by its name.
 pub(crate) fn alerts() -> Result<BTreeMap<String, Value>> {
@@ -20,7 +20,7 @@ pub(crate) fn alerts() -> Result<BTreeMap<String, Value>> {
 
 /// What shows each of them firing, and not.
 pub(crate) fn scenes() -> Result<Vec<Value>> {
-    let file: Value = serde_yaml_ng::from_str(include_str!("../../../go/promtool/alerts.yaml"))?;
+    let file: Value = serde_yaml_ng::from_str(include_str!("../../../../go/promtool/alerts.yaml"))?;
     Ok(list(&file["tests"]).cloned().collect())
 }
 

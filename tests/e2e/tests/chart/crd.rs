@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep};
 
 const CRD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../crds/leaderelections.yaml");
 
-/// A namespace where the CustomResourceDefinition is served, as it lies in the repository.
+/// A namespace where the CustomResourceDefinition is served, as it lies in the repository, and no operator is at work.
 async fn namespace(name: &str) -> Result<Namespace<'static>> {
     static INSTALLED: OnceCell<()> = OnceCell::const_new();
     let plane = ControlPlane::shared().await?;

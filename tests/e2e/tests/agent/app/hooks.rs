@@ -12,7 +12,7 @@ use elector_xtask::scratch::Scratch;
 use rustix::process::{Signal, kill_process};
 use tokio::time::{Instant, sleep};
 
-use crate::{SOON, START, TAKEOVER, candidate, namespace};
+use super::{SOON, START, TAKEOVER, candidate, namespace};
 
 /// Says that it begins, and that it ends, in a file of this name beside it.
 const SAID: &str = "said";

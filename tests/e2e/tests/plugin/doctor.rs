@@ -1,16 +1,23 @@
 //! `kubectl election doctor`, where all is well and where one thing is not.
 
-use anyhow::Context as _;
-use elector_harness::candidate::AgentOptions;
-use elector_harness::controlplane::{ControlPlane, Options};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use elector_crds::conditions::{ConditionType, Reason};
+use elector_harness::candidate::{AgentOptions, Candidate};
+use elector_harness::controlplane::{ControlPlane, Namespace, Options};
+use elector_harness::kubectl::{kubectl, shell};
+use elector_harness::operators::{Election, Operator, Operators, place, short_timings};
 use elector_harness::peer::Peer;
 use elector_harness::policies::until_in_force;
 use elector_harness::release::install_yaml_for;
+use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::api::{DeleteParams, PostParams};
+use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-use super::*;
+use crate::scene::{Said, election, run};
 
 /// What goes into a pod by hand.
 const SIDECAR: &str = include_str!("../../../../agent/src/sidecar.yaml");
@@ -265,7 +272,7 @@ async fn a_holder_that_is_no_agent_is_named() {
 }
 
 /// Of an operator that was there, and of one that never was.
-pub(super) async fn without_operator(operators: &Operators<'_>, namespace: &Namespace<'_>) -> Result<()> {
+pub(crate) async fn without_operator(operators: &Operators<'_>, namespace: &Namespace<'_>) -> Result<()> {
     let billing = Election::named(namespace, "billing");
     let annotate = ["-n", namespace.name(), "annotate", "leaderelection", "billing", "leader-elector.io/transfer-to=*"];
     kubectl(&namespace.cluster().kubeconfig(), &annotate, "").await?;

@@ -8,7 +8,7 @@ use elector_harness::controlplane::{ControlPlane, Namespace};
 use elector_harness::witness::Witness;
 use tokio::time::sleep;
 
-use crate::belief::{Believer, of_file, overlaps};
+use super::belief::{Believer, of_file, overlaps};
 
 /// All have the same timings.
 pub(crate) const TIMINGS: [u32; 3] = [5, 3, 1];

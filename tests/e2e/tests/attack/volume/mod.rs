@@ -18,7 +18,7 @@ use leader_elector::status::{Standing, Unknown, check};
 use rustix::process::{Signal, kill_process};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::tricks::{Played, Trick, Volume};
+use self::tricks::{Played, Trick, Volume};
 
 const START: Duration = Duration::from_secs(10);
 /// Two retry periods, and some time for a machine that is busy.

@@ -9,8 +9,8 @@ use elector_harness::operators::{Election, place, short_timings};
 use elector_harness::peer::Peer;
 use serde_json::{Value, json};
 
-use crate::belief::Believer;
-use crate::candidates::{PATIENCE, TIMINGS, start};
+use super::belief::Believer;
+use super::candidates::{PATIENCE, TIMINGS, start};
 
 /// Candidates may call themselves what they like.
 pub(crate) fn spec() -> Value {

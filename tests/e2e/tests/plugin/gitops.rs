@@ -1,11 +1,15 @@
 //! Tools that keep a LeaderElection as a source says, and what becomes of a pause meanwhile.
 
+use anyhow::Result;
 use elector_crds::{LeaderElection, StoredLease};
+use elector_harness::kubectl::kubectl;
+use elector_harness::operators::short_timings;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use kube::Api;
 use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
+use serde_json::{Value, json};
 
-use super::*;
+use crate::scene::Scene;
 
 /// What the source says, which says nothing of a pause.
 fn source(metadata: &Value) -> Value {
