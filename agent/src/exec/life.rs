@@ -132,7 +132,7 @@ impl Life {
             Some(RunningCommand { main: Some(id), grace: None, .. }) => Receiver::Command(*id),
             Some(_) if ends => Receiver::NotNeeded,
             None if ends => Receiver::Campaign,
-            Some(_) => Receiver::Nobody("the command was told to end, or has"),
+            Some(_) => Receiver::Nobody("the command was told to end, or has ended"),
             None => Receiver::Nobody("the command runs only on the leader"),
         }
     }

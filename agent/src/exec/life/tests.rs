@@ -139,7 +139,7 @@ fn a_long_tenure_leaves_no_more_than_three_seconds() {
 #[test]
 fn each_signal_has_a_receiver() {
     let (ends, other) = (true, false);
-    let (not_now, never) = ("the command was told to end, or has", "the command runs only on the leader");
+    let (not_now, never) = ("the command was told to end, or has ended", "the command runs only on the leader");
     let left = || ended(running(), End::Code(0));
     for (what, life, signal, supervisor_lives, receiver) in [
         ("SIGHUP while it runs", running(), other, true, Receiver::Command(command())),
