@@ -14,6 +14,8 @@ use std::{
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
+use crate::root;
+
 /// A Go program of a module in this repository.
 #[derive(Clone, Debug)]
 pub struct GoProgram {
@@ -43,6 +45,25 @@ pub enum Origin {
 }
 
 impl GoProgram {
+    /// The command `name` of `module`, in the version that the go.mod in `tests/go/FOLDER` requires.
+    ///
+    /// # Errors
+    /// When that go.mod cannot be read or does not require the module.
+    pub fn pinned(folder: &str, module: &str, name: &str) -> Result<Self> {
+        let file = root().join("tests/go").join(folder).join("go.mod");
+        let go_mod = fs::read_to_string(&file).with_context(|| format!("failed to read {}", file.display()))?;
+        let version = required_version(&go_mod, module).with_context(|| format!("go.mod does not require {module}"))?;
+        Ok(Self {
+            name: name.to_owned(),
+            package: format!("{module}/cmd/{name}"),
+            key: format!("{folder}/{name}-{version}"),
+            ldflags: "-s -w".to_owned(),
+            tags: String::new(),
+            origin: Origin::Pinned,
+            module: file.with_file_name(""),
+        })
+    }
+
     /// Path of the binary, building it first if need be, which can take minutes. Blocks.
     ///
     /// One process builds, others wait. The binary appears by rename, so one that exists is whole.

@@ -7,3 +7,4 @@ mod page;
 mod service;
 mod tables;
 mod text;
+mod workflows;
