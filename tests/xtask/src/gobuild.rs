@@ -14,6 +14,8 @@ use std::{
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 
+use crate::root;
+
 /// A Go program of a module in this repository.
 #[derive(Clone, Debug)]
 pub struct GoProgram {
@@ -43,6 +45,25 @@ pub enum Origin {
 }
 
 impl GoProgram {
+    /// The command `name` of `module`, in the version that the go.mod in `tests/go/FOLDER` requires.
+    ///
+    /// # Errors
+    /// When that go.mod cannot be read or does not require the module.
+    pub fn pinned(folder: &str, module: &str, name: &str) -> Result<Self> {
+        let file = root().join("tests/go").join(folder).join("go.mod");
+        let go_mod = fs::read_to_string(&file).with_context(|| format!("failed to read {}", file.display()))?;
+        let version = required_version(&go_mod, module).with_context(|| format!("go.mod does not require {module}"))?;
+        Ok(Self {
+            name: name.to_owned(),
+            package: format!("{module}/cmd/{name}"),
+            key: format!("{folder}/{name}-{version}"),
+            ldflags: "-s -w".to_owned(),
+            tags: String::new(),
+            origin: Origin::Pinned,
+            module: file.with_file_name(""),
+        })
+    }
+
     /// Path of the binary, building it first if need be, which can take minutes. Blocks.
     ///
     /// One process builds, others wait. The binary appears by rename, so one that exists is whole.
@@ -53,7 +74,11 @@ impl GoProgram {
         self.path_in(&cache()?)
     }
 
-    fn path_in(&self, cache: &Path) -> Result<PathBuf> {
+    /// The same, below another folder than the cache.
+    ///
+    /// # Errors
+    /// As [`GoProgram::path`].
+    pub fn path_in(&self, cache: &Path) -> Result<PathBuf> {
         let folder = cache.join(&self.key);
         let binary = folder.join(&self.name);
         if self.is_current(&binary) {
@@ -271,41 +296,6 @@ mod tests {
         assert_eq!(required_version(go_mod, "a.io/x"), Some("1.2.3"));
         assert_eq!(required_version(go_mod, "b.io/y/v3"), Some("3.0.1"));
         assert_eq!(required_version(go_mod, "b.io/y"), None);
-    }
-
-    #[test]
-    fn only_a_program_of_the_checkout_is_built_again() {
-        let folder = tempfile::tempdir().unwrap();
-        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
-        let program = |origin| GoProgram {
-            name: "hello".to_owned(),
-            module: folder.path().to_owned(),
-            package: ".".to_owned(),
-            key: "key/of/versions".to_owned(),
-            ldflags: String::new(),
-            tags: String::new(),
-            origin,
-        };
-        let cache = folder.path().join("cache");
-        let says = |origin| {
-            let path = program(origin).path_in(&cache).unwrap();
-            assert_eq!(path, cache.join("key/of/versions/hello"));
-            let output = Command::new(path).output().unwrap();
-            String::from_utf8(output.stderr).unwrap()
-        };
-        write("go.mod", "module hello\n\ngo 1.21\n");
-        write("main.go", "package main\nfunc main() { print(1) }");
-        // Two at once: one builds, the other waits for it.
-        std::thread::scope(|scope| {
-            for thread in [0, 1].map(|_| scope.spawn(|| says(Origin::Pinned))) {
-                assert_eq!(thread.join().unwrap(), "1");
-            }
-        });
-        write("main.go", "package main\nfunc main() { print(2) }");
-        assert_eq!(says(Origin::Pinned), "1");
-        assert_eq!(says(Origin::Checkout), "2");
-        write("main.go", "package main\nfunc main() { fail }");
-        assert!(program(Origin::Checkout).path_in(&cache).is_err());
     }
 
     #[test]

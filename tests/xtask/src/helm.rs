@@ -1,6 +1,5 @@
 //! The real helm, and what writes a chart's README: built from the module `tests/go/helm`.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -8,7 +7,7 @@ use anyhow::{Context as _, Result};
 use tokio::process::Command;
 
 use crate::command;
-use crate::gobuild::{GoProgram, Origin, required_version};
+use crate::gobuild::GoProgram;
 use crate::root;
 
 /// The newest Kubernetes that the project is tested on: what charts are rendered for where there is no cluster to ask.
@@ -94,23 +93,7 @@ metadata:
 ";
 
 async fn built(module: &'static str, name: &'static str) -> Result<PathBuf> {
-    tokio::task::spawn_blocking(move || go_program(module, name)?.path()).await?
-}
-
-fn go_program(module: &str, name: &str) -> Result<GoProgram> {
-    let folder = root().join("tests/go/helm");
-    let file = folder.join("go.mod");
-    let go_mod = fs::read_to_string(&file).with_context(|| format!("failed to read {}", file.display()))?;
-    let version = required_version(&go_mod, module).with_context(|| format!("go.mod does not require {module}"))?;
-    Ok(GoProgram {
-        name: name.to_owned(),
-        package: format!("{module}/cmd/{name}"),
-        key: format!("helm/{name}-{version}"),
-        ldflags: "-s -w".to_owned(),
-        tags: String::new(),
-        origin: Origin::Pinned,
-        module: folder,
-    })
+    tokio::task::spawn_blocking(move || GoProgram::pinned("helm", module, name)?.path()).await?
 }
 
 #[cfg(test)]
@@ -119,7 +102,7 @@ mod tests {
 
     #[test]
     fn the_cache_is_keyed_by_version() {
-        let key = go_program(HELM, "helm").unwrap().key;
+        let key = GoProgram::pinned("helm", HELM, "helm").unwrap().key;
         assert!(key.starts_with("helm/helm-4."), "{key}");
     }
 }

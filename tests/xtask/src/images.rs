@@ -12,9 +12,7 @@ use crate::command;
 use crate::programs::Programs;
 use crate::root;
 use crate::scratch::Scratch;
-
-/// As it is named in the Dockerfile, in the chart and in the README.
-const VERSION: &str = env!("CARGO_PKG_VERSION");
+use crate::version::VERSION;
 
 /// The programs that are in images.
 const SHIPPED: [&str; 2] = ["elector-agent", "elector-operator"];

@@ -7,6 +7,7 @@ pub mod images;
 pub mod programs;
 pub mod scratch;
 pub mod supply_chain;
+pub mod version;
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! `cargo crdgen`, `cargo chartgen`, `cargo static` and `cargo supply-chain`.
+//! `cargo crdgen`, `cargo chartgen`, `cargo static`, `cargo supply-chain` and `cargo xtask bump`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,9 @@ use std::process::ExitCode;
 use anyhow::{Result, ensure};
 use clap::{Parser, Subcommand};
 use elector_xtask::supply_chain::{bills, check};
+use elector_xtask::version::bump;
 use elector_xtask::{helm, images, root};
+use semver::Version;
 
 /// Makes what is generated, and what is shipped
 #[derive(Parser)]
@@ -34,6 +36,11 @@ enum Task {
     Static,
     /// Checks what everything here depends on, and writes into dist/ what the programs are made of
     SupplyChain,
+    /// Sets the version in all files that say it, or in none of them
+    Bump {
+        /// The next version, as semantic versioning has them
+        version: Version,
+    },
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -64,6 +71,7 @@ async fn run(task: Task) -> Result<()> {
             }
             Ok(())
         }
+        Task::Bump { version } => bump(&root(), &version),
     }
 }
 

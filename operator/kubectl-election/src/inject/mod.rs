@@ -24,6 +24,8 @@ use pod::{AgentParts, Values, election_name};
 use quantity::Quantity;
 use stream::{Segment, segments};
 
+/// The default is the image in the sidecar, whose tag is this version.
+const IMAGE_HELP: &str = concat!("Image of the agent [default: leader-elector/agent:", env!("CARGO_PKG_VERSION"), "]");
 const RESOURCES: &str = "{requests: {cpu: 5m, memory: 16Mi}, limits: {memory: 32Mi}}";
 const GUARANTEED_RESOURCES: &str = "{cpu: 50m, memory: 32Mi}";
 
@@ -42,8 +44,7 @@ pub(crate) struct Inject {
     /// Path of the pod's template in kinds that kubectl does not know, such as spec.template
     #[arg(long, value_name = "PATH", value_parser = template_path)]
     template_path: Option<TemplatePath>,
-    /// Image of the agent [default: leader-elector/agent:0.1.0]
-    #[arg(long, value_name = "IMAGE")]
+    #[arg(long, value_name = "IMAGE", help = IMAGE_HELP)]
     image: Option<String>,
     /// Resources of the agent in a pod of class Burstable, as a container has them, in YAML or JSON
     #[arg(long, value_name = "RESOURCES", default_value = RESOURCES, value_parser = agent_resources)]

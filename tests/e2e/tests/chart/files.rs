@@ -4,6 +4,7 @@ use std::fs;
 
 use anyhow::{Context as _, Result};
 use elector_xtask::helm::{chart, generated, helm};
+use elector_xtask::version::VERSION;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -214,7 +215,7 @@ async fn what_is_injected_is_what_the_values_say() {
         variable["expression"].as_str().unwrap()
     };
     for (name, said) in [
-        ("agent", &*format!(r#""image": dyn("registry.example.com/agent:0.1.0@{digest}")"#)),
+        ("agent", &*format!(r#""image": dyn("registry.example.com/agent:{VERSION}@{digest}")"#)),
         ("agent", r#""imagePullPolicy": dyn("Always")"#),
         ("memoryLimitByClass", r#""48Mi""#),
         ("cpuLimitByClass", r#"variables.isGuaranteed ? "60m""#),

@@ -11,6 +11,7 @@ use elector_harness::operators::{Operator, Operators};
 use elector_harness::policies::until_in_force;
 use elector_harness::release::values_for;
 use elector_xtask::helm::{chart, helm};
+use elector_xtask::version::VERSION;
 use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicy;
 use kube::Api;
 use kube::api::ListParams;
@@ -114,13 +115,13 @@ async fn it_is_installed_upgraded_rolled_back_and_uninstalled() {
         let path = "--output=jsonpath={.spec.replicas} {.spec.template.spec.containers[0].image}";
         kubectl(&kubeconfig, &["-n", RELEASE, "get", "deployment", "leader-elector-operator", path], "").await
     };
-    assert_eq!(replicas().await.unwrap(), "2 leader-elector/operator:0.1.0");
+    assert_eq!(replicas().await.unwrap(), format!("2 leader-elector/operator:{VERSION}"));
     let digest = format!("sha256:{}", "0123456789abcdef".repeat(4));
     let image = format!("operator.image.digest={digest}");
     on(&plane, "upgrade", &["--set", &image, "--set", "operator.replicas=3"]).await.unwrap();
-    assert_eq!(replicas().await.unwrap(), format!("3 leader-elector/operator:0.1.0@{digest}"));
+    assert_eq!(replicas().await.unwrap(), format!("3 leader-elector/operator:{VERSION}@{digest}"));
     helm(Some(&kubeconfig), &["rollback", RELEASE, "1", "--namespace", RELEASE]).await.unwrap();
-    assert_eq!(replicas().await.unwrap(), "2 leader-elector/operator:0.1.0");
+    assert_eq!(replicas().await.unwrap(), format!("2 leader-elector/operator:{VERSION}"));
 
     let mut kinds = "deployments,clusterroles,clusterrolebindings,roles,rolebindings,serviceaccounts,\
                      poddisruptionbudgets,validatingadmissionpolicies,validatingadmissionpolicybindings"

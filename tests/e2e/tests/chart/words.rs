@@ -8,6 +8,7 @@ use elector_harness::kubectl::{kubectl, shell};
 use elector_harness::policies::until_in_force;
 use elector_harness::release::values_for;
 use elector_xtask::helm::{chart, helm};
+use elector_xtask::version::VERSION;
 use tokio::time::{Instant, sleep};
 
 use crate::injection::{created, pod};
@@ -72,15 +73,15 @@ async fn without_helm_one_file_installs_and_removes_all_from_1_36() {
     let image = "--output=jsonpath={.spec.template.spec.containers[0].image}";
     let image = ["-n", RELEASE, "get", "deployment", "leader-elector-operator", image];
     let operator = kubectl(&kubeconfig, &image, "").await.unwrap();
-    assert_eq!(operator, "registry.example.com/elector/operator:0.1.0");
+    assert_eq!(operator, format!("registry.example.com/elector/operator:{VERSION}"));
     until_in_force(&plane).await.unwrap();
     let namespace = plane.namespace("installed").await.unwrap();
     let agent = created(&namespace, &pod()).await.unwrap()["spec"]["initContainers"][0]["image"].clone();
-    assert_eq!(agent, "registry.example.com/elector/agent:0.1.0");
+    assert_eq!(agent, format!("registry.example.com/elector/agent:{VERSION}"));
 
     // Helm can take it over, and leave it.
     on(&plane, "install", &["--take-ownership", "--force-conflicts"]).await.unwrap();
-    assert_eq!(kubectl(&kubeconfig, &image, "").await.unwrap(), "leader-elector/operator:0.1.0");
+    assert_eq!(kubectl(&kubeconfig, &image, "").await.unwrap(), format!("leader-elector/operator:{VERSION}"));
     helm(Some(&kubeconfig), &["uninstall", RELEASE, "--namespace", RELEASE]).await.unwrap();
     shell(&kubeconfig, &apply).await.unwrap();
 

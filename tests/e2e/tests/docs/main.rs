@@ -8,3 +8,4 @@ mod page;
 mod service;
 mod tables;
 mod text;
+mod workflows;

@@ -410,10 +410,14 @@ fn what_kubelet_says_of_an_agent() {
             "describe pod billing-0",
         ),
         (
-            &|world| agent(world)["image"] = json!("leader-elector/agent:0.2.0"),
+            &|world| agent(world)["image"] = json!("leader-elector/agent:edge"),
             "versions",
             Outcome::Warning,
-            "agents are of 2 images: leader-elector/agent:0.1.0 in billing-1; leader-elector/agent:0.2.0 in billing-0",
+            concat!(
+                "agents are of 2 images: leader-elector/agent:",
+                env!("CARGO_PKG_VERSION"),
+                " in billing-1; leader-elector/agent:edge in billing-0"
+            ),
             "restart the workload",
         ),
     ]);
