@@ -8,6 +8,7 @@ use clap::{CommandFactory as _, FromArgMatches as _, Parser, ValueEnum};
 use elector_election::{InvalidTimings, Timings};
 use elector_program::logging::LogOptions;
 use elector_program::server::address;
+use elector_program::timings::TimingOptions;
 use elector_program::usage::without_empty_variables;
 use leader_elector::identity;
 
@@ -69,33 +70,9 @@ pub struct Cli {
     /// Identity to contend for the operator's own Lease under [default: <pod>_<pod uid>, else the hostname]
     #[arg(long, env = "IDENTITY", value_name = "TEXT", value_parser = identity::parse)]
     pub identity: Option<String>,
-    /// Seconds that standby replicas of the operator wait for a silent active one
-    #[arg(
-        long,
-        env = "LEASE_DURATION_SECONDS",
-        value_name = "SECONDS",
-        default_value_t = 15,
-        allow_negative_numbers = true
-    )]
-    lease_duration_seconds: i64,
-    /// Seconds that the active replica of the operator goes on writing after its last renewal left
-    #[arg(
-        long,
-        env = "RENEW_DEADLINE_SECONDS",
-        value_name = "SECONDS",
-        default_value_t = 10,
-        allow_negative_numbers = true
-    )]
-    renew_deadline_seconds: i64,
-    /// Seconds between two renewals of the operator's own Lease
-    #[arg(
-        long,
-        env = "RETRY_PERIOD_SECONDS",
-        value_name = "SECONDS",
-        default_value_t = 2,
-        allow_negative_numbers = true
-    )]
-    retry_period_seconds: i64,
+    /// The settings of the timings, for the operator's own Lease.
+    #[command(flatten)]
+    timings: TimingOptions,
     /// The settings of the log.
     #[command(flatten)]
     pub log: LogOptions,
@@ -205,12 +182,10 @@ impl Cli {
     /// The first error that is found.
     pub fn own_election(&self) -> Result<OwnElection, Error> {
         let told = self.lease_namespace.clone().filter(|namespace| !namespace.is_empty());
-        let timings =
-            Timings::new(self.lease_duration_seconds, self.renew_deadline_seconds, self.retry_period_seconds, 0)?;
         Ok(OwnElection {
             lease: self.lease_name.clone(),
             namespace: told.or_else(in_cluster_namespace).ok_or(Error::NoNamespace)?,
-            timings,
+            timings: self.timings.timings(0)?,
         })
     }
 }

@@ -3,4 +3,5 @@
 pub mod failure;
 pub mod logging;
 pub mod server;
+pub mod timings;
 pub mod usage;

@@ -5,6 +5,7 @@ use std::path::Path;
 use clap::Args;
 use elector_election::{InvalidTimings, Timings};
 use elector_program::logging::LogOptions;
+use elector_program::timings::{TimingOptions, seconds};
 use leader_elector::identity;
 
 use super::StatusFile;
@@ -39,38 +40,11 @@ pub(crate) struct Options {
     pod_uid: Option<String>,
     #[command(flatten)]
     status: StatusFile,
-    /// Seconds that others wait for a silent leader; used without an operator
-    #[arg(
-        long,
-        env = "LEASE_DURATION_SECONDS",
-        value_name = "SECONDS",
-        default_value_t = 15,
-        allow_negative_numbers = true,
-        value_parser = seconds
-    )]
-    lease_duration_seconds: i64,
-    /// Seconds that a leader acts on after its last renewal left; used without an operator
-    #[arg(
-        long,
-        env = "RENEW_DEADLINE_SECONDS",
-        value_name = "SECONDS",
-        default_value_t = 10,
-        allow_negative_numbers = true,
-        value_parser = seconds
-    )]
-    renew_deadline_seconds: i64,
-    /// Seconds between two renewals, and after a failure until the next attempt; used without an operator
-    #[arg(
-        long,
-        env = "RETRY_PERIOD_SECONDS",
-        value_name = "SECONDS",
-        default_value_t = 2,
-        allow_negative_numbers = true,
-        value_parser = seconds
-    )]
-    retry_period_seconds: i64,
-    /// Seconds that a leader told to stop waits between removing the file and releasing the Lease; used without an
-    /// operator
+    /// The settings of the timings.
+    #[command(flatten)]
+    timings: TimingOptions,
+    /// Seconds that a leader told to stop waits between removing the file and releasing the Lease; if the
+    /// Lease has no timings
     #[arg(
         long,
         env = "RELEASE_DELAY_SECONDS",
@@ -174,20 +148,10 @@ impl Options {
             namespace,
             identity: set(&self.identity),
             pod: set(&self.pod_name).zip(set(&self.pod_uid)),
-            timings: Timings::new(
-                self.lease_duration_seconds,
-                self.renew_deadline_seconds,
-                self.retry_period_seconds,
-                self.release_delay_seconds,
-            )?,
+            timings: self.timings.timings(self.release_delay_seconds)?,
             services: self.app.wanted()?,
         })
     }
-}
-
-/// Reads a number of seconds. Its range is checked later, with all timings as a set.
-fn seconds(value: &str) -> Result<i64, String> {
-    value.trim().parse().map_err(|_| "a number of whole seconds is needed, such as 15".to_owned())
 }
 
 fn set(value: &Option<String>) -> Option<String> {
