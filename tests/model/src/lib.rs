@@ -17,6 +17,7 @@
 
 mod agent;
 mod bounds;
+mod explored;
 mod faults;
 mod fingerprint;
 mod landmarks;
@@ -28,6 +29,7 @@ mod world;
 mod worlds;
 
 pub use bounds::{Beginning, Bounds};
+pub use explored::{explore, world};
 pub use landmarks::{Landmark, Landmarks};
 pub use oracle::Violation;
 pub use search::{Counterexample, Report, search};
