@@ -11,6 +11,7 @@
 
 mod answers;
 mod requests;
+mod takeover;
 
 use std::collections::VecDeque;
 use std::time::Duration;
