@@ -8,6 +8,12 @@ use tracing::{error, info};
 
 use crate::publication::Publication;
 
+/// The time between two looks at a retraction that only takes its time.
+const PENDING_PERIOD: Duration = Duration::from_millis(5);
+
+/// The time between two attempts at a retraction that fails.
+const RETRY_PERIOD: Duration = Duration::from_millis(100);
+
 /// A publication, and the validity that it shows.
 pub(crate) struct Publisher<'a> {
     publication: &'a mut dyn Publication,
@@ -99,8 +105,8 @@ impl<'a> Publisher<'a> {
     /// How long to wait before [`Publisher::retract`] is called again; `None` if no retraction has failed.
     pub(crate) fn retract_again(&self) -> Option<Duration> {
         self.retracting.map(|retracting| match retracting {
-            Retracting::Pending => Duration::from_millis(5),
-            Retracting::Failing => Duration::from_millis(100),
+            Retracting::Pending => PENDING_PERIOD,
+            Retracting::Failing => RETRY_PERIOD,
         })
     }
 }

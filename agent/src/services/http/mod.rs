@@ -1,7 +1,7 @@
 //! The HTTP servers: one for the app, one for Prometheus and probes.
 
-mod app;
-mod observe;
+mod app_routes;
+mod observe_routes;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -14,7 +14,7 @@ use elector_program::server;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-use self::app::Listeners;
+use self::app_routes::Listeners;
 use super::metrics::Metrics;
 use super::snapshot::Snapshot;
 
@@ -104,10 +104,10 @@ impl Servers {
             Ok(())
         };
         if let Some(address) = addresses.app {
-            add("HTTP_ADDRESS", address, app::router(snapshot.clone(), listeners.clone()))?;
+            add("HTTP_ADDRESS", address, app_routes::router(snapshot.clone(), listeners.clone()))?;
         }
         if let (Some(address), Some(metrics)) = (addresses.observe, metrics) {
-            let router = observe::router(snapshot.clone(), Arc::clone(metrics), served.clone());
+            let router = observe_routes::router(snapshot.clone(), Arc::clone(metrics), served.clone());
             add("OBSERVE_ADDRESS", address, router)?;
         }
         Ok(Servers { servers, listeners })
