@@ -52,7 +52,7 @@ impl Error {
     /// The error in words, for people.
     pub(crate) fn words(&self) -> String {
         match &self.source {
-            watcher::Error::WatchError(status) => status.message.clone(),
+            watcher::Error::WatchError(status) => words(&kube::Error::Api(status.clone())),
             watcher::Error::InitialListFailed(error)
             | watcher::Error::WatchStartFailed(error)
             | watcher::Error::WatchFailed(error) => words(error),

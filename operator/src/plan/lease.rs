@@ -209,7 +209,8 @@ pub(super) fn maintain(input: &PlanInput<'_>, timings: Timings, hints: &Hints) -
     let owner = owner.filter(|_| may(Part::Owner));
     let hints = Some(hints).filter(|hints| seen.lease.hints != **hints && may(Part::Hints)).cloned();
     let is_current = seen.annotation.timings == Some(timings) && !seen.is_to_be_confirmed();
-    // What else the annotation says is brought up to date with them, and is no reason to write.
+    // The rest of the annotation is brought up to date when timings are written. That alone is no reason to write: it counts for
+    // nothing once a candidate has written the Lease.
     let timings = Some(timings).filter(|_| !is_current && may(Part::Timings));
     if timings.is_none() && owner.is_none() && strict.is_none() && hints.is_none() {
         return LeaseAction::None;

@@ -105,8 +105,9 @@ pub fn plan(election: &LeaderElection, snapshot: &ElectionSnapshot, now: ClockRe
     if let Some(release) = lease::release(&input) {
         return Plan { lease: LeaseAction::Release(Box::new(release)), ..Plan::default() };
     }
-    // Nothing to be said of a Lease that is about to be confirmed.
-    if input.ours().is_some_and(LeaseSeen::is_unconfirmed) && input.may(Part::Timings) {
+    // Nothing to be said of a Lease that is about to be confirmed. With an invalid spec none is.
+    let is_valid = snapshot.unreadable.is_none() && election.spec.timings().is_ok();
+    if is_valid && input.ours().is_some_and(LeaseSeen::is_unconfirmed) && input.may(Part::Timings) {
         return idle(&input);
     }
     let status = status::status(&input);

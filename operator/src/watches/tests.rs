@@ -96,6 +96,8 @@ fn why_a_watch_failed_is_what_the_api_server_says() {
     assert_eq!(said(watcher::Error::WatchError(status.clone().boxed())), "etcd is away");
     let failed = kube::Error::Api(status.boxed());
     assert_eq!(said(watcher::Error::WatchStartFailed(failed)), "etcd is away");
+    let silent = kube::core::Status { code: 500, ..Default::default() };
+    assert!(said(watcher::Error::WatchError(silent.boxed())).contains("500"));
 }
 
 #[tokio::test(start_paused = true)]

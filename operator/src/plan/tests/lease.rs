@@ -248,7 +248,19 @@ fn new_timings_go_into_the_annotation() {
     }
 }
 
-/// Nobody is told that timings may not be written who asked for a pause alone.
+/// A spec that became invalid before the Lease was confirmed: no confirmation follows, so the status does not wait for one.
+#[test]
+fn an_invalid_spec_is_told_beside_an_unconfirmed_lease() {
+    let mut invalid = election();
+    invalid.spec.renew_deadline_seconds = 60;
+    let mut seen = LeaseSeen { annotation: unconfirmed(), ..super::never_held() };
+    seen.lease.never_held = false;
+    let plan = plan(&invalid, &in_place(seen), at(3));
+    assert_eq!(plan.lease, LeaseAction::None);
+    assert_eq!(reason(&plan.status.unwrap(), ConditionType::Ready), "False InvalidSpec");
+}
+
+/// Who asked for a pause alone is not told that timings may not be written.
 #[test]
 fn what_is_only_out_of_date_beside_current_timings_is_no_reason_to_write_them() {
     let mut election = election();
