@@ -44,7 +44,7 @@ fn timings(lease_duration: i64, renew_deadline: i64, release_delay: i64) -> Timi
 const THREE: [u32; 3] = [11, 13, 12];
 
 impl Bounds {
-    /// Those that `cargo test` searches.
+    /// The worlds that `cargo e2e` searches; `cargo test` searches the smallest of them.
     #[must_use]
     pub fn small() -> Vec<Bounds> {
         let three = || Bounds { rates: THREE.to_vec(), ..Bounds::new("three-agents") };
