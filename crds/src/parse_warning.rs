@@ -12,9 +12,9 @@ const MAX_FOUND: usize = 80;
 pub struct ParseWarning {
     /// The field, or the key of the annotation.
     pub field: &'static str,
-    /// The value, as it can be shown.
+    /// The value that was read, cut and made safe to print.
     pub found: String,
-    /// The value that is used instead, as it can be shown.
+    /// The value that is used instead, cut and made safe to print.
     pub taken_for: String,
 }
 

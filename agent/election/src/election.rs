@@ -268,8 +268,8 @@ impl Election {
         self.settle(now);
     }
 
-    /// Takes in whether this candidate leaves the Lease to others, and for how long beyond the time at which it could
-    /// take it; `None`: not at all (rule F4).
+    /// Sets for how long this candidate leaves a Lease that it could take to other candidates; `None`: it takes the Lease
+    /// as soon as it can (rule F4).
     ///
     /// A leader that becomes reluctant steps down: it retracts, releases and goes on as a standby. A candidate that was
     /// reluctant when it took the Lease leads on: no other took it, so stepping down would only hand over to itself.

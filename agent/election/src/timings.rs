@@ -179,20 +179,20 @@ impl fmt::Display for Field {
 pub enum InvalidTimings {
     /// A value is below its own minimum.
     TooSmall {
-        /// The value's name.
+        /// Which of the four values it is.
         field: Field,
-        /// The value, in seconds.
+        /// The value that was given for `field`, in seconds.
         value: i64,
-        /// The smallest valid value, in seconds.
+        /// The smallest value that `field` can have, in seconds.
         minimum: i64,
     },
     /// A value is above its own maximum.
     TooLarge {
-        /// The value's name.
+        /// Which of the four values it is.
         field: Field,
-        /// The value, in seconds.
+        /// The value that was given for `field`, in seconds.
         value: i64,
-        /// The largest valid value, in seconds.
+        /// The largest value that `field` can have, in seconds.
         maximum: i64,
     },
     /// No renew deadline fits into the lease duration.

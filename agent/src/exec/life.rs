@@ -55,7 +55,7 @@ pub(super) enum Receiver {
     Command(Pid),
     /// To the campaign, which ends.
     Campaign,
-    /// The same, for the supervisor is dead and not for what the signal says.
+    /// To the campaign, which ends because the supervisor is dead, whatever the signal asks for.
     OrphanedCampaign,
     /// Nowhere: what the signal asks for is under way.
     NotNeeded,
@@ -64,12 +64,12 @@ pub(super) enum Receiver {
 }
 
 impl Life {
-    /// That of the command, if it has ended for good.
+    /// The exit code of the command, if it has ended for good.
     pub(super) fn exit_code(&self) -> Option<u8> {
         self.exit_code
     }
 
-    /// Whether nothing of it runs.
+    /// Whether no process of the command runs.
     pub(super) fn is_resting(&self) -> bool {
         self.job.is_none()
     }
@@ -83,7 +83,7 @@ impl Life {
         }
     }
 
-    /// This process leads, for that long. Whether the command is to be started.
+    /// Notes that this process leads, for `validity`. Returns whether the command is to be started.
     pub(super) fn lead(&mut self, validity: Validity, now: Now) -> bool {
         self.validity = Some(validity);
         // A command that was told to end because renewals came late starts again at the next one, in the same tenure.
@@ -91,24 +91,24 @@ impl Life {
         self.job.is_none() && self.exit_code.is_none() && in_time
     }
 
-    /// It was started, as the process `id`.
+    /// Notes that the command was started, as the process `id`.
     pub(super) fn begin(&mut self, id: Pid) {
         self.job = Some(RunningCommand { main: Some(id), end: None, grace: None });
     }
 
-    /// This process does not lead any more. The process group that is to be sent SIGTERM, if any.
+    /// Notes that this process no longer leads. Returns the process group that is to be sent SIGTERM, if any.
     pub(super) fn lose(&mut self, now: Now) -> Option<Pid> {
         let validity = self.validity.take();
         self.job.as_mut()?.tell_to_end(validity, now)
     }
 
-    /// The same if its leader was not renewed in time.
+    /// As [`Life::lose`], if the tenure was not renewed in time.
     pub(super) fn lose_if_late(&mut self, now: Now) -> Option<Pid> {
         let validity = self.validity.filter(|validity| validity.remaining(now.moment) <= grace(*validity))?;
         self.job.as_mut()?.tell_to_end(Some(validity), now)
     }
 
-    /// What is due.
+    /// What is to be done with the command now.
     pub(super) fn due(&self, now: Now) -> Due {
         let Some(job) = &self.job else { return Due::Nothing };
         match (job.grace, self.validity) {
@@ -122,7 +122,7 @@ impl Life {
         }
     }
 
-    /// A signal came that `ends` what it is sent to, or does not.
+    /// Notes a signal, which `ends` the process that gets it or does not. Returns where the signal goes.
     pub(super) fn take(&mut self, ends: bool, supervisor_lives: bool) -> Receiver {
         if ends && !supervisor_lives {
             return Receiver::OrphanedCampaign;
@@ -137,7 +137,7 @@ impl Life {
         }
     }
 
-    /// The process `id` has ended: the command, or what it has left behind.
+    /// Notes that the process `id` has ended: the command, or a process that it has left behind.
     pub(super) fn note_end(&mut self, id: Pid, end: End) {
         if let Some(job) = self.job.as_mut().filter(|job| job.main == Some(id)) {
             job.main = None;
@@ -145,8 +145,8 @@ impl Life {
         }
     }
 
-    /// Nothing of the command is left. Its exit code, if it was that of a command; and whether the campaign ends, too, which a
-    /// command that is to run `once` ends in any case.
+    /// Notes that no process of the command is left. Returns the exit code, if a command ran, and whether the campaign ends with
+    /// it. A command that is to run `once` always ends the campaign.
     pub(super) fn rest(&mut self, once: bool) -> Option<(u8, bool)> {
         let RunningCommand { end: Some(end), grace, .. } = self.job.take()? else { return None };
         let code = end.exit_code();
@@ -159,7 +159,8 @@ impl Life {
 }
 
 impl RunningCommand {
-    /// From now on it has only so much time. The process group that is to be sent SIGTERM, if it was not told before.
+    /// Notes that the command has to end within its grace. Returns the process group that is to be sent SIGTERM, unless it was sent
+    /// before.
     fn tell_to_end(&mut self, validity: Option<Validity>, now: Now) -> Option<Pid> {
         let (None, Some(main)) = (self.grace, self.main) else { return None };
         let lasting = validity.map_or(Duration::ZERO, |validity| validity.remaining(now.moment).min(grace(validity)));
@@ -168,6 +169,7 @@ impl RunningCommand {
     }
 }
 
+/// The time between SIGTERM and the end of a tenure of this validity.
 fn grace(validity: Validity) -> Duration {
     MAX_TERMINATION_GRACE.min(validity.lasting / 4)
 }

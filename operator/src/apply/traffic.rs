@@ -22,8 +22,8 @@ use elector_crds::ownership::{conflict_message, is_made_for};
 /// How many pods with the leader's label are listed at a time: there should be one.
 const PAGE: u32 = 10;
 
-/// The most pages of pods that are looked at: a selector that no request can express may hide leaders behind other
-/// pods.
+/// The most pages of pods that one search for labelled leaders reads. A request cannot express every selector, so pages may
+/// hold pods of other elections.
 const MAX_PAGES: u32 = 10;
 
 impl Applier {

@@ -84,7 +84,7 @@ impl Index {
         (last, Some(pod))
     }
 
-    /// Takes in the role label of a pod as it is stored now.
+    /// Updates the role label of the pod that the index keeps, after the operator has written that label.
     pub(super) fn take_label(&mut self, key: &Key, label: RoleLabel) {
         let RoleLabel { uid, role, .. } = label;
         let Some(pod) = self.pods.get_mut(key).filter(|pod| pod.uid == uid) else { return };

@@ -104,7 +104,7 @@ impl Amendment {
         parts.into_iter().filter(|(_, asked)| *asked).map(|(part, _)| part).collect()
     }
 
-    /// This amendment reduced to one part.
+    /// This amendment of a Lease without all of its parts but `part`.
     #[must_use]
     pub fn only(&self, part: Part) -> Amendment {
         let Amendment { uid, upon, timings, owner, strict, hints } = self.clone();

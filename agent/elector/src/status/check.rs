@@ -94,7 +94,7 @@ pub fn check(path: &Path) -> Result<Standing, Unknown> {
 pub enum Health {
     /// The electing process works, whether it leads or not, and whether it reaches an API server or not.
     Works,
-    /// The electing process lives, and its loop has not turned for long.
+    /// The electing process lives, but has done nothing for so long that it must hang.
     Hangs,
     /// There is no electing process.
     Dead,

@@ -84,7 +84,8 @@ impl Folder {
         Ok(file)
     }
 
-    /// Removes what is called `name`, if anything is. A directory that is not empty is moved out of the way.
+    /// Removes the file or directory `name` from this folder, if there is one. A directory that is not empty is renamed
+    /// instead.
     pub(super) fn remove(&self, name: &OsStr) -> io::Result<()> {
         let path = self.at(name);
         let removed = match fs::remove_file(&path) {
