@@ -14,8 +14,7 @@ fn absent() -> World {
 fn absent_to(candidate: Candidate) -> World {
     let mut world = World::with(candidate);
     world.watch(WatchEvent::Empty);
-    world.expect_get();
-    world.answer(Answer::NotFound);
+    world.reads_absence();
     world
 }
 
@@ -37,9 +36,7 @@ fn a_missing_lease_is_created_at_once_and_waited_out_before_it_is_taken() {
     world.expect_quiet_for(seconds(15));
     let lease = world.acquires(&lease);
     assert_eq!(lease.record.transitions, 1);
-    world.expect_quiet_for(seconds(2));
-    world.expect_renewal(&lease);
-    world.expect_nothing_else();
+    world.expect_renewal_after(seconds(2), &lease);
 }
 
 #[test]
@@ -56,23 +53,18 @@ fn a_creator_that_is_called_unknown_waits_all_the_same() {
     // Its own creation, seen again, is no proof that this was stored.
     world.answer(Answer::Unknown);
     world.expect_quiet_for(seconds(2));
-    world.expect_get();
-    world.find(&lease.labelled());
+    world.reads(&lease.labelled());
     assert_eq!(world.election.state(), State::Candidate);
     world.update(&lease.labelled());
-    world.expect_nothing_else();
 }
 
 #[test]
 fn a_watch_that_begins_empty_is_only_a_hint() {
     let mut world = World::new();
     world.watch(WatchEvent::Empty);
-    world.expect_get();
     let lease = held_by("b");
-    world.find(&lease);
-    world.expect_quiet_for(seconds(15));
-    world.expect_acquisition(&lease);
-    world.expect_nothing_else();
+    world.reads(&lease);
+    world.expect_takeover_after(seconds(15), &lease);
 }
 
 #[test]
@@ -83,11 +75,8 @@ fn absence_is_not_proven_by_a_read_that_the_watch_has_overtaken() {
     let lease = held_by("b");
     world.show(&lease);
     world.answer(Answer::NotFound);
-    world.expect_get();
-    world.find(&lease);
-    world.expect_quiet_for(seconds(15));
-    world.expect_acquisition(&lease);
-    world.expect_nothing_else();
+    world.reads(&lease);
+    world.expect_takeover_after(seconds(15), &lease);
 }
 
 #[test]
@@ -112,7 +101,6 @@ fn an_absurd_lease_duration_is_kept_as_an_hour() {
     let mut world = World::showing(&lease);
     world.delete(&lease);
     world.expect_creation_with(3_600, 5);
-    world.expect_nothing_else();
 }
 
 #[test]
@@ -129,8 +117,7 @@ fn a_missing_lease_is_created_with_the_own_lease_duration_if_it_is_the_longest()
 
 #[test]
 fn transitions_are_kept_across_absences() {
-    let lease = held_by("b");
-    let mut world = World::showing(&lease);
+    let (mut world, lease) = World::standby();
     for uid in ["uid-1", "uid-2", "uid-3"] {
         world.delete(&lease.with_uid(uid));
         let write = world.expect_creation_with(15, 5);
@@ -142,29 +129,22 @@ fn transitions_are_kept_across_absences() {
 
 #[test]
 fn the_deletion_of_another_lease_of_that_name_means_nothing() {
-    let lease = held_by("b");
-    let mut world = World::showing(&lease);
+    let (mut world, lease) = World::standby();
     world.delete(&lease.with_uid("uid-0"));
-    world.expect_quiet_for(seconds(15));
-    world.expect_acquisition(&lease);
-    world.expect_nothing_else();
+    world.expect_takeover_after(seconds(15), &lease);
 }
 
 #[test]
 fn a_lease_that_comes_back_under_another_uid_starts_the_wait_again() {
-    let lease = held_by("b");
-    let mut world = World::showing(&lease);
+    let (mut world, lease) = World::standby();
     world.expect_quiet_for(seconds(10));
     world.delete(&lease);
     world.expect_creation_with(15, 5);
     let again = lease.with_uid("uid-2");
     world.show(&again);
     world.answer(Answer::Conflict);
-    world.expect_get();
-    world.find(&again);
-    world.expect_quiet_for(seconds(15));
-    world.expect_acquisition(&again);
-    world.expect_nothing_else();
+    world.reads(&again);
+    world.expect_takeover_after(seconds(15), &again);
 }
 
 #[test]
@@ -174,8 +154,7 @@ fn whoever_may_not_create_looks_and_asks_again_after_a_lease_duration() {
         world.expect_creation();
         world.refuse();
         world.expect_quiet_for(seconds(15));
-        world.expect_get();
-        world.answer(Answer::NotFound);
+        world.reads_absence();
     }
 }
 
@@ -183,27 +162,21 @@ fn whoever_may_not_create_looks_and_asks_again_after_a_lease_duration() {
 fn whoever_may_neither_create_nor_watch_reads_every_retry_period_and_asks_again_after_a_lease_duration() {
     let mut world = World::new();
     world.watch(WatchEvent::Refused);
-    world.expect_get();
-    world.answer(Answer::NotFound);
+    world.reads_absence();
     world.expect_creation();
     world.refuse();
     for _ in 0..7 {
         world.expect_quiet_for(seconds(2));
-        world.expect_get();
-        world.answer(Answer::NotFound);
+        world.reads_absence();
     }
     world.expect_quiet_for(seconds(1));
-    world.expect_get();
-    world.answer(Answer::NotFound);
+    world.reads_absence();
     world.expect_creation();
     world.refuse();
     world.expect_quiet_for(seconds(2));
-    world.expect_get();
     let lease = held_by("b");
-    world.find(&lease);
-    world.expect_quiet_for(seconds(2));
-    world.expect_get();
-    world.expect_nothing_else();
+    world.reads(&lease);
+    world.expect_get_after(seconds(2));
 }
 
 #[test]
@@ -235,9 +208,8 @@ fn of_several_that_create_all_but_one_look_and_wait() {
     let mut world = absent();
     world.expect_creation();
     world.answer(Answer::Conflict);
-    world.expect_get();
     let lease = held_by(UNKNOWN_HOLDER);
-    world.find(&lease);
+    world.reads(&lease);
     world.expect_quiet_for(seconds(15));
     world.acquires(&lease);
 }
@@ -248,14 +220,12 @@ fn a_lease_that_is_and_is_not_there_is_asked_for_once_a_retry_period() {
     world.expect_creation();
     world.freeze(milliseconds(5));
     world.answer(Answer::Conflict);
-    world.expect_get();
-    world.answer(Answer::NotFound);
+    world.reads_absence();
     for _ in 0..5 {
         world.expect_creation();
         world.answer(Answer::Conflict);
         world.expect_quiet_for(seconds(2));
-        world.expect_get();
-        world.answer(Answer::NotFound);
+        world.reads_absence();
     }
 }
 
@@ -263,10 +233,8 @@ fn a_lease_that_is_and_is_not_there_is_asked_for_once_a_retry_period() {
 fn a_watch_that_begins_anew_has_absence_looked_up_before_the_lease_is_made() {
     let mut world = absent();
     world.watch(WatchEvent::Empty);
-    world.expect_get();
-    world.answer(Answer::NotFound);
+    world.reads_absence();
     world.expect_creation();
-    world.expect_nothing_else();
 }
 
 #[test]
@@ -279,8 +247,7 @@ fn an_api_that_comes_and_goes_does_not_start_the_wait_again() {
         // The watch breaks, and the next one begins from a cache that is behind.
         world.expect_quiet_for(seconds(3));
         world.watch(WatchEvent::Empty);
-        world.expect_get();
-        world.find(&lease);
+        world.reads(&lease);
         world.show(&lease);
     }
     world.expect_quiet_for(seconds(3));
@@ -293,9 +260,8 @@ fn a_creation_whose_answer_was_lost_is_looked_up_and_earns_nothing() {
     let write = world.expect_creation();
     world.freeze(seconds(4));
     world.answer(Answer::Unknown);
-    world.expect_get();
     let lease = created(&write, "uid-1");
-    world.find(&lease);
+    world.reads(&lease);
     assert_eq!(world.election.state(), State::Candidate);
     world.expect_quiet_for(seconds(15));
     world.acquires(&lease);
@@ -307,8 +273,7 @@ fn a_creation_that_was_lost_is_repeated() {
     let first = world.expect_creation();
     world.answer(Answer::Unknown);
     world.expect_quiet_for(seconds(2));
-    world.expect_get();
-    world.answer(Answer::NotFound);
+    world.reads_absence();
     let second = world.expect_creation();
     assert!(second.renew_time > first.renew_time);
     world.expect_nothing_else();
@@ -335,9 +300,7 @@ fn a_creation_that_the_watch_has_overtaken_is_old_news() {
     world.show(&lease);
     world.show(&taken);
     world.store(&lease);
-    world.expect_quiet_for(seconds(15));
-    world.expect_acquisition(&taken);
-    world.expect_nothing_else();
+    world.expect_takeover_after(seconds(15), &taken);
 }
 
 #[test]
@@ -352,14 +315,12 @@ fn a_candidate_that_is_told_to_stop_does_not_wait_for_its_creation() {
 
 #[test]
 fn a_read_that_a_deletion_overtook_does_not_bring_the_lease_back() {
-    let lease = held_by("b");
-    let mut world = World::showing(&lease);
+    let (mut world, lease) = World::standby();
     world.watch(WatchEvent::Empty);
     world.expect_get();
     world.delete(&lease);
     world.find(&lease);
     world.expect_creation_with(15, 5);
-    world.expect_nothing_else();
 }
 
 #[test]
@@ -367,12 +328,9 @@ fn a_watch_that_lags_does_not_bring_a_deleted_lease_back() {
     let lease = held_by("b");
     let mut world = World::showing(&lease.labelled());
     world.watch(WatchEvent::Empty);
-    world.expect_get();
-    world.answer(Answer::NotFound);
+    world.reads_absence();
     world.expect_creation_with(15, 5);
     world.show(&lease);
     world.answer(Answer::Refused { retry_after: None });
-    world.expect_quiet_for(seconds(15));
-    world.expect_get();
-    world.expect_nothing_else();
+    world.expect_get_after(seconds(15));
 }

@@ -67,8 +67,7 @@ fn a_pause_shortens_no_wait() {
     world.expect_quiet_for(seconds(5));
     let resumed = with(&lease, Hints::default());
     world.show(&resumed);
-    world.expect_quiet_for(seconds(10));
-    world.expect_acquisition(&resumed);
+    world.expect_takeover_after(seconds(10), &resumed);
 }
 
 #[test]
@@ -83,8 +82,7 @@ fn a_tenure_that_is_to_end_ends_once_and_another_has_time_to_begin_the_next() {
     // A retry period, for whoever there is; then it leads again, in another tenure, which the hint does not speak of.
     world.expect_quiet_for(seconds(2));
     let lease = world.acquires(&released);
-    world.expect_quiet_for(seconds(2));
-    let write = world.expect_renewal(&lease);
+    let write = world.expect_renewal_after(seconds(2), &lease);
     world.store(&lease.after(&write));
     world.expect_extend();
 }
@@ -105,8 +103,7 @@ fn the_end_of_another_tenure_is_none_of_its_business() {
 
 #[test]
 fn a_tenure_that_was_to_end_before_its_holder_knew_of_it_ends_at_once() {
-    let mut world = World::showing(&never_held());
-    let write = world.expect_acquisition(&never_held());
+    let (mut world, write) = World::acquiring(&never_held());
     let stored = never_held().after(&write);
     let lease = with(&stored, paused());
     world.show(&lease);
@@ -128,8 +125,7 @@ fn a_successor_begins_at_once_and_the_others_leave_it_a_retry_period() {
 
         let hinted = with(&lease, for_successor("c"));
         let mut world = World::showing(&hinted);
-        world.expect_quiet_for(seconds(wait + 2));
-        world.expect_acquisition(&hinted);
+        world.expect_takeover_after(seconds(wait + 2), &hinted);
     }
 }
 
@@ -143,8 +139,7 @@ fn a_leader_that_is_no_successor_leads_on_until_it_is_told_to_end() {
     let lease = with(&lease, Hints { end_tenure: Some(1), ..for_successor("b") });
     world.show(&lease);
     let released = releases(&mut world, &lease, Loss::HandedOver);
-    world.expect_quiet_for(seconds(2));
-    world.expect_acquisition(&released);
+    world.expect_takeover_after(seconds(2), &released);
 }
 
 #[test]
@@ -163,8 +158,7 @@ fn a_hint_is_no_sign_of_life() {
     world.expect_quiet_for(seconds(14));
     let hinted = with(&lease, Hints { end_tenure: Some(5), ..Hints::default() });
     world.show(&hinted);
-    world.expect_quiet_for(seconds(1));
-    world.expect_acquisition(&hinted);
+    world.expect_takeover_after(seconds(1), &hinted);
 }
 
 #[test]
@@ -173,11 +167,9 @@ fn whoever_is_reluctant_and_hinted_at_waits_for_the_longer_of_both() {
     let mut world = World::new();
     world.election.handle_reluctance(Some(seconds(1)), world.now);
     world.show(&lease);
-    world.expect_quiet_for(seconds(2));
-    world.expect_acquisition(&lease);
+    world.expect_takeover_after(seconds(2), &lease);
     let mut world = World::new();
     world.election.handle_reluctance(Some(seconds(60)), world.now);
     world.show(&lease);
-    world.expect_quiet_for(seconds(60));
-    world.expect_acquisition(&lease);
+    world.expect_takeover_after(seconds(60), &lease);
 }

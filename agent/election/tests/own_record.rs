@@ -8,14 +8,10 @@ use self::world::{IDENTITY, Versions, World, at, candidate, held_by, millisecond
 
 #[test]
 fn the_own_lapsed_tenure_is_followed_by_a_new_one_at_once() {
-    let (mut world, lease) = World::leading();
-    world.expect_quiet_for(seconds(2));
-    world.expect_renewal(&lease);
-    world.expect_quiet_for(seconds(8));
-    world.expect_loss(Loss::DeadlinePassed);
+    let (mut world, lease, _) = World::renewing();
+    world.expect_deadline_after(seconds(8));
     world.answer(Answer::Unknown);
-    world.expect_get();
-    world.find(&lease);
+    world.reads(&lease);
     let again = world.acquires(&lease);
     assert_eq!(again.record.transitions, 2);
     assert_ne!(again.record.acquire_time, lease.record.acquire_time);
@@ -23,18 +19,13 @@ fn the_own_lapsed_tenure_is_followed_by_a_new_one_at_once() {
 
 #[test]
 fn a_renewal_of_the_lapsed_tenure_that_lands_late_brings_it_not_back() {
-    let (mut world, lease) = World::leading();
-    world.expect_quiet_for(seconds(2));
-    let late = world.expect_renewal(&lease);
-    world.expect_quiet_for(seconds(8));
-    world.expect_loss(Loss::DeadlinePassed);
+    let (mut world, lease, late) = World::renewing();
+    world.expect_deadline_after(seconds(8));
     world.answer(Answer::Unknown);
-    world.expect_get();
-    world.find(&lease);
+    world.reads(&lease);
     world.expect_acquisition(&lease);
     world.answer(Answer::Conflict);
-    world.expect_get();
-    world.find(&lease.after(&late));
+    world.reads(&lease.after(&late));
     world.freeze(milliseconds(1));
     world.acquires(&lease.after(&late));
 }
@@ -47,9 +38,7 @@ fn the_own_tenure_is_not_ours_any_more_once_another_record_was_seen() {
     // Somebody writes the old record back.
     let back = lease.version(9);
     world.show(&back);
-    world.expect_quiet_for(seconds(15));
-    world.expect_acquisition(&back);
-    world.expect_nothing_else();
+    world.expect_takeover_after(seconds(15), &back);
 }
 
 #[test]
@@ -64,30 +53,24 @@ fn the_own_name_in_a_record_of_another_process_is_waited_for() {
 #[test]
 fn an_acquisition_that_was_stored_unanswered_and_lapsed_is_ours() {
     let lease = never_held();
-    let mut world = World::showing(&lease);
-    let write = world.expect_acquisition(&lease);
+    let (mut world, write) = World::acquiring(&lease);
     world.show(&lease.after(&write));
     world.freeze(seconds(20));
     world.answer(Answer::Unknown);
-    world.expect_get();
-    world.find(&lease.after(&write));
+    world.reads(&lease.after(&write));
     world.acquires(&lease.after(&write));
 }
 
 #[test]
 fn an_acquisition_that_shows_under_another_uid_is_not_ours() {
     let lease = never_held();
-    let mut world = World::showing(&lease);
-    let write = world.expect_acquisition(&lease);
+    let (mut world, write) = World::acquiring(&lease);
     // Somebody restores the Lease from a copy.
     let copy = lease.after(&write).with_uid("uid-2");
     world.answer(Answer::Unknown);
     world.expect_quiet_for(seconds(2));
-    world.expect_get();
-    world.find(&copy);
-    world.expect_quiet_for(seconds(15));
-    world.expect_acquisition(&copy);
-    world.expect_nothing_else();
+    world.reads(&copy);
+    world.expect_takeover_after(seconds(15), &copy);
 }
 
 fn successor() -> Candidate {
@@ -114,9 +97,7 @@ fn a_dead_predecessor_is_followed_at_once_by_a_new_tenure() {
     world.show(&left());
     let lease = world.acquires(&left());
     assert_eq!(lease.record.transitions, 6);
-    world.expect_quiet_for(seconds(2));
-    world.expect_renewal(&lease);
-    world.expect_nothing_else();
+    world.expect_renewal_after(seconds(2), &lease);
 }
 
 #[test]
@@ -144,9 +125,7 @@ fn a_predecessor_that_led_by_another_record_is_waited_for() {
     for lease in [uid, holder, acquire_time, transitions, start, no_agent] {
         let mut world = World::with(successor());
         world.show(&lease);
-        world.expect_quiet_for(seconds(15));
-        world.expect_acquisition(&lease);
-        world.expect_nothing_else();
+        world.expect_takeover_after(seconds(15), &lease);
     }
 }
 
@@ -157,21 +136,16 @@ fn a_predecessor_counts_no_more_once_another_record_was_seen() {
     world.show(&taken);
     let back = left().version(12);
     world.show(&back);
-    world.expect_quiet_for(seconds(15));
-    world.expect_acquisition(&back);
-    world.expect_nothing_else();
+    world.expect_takeover_after(seconds(15), &back);
 }
 
 #[test]
 fn a_predecessor_counts_no_more_once_absence_was_proven() {
     let mut world = World::with(successor());
     world.watch(WatchEvent::Empty);
-    world.expect_get();
-    world.answer(Answer::NotFound);
+    world.reads_absence();
     world.show(&left());
-    world.expect_quiet_for(seconds(15));
-    world.expect_acquisition(&left());
-    world.expect_nothing_else();
+    world.expect_takeover_after(seconds(15), &left());
 }
 
 #[test]
@@ -180,12 +154,9 @@ fn a_predecessor_that_was_overtaken_unseen_is_found_out_by_the_conflict() {
     world.show(&left());
     world.expect_acquisition(&left());
     world.answer(Answer::Conflict);
-    world.expect_get();
     let taken = left().taken_by_client_go("b");
-    world.find(&taken);
-    world.expect_quiet_for(seconds(15));
-    world.expect_acquisition(&taken);
-    world.expect_nothing_else();
+    world.reads(&taken);
+    world.expect_takeover_after(seconds(15), &taken);
 }
 
 /// What it showed was there until this process began.
@@ -228,6 +199,5 @@ fn a_predecessor_of_another_identity_is_waited_for() {
     let mut world = World::with(Candidate { predecessor: Some(predecessor), ..candidate() });
     let lease = held_by("b");
     world.show(&lease);
-    world.expect_quiet_for(seconds(15));
-    world.expect_acquisition(&lease);
+    world.expect_takeover_after(seconds(15), &lease);
 }

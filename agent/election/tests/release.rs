@@ -64,22 +64,18 @@ fn nothing_is_released_before_what_was_published_is_taken_back() {
     world.expect_quiet_for(seconds(60));
     world.retracted();
     world.expect_release(&lease);
-    world.expect_nothing_else();
 }
 
 #[test]
 fn the_release_waits_for_its_delay() {
     let timings = Timings::new(16, 10, 2, 1).unwrap();
-    let mut world = World::with(Candidate { timings, ..candidate() });
-    world.show(&never_held());
-    let lease = world.acquires(&never_held());
+    let (mut world, lease) = World::leading_by(timings);
     world.stop();
     world.expect_action(Action::Retract(Loss::Stopped));
     world.freeze(seconds(3));
     world.retracted();
     world.expect_quiet_for(seconds(1));
-    let write = world.expect_release(&lease);
-    world.store(&lease.after(&write));
+    world.releases(&lease);
     world.expect_finish();
 }
 
@@ -119,8 +115,7 @@ fn a_release_that_meets_a_conflict_looks_and_leaves_another_holder_alone() {
     let (mut world, lease) = stopped();
     world.expect_release(&lease);
     world.answer(Answer::Conflict);
-    world.expect_get();
-    world.find(&lease.taken_by_client_go("b"));
+    world.reads(&lease.taken_by_client_go("b"));
     world.expect_finish();
 }
 
@@ -130,11 +125,9 @@ fn a_release_that_meets_a_label_edit_is_repeated() {
     world.expect_release(&lease);
     world.freeze(milliseconds(5));
     world.answer(Answer::Conflict);
-    world.expect_get();
     let labelled = lease.labelled();
-    world.find(&labelled);
-    let write = world.expect_release(&labelled);
-    world.store(&labelled.after(&write));
+    world.reads(&labelled);
+    world.releases(&labelled);
     world.expect_finish();
 }
 
@@ -142,8 +135,7 @@ fn a_release_that_meets_a_label_edit_is_repeated() {
 fn a_release_whose_lease_is_edited_all_the_time_tries_eight_times_a_retry_period() {
     let (mut world, lease) = stopped();
     let lease = world.expect_lost_races(lease, World::expect_release);
-    let write = world.expect_release(&lease);
-    world.store(&lease.after(&write));
+    world.releases(&lease);
     world.expect_finish();
 }
 
@@ -153,8 +145,7 @@ fn a_release_without_an_answer_is_looked_up_and_done() {
     let write = world.expect_release(&lease);
     world.freeze(seconds(4));
     world.answer(Answer::Unknown);
-    world.expect_get();
-    world.find(&lease.after(&write));
+    world.reads(&lease.after(&write));
     world.expect_finish();
 }
 
@@ -164,8 +155,7 @@ fn a_release_without_an_answer_is_looked_up_and_repeated() {
     world.expect_release(&lease);
     world.freeze(seconds(4));
     world.answer(Answer::Unknown);
-    world.expect_get();
-    world.find(&lease);
+    world.reads(&lease);
     let write = world.expect_release(&lease);
     world.show(&lease.after(&write));
     world.expect_nothing_else();
@@ -195,45 +185,36 @@ fn a_release_that_is_refused_is_repeated_until_it_is_given_up() {
 
 #[test]
 fn a_renewal_under_way_is_waited_for_and_its_version_released() {
-    let (mut world, lease) = World::leading();
-    world.expect_quiet_for(seconds(2));
-    let write = world.expect_renewal(&lease);
+    let (mut world, lease, write) = World::renewing();
     world.stop();
     world.expect_loss(Loss::Stopped);
     world.expect_quiet_for(milliseconds(5));
     let renewed = lease.after(&write);
     world.store(&renewed);
     world.expect_release(&renewed);
-    world.expect_nothing_else();
 }
 
 #[test]
 fn a_renewal_of_unknown_fate_is_looked_up_before_the_release() {
-    let (mut world, lease) = World::leading();
-    world.expect_quiet_for(seconds(2));
-    let write = world.expect_renewal(&lease);
+    let (mut world, lease, write) = World::renewing();
     world.freeze(seconds(4));
     world.answer(Answer::Unknown);
     world.stop();
     world.expect_loss(Loss::Stopped);
-    world.expect_get();
     let renewed = lease.after(&write);
-    world.find(&renewed);
+    world.reads(&renewed);
     world.expect_release(&renewed);
-    world.expect_nothing_else();
 }
 
 #[test]
 fn an_acquisition_under_way_begins_no_tenure_and_is_released() {
     let lease = never_held();
-    let mut world = World::showing(&lease);
-    let write = world.expect_acquisition(&lease);
+    let (mut world, write) = World::acquiring(&lease);
     world.stop();
     world.expect_quiet_for(milliseconds(5));
     let stored = lease.after(&write);
     world.store(&stored);
-    let write = world.expect_release(&stored);
-    world.store(&stored.after(&write));
+    world.releases(&stored);
     world.expect_finish();
 }
 
@@ -241,13 +222,11 @@ fn an_acquisition_under_way_begins_no_tenure_and_is_released() {
 fn an_acquisition_under_way_that_fails_leaves_nothing_to_release() {
     for answer in [Answer::Conflict, Answer::NotFound, Answer::Unknown] {
         let lease = released_by("b");
-        let mut world = World::showing(&lease);
-        world.expect_acquisition(&lease);
+        let (mut world, _) = World::acquiring(&lease);
         world.stop();
         world.freeze(seconds(2));
         world.answer(answer);
-        world.expect_get();
-        world.find(&lease);
+        world.reads(&lease);
         world.expect_finish();
     }
 }
@@ -255,8 +234,7 @@ fn an_acquisition_under_way_that_fails_leaves_nothing_to_release() {
 #[test]
 fn an_acquisition_under_way_that_is_refused_leaves_nothing_to_release() {
     let lease = released_by("b");
-    let mut world = World::showing(&lease);
-    world.expect_acquisition(&lease);
+    let (mut world, _) = World::acquiring(&lease);
     world.stop();
     world.refuse();
     world.expect_finish();
@@ -265,8 +243,7 @@ fn an_acquisition_under_way_that_is_refused_leaves_nothing_to_release() {
 #[test]
 fn an_acquisition_that_was_refused_needs_no_look() {
     let lease = released_by("b");
-    let mut world = World::showing(&lease);
-    world.expect_acquisition(&lease);
+    let (mut world, _) = World::acquiring(&lease);
     world.refuse();
     world.stop();
     world.expect_finish();
@@ -275,12 +252,10 @@ fn an_acquisition_that_was_refused_needs_no_look() {
 #[test]
 fn an_acquisition_whose_fate_stays_unknown_is_given_up_after_a_renew_deadline() {
     let lease = released_by("b");
-    let mut world = World::showing(&lease);
-    world.expect_acquisition(&lease);
+    let (mut world, _) = World::acquiring(&lease);
     world.stop();
     world.answer(Answer::Unknown);
-    world.expect_quiet_for(seconds(2));
-    world.expect_get();
+    world.expect_get_after(seconds(2));
     world.expect_quiet_for(seconds(8));
     world.expect_finish();
 }
@@ -289,13 +264,11 @@ fn an_acquisition_whose_fate_stays_unknown_is_given_up_after_a_renew_deadline() 
 fn told_to_stop_while_retracting_releases_afterwards() {
     let (mut world, lease) = World::leading();
     world.freeze(seconds(10));
-    world.election.handle_timeout(world.now);
-    world.expect_action(Action::Retract(Loss::DeadlinePassed));
+    world.expect_retraction(Loss::DeadlinePassed);
     world.stop();
     world.expect_nothing_else();
     world.retracted();
     world.expect_release(&lease);
-    world.expect_nothing_else();
 }
 
 #[test]
@@ -325,12 +298,9 @@ fn a_finished_election_asks_for_nothing_whatever_it_sees() {
 #[test]
 fn a_release_after_a_loss_waits_for_its_delay_too() {
     let timings = Timings::new(16, 10, 2, 1).expect("it is valid");
-    let mut world = World::with(Candidate { timings, ..candidate() });
-    world.show(&never_held());
-    let lease = world.acquires(&never_held());
+    let (mut world, lease) = World::leading_by(timings);
     world.freeze(seconds(10));
-    world.election.handle_timeout(world.now);
-    world.expect_action(Action::Retract(Loss::DeadlinePassed));
+    world.expect_retraction(Loss::DeadlinePassed);
     world.retracted();
     world.stop();
     world.expect_quiet_for(seconds(1));
@@ -341,9 +311,7 @@ fn a_release_after_a_loss_waits_for_its_delay_too() {
 #[test]
 fn a_release_with_a_delay_is_given_up_a_renew_deadline_after_it() {
     let timings = Timings::new(18, 10, 2, 2).expect("it is valid");
-    let mut world = World::with(Candidate { timings, ..candidate() });
-    world.show(&never_held());
-    let lease = world.acquires(&never_held());
+    let (mut world, lease) = World::leading_by(timings);
     world.stop();
     world.expect_action(Action::Retract(Loss::Stopped));
     world.retracted();
@@ -383,9 +351,7 @@ fn a_release_that_was_refused_wakes_before_it_is_given_up() {
 
 #[test]
 fn where_reading_is_refused_a_release_waits_for_what_the_watch_shows() {
-    let (mut world, lease) = World::leading();
-    world.expect_quiet_for(seconds(2));
-    let write = world.expect_renewal(&lease);
+    let (mut world, lease, write) = World::renewing();
     world.answer(Answer::Unknown);
     world.stop();
     world.expect_action(Action::Retract(Loss::Stopped));

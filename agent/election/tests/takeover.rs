@@ -9,9 +9,7 @@ use self::world::{Versions, World, at, empty, held_by, held_by_client_go, millis
 #[test]
 fn nothing_is_sent_while_the_watch_may_still_speak_first() {
     let mut world = World::new();
-    world.expect_quiet_for(seconds(4));
-    world.expect_get();
-    world.expect_nothing_else();
+    world.expect_get_after(seconds(4));
 }
 
 #[test]
@@ -63,9 +61,7 @@ fn a_lease_duration_once_seen_counts_until_the_tenure_ends() {
     let mut lowered = long.renewed(at(1_700_000_020));
     lowered.lease_duration_seconds = 15;
     world.show(&lowered);
-    world.expect_quiet_for(seconds(40));
-    world.expect_acquisition(&lowered);
-    world.expect_nothing_else();
+    world.expect_takeover_after(seconds(40), &lowered);
 }
 
 #[test]
@@ -77,9 +73,7 @@ fn the_next_tenure_counts_by_its_own_lease_duration() {
     next.record.transitions = 6;
     next.agent.as_mut().unwrap().transitions = 6;
     world.show(&next);
-    world.expect_quiet_for(seconds(15));
-    world.expect_acquisition(&next);
-    world.expect_nothing_else();
+    world.expect_takeover_after(seconds(15), &next);
 }
 
 #[test]
@@ -92,9 +86,7 @@ fn a_tenure_that_nobody_but_an_editor_began_does_not_forget_the_longer_lease_dur
     edited.record.transitions = 6;
     edited.lease_duration_seconds = 1;
     world.show(&edited);
-    world.expect_quiet_for(seconds(40));
-    world.expect_acquisition(&edited);
-    world.expect_nothing_else();
+    world.expect_takeover_after(seconds(40), &edited);
 }
 
 #[test]
@@ -112,58 +104,46 @@ fn a_label_edit_does_not_extend_a_dead_lease() {
 
 #[test]
 fn a_stale_watch_event_does_not_extend_a_dead_lease() {
-    let lease = held_by("b");
-    let mut world = World::showing(&lease);
+    let (mut world, lease) = World::standby();
     world.expect_quiet_for(seconds(14));
     world.show(&lease.renewed(at(1_700_000_005)).version(9));
     world.show(&lease);
-    world.expect_quiet_for(seconds(1));
-    world.expect_acquisition(&lease);
-    world.expect_nothing_else();
+    world.expect_takeover_after(seconds(1), &lease);
 }
 
 #[test]
 fn two_renewals_within_one_second_are_told_apart() {
-    let lease = held_by("b");
-    let mut world = World::showing(&lease);
+    let (mut world, lease) = World::standby();
     world.expect_quiet_for(seconds(10));
     let mut renewed = lease.labelled();
     renewed.record.renew_time =
         lease.record.renew_time.map(|time| elector_election::Timestamp::from_microseconds(time.as_microseconds() + 1));
     world.show(&renewed);
-    world.expect_quiet_for(seconds(15));
-    world.expect_acquisition(&renewed);
-    world.expect_nothing_else();
+    world.expect_takeover_after(seconds(15), &renewed);
 }
 
 #[test]
 fn a_renewal_by_a_wall_clock_that_went_backwards_is_a_sign_of_life() {
-    let lease = held_by("b");
-    let mut world = World::showing(&lease);
+    let (mut world, lease) = World::standby();
     world.expect_quiet_for(seconds(10));
     let renewed = lease.renewed(at(-1_000_000_000));
     world.show(&renewed);
-    world.expect_quiet_for(seconds(15));
-    world.expect_acquisition(&renewed);
-    world.expect_nothing_else();
+    world.expect_takeover_after(seconds(15), &renewed);
 }
 
 #[test]
 fn a_standby_waits_by_its_slower_clock() {
-    let lease = held_by("b");
-    let mut world = World::showing(&lease);
+    let (mut world, lease) = World::standby();
     world.pass(seconds(3600), seconds(14));
     world.expect_nothing_else();
     world.pass(seconds(0), seconds(1));
     world.expect_acquisition(&lease);
-    world.expect_nothing_else();
 
     let mut world = World::showing(&lease);
     world.pass(seconds(14), seconds(3600));
     world.expect_nothing_else();
     world.pass(seconds(1), seconds(0));
     world.expect_acquisition(&lease);
-    world.expect_nothing_else();
 }
 
 #[test]
@@ -172,10 +152,8 @@ fn the_timings_that_the_lease_carries_replace_the_own_ones() {
     lease.lease_duration_seconds = 5;
     let lease = lease.with_timings(timings(5, 3, 1));
     let mut world = World::showing(&lease);
-    world.expect_quiet_for(seconds(5));
-    let write = world.expect_acquisition(&lease);
+    let write = world.expect_takeover_after(seconds(5), &lease);
     assert_eq!(write.lease_duration_seconds, 5);
-    world.expect_nothing_else();
 }
 
 #[test]
@@ -213,14 +191,11 @@ fn a_holder_that_was_removed_is_waited_for() {
 
 #[test]
 fn another_holder_starts_the_wait_again() {
-    let lease = held_by("b");
-    let mut world = World::showing(&lease);
+    let (mut world, lease) = World::standby();
     world.expect_quiet_for(seconds(14));
     let taken = lease.taken_by_client_go("c");
     world.show(&taken);
-    world.expect_quiet_for(seconds(15));
-    world.expect_acquisition(&taken);
-    world.expect_nothing_else();
+    world.expect_takeover_after(seconds(15), &taken);
 }
 
 #[test]
@@ -228,17 +203,13 @@ fn a_standby_whose_watch_is_refused_reads_every_retry_period() {
     let lease = held_by("b");
     let mut world = World::new();
     world.watch(WatchEvent::Refused);
-    world.expect_get();
-    world.find(&lease);
+    world.reads(&lease);
     for _ in 0..7 {
         world.expect_quiet_for(seconds(2));
-        world.expect_get();
-        world.find(&lease);
+        world.reads(&lease);
     }
     // The takeover does not wait for the next look.
-    world.expect_quiet_for(seconds(1));
-    world.expect_acquisition(&lease);
-    world.expect_nothing_else();
+    world.expect_takeover_after(seconds(1), &lease);
 }
 
 #[test]
@@ -246,15 +217,11 @@ fn a_watch_that_is_granted_after_all_ends_the_polling() {
     let lease = held_by("b");
     let mut world = World::new();
     world.watch(WatchEvent::Refused);
-    world.expect_get();
-    world.find(&lease);
+    world.reads(&lease);
     world.expect_quiet_for(seconds(2));
-    world.expect_get();
-    world.find(&lease);
+    world.reads(&lease);
     world.show(&lease);
-    world.expect_quiet_for(seconds(13));
-    world.expect_acquisition(&lease);
-    world.expect_nothing_else();
+    world.expect_takeover_after(seconds(13), &lease);
 }
 
 #[test]
@@ -272,12 +239,9 @@ fn a_read_that_is_refused_is_repeated_after_a_retry_period() {
 #[test]
 fn a_read_without_an_answer_is_repeated_after_a_retry_period() {
     let mut world = World::new();
-    world.expect_quiet_for(seconds(4));
-    world.expect_get();
+    world.expect_get_after(seconds(4));
     world.answer(Answer::Unknown);
-    world.expect_quiet_for(seconds(2));
-    world.expect_get();
-    world.expect_nothing_else();
+    world.expect_get_after(seconds(2));
 }
 
 #[test]
@@ -288,8 +252,7 @@ fn a_lease_made_again_is_waited_for_as_long_as_the_last_one() {
     world.show(&long);
     let again = held_by("b").with_uid("uid-2").version(12);
     world.show(&again);
-    world.expect_quiet_for(seconds(40));
-    world.expect_acquisition(&again);
+    world.expect_takeover_after(seconds(40), &again);
 }
 
 /// It may have changed while the read was on its way.
@@ -303,11 +266,9 @@ fn a_record_that_a_read_shows_is_waited_for_from_the_answer() {
     world.find(&lease);
     for _ in 0..7 {
         world.freeze(seconds(2));
-        world.expect_get();
-        world.find(&lease);
+        world.reads(&lease);
     }
-    world.expect_quiet_for(seconds(1));
-    world.expect_acquisition(&lease);
+    world.expect_takeover_after(seconds(1), &lease);
 }
 
 /// Whoever really began a tenure had waited, and says so by its mark of that very tenure.
@@ -330,8 +291,7 @@ fn a_mark_that_somebody_edits_begins_no_tenure() {
     for last in [same_tenure, marked_for_another] {
         let mut world = World::showing(&long);
         world.show(&last);
-        world.expect_quiet_for(seconds(40));
-        world.expect_acquisition(&last);
+        world.expect_takeover_after(seconds(40), &last);
     }
     // Counted down and up again, under a mark that was there all the time.
     let lowered = edited("start-b", 2);
@@ -339,8 +299,7 @@ fn a_mark_that_somebody_edits_begins_no_tenure() {
     let mut world = World::showing(&long);
     world.show(&lowered);
     world.show(&raised);
-    world.expect_quiet_for(seconds(40));
-    world.expect_acquisition(&raised);
+    world.expect_takeover_after(seconds(40), &raised);
 }
 
 #[test]

@@ -65,6 +65,19 @@ impl World {
         world
     }
 
+    /// A world in which another agent holds the Lease; and that Lease, in version 10.
+    pub(crate) fn standby() -> (World, Lease) {
+        let lease = held_by("b");
+        (World::showing(&lease), lease)
+    }
+
+    /// A world in which the acquisition of `free` is under way; and what it writes.
+    pub(crate) fn acquiring(free: &Lease) -> (World, Write) {
+        let mut world = World::showing(free);
+        let write = world.expect_acquisition(free);
+        (world, write)
+    }
+
     /// A world in which the election has just won a Lease that was never held; and that Lease, in version 2.
     pub(crate) fn leading() -> (World, Lease) {
         World::leading_after(&never_held())
@@ -77,6 +90,21 @@ impl World {
         (world, lease)
     }
 
+    /// A leader's world, by timings of the candidate's own.
+    pub(crate) fn leading_by(timings: Timings) -> (World, Lease) {
+        let mut world = World::with(Candidate { timings, ..candidate() });
+        world.show(&never_held());
+        let lease = world.acquires(&never_held());
+        (world, lease)
+    }
+
+    /// A leader's world in which its first renewal is under way; the Lease before it, and what it writes.
+    pub(crate) fn renewing() -> (World, Lease, Write) {
+        let (mut world, lease) = World::leading();
+        let write = world.expect_renewal_after(seconds(2), &lease);
+        (world, lease, write)
+    }
+
     /// The acquisition of `free`, which is answered at once. The Lease as it is stored.
     pub(crate) fn acquires(&mut self, free: &Lease) -> Lease {
         let write = self.expect_acquisition(free);
@@ -86,6 +114,35 @@ impl World {
         assert_eq!(tenure.fencing_token, lease.resource_version);
         self.expect_nothing_else();
         lease
+    }
+
+    /// A renewal, which is answered at once. The Lease as it is stored.
+    pub(crate) fn renews(&mut self, lease: &Lease) -> Lease {
+        let write = self.expect_renewal(lease);
+        let renewed = lease.after(&write);
+        self.store(&renewed);
+        self.expect_extend();
+        renewed
+    }
+
+    /// A release, which is answered at once. The Lease as it is stored.
+    pub(crate) fn releases(&mut self, lease: &Lease) -> Lease {
+        let write = self.expect_release(lease);
+        let released = lease.after(&write);
+        self.store(&released);
+        released
+    }
+
+    /// A read, which is answered at once and finds `lease`.
+    pub(crate) fn reads(&mut self, lease: &Lease) {
+        self.expect_get();
+        self.find(lease);
+    }
+
+    /// A read, which is answered at once and finds no Lease.
+    pub(crate) fn reads_absence(&mut self) {
+        self.expect_get();
+        self.answer(Answer::NotFound);
     }
 
     // Inputs.
@@ -160,17 +217,22 @@ impl World {
 
     // Expectations: each takes exactly what is asked for next.
 
+    /// The request that is asked for next, and nothing else beside it.
     pub(crate) fn request(&mut self) -> Request {
         assert_eq!(self.election.poll_action(), None, "an action where a request was expected");
         assert_eq!(self.election.poll_timeout(self.now), Some(Duration::ZERO), "a request that nobody is woken for");
         let request = self.election.poll_request(self.now).expect("a request was expected");
-        assert_eq!(self.election.poll_request(self.now), None, "a second request while one is under way");
-        assert_eq!(self.election.poll_action(), None);
+        self.expect_nothing_else();
         request
     }
 
     pub(crate) fn expect_get(&mut self) {
         assert_eq!(self.request(), Request::Get);
+    }
+
+    pub(crate) fn expect_get_after(&mut self, time: Duration) {
+        self.expect_quiet_for(time);
+        self.expect_get();
     }
 
     pub(crate) fn update(&mut self, lease: &Lease) -> Write {
@@ -185,6 +247,12 @@ impl World {
         let write = self.update(lease);
         assert_eq!(write, self.holding(self.now.wall, lease.record.transitions + 1));
         write
+    }
+
+    /// The wait, and the acquisition that ends it.
+    pub(crate) fn expect_takeover_after(&mut self, wait: Duration, lease: &Lease) -> Write {
+        self.expect_quiet_for(wait);
+        self.expect_acquisition(lease)
     }
 
     /// Where no Lease was ever seen; held by nobody known.
@@ -215,6 +283,11 @@ impl World {
         write
     }
 
+    pub(crate) fn expect_renewal_after(&mut self, time: Duration, lease: &Lease) -> Write {
+        self.expect_quiet_for(time);
+        self.expect_renewal(lease)
+    }
+
     /// Four writes in a row, each of which meets an edit of somebody else: the first is repeated at once, the others an eighth
     /// of a retry period later. Returns the Lease as it was edited last.
     pub(crate) fn expect_lost_races(&mut self, mut lease: Lease, expect: fn(&mut World, &Lease) -> Write) -> Lease {
@@ -222,16 +295,14 @@ impl World {
         self.freeze(milliseconds(5));
         self.answer(Answer::Conflict);
         for _ in 0..3 {
-            self.expect_get();
             lease = lease.labelled();
-            self.find(&lease);
+            self.reads(&lease);
             expect(self, &lease);
             self.answer(Answer::Conflict);
             self.expect_quiet_for(milliseconds(250));
         }
-        self.expect_get();
         lease = lease.labelled();
-        self.find(&lease);
+        self.reads(&lease);
         lease
     }
 
@@ -283,25 +354,45 @@ impl World {
         tenure
     }
 
-    /// The end of a tenure, up to the retraction.
-    pub(crate) fn expect_loss(&mut self, loss: Loss) {
+    /// A tenure that ends `time` from now.
+    pub(crate) fn expect_extend_to(&mut self, time: Duration) -> Tenure {
+        let tenure = self.expect_extend();
+        self.expect_valid_for(&tenure, time);
+        tenure
+    }
+
+    /// A tenure that is cut to `time` from now, before any request leaves.
+    pub(crate) fn expect_shortening_to(&mut self, time: Duration) {
+        assert_eq!(self.election.poll_request(self.now), None);
+        self.expect_extend_to(time);
+    }
+
+    /// What was published is to be taken back, and nothing else to be done meanwhile.
+    pub(crate) fn expect_retraction(&mut self, loss: Loss) {
         self.election.handle_timeout(self.now);
         self.expect_action(Action::Retract(loss));
         self.expect_nothing_else();
+    }
+
+    /// The end of a tenure, up to the retraction.
+    pub(crate) fn expect_loss(&mut self, loss: Loss) {
+        self.expect_retraction(loss);
         assert_eq!(self.election.state(), State::Retracting);
         self.retracted();
     }
 
+    /// The end of a tenure by time alone, up to the retraction.
+    pub(crate) fn expect_deadline_after(&mut self, time: Duration) {
+        self.expect_quiet_for(time);
+        self.expect_loss(Loss::DeadlinePassed);
+    }
+
     /// The end of the first tenure by deletion, up to the creation of an unknown holder's Lease.
     pub(crate) fn expect_deletion_loss(&mut self) -> Write {
-        self.election.handle_timeout(self.now);
-        self.expect_action(Action::Retract(Loss::Deleted));
-        self.expect_nothing_else();
+        self.expect_retraction(Loss::Deleted);
         self.freeze(milliseconds(1));
         self.retracted();
-        let write = self.expect_creation_with(15, 1);
-        self.expect_nothing_else();
-        write
+        self.expect_creation_with(15, 1)
     }
 
     pub(crate) fn expect_finish(&mut self) {
