@@ -8,15 +8,14 @@ use self::world::{Versions, World, at, candidate, milliseconds, never_held, rele
 
 #[test]
 fn what_the_watch_shows_earns_nothing_before_the_answer() {
-    let (mut world, lease, write) = World::renewing();
-    world.show(&lease.after(&write));
+    let (mut world, _, renewed) = World::renewing();
+    world.show(&renewed);
     world.expect_deadline_after(seconds(8));
 }
 
 #[test]
 fn an_answer_that_the_watch_has_overtaken_with_a_label_edit_still_earns() {
-    let (mut world, lease, write) = World::renewing();
-    let renewed = lease.after(&write);
+    let (mut world, _, renewed) = World::renewing();
     world.show(&renewed);
     world.show(&renewed.labelled());
     world.store(&renewed);
@@ -26,8 +25,8 @@ fn an_answer_that_the_watch_has_overtaken_with_a_label_edit_still_earns() {
 
 #[test]
 fn an_answer_that_shows_another_renew_time_earns_nothing() {
-    let (mut world, lease, write) = World::renewing();
-    let mut rounded = lease.after(&write);
+    let (mut world, _, renewed) = World::renewing();
+    let mut rounded = renewed;
     rounded.record.renew_time = Some(at(1_800_000_000));
     world.store(&rounded);
     world.expect_renewal_after(seconds(2), &rounded);
@@ -44,9 +43,8 @@ fn an_answer_that_shows_somebody_else_is_a_loss() {
 #[test]
 fn an_acquisition_that_is_answered_after_its_deadline_begins_no_tenure() {
     let lease = never_held();
-    let (mut world, write) = World::acquiring(&lease);
+    let (mut world, stored) = World::acquiring(&lease);
     world.freeze(seconds(10));
-    let stored = lease.after(&write);
     world.store(&stored);
     assert_eq!(world.election.state(), State::Candidate);
     // It is ours all the same: the next tenure need not wait.
@@ -56,11 +54,10 @@ fn an_acquisition_that_is_answered_after_its_deadline_begins_no_tenure() {
 
 #[test]
 fn a_renewal_that_is_answered_after_the_deadline_begins_no_tenure() {
-    let (mut world, lease, write) = World::renewing();
+    let (mut world, _, renewed) = World::renewing();
     world.expect_quiet_for(seconds(8));
     world.expect_retraction(Loss::DeadlinePassed);
     world.freeze(seconds(1));
-    let renewed = lease.after(&write);
     world.store(&renewed);
     world.expect_nothing_else();
     assert_eq!(world.election.state(), State::Retracting);
@@ -70,9 +67,8 @@ fn a_renewal_that_is_answered_after_the_deadline_begins_no_tenure() {
 
 #[test]
 fn an_answer_that_arrives_with_the_deadline_does_not_save_the_tenure() {
-    let (mut world, lease, write) = World::renewing();
+    let (mut world, _, renewed) = World::renewing();
     world.freeze(seconds(8));
-    let renewed = lease.after(&write);
     world.store(&renewed);
     world.expect_loss(Loss::DeadlinePassed);
     world.acquires(&renewed);
@@ -80,12 +76,11 @@ fn an_answer_that_arrives_with_the_deadline_does_not_save_the_tenure() {
 
 #[test]
 fn a_renewal_without_an_answer_is_looked_up_and_earns_from_when_it_left() {
-    let (mut world, lease, write) = World::renewing();
+    let (mut world, _, renewed) = World::renewing();
     world.freeze(seconds(4));
     world.answer(Answer::Unknown);
     world.expect_get();
     world.freeze(milliseconds(5));
-    let renewed = lease.after(&write);
     world.find(&renewed);
     world.expect_extend_to(milliseconds(5_995));
     world.expect_renewal(&renewed);
@@ -97,9 +92,9 @@ fn a_renewal_without_an_answer_that_was_not_stored_is_repeated() {
     world.freeze(seconds(4));
     world.answer(Answer::Unknown);
     world.reads(&lease);
-    let write = world.expect_renewal(&lease);
-    assert!(write.renew_time > lost.renew_time);
-    world.store(&lease.after(&write));
+    let renewed = world.expect_renewal(&lease);
+    assert!(renewed.record.renew_time > lost.record.renew_time);
+    world.store(&renewed);
     world.expect_extend_to(seconds(10));
     world.expect_nothing_else();
 }
@@ -112,10 +107,10 @@ fn a_lost_renewal_that_lands_late_is_found_by_the_conflict_and_earns_from_when_i
     world.reads(&lease);
     world.expect_renewal(&lease);
     world.answer(Answer::Conflict);
-    world.reads(&lease.after(&lost));
+    world.reads(&lost);
     world.expect_extend_to(seconds(6));
     world.freeze(milliseconds(1));
-    world.expect_renewal(&lease.after(&lost));
+    world.expect_renewal(&lost);
 }
 
 #[test]
@@ -132,12 +127,12 @@ fn a_look_without_an_answer_leaves_time_for_another() {
 #[test]
 fn an_acquisition_without_an_answer_is_looked_up() {
     let lease = never_held();
-    let (mut world, write) = World::acquiring(&lease);
+    let (mut world, stored) = World::acquiring(&lease);
     world.freeze(seconds(1));
     world.answer(Answer::Unknown);
     world.expect_get_after(seconds(1));
     // A label edit since: the first read that shows the tenure names its fencing token.
-    let stored = lease.after(&write).labelled();
+    let stored = stored.labelled();
     world.find(&stored);
     let tenure = world.expect_acquire();
     world.expect_valid_for(&tenure, seconds(8));
@@ -151,26 +146,25 @@ fn one_lost_answer_costs_no_tenure_even_with_the_longest_retry_period() {
     let mut world = World::with(Candidate { timings: timings(6, 4, 2), ..candidate() });
     world.show(&lease);
     let lease = world.acquires(&lease);
-    let write = world.expect_renewal_after(seconds(2), &lease);
+    let renewed = world.expect_renewal_after(seconds(2), &lease);
     world.pass(seconds(1), seconds(1));
     world.answer(Answer::Unknown);
-    world.reads(&lease.after(&write));
+    world.reads(&renewed);
     world.expect_extend_to(seconds(3));
-    world.expect_renewal_after(seconds(1), &lease.after(&write));
+    world.expect_renewal_after(seconds(1), &renewed);
 }
 
 #[test]
 fn where_reading_is_refused_the_watch_will_do_for_a_look() {
-    let (mut world, lease, write) = World::renewing();
+    let (mut world, _, renewed) = World::renewing();
     world.answer(Answer::Unknown);
-    let renewed = lease.after(&write);
     world.show(&renewed);
     world.expect_get();
     world.refuse();
-    let write = world.expect_renewal_after(seconds(2), &renewed);
-    world.store(&renewed.after(&write));
+    let renewed = world.expect_renewal_after(seconds(2), &renewed);
+    world.store(&renewed);
     world.expect_extend_to(seconds(10));
-    world.expect_renewal_after(seconds(2), &renewed.after(&write));
+    world.expect_renewal_after(seconds(2), &renewed);
 }
 
 #[test]
@@ -212,7 +206,7 @@ fn whoever_may_not_read_renews_after_a_renewal_was_lost() {
     world.answer(Answer::Unknown);
     world.expect_get();
     world.refuse();
-    let write = world.expect_renewal_after(seconds(2), &lease);
-    world.store(&lease.after(&write));
+    let renewed = world.expect_renewal_after(seconds(2), &lease);
+    world.store(&renewed);
     world.expect_extend();
 }

@@ -26,8 +26,7 @@ fn for_successor(name: &str) -> Hints {
 /// What follows upon the end of a tenure, up to the release.
 fn releases(world: &mut World, lease: &Lease, loss: Loss) -> Lease {
     world.expect_loss(loss);
-    let write = world.expect_release(lease);
-    let released = lease.after(&write);
+    let released = world.expect_release(lease);
     world.store(&released);
     world.expect_nothing_else();
     assert_eq!(world.election.state(), State::Candidate);
@@ -82,8 +81,8 @@ fn a_tenure_that_is_to_end_ends_once_and_another_has_time_to_begin_the_next() {
     // A retry period, for whoever there is; then it leads again, in another tenure, which the hint does not speak of.
     world.expect_quiet_for(seconds(2));
     let lease = world.acquires(&released);
-    let write = world.expect_renewal_after(seconds(2), &lease);
-    world.store(&lease.after(&write));
+    let renewed = world.expect_renewal_after(seconds(2), &lease);
+    world.store(&renewed);
     world.expect_extend();
 }
 
@@ -103,8 +102,7 @@ fn the_end_of_another_tenure_is_none_of_its_business() {
 
 #[test]
 fn a_tenure_that_was_to_end_before_its_holder_knew_of_it_ends_at_once() {
-    let (mut world, write) = World::acquiring(&never_held());
-    let stored = never_held().after(&write);
+    let (mut world, stored) = World::acquiring(&never_held());
     let lease = with(&stored, paused());
     world.show(&lease);
     world.freeze(milliseconds(5));

@@ -150,13 +150,13 @@ fn an_edited_renew_time_or_duration_is_no_loss_and_earns_nothing() {
 
 #[test]
 fn a_write_that_was_under_way_when_the_tenure_was_lost_brings_it_back_by_no_answer() {
-    let (mut world, lease, write) = World::renewing();
+    let (mut world, lease, renewed) = World::renewing();
     world.delete(&lease);
     world.expect_action(Action::Retract(Loss::Deleted));
-    world.store(&lease.after(&write));
+    world.store(&renewed);
     world.expect_nothing_else();
     world.retracted();
-    world.expect_takeover_after(seconds(15), &lease.after(&write));
+    world.expect_takeover_after(seconds(15), &renewed);
 }
 
 #[test]

@@ -25,9 +25,9 @@ fn a_renewal_of_the_lapsed_tenure_that_lands_late_brings_it_not_back() {
     world.reads(&lease);
     world.expect_acquisition(&lease);
     world.answer(Answer::Conflict);
-    world.reads(&lease.after(&late));
+    world.reads(&late);
     world.freeze(milliseconds(1));
-    world.acquires(&lease.after(&late));
+    world.acquires(&late);
 }
 
 #[test]
@@ -53,20 +53,20 @@ fn the_own_name_in_a_record_of_another_process_is_waited_for() {
 #[test]
 fn an_acquisition_that_was_stored_unanswered_and_lapsed_is_ours() {
     let lease = never_held();
-    let (mut world, write) = World::acquiring(&lease);
-    world.show(&lease.after(&write));
+    let (mut world, stored) = World::acquiring(&lease);
+    world.show(&stored);
     world.freeze(seconds(20));
     world.answer(Answer::Unknown);
-    world.reads(&lease.after(&write));
-    world.acquires(&lease.after(&write));
+    world.reads(&stored);
+    world.acquires(&stored);
 }
 
 #[test]
 fn an_acquisition_that_shows_under_another_uid_is_not_ours() {
     let lease = never_held();
-    let (mut world, write) = World::acquiring(&lease);
+    let (mut world, stored) = World::acquiring(&lease);
     // Somebody restores the Lease from a copy.
-    let copy = lease.after(&write).with_uid("uid-2");
+    let copy = stored.with_uid("uid-2");
     world.answer(Answer::Unknown);
     world.expect_quiet_for(seconds(2));
     world.reads(&copy);
@@ -173,10 +173,9 @@ fn the_release_of_a_predecessors_tenure_waits_for_its_delay() {
 fn the_release_of_a_tenure_that_follows_a_predecessors_waits_for_its_delay() {
     let mut world = World::with(Candidate { timings: with_delay(), ..successor() });
     world.show(&left());
-    let write = world.expect_acquisition(&left());
+    let stored = world.expect_acquisition(&left());
     world.stop();
     world.freeze(milliseconds(5));
-    let stored = left().after(&write);
     world.store(&stored);
     world.expect_quiet_for(milliseconds(995));
     world.expect_release(&stored);

@@ -50,9 +50,9 @@ fn a_standby_whose_read_is_under_way_finishes_at_once() {
 #[test]
 fn a_leader_retracts_then_releases_then_finishes() {
     let (mut world, lease) = stopped();
-    let write = world.expect_release(&lease);
+    let released = world.expect_release(&lease);
     world.freeze(milliseconds(5));
-    world.store(&lease.after(&write));
+    world.store(&released);
     world.expect_finish();
 }
 
@@ -82,8 +82,7 @@ fn the_release_waits_for_its_delay() {
 #[test]
 fn our_agents_take_at_once_what_was_released() {
     let (mut world, lease) = stopped();
-    let write = world.expect_release(&lease);
-    let released = lease.after(&write);
+    let released = world.expect_release(&lease);
     let mut next = World::with(Candidate { identity: "b".into(), start: "start-b".into(), ..candidate() });
     next.show(&released);
     let write = next.update(&released);
@@ -142,10 +141,10 @@ fn a_release_whose_lease_is_edited_all_the_time_tries_eight_times_a_retry_period
 #[test]
 fn a_release_without_an_answer_is_looked_up_and_done() {
     let (mut world, lease) = stopped();
-    let write = world.expect_release(&lease);
+    let released = world.expect_release(&lease);
     world.freeze(seconds(4));
     world.answer(Answer::Unknown);
-    world.reads(&lease.after(&write));
+    world.reads(&released);
     world.expect_finish();
 }
 
@@ -156,10 +155,10 @@ fn a_release_without_an_answer_is_looked_up_and_repeated() {
     world.freeze(seconds(4));
     world.answer(Answer::Unknown);
     world.reads(&lease);
-    let write = world.expect_release(&lease);
-    world.show(&lease.after(&write));
+    let released = world.expect_release(&lease);
+    world.show(&released);
     world.expect_nothing_else();
-    world.store(&lease.after(&write));
+    world.store(&released);
     world.expect_finish();
 }
 
@@ -185,23 +184,21 @@ fn a_release_that_is_refused_is_repeated_until_it_is_given_up() {
 
 #[test]
 fn a_renewal_under_way_is_waited_for_and_its_version_released() {
-    let (mut world, lease, write) = World::renewing();
+    let (mut world, _, renewed) = World::renewing();
     world.stop();
     world.expect_loss(Loss::Stopped);
     world.expect_quiet_for(milliseconds(5));
-    let renewed = lease.after(&write);
     world.store(&renewed);
     world.expect_release(&renewed);
 }
 
 #[test]
 fn a_renewal_of_unknown_fate_is_looked_up_before_the_release() {
-    let (mut world, lease, write) = World::renewing();
+    let (mut world, _, renewed) = World::renewing();
     world.freeze(seconds(4));
     world.answer(Answer::Unknown);
     world.stop();
     world.expect_loss(Loss::Stopped);
-    let renewed = lease.after(&write);
     world.reads(&renewed);
     world.expect_release(&renewed);
 }
@@ -209,10 +206,9 @@ fn a_renewal_of_unknown_fate_is_looked_up_before_the_release() {
 #[test]
 fn an_acquisition_under_way_begins_no_tenure_and_is_released() {
     let lease = never_held();
-    let (mut world, write) = World::acquiring(&lease);
+    let (mut world, stored) = World::acquiring(&lease);
     world.stop();
     world.expect_quiet_for(milliseconds(5));
-    let stored = lease.after(&write);
     world.store(&stored);
     world.releases(&stored);
     world.expect_finish();
@@ -275,9 +271,9 @@ fn told_to_stop_while_retracting_releases_afterwards() {
 fn told_to_stop_twice_is_told_to_stop() {
     let (mut world, lease) = stopped();
     world.stop();
-    let write = world.expect_release(&lease);
+    let released = world.expect_release(&lease);
     world.stop();
-    world.store(&lease.after(&write));
+    world.store(&released);
     world.expect_finish();
     world.stop();
     world.expect_nothing_else();
@@ -351,7 +347,7 @@ fn a_release_that_was_refused_wakes_before_it_is_given_up() {
 
 #[test]
 fn where_reading_is_refused_a_release_waits_for_what_the_watch_shows() {
-    let (mut world, lease, write) = World::renewing();
+    let (mut world, _, renewed) = World::renewing();
     world.answer(Answer::Unknown);
     world.stop();
     world.expect_action(Action::Retract(Loss::Stopped));
@@ -361,7 +357,6 @@ fn where_reading_is_refused_a_release_waits_for_what_the_watch_shows() {
         world.refuse();
         world.expect_quiet_for(seconds(2));
     }
-    let renewed = lease.after(&write);
     world.show(&renewed);
     world.expect_get();
     world.refuse();

@@ -26,8 +26,7 @@ fn stepped_down() -> (World, Lease) {
     world.expect_quiet_for(seconds(1));
     world.reluctant();
     world.expect_loss(Loss::SteppedDown);
-    let write = world.expect_release(&lease);
-    let released = lease.after(&write);
+    let released = world.expect_release(&lease);
     world.store(&released);
     world.expect_nothing_else();
     (world, released)
@@ -111,8 +110,8 @@ fn a_tenure_taken_in_spite_of_reluctance_goes_on() {
     let lease = world.acquires(&released);
     // Told again, with another grace.
     world.election.handle_reluctance(Some(2 * GRACE), world.now);
-    let write = world.expect_renewal_after(seconds(2), &lease);
-    let lease = lease.after(&write);
+    let renewed = world.expect_renewal_after(seconds(2), &lease);
+    let lease = renewed;
     world.store(&lease);
     world.expect_extend();
     world.willing();
@@ -125,11 +124,11 @@ fn a_tenure_taken_in_spite_of_reluctance_goes_on() {
 
 #[test]
 fn an_acquisition_under_way_is_released_where_it_was_stored() {
-    let (mut world, write) = World::acquiring(&never_held());
+    let (mut world, stored) = World::acquiring(&never_held());
     world.reluctant();
     world.expect_nothing_else();
     assert_eq!(world.election.state(), State::Releasing);
-    let lease = never_held().after(&write);
+    let lease = stored;
     world.freeze(milliseconds(5));
     world.store(&lease);
     world.releases(&lease);
@@ -187,11 +186,11 @@ fn a_leader_that_is_willing_before_it_has_retracted_begins_another_tenure() {
 
 #[test]
 fn a_tenure_that_ended_otherwise_is_released_too() {
-    let (mut world, lease, write) = World::renewing();
+    let (mut world, _, renewed) = World::renewing();
     world.expect_quiet_for(seconds(8));
     world.expect_loss_while_reluctant();
     world.answer(Answer::Unknown);
-    let lease = lease.after(&write);
+    let lease = renewed;
     world.reads(&lease);
     world.releases(&lease);
     world.expect_quiet_for(GRACE);
@@ -213,10 +212,10 @@ fn whoever_is_told_to_stop_while_it_releases_finishes_with_the_release() {
     world.freeze(milliseconds(1));
     world.reluctant();
     world.expect_loss(Loss::SteppedDown);
-    let write = world.expect_release(&lease);
+    let released = world.expect_release(&lease);
     world.stop();
     world.expect_nothing_else();
-    world.store(&lease.after(&write));
+    world.store(&released);
     world.expect_finish();
 }
 

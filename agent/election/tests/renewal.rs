@@ -9,15 +9,14 @@ use self::world::{Versions, World, milliseconds, never_held, released_by, second
 #[test]
 fn a_tenure_begins_with_the_version_of_its_write_as_fencing_token_and_lasts_from_before_it() {
     let lease = released_by("b");
-    let (mut world, write) = World::acquiring(&lease);
+    let (mut world, stored) = World::acquiring(&lease);
     world.freeze(seconds(1));
-    let stored = lease.after(&write);
     world.store(&stored);
     let tenure = world.expect_acquire();
     world.expect_valid_for(&tenure, seconds(9));
     assert_eq!(tenure.uid, "uid-1");
     assert_eq!(tenure.fencing_token, stored.resource_version);
-    assert_eq!(tenure.acquire_time, write.acquire_time);
+    assert_eq!(tenure.acquire_time, stored.record.acquire_time.unwrap());
     assert_eq!(tenure.transitions, 6);
     world.expect_nothing_else();
 }
@@ -28,9 +27,9 @@ fn a_leader_renews_every_retry_period_and_keeps_its_tenure() {
     let token = lease.resource_version;
     world.expect_quiet_for(seconds(2));
     for _ in 0..10 {
-        let write = world.expect_renewal(&lease);
+        let renewed = world.expect_renewal(&lease);
         world.freeze(milliseconds(5));
-        lease = lease.after(&write);
+        lease = renewed;
         world.show(&lease);
         world.expect_nothing_else();
         world.store(&lease);
@@ -53,8 +52,8 @@ fn an_unchanged_version_earns_nothing() {
 
 #[test]
 fn an_answer_that_shows_the_write_in_the_version_that_it_was_to_replace_earns_nothing() {
-    let (mut world, lease, write) = World::renewing();
-    world.store(&lease.after(&write).version(lease.resource_version.0));
+    let (mut world, lease, renewed) = World::renewing();
+    world.store(&renewed.version(lease.resource_version.0));
     world.expect_renewal_after(seconds(2), &lease);
 }
 

@@ -152,8 +152,8 @@ fn the_timings_that_the_lease_carries_replace_the_own_ones() {
     lease.lease_duration_seconds = 5;
     let lease = lease.with_timings(timings(5, 3, 1));
     let mut world = World::showing(&lease);
-    let write = world.expect_takeover_after(seconds(5), &lease);
-    assert_eq!(write.lease_duration_seconds, 5);
+    let stored = world.expect_takeover_after(seconds(5), &lease);
+    assert_eq!(stored.lease_duration_seconds, 5);
 }
 
 #[test]

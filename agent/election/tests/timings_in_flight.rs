@@ -28,8 +28,8 @@ fn a_lease_without_a_valid_set_leaves_the_last_good_one() {
     let broken = elector_election::Lease { timings: None, ..lease.labelled() };
     world.show(&broken);
     assert_eq!(world.election.timings(), short());
-    let write = world.expect_renewal_after(seconds(1), &broken);
-    assert_eq!(write.lease_duration_seconds, 5);
+    let renewed = world.expect_renewal_after(seconds(1), &broken);
+    assert_eq!(renewed.lease_duration_seconds, 5);
 }
 
 #[test]
@@ -37,12 +37,12 @@ fn raised_timings_lengthen_the_tenure_only_once_a_write_by_them_is_stored() {
     let (mut world, lease) = World::leading();
     let raised = lease.with_timings(timings(40, 30, 3));
     world.show(&raised);
-    let write = world.expect_renewal_after(seconds(3), &raised);
-    assert_eq!(write.lease_duration_seconds, 40);
+    let renewed = world.expect_renewal_after(seconds(3), &raised);
+    assert_eq!(renewed.lease_duration_seconds, 40);
     world.expect_quiet_for(seconds(6));
-    world.store(&raised.after(&write));
+    world.store(&renewed);
     world.expect_extend_to(seconds(24));
-    world.expect_renewal(&raised.after(&write));
+    world.expect_renewal(&renewed);
 }
 
 #[test]
@@ -50,18 +50,17 @@ fn raised_timings_do_not_put_off_the_renewal_beyond_the_deadline() {
     let (mut world, lease) = World::leading();
     let raised = lease.with_timings(long());
     world.show(&raised);
-    let write = world.expect_renewal_after(seconds(5), &raised);
-    assert_eq!(write.lease_duration_seconds, 137);
-    world.store(&raised.after(&write));
+    let renewed = world.expect_renewal_after(seconds(5), &raised);
+    assert_eq!(renewed.lease_duration_seconds, 137);
+    world.store(&renewed);
     world.expect_extend_to(seconds(107));
-    world.expect_renewal_after(seconds(26), &raised.after(&write));
+    world.expect_renewal_after(seconds(26), &renewed);
 }
 
 #[test]
 fn a_write_that_left_before_the_raise_earns_by_its_own_timings() {
-    let (mut world, lease, write) = World::renewing();
-    assert_eq!(write.lease_duration_seconds, 15);
-    let renewed = lease.after(&write);
+    let (mut world, _, renewed) = World::renewing();
+    assert_eq!(renewed.lease_duration_seconds, 15);
     world.show(&renewed);
     world.show(&renewed.with_timings(long()));
     world.store(&renewed);
@@ -78,8 +77,8 @@ fn lowered_timings_shorten_the_tenure_before_the_write_by_them_leaves() {
     world.expect_quiet_for(milliseconds(500));
     world.expect_shortening_to(seconds(3));
     world.freeze(milliseconds(10));
-    let write = world.expect_renewal(&lowered);
-    assert_eq!(write.lease_duration_seconds, 5);
+    let renewed = world.expect_renewal(&lowered);
+    assert_eq!(renewed.lease_duration_seconds, 5);
     // Without an answer it ends by what was announced, whatever the last stored write had earned.
     world.expect_deadline_after(milliseconds(2_990));
 }
@@ -92,11 +91,11 @@ fn a_renewal_by_lowered_timings_prolongs_by_them() {
     world.expect_quiet_for(seconds(1));
     assert_eq!(world.election.poll_request(world.now), None);
     world.expect_extend();
-    let write = world.expect_renewal(&lowered);
+    let renewed = world.expect_renewal(&lowered);
     world.freeze(seconds(1));
-    world.store(&lowered.after(&write));
+    world.store(&renewed);
     world.expect_extend_to(seconds(2));
-    world.expect_renewal(&lowered.after(&write));
+    world.expect_renewal(&renewed);
 }
 
 #[test]
@@ -114,8 +113,7 @@ fn a_tenure_that_ends_sooner_anyway_is_not_announced_to_be_shortened() {
 
 #[test]
 fn an_earlier_write_that_is_looked_up_does_not_undo_the_shortening() {
-    let (mut world, lease, earlier) = World::renewing();
-    let renewed = lease.after(&earlier);
+    let (mut world, _, renewed) = World::renewing();
     world.answer(Answer::Unknown);
     world.show(&renewed);
     let lowered = renewed.with_timings(short());
@@ -140,7 +138,7 @@ fn an_earlier_write_that_is_credited_beside_a_shorter_one_does_not_undo_the_shor
     world.answer(Answer::Unknown);
     world.reads(&lease);
     // It was stored late, and is seen before anything else is sent.
-    let lowered = lease.after(&earlier).with_timings(short());
+    let lowered = earlier.with_timings(short());
     world.show(&lowered);
     world.expect_shortening_to(seconds(3));
     world.expect_renewal(&lowered);
@@ -160,10 +158,10 @@ fn a_lost_write_by_lowered_timings_earns_by_them_even_if_they_are_raised_since()
     world.expect_quiet_for(seconds(1));
     assert_eq!(world.election.poll_request(world.now), None);
     world.expect_extend();
-    let write = world.expect_renewal(&lowered);
+    let renewed = world.expect_renewal(&lowered);
     world.freeze(seconds(1));
     world.answer(Answer::Unknown);
-    let raised = lowered.after(&write).with_timings(Timings::DEFAULT);
+    let raised = renewed.with_timings(Timings::DEFAULT);
     world.reads(&raised);
     world.expect_extend_to(seconds(2));
     // In time for the deadline that holds, not for the one that is hoped for.
@@ -175,8 +173,8 @@ fn a_standby_waits_for_the_duration_that_the_holder_wrote_even_if_the_timings_ar
     let (mut world, lease) = World::standby();
     let lowered = lease.with_timings(short());
     world.show(&lowered);
-    let write = world.expect_takeover_after(seconds(15), &lowered);
-    assert_eq!(write.lease_duration_seconds, 5);
+    let stored = world.expect_takeover_after(seconds(15), &lowered);
+    assert_eq!(stored.lease_duration_seconds, 5);
 }
 
 #[test]
@@ -201,6 +199,6 @@ fn a_restored_lease_is_updated_by_the_timings_that_it_carries() {
     let restored = empty().with_timings(short());
     world.reads(&restored);
     world.expect_loss(Loss::RolledBack);
-    let write = world.expect_takeover_after(seconds(137), &restored);
-    assert_eq!(write.lease_duration_seconds, 5);
+    let stored = world.expect_takeover_after(seconds(137), &restored);
+    assert_eq!(stored.lease_duration_seconds, 5);
 }

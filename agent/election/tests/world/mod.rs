@@ -71,11 +71,11 @@ impl World {
         (World::showing(&lease), lease)
     }
 
-    /// A world in which the acquisition of `free` is under way; and what it writes.
-    pub(crate) fn acquiring(free: &Lease) -> (World, Write) {
+    /// A world in which the acquisition of `free` is under way; and the Lease as it would store it.
+    pub(crate) fn acquiring(free: &Lease) -> (World, Lease) {
         let mut world = World::showing(free);
-        let write = world.expect_acquisition(free);
-        (world, write)
+        let lease = world.expect_acquisition(free);
+        (world, lease)
     }
 
     /// A world in which the election has just won a Lease that was never held; and that Lease, in version 2.
@@ -98,17 +98,16 @@ impl World {
         (world, lease)
     }
 
-    /// A leader's world in which its first renewal is under way; the Lease before it, and what it writes.
-    pub(crate) fn renewing() -> (World, Lease, Write) {
+    /// A leader's world in which its first renewal is under way; the Lease, and the Lease as the renewal would store it.
+    pub(crate) fn renewing() -> (World, Lease, Lease) {
         let (mut world, lease) = World::leading();
-        let write = world.expect_renewal_after(seconds(2), &lease);
-        (world, lease, write)
+        let renewed = world.expect_renewal_after(seconds(2), &lease);
+        (world, lease, renewed)
     }
 
     /// The acquisition of `free`, which is answered at once. The Lease as it is stored.
     pub(crate) fn acquires(&mut self, free: &Lease) -> Lease {
-        let write = self.expect_acquisition(free);
-        let lease = free.after(&write);
+        let lease = self.expect_acquisition(free);
         self.store(&lease);
         let tenure = self.expect_acquire();
         assert_eq!(tenure.fencing_token, lease.resource_version);
@@ -118,8 +117,7 @@ impl World {
 
     /// A renewal, which is answered at once. The Lease as it is stored.
     pub(crate) fn renews(&mut self, lease: &Lease) -> Lease {
-        let write = self.expect_renewal(lease);
-        let renewed = lease.after(&write);
+        let renewed = self.expect_renewal(lease);
         self.store(&renewed);
         self.expect_extend();
         renewed
@@ -127,8 +125,7 @@ impl World {
 
     /// A release, which is answered at once. The Lease as it is stored.
     pub(crate) fn releases(&mut self, lease: &Lease) -> Lease {
-        let write = self.expect_release(lease);
-        let released = lease.after(&write);
+        let released = self.expect_release(lease);
         self.store(&released);
         released
     }
@@ -243,14 +240,15 @@ impl World {
         write
     }
 
-    pub(crate) fn expect_acquisition(&mut self, lease: &Lease) -> Write {
+    /// Returns the Lease as it is once this is stored; so do the other words of writes.
+    pub(crate) fn expect_acquisition(&mut self, lease: &Lease) -> Lease {
         let write = self.update(lease);
         assert_eq!(write, self.holding(self.now.wall, lease.record.transitions + 1));
-        write
+        lease.after(&write)
     }
 
     /// The wait, and the acquisition that ends it.
-    pub(crate) fn expect_takeover_after(&mut self, wait: Duration, lease: &Lease) -> Write {
+    pub(crate) fn expect_takeover_after(&mut self, wait: Duration, lease: &Lease) -> Lease {
         self.expect_quiet_for(wait);
         self.expect_acquisition(lease)
     }
@@ -276,21 +274,21 @@ impl World {
         write
     }
 
-    pub(crate) fn expect_renewal(&mut self, lease: &Lease) -> Write {
+    pub(crate) fn expect_renewal(&mut self, lease: &Lease) -> Lease {
         let acquire_time = lease.record.acquire_time.expect("a renewal is of a tenure");
         let write = self.update(lease);
         assert_eq!(write, self.holding(acquire_time, lease.record.transitions));
-        write
+        lease.after(&write)
     }
 
-    pub(crate) fn expect_renewal_after(&mut self, time: Duration, lease: &Lease) -> Write {
+    pub(crate) fn expect_renewal_after(&mut self, time: Duration, lease: &Lease) -> Lease {
         self.expect_quiet_for(time);
         self.expect_renewal(lease)
     }
 
     /// Four writes in a row, each of which meets an edit of somebody else: the first is repeated at once, the others an eighth
     /// of a retry period later. Returns the Lease as it was edited last.
-    pub(crate) fn expect_lost_races(&mut self, mut lease: Lease, expect: fn(&mut World, &Lease) -> Write) -> Lease {
+    pub(crate) fn expect_lost_races(&mut self, mut lease: Lease, expect: fn(&mut World, &Lease) -> Lease) -> Lease {
         expect(self, &lease);
         self.freeze(milliseconds(5));
         self.answer(Answer::Conflict);
@@ -306,7 +304,7 @@ impl World {
         lease
     }
 
-    pub(crate) fn expect_release(&mut self, lease: &Lease) -> Write {
+    pub(crate) fn expect_release(&mut self, lease: &Lease) -> Lease {
         let transitions = lease.record.transitions;
         let renew_time = self.now.wall;
         let release = Some(ReleaseMark { uid: lease.record.uid.clone(), transitions, renew_time });
@@ -320,7 +318,7 @@ impl World {
             agent: AgentMark { start: START.into(), transitions, release },
         };
         assert_eq!(write, expected);
-        write
+        lease.after(&write)
     }
 
     fn holding(&self, acquire_time: Timestamp, transitions: u32) -> Write {
