@@ -4,7 +4,7 @@ mod world;
 
 use elector_election::{Answer, Candidate, Lease, State, UNKNOWN_HOLDER, WatchEvent, Write};
 
-use self::world::{Versions, World, candidate, empty, held_by, milliseconds, seconds, timings};
+use self::world::{Versions, World, another_candidate, candidate, empty, held_by, milliseconds, seconds, timings};
 
 /// A world in which the absence of the Lease has just been proven.
 fn absent() -> World {
@@ -18,23 +18,34 @@ fn absent_to(candidate: Candidate) -> World {
     world
 }
 
-/// What is stored for a create.
+/// The Lease with this uid, as it is once `write` has created it.
 fn created(write: &Write, uid: &str) -> Lease {
     empty().with_uid(uid).version(20).after(write)
+}
+
+impl World {
+    fn expect_creation_of(&mut self, uid: &str) -> Lease {
+        created(&self.expect_creation(), uid)
+    }
+
+    /// A creation, which is answered at once. The Lease as it is stored.
+    fn creates(&mut self, uid: &str) -> Lease {
+        let lease = self.expect_creation_of(uid);
+        self.store(&lease);
+        lease
+    }
 }
 
 #[test]
 fn a_missing_lease_is_created_at_once_and_waited_out_before_it_is_taken() {
     let mut world = absent();
     assert_eq!(world.election.takeover_in(world.now), None);
-    let write = world.expect_creation();
+    let lease = world.expect_creation_of("uid-1");
     world.freeze(milliseconds(5));
-    let lease = created(&write, "uid-1");
     world.store(&lease);
     assert_eq!(world.election.state(), State::Candidate);
     assert_eq!(world.election.takeover_in(world.now), Some(seconds(15)));
-    world.expect_quiet_for(seconds(15));
-    let lease = world.acquires(&lease);
+    let lease = world.acquires_after(seconds(15), &lease);
     assert_eq!(lease.record.transitions, 1);
     world.expect_renewal_after(seconds(2), &lease);
 }
@@ -42,14 +53,12 @@ fn a_missing_lease_is_created_at_once_and_waited_out_before_it_is_taken() {
 #[test]
 fn a_creator_that_is_called_unknown_waits_all_the_same() {
     let mut world = absent_to(Candidate { identity: UNKNOWN_HOLDER.into(), ..candidate() });
-    let write = world.expect_creation();
-    let lease = created(&write, "uid-1");
-    world.store(&lease);
+    let lease = world.creates("uid-1");
     world.show(&lease.labelled());
     world.expect_quiet_for(seconds(15));
     let next = world.update(&lease.labelled());
     assert_eq!((next.holder.as_str(), next.transitions), (UNKNOWN_HOLDER, 1));
-    assert!(next.renew_time > write.renew_time);
+    assert!(Some(next.renew_time) > lease.record.renew_time);
     // Its own creation, seen again, is no proof that this was stored.
     world.answer(Answer::Unknown);
     world.expect_quiet_for(seconds(2));
@@ -81,23 +90,20 @@ fn absence_is_not_proven_by_a_read_that_the_watch_has_overtaken() {
 
 #[test]
 fn a_deleted_lease_is_waited_for_as_long_as_its_holder_had_asked() {
-    let mut lease = held_by("b");
-    lease.lease_duration_seconds = 40;
+    let lease = Lease { lease_duration_seconds: 40, ..held_by("b") };
     let mut world = World::showing(&lease);
     world.expect_quiet_for(seconds(10));
     world.delete(&lease);
     let write = world.expect_creation_with(40, 5);
     let unknown = created(&write, "uid-2");
     world.store(&unknown);
-    world.expect_quiet_for(seconds(40));
-    let lease = world.acquires(&unknown);
+    let lease = world.acquires_after(seconds(40), &unknown);
     assert_eq!(lease.record.transitions, 6);
 }
 
 #[test]
 fn an_absurd_lease_duration_is_kept_as_an_hour() {
-    let mut lease = held_by("b");
-    lease.lease_duration_seconds = u32::MAX;
+    let lease = Lease { lease_duration_seconds: u32::MAX, ..held_by("b") };
     let mut world = World::showing(&lease);
     world.delete(&lease);
     world.expect_creation_with(3_600, 5);
@@ -109,8 +115,7 @@ fn a_missing_lease_is_created_with_the_own_lease_duration_if_it_is_the_longest()
     let write = world.expect_creation_with(40, 0);
     // Whoever has seen less waits for as long.
     let lease = created(&write, "uid-1");
-    let mut other = World::with(Candidate { identity: "b".into(), start: "start-b".into(), ..candidate() });
-    other.show(&lease);
+    let mut other = World::showing_to(another_candidate(), &lease);
     other.expect_quiet_for(seconds(40));
     assert_eq!(other.update(&lease).lease_duration_seconds, 15);
 }
@@ -187,17 +192,14 @@ fn a_lease_that_another_makes_where_this_one_may_not_is_waited_out() {
     world.expect_quiet_for(seconds(3));
     let lease = held_by(UNKNOWN_HOLDER);
     world.show(&lease);
-    world.expect_quiet_for(seconds(15));
-    world.acquires(&lease);
+    world.acquires_after(seconds(15), &lease);
 }
 
 #[test]
 fn a_lease_that_is_deleted_as_often_as_it_is_made_is_made_once_a_retry_period() {
     let mut world = absent();
     for uid in ["uid-1", "uid-2", "uid-3", "uid-4"] {
-        let write = world.expect_creation();
-        let lease = created(&write, uid);
-        world.store(&lease);
+        let lease = world.creates(uid);
         world.delete(&lease);
         world.expect_quiet_for(seconds(2));
     }
@@ -210,8 +212,7 @@ fn of_several_that_create_all_but_one_look_and_wait() {
     world.answer(Answer::Conflict);
     let lease = held_by(UNKNOWN_HOLDER);
     world.reads(&lease);
-    world.expect_quiet_for(seconds(15));
-    world.acquires(&lease);
+    world.acquires_after(seconds(15), &lease);
 }
 
 #[test]
@@ -240,9 +241,7 @@ fn a_watch_that_begins_anew_has_absence_looked_up_before_the_lease_is_made() {
 #[test]
 fn an_api_that_comes_and_goes_does_not_start_the_wait_again() {
     let mut world = absent();
-    let write = world.expect_creation();
-    let lease = created(&write, "uid-1");
-    world.store(&lease);
+    let lease = world.creates("uid-1");
     for _ in 0..4 {
         // The watch breaks, and the next one begins from a cache that is behind.
         world.expect_quiet_for(seconds(3));
@@ -250,21 +249,18 @@ fn an_api_that_comes_and_goes_does_not_start_the_wait_again() {
         world.reads(&lease);
         world.show(&lease);
     }
-    world.expect_quiet_for(seconds(3));
-    world.acquires(&lease);
+    world.acquires_after(seconds(3), &lease);
 }
 
 #[test]
 fn a_creation_whose_answer_was_lost_is_looked_up_and_earns_nothing() {
     let mut world = absent();
-    let write = world.expect_creation();
+    let lease = world.expect_creation_of("uid-1");
     world.freeze(seconds(4));
     world.answer(Answer::Unknown);
-    let lease = created(&write, "uid-1");
     world.reads(&lease);
     assert_eq!(world.election.state(), State::Candidate);
-    world.expect_quiet_for(seconds(15));
-    world.acquires(&lease);
+    world.acquires_after(seconds(15), &lease);
 }
 
 #[test]
@@ -283,19 +279,16 @@ fn a_creation_that_was_lost_is_repeated() {
 #[test]
 fn a_creation_that_gets_through_after_another_lease_came_and_went_unseen_is_waited_out() {
     let mut world = absent();
-    let write = world.expect_creation();
+    let late = world.expect_creation_of("uid-3").version(70);
     world.expect_quiet_for(milliseconds(3_999));
-    let late = created(&write, "uid-3").version(70);
     world.store(&late);
-    world.expect_quiet_for(seconds(15));
-    world.acquires(&late);
+    world.acquires_after(seconds(15), &late);
 }
 
 #[test]
 fn a_creation_that_the_watch_has_overtaken_is_old_news() {
     let mut world = absent();
-    let write = world.expect_creation();
-    let lease = created(&write, "uid-1");
+    let lease = world.expect_creation_of("uid-1");
     let taken = lease.taken_by_client_go("c");
     world.show(&lease);
     world.show(&taken);
@@ -306,10 +299,10 @@ fn a_creation_that_the_watch_has_overtaken_is_old_news() {
 #[test]
 fn a_candidate_that_is_told_to_stop_does_not_wait_for_its_creation() {
     let mut world = absent();
-    let write = world.expect_creation();
+    let lease = world.expect_creation_of("uid-1");
     world.stop();
     world.expect_finish();
-    world.store(&created(&write, "uid-1"));
+    world.store(&lease);
     world.expect_nothing_else();
 }
 
@@ -331,6 +324,6 @@ fn a_watch_that_lags_does_not_bring_a_deleted_lease_back() {
     world.reads_absence();
     world.expect_creation_with(15, 5);
     world.show(&lease);
-    world.answer(Answer::Refused { retry_after: None });
+    world.refuse();
     world.expect_get_after(seconds(15));
 }

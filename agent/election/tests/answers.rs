@@ -126,8 +126,7 @@ fn a_look_without_an_answer_leaves_time_for_another() {
 
 #[test]
 fn an_acquisition_without_an_answer_is_looked_up() {
-    let lease = never_held();
-    let (mut world, stored) = World::acquiring(&lease);
+    let (mut world, stored) = World::acquiring(&never_held());
     world.freeze(seconds(1));
     world.answer(Answer::Unknown);
     world.expect_get_after(seconds(1));
@@ -142,10 +141,7 @@ fn an_acquisition_without_an_answer_is_looked_up() {
 
 #[test]
 fn one_lost_answer_costs_no_tenure_even_with_the_longest_retry_period() {
-    let lease = never_held();
-    let mut world = World::with(Candidate { timings: timings(6, 4, 2), ..candidate() });
-    world.show(&lease);
-    let lease = world.acquires(&lease);
+    let (mut world, lease) = World::leading_by(timings(6, 4, 2));
     let renewed = world.expect_renewal_after(seconds(2), &lease);
     world.pass(seconds(1), seconds(1));
     world.answer(Answer::Unknown);
@@ -206,7 +202,6 @@ fn whoever_may_not_read_renews_after_a_renewal_was_lost() {
     world.answer(Answer::Unknown);
     world.expect_get();
     world.refuse();
-    let renewed = world.expect_renewal_after(seconds(2), &lease);
-    world.store(&renewed);
-    world.expect_extend();
+    world.expect_quiet_for(seconds(2));
+    world.renews(&lease);
 }

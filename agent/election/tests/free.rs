@@ -10,9 +10,7 @@ use self::world::{
 
 #[test]
 fn a_lease_released_by_an_agent_is_taken_at_once() {
-    let lease = released_by("b");
-    let mut world = World::showing(&lease);
-    let lease = world.acquires(&lease);
+    let (_, lease) = World::leading_after(&released_by("b"));
     assert_eq!(lease.record.transitions, 6);
 }
 
@@ -27,32 +25,26 @@ fn a_release_ends_the_wait_for_the_holder() {
 
 #[test]
 fn a_released_lease_with_another_label_is_taken_at_once() {
-    let lease = released_by("b");
-    World::leading_after(&lease.labelled());
+    World::leading_after(&released_by("b").labelled());
 }
 
 #[test]
 fn a_release_mark_that_speaks_of_another_record_is_worth_nothing() {
-    let mut other_uid = released_by("b");
-    other_uid.record.uid = "uid-2".into();
-    let mut other_transitions = released_by("b");
-    other_transitions.record.transitions = 4;
-    let mut other_renew_time = released_by("b");
-    other_renew_time.record.renew_time = Some(at(1_700_000_021));
-    let mut no_renew_time = released_by("b");
-    no_renew_time.record.renew_time = None;
-    let mut longer = released_by("b");
-    longer.lease_duration_seconds = 2;
-    for forged in [other_uid, other_transitions, other_renew_time, no_renew_time, longer] {
-        let mut world = World::showing(&forged);
-        world.expect_takeover_after(seconds(15), &forged);
+    let released = released_by("b");
+    for forged in [
+        released.with_uid("uid-2"),
+        released.edited(|lease| lease.record.transitions = 4),
+        released.edited(|lease| lease.record.renew_time = Some(at(1_700_000_021))),
+        released.edited(|lease| lease.record.renew_time = None),
+        released.edited(|lease| lease.lease_duration_seconds = 2),
+    ] {
+        World::showing(&forged).expect_takeover_after(seconds(15), &forged);
     }
 }
 
 #[test]
 fn a_release_older_than_a_tenure_that_was_seen_is_worth_nothing() {
-    let mut held = held_by("c").version(11);
-    held.record.transitions = 6;
+    let held = held_by("c").edited(|lease| lease.record.transitions = 6);
     let mut world = World::showing(&held);
     world.expect_quiet_for(seconds(3));
     // Somebody applies an old manifest.
@@ -64,8 +56,7 @@ fn a_release_older_than_a_tenure_that_was_seen_is_worth_nothing() {
 
 #[test]
 fn a_release_after_transitions_started_again_is_none_of_an_older_tenure() {
-    let mut held = held_by("b");
-    held.record.transitions = MAX_TRANSITIONS;
+    let held = held_by("b").edited(|lease| lease.record.transitions = MAX_TRANSITIONS);
     let mut world = World::showing(&held);
     let mut released = released_by("c").version(12);
     released.record.transitions = 1;
@@ -98,8 +89,7 @@ fn a_lease_that_client_go_took_from_an_agent_and_released_is_taken_at_once() {
 #[test]
 fn the_form_of_a_release_is_not_enough_if_no_holder_was_seen() {
     let released = held_by_client_go("b").released_by_client_go();
-    let mut world = World::showing(&released);
-    world.expect_takeover_after(seconds(15), &released);
+    World::showing(&released).expect_takeover_after(seconds(15), &released);
 }
 
 #[test]
@@ -123,8 +113,7 @@ fn the_form_of_a_release_is_not_enough_if_the_lease_was_deleted_since_the_holder
 
 #[test]
 fn the_form_of_a_release_is_not_enough_if_an_agent_held_it() {
-    let held = held_by("b");
-    let mut world = World::showing(&held);
+    let (mut world, held) = World::standby();
     let emptied = held.released_by_client_go();
     world.show(&emptied);
     world.expect_takeover_after(seconds(15), &emptied);
@@ -231,17 +220,14 @@ fn a_lease_never_held_is_waited_for_if_another_one_was_deleted() {
 
 #[test]
 fn a_lease_that_only_claims_never_to_have_been_held_is_waited_for() {
-    let mut with_transitions = never_held();
-    with_transitions.record.transitions = 1;
-    let mut with_renew_time = never_held();
-    with_renew_time.record.renew_time = Some(at(0));
-    let mut with_acquire_time = never_held();
-    with_acquire_time.record.acquire_time = Some(at(0));
-    let mut with_agent = never_held();
-    with_agent.agent = Some(AgentMark { start: "start-b".into(), transitions: 0, release: None });
-    for lease in [with_transitions, with_renew_time, with_acquire_time, with_agent] {
-        let mut world = World::showing(&lease);
-        world.expect_takeover_after(seconds(15), &lease);
+    let mark = AgentMark { start: "start-b".into(), transitions: 0, release: None };
+    for lease in [
+        never_held().edited(|lease| lease.record.transitions = 1),
+        never_held().edited(|lease| lease.record.renew_time = Some(at(0))),
+        never_held().edited(|lease| lease.record.acquire_time = Some(at(0))),
+        never_held().edited(|lease| lease.agent = Some(mark)),
+    ] {
+        World::showing(&lease).expect_takeover_after(seconds(15), &lease);
     }
 }
 
@@ -290,9 +276,7 @@ fn updates_of_a_lease_that_is_and_is_not_there_are_a_retry_period_apart() {
 #[test]
 fn an_agents_tenure_whose_mark_or_transitions_were_edited_is_still_an_agents() {
     let held = held_by("b");
-    let mut counted_up = held.labelled();
-    counted_up.record.transitions += 1;
-    for edited in [Lease { agent: None, ..held.labelled() }, counted_up] {
+    for edited in [held.edited(|lease| lease.agent = None), held.edited(|lease| lease.record.transitions += 1)] {
         let mut world = World::showing(&held);
         world.show(&edited);
         let emptied = edited.released_by_client_go();
@@ -305,8 +289,7 @@ fn an_agents_tenure_whose_mark_or_transitions_were_edited_is_still_an_agents() {
 #[test]
 fn a_lease_that_client_go_was_seen_to_take_from_an_agent_and_releases_is_taken_at_once() {
     for taker in ["c", "b"] {
-        let held = held_by("b");
-        let mut world = World::showing(&held);
+        let (mut world, held) = World::standby();
         let taken = held.taken_by_client_go(taker);
         world.show(&taken);
         let renewed = taken.renewed(at(1_700_000_150));
@@ -347,8 +330,7 @@ fn a_lease_that_its_operator_has_not_confirmed_is_nobodys_until_it_has() {
 #[test]
 fn the_operators_word_ends_with_the_first_agent_that_writes_the_lease() {
     let lease = Lease { least_wait_seconds: 3600, ..held_by("b") };
-    let mut world = World::showing(&lease);
-    world.expect_takeover_after(seconds(15), &lease);
+    World::showing(&lease).expect_takeover_after(seconds(15), &lease);
 }
 
 #[test]

@@ -24,10 +24,9 @@ fn for_successor(name: &str) -> Hints {
 }
 
 /// What follows upon the end of a tenure, up to the release.
-fn releases(world: &mut World, lease: &Lease, loss: Loss) -> Lease {
+fn gives_up(world: &mut World, lease: &Lease, loss: Loss) -> Lease {
     world.expect_loss(loss);
-    let released = world.expect_release(lease);
-    world.store(&released);
+    let released = world.releases(lease);
     world.expect_nothing_else();
     assert_eq!(world.election.state(), State::Candidate);
     released
@@ -39,7 +38,7 @@ fn a_pause_ends_the_tenure_and_keeps_everybody_from_another() {
     world.expect_quiet_for(seconds(1));
     let lease = with(&lease, paused());
     world.show(&lease);
-    let released = releases(&mut world, &lease, Loss::Paused);
+    let released = gives_up(&mut world, &lease, Loss::Paused);
     world.expect_quiet_for(seconds(10_000));
     let resumed = with(&released, Hints::default());
     world.show(&resumed);
@@ -75,15 +74,13 @@ fn a_tenure_that_is_to_end_ends_once_and_another_has_time_to_begin_the_next() {
     world.expect_quiet_for(seconds(1));
     let lease = with(&lease, end_of(&lease));
     world.show(&lease);
-    let released = releases(&mut world, &lease, Loss::HandedOver);
+    let released = gives_up(&mut world, &lease, Loss::HandedOver);
     // Everybody else takes it at once.
     World::showing(&released).expect_acquisition(&released);
     // A retry period, for whoever there is; then it leads again, in another tenure, which the hint does not speak of.
+    let lease = world.acquires_after(seconds(2), &released);
     world.expect_quiet_for(seconds(2));
-    let lease = world.acquires(&released);
-    let renewed = world.expect_renewal_after(seconds(2), &lease);
-    world.store(&renewed);
-    world.expect_extend();
+    world.renews(&lease);
 }
 
 #[test]
@@ -108,7 +105,7 @@ fn a_tenure_that_was_to_end_before_its_holder_knew_of_it_ends_at_once() {
     world.freeze(milliseconds(5));
     world.store(&stored);
     assert!(matches!(world.election.poll_action(), Some(Action::Acquire(_))));
-    releases(&mut world, &lease, Loss::Paused);
+    gives_up(&mut world, &lease, Loss::Paused);
 }
 
 #[test]
@@ -122,8 +119,7 @@ fn a_successor_begins_at_once_and_the_others_leave_it_a_retry_period() {
         world.expect_acquisition(&hinted);
 
         let hinted = with(&lease, for_successor("c"));
-        let mut world = World::showing(&hinted);
-        world.expect_takeover_after(seconds(wait + 2), &hinted);
+        World::showing(&hinted).expect_takeover_after(seconds(wait + 2), &hinted);
     }
 }
 
@@ -136,7 +132,7 @@ fn a_leader_that_is_no_successor_leads_on_until_it_is_told_to_end() {
     world.expect_nothing_else();
     let lease = with(&lease, Hints { end_tenure: Some(1), ..for_successor("b") });
     world.show(&lease);
-    let released = releases(&mut world, &lease, Loss::HandedOver);
+    let released = gives_up(&mut world, &lease, Loss::HandedOver);
     world.expect_takeover_after(seconds(2), &released);
 }
 

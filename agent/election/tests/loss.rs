@@ -19,8 +19,7 @@ fn another_holder_is_a_loss_and_is_waited_for() {
 #[test]
 fn an_emptied_holder_is_a_loss_and_is_waited_for() {
     let (mut world, lease) = World::leading();
-    let mut emptied = lease.labelled();
-    emptied.record.holder = String::new();
+    let emptied = lease.emptied();
     world.show(&emptied);
     world.expect_loss(Loss::Emptied);
     world.expect_takeover_after(seconds(15), &emptied);
@@ -120,15 +119,12 @@ fn a_standby_that_reads_a_restored_store_waits_again() {
 #[test]
 fn the_own_name_in_a_record_that_this_process_did_not_write_is_a_loss() {
     let (world, lease) = World::leading();
-    let mut acquire_time = lease.labelled();
-    acquire_time.record.acquire_time = Some(at(0));
-    let mut transitions = lease.labelled();
-    transitions.record.transitions += 1;
-    let mut start = lease.labelled();
-    start.agent.as_mut().unwrap().start = "start-of-another".into();
-    let mut no_agent = lease.labelled();
-    no_agent.agent = None;
-    for edited in [acquire_time, transitions, start, no_agent] {
+    for edited in [
+        lease.edited(|lease| lease.record.acquire_time = Some(at(0))),
+        lease.edited(|lease| lease.record.transitions += 1),
+        lease.edited(|lease| lease.agent.as_mut().unwrap().start = "start-of-another".into()),
+        lease.edited(|lease| lease.agent = None),
+    ] {
         let mut world = World { election: world.election.clone(), now: world.now };
         world.show(&edited);
         world.expect_loss(Loss::HeldByAnother { holder: "a".into() });
@@ -184,8 +180,7 @@ fn a_lease_deleted_while_leading_and_won_again_has_a_greater_fencing_token() {
     let write = world.expect_deletion_loss();
     let unknown = lease.after(&write).with_uid("uid-2");
     world.store(&unknown);
-    world.expect_quiet_for(seconds(15));
-    let again = world.acquires(&unknown);
+    let again = world.acquires_after(seconds(15), &unknown);
     assert_eq!(again.record.transitions, 2);
     assert!(again.resource_version > lease.resource_version);
 }

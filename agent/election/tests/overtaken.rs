@@ -2,14 +2,20 @@
 
 mod world;
 
-use elector_election::{Action, Answer};
+use elector_election::{Action, Answer, Lease};
 
 use self::world::{Versions, World, at, milliseconds, seconds};
 
-#[test]
-fn a_takeover_that_comes_too_late_looks_and_opens_a_new_watch() {
+/// A world in which the wait for the holder has passed and the takeover is under way.
+fn taking_over() -> (World, Lease) {
     let (mut world, lease) = World::standby();
     world.expect_takeover_after(seconds(15), &lease);
+    (world, lease)
+}
+
+#[test]
+fn a_takeover_that_comes_too_late_looks_and_opens_a_new_watch() {
+    let (mut world, lease) = taking_over();
     world.answer(Answer::Conflict);
     let renewed = lease.renewed(at(1_700_000_022));
     world.reads(&renewed);
@@ -19,8 +25,7 @@ fn a_takeover_that_comes_too_late_looks_and_opens_a_new_watch() {
 
 #[test]
 fn a_takeover_that_is_refused_as_too_late_for_no_reason_keeps_the_watch() {
-    let (mut world, lease) = World::standby();
-    world.expect_takeover_after(seconds(15), &lease);
+    let (mut world, lease) = taking_over();
     world.freeze(milliseconds(5));
     world.answer(Answer::Conflict);
     world.reads(&lease);
@@ -29,8 +34,7 @@ fn a_takeover_that_is_refused_as_too_late_for_no_reason_keeps_the_watch() {
 
 #[test]
 fn a_takeover_of_a_lease_that_was_deleted_unseen_looks_and_opens_a_new_watch() {
-    let (mut world, lease) = World::standby();
-    world.expect_takeover_after(seconds(15), &lease);
+    let (mut world, _) = taking_over();
     world.freeze(milliseconds(5));
     world.answer(Answer::NotFound);
     world.reads_absence();
@@ -40,8 +44,7 @@ fn a_takeover_of_a_lease_that_was_deleted_unseen_looks_and_opens_a_new_watch() {
 
 #[test]
 fn a_new_watch_is_not_opened_before_a_read_has_shown_that_something_is_missing() {
-    let (mut world, lease) = World::standby();
-    world.expect_takeover_after(seconds(15), &lease);
+    let (mut world, lease) = taking_over();
     world.answer(Answer::Conflict);
     world.expect_get();
     world.answer(Answer::Unknown);
@@ -55,8 +58,7 @@ fn a_new_watch_is_not_opened_before_a_read_has_shown_that_something_is_missing()
 #[test]
 fn a_takeover_that_comes_too_late_keeps_a_watch_that_shows_the_new_holder_before_the_answer_or_the_read() {
     for before_the_answer in [true, false] {
-        let (mut world, lease) = World::standby();
-        world.expect_takeover_after(seconds(15), &lease);
+        let (mut world, lease) = taking_over();
         let taken = lease.taken_by_client_go("c");
         if before_the_answer {
             world.show(&taken);
@@ -73,8 +75,7 @@ fn a_takeover_that_comes_too_late_keeps_a_watch_that_shows_the_new_holder_before
 
 #[test]
 fn a_takeover_that_only_a_label_edit_overtook_is_repeated_at_once() {
-    let (mut world, lease) = World::standby();
-    world.expect_takeover_after(seconds(15), &lease);
+    let (mut world, lease) = taking_over();
     world.freeze(milliseconds(5));
     world.answer(Answer::Conflict);
     let labelled = lease.labelled();

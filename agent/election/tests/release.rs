@@ -2,12 +2,14 @@
 
 mod world;
 
-use elector_election::{Action, Answer, Candidate, Loss, State, Timings, WatchEvent};
+use elector_election::{Action, Answer, Lease, Loss, State, Timings, WatchEvent};
 
-use self::world::{Versions, World, candidate, held_by, milliseconds, never_held, released_by, seconds};
+use self::world::{
+    Versions, World, another_candidate, held_by, milliseconds, never_held, released_by, seconds, with_release_delay,
+};
 
 /// A leader that was told to stop and has retracted.
-fn stopped() -> (World, elector_election::Lease) {
+fn stopped() -> (World, Lease) {
     let (mut world, lease) = World::leading();
     world.expect_quiet_for(seconds(1));
     world.stop();
@@ -68,8 +70,7 @@ fn nothing_is_released_before_what_was_published_is_taken_back() {
 
 #[test]
 fn the_release_waits_for_its_delay() {
-    let timings = Timings::new(16, 10, 2, 1).unwrap();
-    let (mut world, lease) = World::leading_by(timings);
+    let (mut world, lease) = World::leading_by(with_release_delay());
     world.stop();
     world.expect_action(Action::Retract(Loss::Stopped));
     world.freeze(seconds(3));
@@ -83,9 +84,7 @@ fn the_release_waits_for_its_delay() {
 fn our_agents_take_at_once_what_was_released() {
     let (mut world, lease) = stopped();
     let released = world.expect_release(&lease);
-    let mut next = World::with(Candidate { identity: "b".into(), start: "start-b".into(), ..candidate() });
-    next.show(&released);
-    let write = next.update(&released);
+    let write = World::showing_to(another_candidate(), &released).update(&released);
     assert_eq!((write.holder.as_str(), write.transitions), ("b", 2));
 }
 
@@ -205,8 +204,7 @@ fn a_renewal_of_unknown_fate_is_looked_up_before_the_release() {
 
 #[test]
 fn an_acquisition_under_way_begins_no_tenure_and_is_released() {
-    let lease = never_held();
-    let (mut world, stored) = World::acquiring(&lease);
+    let (mut world, stored) = World::acquiring(&never_held());
     world.stop();
     world.expect_quiet_for(milliseconds(5));
     world.store(&stored);
@@ -229,8 +227,7 @@ fn an_acquisition_under_way_that_fails_leaves_nothing_to_release() {
 
 #[test]
 fn an_acquisition_under_way_that_is_refused_leaves_nothing_to_release() {
-    let lease = released_by("b");
-    let (mut world, _) = World::acquiring(&lease);
+    let (mut world, _) = World::acquiring(&released_by("b"));
     world.stop();
     world.refuse();
     world.expect_finish();
@@ -238,8 +235,7 @@ fn an_acquisition_under_way_that_is_refused_leaves_nothing_to_release() {
 
 #[test]
 fn an_acquisition_that_was_refused_needs_no_look() {
-    let lease = released_by("b");
-    let (mut world, _) = World::acquiring(&lease);
+    let (mut world, _) = World::acquiring(&released_by("b"));
     world.refuse();
     world.stop();
     world.expect_finish();
@@ -247,8 +243,7 @@ fn an_acquisition_that_was_refused_needs_no_look() {
 
 #[test]
 fn an_acquisition_whose_fate_stays_unknown_is_given_up_after_a_renew_deadline() {
-    let lease = released_by("b");
-    let (mut world, _) = World::acquiring(&lease);
+    let (mut world, _) = World::acquiring(&released_by("b"));
     world.stop();
     world.answer(Answer::Unknown);
     world.expect_get_after(seconds(2));
@@ -293,8 +288,7 @@ fn a_finished_election_asks_for_nothing_whatever_it_sees() {
 
 #[test]
 fn a_release_after_a_loss_waits_for_its_delay_too() {
-    let timings = Timings::new(16, 10, 2, 1).expect("it is valid");
-    let (mut world, lease) = World::leading_by(timings);
+    let (mut world, lease) = World::leading_by(with_release_delay());
     world.freeze(seconds(10));
     world.expect_retraction(Loss::DeadlinePassed);
     world.retracted();

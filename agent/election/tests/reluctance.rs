@@ -4,9 +4,9 @@ mod world;
 
 use std::time::Duration;
 
-use elector_election::{Action, Answer, Hints, Lease, Loss, State, Timings};
+use elector_election::{Action, Answer, Hints, Lease, Loss, State};
 
-use self::world::{Versions, World, at, held_by, milliseconds, never_held, released_by, seconds};
+use self::world::{Versions, World, at, held_by, milliseconds, never_held, released_by, seconds, with_release_delay};
 
 const GRACE: Duration = Duration::from_secs(60);
 
@@ -26,8 +26,7 @@ fn stepped_down() -> (World, Lease) {
     world.expect_quiet_for(seconds(1));
     world.reluctant();
     world.expect_loss(Loss::SteppedDown);
-    let released = world.expect_release(&lease);
-    world.store(&released);
+    let released = world.releases(&lease);
     world.expect_nothing_else();
     (world, released)
 }
@@ -47,8 +46,7 @@ fn a_leader_steps_down_and_stays_as_a_standby() {
 #[test]
 fn what_nobody_else_takes_is_taken_after_the_grace() {
     let (mut world, released) = stepped_down();
-    world.expect_quiet_for(GRACE);
-    world.acquires(&released);
+    world.acquires_after(GRACE, &released);
 }
 
 #[test]
@@ -72,8 +70,7 @@ fn a_lease_that_was_never_held_is_left_to_others_for_the_grace() {
     let mut world = World::new();
     world.reluctant();
     world.show(&never_held());
-    world.expect_quiet_for(GRACE);
-    world.acquires(&never_held());
+    world.acquires_after(GRACE, &never_held());
 }
 
 #[test]
@@ -106,14 +103,11 @@ fn a_grace_without_end_never_ends() {
 #[test]
 fn a_tenure_taken_in_spite_of_reluctance_goes_on() {
     let (mut world, released) = stepped_down();
-    world.expect_quiet_for(GRACE);
-    let lease = world.acquires(&released);
+    let lease = world.acquires_after(GRACE, &released);
     // Told again, with another grace.
     world.election.handle_reluctance(Some(2 * GRACE), world.now);
-    let renewed = world.expect_renewal_after(seconds(2), &lease);
-    let lease = renewed;
-    world.store(&lease);
-    world.expect_extend();
+    world.expect_quiet_for(seconds(2));
+    let lease = world.renews(&lease);
     world.willing();
     world.expect_nothing_else();
     world.freeze(milliseconds(1));
@@ -124,11 +118,10 @@ fn a_tenure_taken_in_spite_of_reluctance_goes_on() {
 
 #[test]
 fn an_acquisition_under_way_is_released_where_it_was_stored() {
-    let (mut world, stored) = World::acquiring(&never_held());
+    let (mut world, lease) = World::acquiring(&never_held());
     world.reluctant();
     world.expect_nothing_else();
     assert_eq!(world.election.state(), State::Releasing);
-    let lease = stored;
     world.freeze(milliseconds(5));
     world.store(&lease);
     world.releases(&lease);
@@ -149,8 +142,7 @@ fn an_acquisition_under_way_that_met_a_conflict_leaves_a_standby() {
 
 #[test]
 fn the_release_waits_for_its_delay() {
-    let timings = Timings::new(16, 10, 2, 1).unwrap();
-    let (mut world, lease) = World::leading_by(timings);
+    let (mut world, lease) = World::leading_by(with_release_delay());
     world.reluctant();
     world.expect_action(Action::Retract(Loss::SteppedDown));
     world.freeze(seconds(3));
@@ -167,7 +159,7 @@ fn a_release_that_fails_for_long_is_given_up_and_not_taken_back() {
     world.expect_loss(Loss::SteppedDown);
     world.expect_release(&lease);
     world.freeze(seconds(11));
-    world.answer(Answer::Refused { retry_after: None });
+    world.refuse();
     assert_eq!(world.election.state(), State::Candidate);
     // 15 s since the acquisition was seen, and the grace.
     world.expect_takeover_after(milliseconds(3_999) + GRACE, &lease);
@@ -188,22 +180,13 @@ fn a_leader_that_is_willing_before_it_has_retracted_begins_another_tenure() {
 fn a_tenure_that_ended_otherwise_is_released_too() {
     let (mut world, _, renewed) = World::renewing();
     world.expect_quiet_for(seconds(8));
-    world.expect_loss_while_reluctant();
+    world.expect_retraction(Loss::DeadlinePassed);
+    world.reluctant();
+    world.retracted();
     world.answer(Answer::Unknown);
-    let lease = renewed;
-    world.reads(&lease);
-    world.releases(&lease);
+    world.reads(&renewed);
+    world.releases(&renewed);
     world.expect_quiet_for(GRACE);
-}
-
-impl World {
-    /// At the deadline, before what was published is taken back.
-    fn expect_loss_while_reluctant(&mut self) {
-        self.election.handle_timeout(self.now);
-        self.expect_action(Action::Retract(Loss::DeadlinePassed));
-        self.reluctant();
-        self.retracted();
-    }
 }
 
 #[test]

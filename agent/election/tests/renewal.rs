@@ -8,8 +8,7 @@ use self::world::{Versions, World, milliseconds, never_held, released_by, second
 
 #[test]
 fn a_tenure_begins_with_the_version_of_its_write_as_fencing_token_and_lasts_from_before_it() {
-    let lease = released_by("b");
-    let (mut world, stored) = World::acquiring(&lease);
+    let (mut world, stored) = World::acquiring(&released_by("b"));
     world.freeze(seconds(1));
     world.store(&stored);
     let tenure = world.expect_acquire();
@@ -27,9 +26,8 @@ fn a_leader_renews_every_retry_period_and_keeps_its_tenure() {
     let token = lease.resource_version;
     world.expect_quiet_for(seconds(2));
     for _ in 0..10 {
-        let renewed = world.expect_renewal(&lease);
+        lease = world.expect_renewal(&lease);
         world.freeze(milliseconds(5));
-        lease = renewed;
         world.show(&lease);
         world.expect_nothing_else();
         world.store(&lease);
@@ -125,10 +123,9 @@ fn a_leader_waits_as_asked_but_leaves_time_for_another_attempt() {
 #[test]
 fn a_candidate_waits_as_asked_but_a_lease_duration_at_most() {
     for (asked, waited) in [(1, 2), (7, 7), (3_600, 15)] {
-        let lease = never_held();
-        let (mut world, _) = World::acquiring(&lease);
+        let (mut world, _) = World::acquiring(&never_held());
         world.answer(Answer::Refused { retry_after: Some(seconds(asked)) });
-        world.expect_takeover_after(seconds(waited), &lease);
+        world.expect_takeover_after(seconds(waited), &never_held());
     }
 }
 

@@ -2,7 +2,7 @@
 
 mod world;
 
-use elector_election::{Answer, Loss, Timings};
+use elector_election::{Answer, Lease, Loss, Timings};
 
 use self::world::{Versions, World, empty, held_by, milliseconds, never_held, released_by, seconds, timings};
 
@@ -25,7 +25,7 @@ fn the_timings_of_the_lease_are_used_from_the_first_write() {
 #[test]
 fn a_lease_without_a_valid_set_leaves_the_last_good_one() {
     let (mut world, lease) = World::leading_after(&never_held().with_timings(short()));
-    let broken = elector_election::Lease { timings: None, ..lease.labelled() };
+    let broken = Lease { timings: None, ..lease.labelled() };
     world.show(&broken);
     assert_eq!(world.election.timings(), short());
     let renewed = world.expect_renewal_after(seconds(1), &broken);
@@ -89,8 +89,7 @@ fn a_renewal_by_lowered_timings_prolongs_by_them() {
     let lowered = lease.with_timings(short());
     world.show(&lowered);
     world.expect_quiet_for(seconds(1));
-    assert_eq!(world.election.poll_request(world.now), None);
-    world.expect_extend();
+    world.expect_shortening_to(seconds(3));
     let renewed = world.expect_renewal(&lowered);
     world.freeze(seconds(1));
     world.store(&renewed);
@@ -113,10 +112,10 @@ fn a_tenure_that_ends_sooner_anyway_is_not_announced_to_be_shortened() {
 
 #[test]
 fn an_earlier_write_that_is_looked_up_does_not_undo_the_shortening() {
-    let (mut world, _, renewed) = World::renewing();
+    let (mut world, _, earlier) = World::renewing();
     world.answer(Answer::Unknown);
-    world.show(&renewed);
-    let lowered = renewed.with_timings(short());
+    world.show(&earlier);
+    let lowered = earlier.with_timings(short());
     world.show(&lowered);
     world.reads(&lowered);
     world.expect_extend_to(seconds(10));
@@ -156,8 +155,7 @@ fn a_lost_write_by_lowered_timings_earns_by_them_even_if_they_are_raised_since()
     let lowered = lease.with_timings(short());
     world.show(&lowered);
     world.expect_quiet_for(seconds(1));
-    assert_eq!(world.election.poll_request(world.now), None);
-    world.expect_extend();
+    world.expect_shortening_to(seconds(3));
     let renewed = world.expect_renewal(&lowered);
     world.freeze(seconds(1));
     world.answer(Answer::Unknown);
@@ -180,15 +178,14 @@ fn a_standby_waits_for_the_duration_that_the_holder_wrote_even_if_the_timings_ar
 #[test]
 fn a_standby_waits_for_the_timings_of_the_lease_even_if_the_record_says_less() {
     let lease = held_by("b").with_timings(timings(40, 30, 3));
-    let mut world = World::showing(&lease);
-    world.expect_takeover_after(seconds(40), &lease);
+    World::showing(&lease).expect_takeover_after(seconds(40), &lease);
 }
 
 #[test]
 fn a_released_lease_is_taken_by_the_timings_that_it_carries() {
     let lease = released_by("b").with_timings(short());
-    let (_, write) = World::acquiring(&lease);
-    assert_eq!(write.lease_duration_seconds, 5);
+    let (_, stored) = World::acquiring(&lease);
+    assert_eq!(stored.lease_duration_seconds, 5);
 }
 
 #[test]

@@ -32,6 +32,11 @@ pub(crate) fn timings(lease_duration: i64, renew_deadline: i64, retry_period: i6
     Timings::new(lease_duration, renew_deadline, retry_period, 0).expect("the tests use valid timings")
 }
 
+/// Timings with a release delay of one second.
+pub(crate) fn with_release_delay() -> Timings {
+    Timings::new(16, 10, 2, 1).expect("the tests use valid timings")
+}
+
 /// A wall-clock time of somebody else's, in seconds.
 pub(crate) fn at(seconds: i64) -> Timestamp {
     Timestamp::from_microseconds(seconds * 1_000_000)
@@ -39,6 +44,11 @@ pub(crate) fn at(seconds: i64) -> Timestamp {
 
 pub(crate) fn candidate() -> Candidate {
     Candidate { identity: IDENTITY.into(), start: START.into(), timings: Timings::DEFAULT, predecessor: None }
+}
+
+/// Another agent than the one under test.
+pub(crate) fn another_candidate() -> Candidate {
+    Candidate { identity: "b".into(), start: "start-b".into(), ..candidate() }
 }
 
 /// One election, and the time.
@@ -60,7 +70,11 @@ impl World {
 
     /// A world in which the watch has shown `lease`.
     pub(crate) fn showing(lease: &Lease) -> World {
-        let mut world = World::new();
+        World::showing_to(candidate(), lease)
+    }
+
+    pub(crate) fn showing_to(candidate: Candidate, lease: &Lease) -> World {
+        let mut world = World::with(candidate);
         world.show(lease);
         world
     }
@@ -92,8 +106,7 @@ impl World {
 
     /// A leader's world, by timings of the candidate's own.
     pub(crate) fn leading_by(timings: Timings) -> (World, Lease) {
-        let mut world = World::with(Candidate { timings, ..candidate() });
-        world.show(&never_held());
+        let mut world = World::showing_to(Candidate { timings, ..candidate() }, &never_held());
         let lease = world.acquires(&never_held());
         (world, lease)
     }
@@ -113,6 +126,12 @@ impl World {
         assert_eq!(tenure.fencing_token, lease.resource_version);
         self.expect_nothing_else();
         lease
+    }
+
+    /// The wait, and an acquisition that is answered at once. The Lease as it is stored.
+    pub(crate) fn acquires_after(&mut self, wait: Duration, lease: &Lease) -> Lease {
+        self.expect_quiet_for(wait);
+        self.acquires(lease)
     }
 
     /// A renewal, which is answered at once. The Lease as it is stored.
