@@ -25,8 +25,7 @@ fn an_answer_that_the_watch_has_overtaken_with_a_label_edit_still_earns() {
 
 #[test]
 fn an_answer_that_shows_another_renew_time_earns_nothing() {
-    let (mut world, _, renewed) = World::renewing();
-    let mut rounded = renewed;
+    let (mut world, _, mut rounded) = World::renewing();
     rounded.record.renew_time = Some(at(1_800_000_000));
     world.store(&rounded);
     world.expect_renewal_after(seconds(2), &rounded);
@@ -42,8 +41,7 @@ fn an_answer_that_shows_somebody_else_is_a_loss() {
 
 #[test]
 fn an_acquisition_that_is_answered_after_its_deadline_begins_no_tenure() {
-    let lease = never_held();
-    let (mut world, stored) = World::acquiring(&lease);
+    let (mut world, stored) = World::acquiring(&never_held());
     world.freeze(seconds(10));
     world.store(&stored);
     assert_eq!(world.election.state(), State::Candidate);

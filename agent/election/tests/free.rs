@@ -243,34 +243,29 @@ fn of_two_that_take_a_released_lease_the_slower_looks_and_waits() {
     world.expect_takeover_after(seconds(15), &taken);
 }
 
-#[test]
-fn conflicts_in_a_row_are_a_retry_period_apart() {
+/// Every write gets this answer, and every read finds the Lease as it was.
+fn expect_writes_a_retry_period_apart(answer: &Answer) {
     let lease = released_by("b");
     let (mut world, _) = World::acquiring(&lease);
     world.freeze(milliseconds(5));
-    world.answer(Answer::Conflict);
+    world.answer(answer.clone());
     world.reads(&lease);
     for _ in 0..5 {
         world.expect_acquisition(&lease);
-        world.answer(Answer::Conflict);
+        world.answer(answer.clone());
         world.expect_quiet_for(seconds(2));
         world.reads(&lease);
     }
 }
 
 #[test]
+fn conflicts_in_a_row_are_a_retry_period_apart() {
+    expect_writes_a_retry_period_apart(&Answer::Conflict);
+}
+
+#[test]
 fn updates_of_a_lease_that_is_and_is_not_there_are_a_retry_period_apart() {
-    let lease = released_by("b");
-    let (mut world, _) = World::acquiring(&lease);
-    world.freeze(milliseconds(5));
-    world.answer(Answer::NotFound);
-    world.reads(&lease);
-    for _ in 0..5 {
-        world.expect_acquisition(&lease);
-        world.answer(Answer::NotFound);
-        world.expect_quiet_for(seconds(2));
-        world.reads(&lease);
-    }
+    expect_writes_a_retry_period_apart(&Answer::NotFound);
 }
 
 #[test]

@@ -371,7 +371,7 @@ impl World {
         tenure
     }
 
-    /// A tenure that ends `time` from now.
+    /// A tenure that is prolonged, to end `time` from now.
     pub(crate) fn expect_extend_to(&mut self, time: Duration) -> Tenure {
         let tenure = self.expect_extend();
         self.expect_valid_for(&tenure, time);
