@@ -2,54 +2,38 @@
 
 mod world;
 
-use elector_election::{Action, Answer, Candidate, Loss, State, WatchEvent};
+use elector_election::{Answer, Candidate, Loss, State, WatchEvent};
 
 use self::world::{Versions, World, at, candidate, milliseconds, never_held, released_by, seconds, timings};
 
 #[test]
 fn what_the_watch_shows_earns_nothing_before_the_answer() {
-    let (mut world, lease) = World::leading();
-    world.expect_quiet_for(seconds(2));
-    let write = world.expect_renewal(&lease);
-    world.show(&lease.after(&write));
-    world.expect_quiet_for(seconds(8));
-    world.expect_loss(Loss::DeadlinePassed);
+    let (mut world, _, renewed) = World::renewing();
+    world.show(&renewed);
+    world.expect_deadline_after(seconds(8));
 }
 
 #[test]
 fn an_answer_that_the_watch_has_overtaken_with_a_label_edit_still_earns() {
-    let (mut world, lease) = World::leading();
-    world.expect_quiet_for(seconds(2));
-    let write = world.expect_renewal(&lease);
-    let renewed = lease.after(&write);
+    let (mut world, _, renewed) = World::renewing();
     world.show(&renewed);
     world.show(&renewed.labelled());
     world.store(&renewed);
-    let tenure = world.expect_extend();
-    world.expect_valid_for(&tenure, seconds(10));
-    world.expect_quiet_for(seconds(2));
-    world.expect_renewal(&renewed.labelled());
-    world.expect_nothing_else();
+    world.expect_extend_to(seconds(10));
+    world.expect_renewal_after(seconds(2), &renewed.labelled());
 }
 
 #[test]
 fn an_answer_that_shows_another_renew_time_earns_nothing() {
-    let (mut world, lease) = World::leading();
-    world.expect_quiet_for(seconds(2));
-    let write = world.expect_renewal(&lease);
-    let mut rounded = lease.after(&write);
+    let (mut world, _, mut rounded) = World::renewing();
     rounded.record.renew_time = Some(at(1_800_000_000));
     world.store(&rounded);
-    world.expect_quiet_for(seconds(2));
-    world.expect_renewal(&rounded);
-    world.expect_nothing_else();
+    world.expect_renewal_after(seconds(2), &rounded);
 }
 
 #[test]
 fn an_answer_that_shows_somebody_else_is_a_loss() {
-    let (mut world, lease) = World::leading();
-    world.expect_quiet_for(seconds(2));
-    world.expect_renewal(&lease);
+    let (mut world, lease, _) = World::renewing();
     world.store(&lease.taken_by_client_go("b"));
     world.expect_loss(Loss::HeldByAnother { holder: "b".into() });
     world.expect_nothing_else();
@@ -57,11 +41,8 @@ fn an_answer_that_shows_somebody_else_is_a_loss() {
 
 #[test]
 fn an_acquisition_that_is_answered_after_its_deadline_begins_no_tenure() {
-    let lease = never_held();
-    let mut world = World::showing(&lease);
-    let write = world.expect_acquisition(&lease);
+    let (mut world, stored) = World::acquiring(&never_held());
     world.freeze(seconds(10));
-    let stored = lease.after(&write);
     world.store(&stored);
     assert_eq!(world.election.state(), State::Candidate);
     // It is ours all the same: the next tenure need not wait.
@@ -71,14 +52,10 @@ fn an_acquisition_that_is_answered_after_its_deadline_begins_no_tenure() {
 
 #[test]
 fn a_renewal_that_is_answered_after_the_deadline_begins_no_tenure() {
-    let (mut world, lease) = World::leading();
-    world.expect_quiet_for(seconds(2));
-    let write = world.expect_renewal(&lease);
+    let (mut world, _, renewed) = World::renewing();
     world.expect_quiet_for(seconds(8));
-    world.election.handle_timeout(world.now);
-    world.expect_action(Action::Retract(Loss::DeadlinePassed));
+    world.expect_retraction(Loss::DeadlinePassed);
     world.freeze(seconds(1));
-    let renewed = lease.after(&write);
     world.store(&renewed);
     world.expect_nothing_else();
     assert_eq!(world.election.state(), State::Retracting);
@@ -88,11 +65,8 @@ fn a_renewal_that_is_answered_after_the_deadline_begins_no_tenure() {
 
 #[test]
 fn an_answer_that_arrives_with_the_deadline_does_not_save_the_tenure() {
-    let (mut world, lease) = World::leading();
-    world.expect_quiet_for(seconds(2));
-    let write = world.expect_renewal(&lease);
+    let (mut world, _, renewed) = World::renewing();
     world.freeze(seconds(8));
-    let renewed = lease.after(&write);
     world.store(&renewed);
     world.expect_loss(Loss::DeadlinePassed);
     world.acquires(&renewed);
@@ -100,128 +74,91 @@ fn an_answer_that_arrives_with_the_deadline_does_not_save_the_tenure() {
 
 #[test]
 fn a_renewal_without_an_answer_is_looked_up_and_earns_from_when_it_left() {
-    let (mut world, lease) = World::leading();
-    world.expect_quiet_for(seconds(2));
-    let write = world.expect_renewal(&lease);
+    let (mut world, _, renewed) = World::renewing();
     world.freeze(seconds(4));
     world.answer(Answer::Unknown);
     world.expect_get();
     world.freeze(milliseconds(5));
-    let renewed = lease.after(&write);
     world.find(&renewed);
-    let tenure = world.expect_extend();
-    world.expect_valid_for(&tenure, milliseconds(5_995));
+    world.expect_extend_to(milliseconds(5_995));
     world.expect_renewal(&renewed);
-    world.expect_nothing_else();
 }
 
 #[test]
 fn a_renewal_without_an_answer_that_was_not_stored_is_repeated() {
-    let (mut world, lease) = World::leading();
-    world.expect_quiet_for(seconds(2));
-    let lost = world.expect_renewal(&lease);
+    let (mut world, lease, lost) = World::renewing();
     world.freeze(seconds(4));
     world.answer(Answer::Unknown);
-    world.expect_get();
-    world.find(&lease);
-    let write = world.expect_renewal(&lease);
-    assert!(write.renew_time > lost.renew_time);
-    world.store(&lease.after(&write));
-    let tenure = world.expect_extend();
-    world.expect_valid_for(&tenure, seconds(10));
+    world.reads(&lease);
+    let renewed = world.expect_renewal(&lease);
+    assert!(renewed.record.renew_time > lost.record.renew_time);
+    world.store(&renewed);
+    world.expect_extend_to(seconds(10));
     world.expect_nothing_else();
 }
 
 #[test]
 fn a_lost_renewal_that_lands_late_is_found_by_the_conflict_and_earns_from_when_it_left() {
-    let (mut world, lease) = World::leading();
-    world.expect_quiet_for(seconds(2));
-    let lost = world.expect_renewal(&lease);
+    let (mut world, lease, lost) = World::renewing();
     world.freeze(seconds(4));
     world.answer(Answer::Unknown);
-    world.expect_get();
-    world.find(&lease);
+    world.reads(&lease);
     world.expect_renewal(&lease);
     world.answer(Answer::Conflict);
-    world.expect_get();
-    world.find(&lease.after(&lost));
-    let tenure = world.expect_extend();
-    world.expect_valid_for(&tenure, seconds(6));
+    world.reads(&lost);
+    world.expect_extend_to(seconds(6));
     world.freeze(milliseconds(1));
-    world.expect_renewal(&lease.after(&lost));
-    world.expect_nothing_else();
+    world.expect_renewal(&lost);
 }
 
 #[test]
 fn a_look_without_an_answer_leaves_time_for_another() {
-    let (mut world, lease) = World::leading();
-    world.expect_quiet_for(seconds(2));
-    world.expect_renewal(&lease);
+    let (mut world, _, _) = World::renewing();
     world.expect_quiet_for(seconds(4));
     world.answer(Answer::Unknown);
     world.expect_get();
     world.expect_quiet_for(milliseconds(3_900));
     world.answer(Answer::Unknown);
     world.expect_get();
-    world.expect_nothing_else();
 }
 
 #[test]
 fn an_acquisition_without_an_answer_is_looked_up() {
-    let lease = never_held();
-    let mut world = World::showing(&lease);
-    let write = world.expect_acquisition(&lease);
+    let (mut world, stored) = World::acquiring(&never_held());
     world.freeze(seconds(1));
     world.answer(Answer::Unknown);
-    world.expect_quiet_for(seconds(1));
-    world.expect_get();
+    world.expect_get_after(seconds(1));
     // A label edit since: the first read that shows the tenure names its fencing token.
-    let stored = lease.after(&write).labelled();
+    let stored = stored.labelled();
     world.find(&stored);
     let tenure = world.expect_acquire();
     world.expect_valid_for(&tenure, seconds(8));
     assert_eq!(tenure.fencing_token, stored.resource_version);
     world.expect_renewal(&stored);
-    world.expect_nothing_else();
 }
 
 #[test]
 fn one_lost_answer_costs_no_tenure_even_with_the_longest_retry_period() {
-    let lease = never_held();
-    let mut world = World::with(Candidate { timings: timings(6, 4, 2), ..candidate() });
-    world.show(&lease);
-    let lease = world.acquires(&lease);
-    world.expect_quiet_for(seconds(2));
-    let write = world.expect_renewal(&lease);
+    let (mut world, lease) = World::leading_by(timings(6, 4, 2));
+    let renewed = world.expect_renewal_after(seconds(2), &lease);
     world.pass(seconds(1), seconds(1));
     world.answer(Answer::Unknown);
-    world.expect_get();
-    world.find(&lease.after(&write));
-    let tenure = world.expect_extend();
-    world.expect_valid_for(&tenure, seconds(3));
-    world.expect_quiet_for(seconds(1));
-    world.expect_renewal(&lease.after(&write));
-    world.expect_nothing_else();
+    world.reads(&renewed);
+    world.expect_extend_to(seconds(3));
+    world.expect_renewal_after(seconds(1), &renewed);
 }
 
 #[test]
 fn where_reading_is_refused_the_watch_will_do_for_a_look() {
-    let (mut world, lease) = World::leading();
-    world.expect_quiet_for(seconds(2));
-    let write = world.expect_renewal(&lease);
+    let (mut world, _, renewed) = World::renewing();
     world.answer(Answer::Unknown);
-    let renewed = lease.after(&write);
     world.show(&renewed);
     world.expect_get();
     world.refuse();
-    world.expect_quiet_for(seconds(2));
-    let write = world.expect_renewal(&renewed);
-    world.store(&renewed.after(&write));
-    let tenure = world.expect_extend();
-    world.expect_valid_for(&tenure, seconds(10));
-    world.expect_quiet_for(seconds(2));
-    world.expect_renewal(&renewed.after(&write));
-    world.expect_nothing_else();
+    let renewed = world.expect_renewal_after(seconds(2), &renewed);
+    world.store(&renewed);
+    world.expect_extend_to(seconds(10));
+    world.expect_renewal_after(seconds(2), &renewed);
 }
 
 #[test]
@@ -232,21 +169,15 @@ fn a_request_is_given_up_after_ten_seconds_at_most() {
 
 #[test]
 fn writes_that_fail_at_once_where_reading_works_are_not_sent_as_fast_as_they_can_be() {
-    let (mut world, lease) = World::leading();
-    world.expect_quiet_for(seconds(2));
-    world.expect_renewal(&lease);
+    let (mut world, lease, _) = World::renewing();
     for _ in 0..3 {
         world.answer(Answer::Unknown);
-        world.expect_get();
-        world.find(&lease);
-        world.expect_quiet_for(seconds(2));
-        world.expect_renewal(&lease);
+        world.reads(&lease);
+        world.expect_renewal_after(seconds(2), &lease);
     }
     world.answer(Answer::Unknown);
-    world.expect_get();
-    world.find(&lease);
-    world.expect_quiet_for(seconds(2));
-    world.expect_loss(Loss::DeadlinePassed);
+    world.reads(&lease);
+    world.expect_deadline_after(seconds(2));
 }
 
 /// Their updates name the version that they replace: what they do not know costs a conflict.
@@ -258,23 +189,17 @@ fn whoever_may_not_read_contends_for_a_lease_that_appears() {
     world.refuse();
     let free = released_by("b");
     world.show(&free);
-    world.expect_quiet_for(seconds(2));
-    world.expect_get();
+    world.expect_get_after(seconds(2));
     world.refuse();
-    world.expect_quiet_for(seconds(2));
-    world.expect_acquisition(&free);
+    world.expect_takeover_after(seconds(2), &free);
 }
 
 #[test]
 fn whoever_may_not_read_renews_after_a_renewal_was_lost() {
-    let (mut world, lease) = World::leading();
-    world.expect_quiet_for(seconds(2));
-    world.expect_renewal(&lease);
+    let (mut world, lease, _) = World::renewing();
     world.answer(Answer::Unknown);
     world.expect_get();
     world.refuse();
     world.expect_quiet_for(seconds(2));
-    let write = world.expect_renewal(&lease);
-    world.store(&lease.after(&write));
-    world.expect_extend();
+    world.renews(&lease);
 }

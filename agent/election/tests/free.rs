@@ -10,9 +10,7 @@ use self::world::{
 
 #[test]
 fn a_lease_released_by_an_agent_is_taken_at_once() {
-    let lease = released_by("b");
-    let mut world = World::showing(&lease);
-    let lease = world.acquires(&lease);
+    let (_, lease) = World::leading_after(&released_by("b"));
     assert_eq!(lease.record.transitions, 6);
 }
 
@@ -27,49 +25,38 @@ fn a_release_ends_the_wait_for_the_holder() {
 
 #[test]
 fn a_released_lease_with_another_label_is_taken_at_once() {
-    let lease = released_by("b");
-    World::leading_after(&lease.labelled());
+    World::leading_after(&released_by("b").labelled());
 }
 
 #[test]
 fn a_release_mark_that_speaks_of_another_record_is_worth_nothing() {
-    let mut other_uid = released_by("b");
-    other_uid.record.uid = "uid-2".into();
-    let mut other_transitions = released_by("b");
-    other_transitions.record.transitions = 4;
-    let mut other_renew_time = released_by("b");
-    other_renew_time.record.renew_time = Some(at(1_700_000_021));
-    let mut no_renew_time = released_by("b");
-    no_renew_time.record.renew_time = None;
-    let mut longer = released_by("b");
-    longer.lease_duration_seconds = 2;
-    for forged in [other_uid, other_transitions, other_renew_time, no_renew_time, longer] {
-        let mut world = World::showing(&forged);
-        world.expect_quiet_for(seconds(15));
-        world.expect_acquisition(&forged);
-        world.expect_nothing_else();
+    let released = released_by("b");
+    for forged in [
+        released.with_uid("uid-2"),
+        released.edited(|lease| lease.record.transitions = 4),
+        released.edited(|lease| lease.record.renew_time = Some(at(1_700_000_021))),
+        released.edited(|lease| lease.record.renew_time = None),
+        released.edited(|lease| lease.lease_duration_seconds = 2),
+    ] {
+        World::showing(&forged).expect_takeover_after(seconds(15), &forged);
     }
 }
 
 #[test]
 fn a_release_older_than_a_tenure_that_was_seen_is_worth_nothing() {
-    let mut held = held_by("c").version(11);
-    held.record.transitions = 6;
+    let held = held_by("c").edited(|lease| lease.record.transitions = 6);
     let mut world = World::showing(&held);
     world.expect_quiet_for(seconds(3));
     // Somebody applies an old manifest.
     let old = released_by("b").version(12);
     world.show(&old);
     world.show(&old.labelled());
-    world.expect_quiet_for(seconds(15));
-    world.expect_acquisition(&old.labelled());
-    world.expect_nothing_else();
+    world.expect_takeover_after(seconds(15), &old.labelled());
 }
 
 #[test]
 fn a_release_after_transitions_started_again_is_none_of_an_older_tenure() {
-    let mut held = held_by("b");
-    held.record.transitions = MAX_TRANSITIONS;
+    let held = held_by("b").edited(|lease| lease.record.transitions = MAX_TRANSITIONS);
     let mut world = World::showing(&held);
     let mut released = released_by("c").version(12);
     released.record.transitions = 1;
@@ -102,10 +89,7 @@ fn a_lease_that_client_go_took_from_an_agent_and_released_is_taken_at_once() {
 #[test]
 fn the_form_of_a_release_is_not_enough_if_no_holder_was_seen() {
     let released = held_by_client_go("b").released_by_client_go();
-    let mut world = World::showing(&released);
-    world.expect_quiet_for(seconds(15));
-    world.expect_acquisition(&released);
-    world.expect_nothing_else();
+    World::showing(&released).expect_takeover_after(seconds(15), &released);
 }
 
 #[test]
@@ -114,9 +98,7 @@ fn the_form_of_a_release_is_not_enough_if_the_holder_was_seen_under_another_uid(
     let mut world = World::showing(&held);
     let released = held.released_by_client_go().with_uid("uid-2");
     world.show(&released);
-    world.expect_quiet_for(seconds(15));
-    world.expect_acquisition(&released);
-    world.expect_nothing_else();
+    world.expect_takeover_after(seconds(15), &released);
 }
 
 #[test]
@@ -126,20 +108,15 @@ fn the_form_of_a_release_is_not_enough_if_the_lease_was_deleted_since_the_holder
     world.delete(&held);
     let released = held.released_by_client_go().with_uid("uid-2");
     world.show(&released);
-    world.expect_quiet_for(seconds(15));
-    world.expect_acquisition(&released);
-    world.expect_nothing_else();
+    world.expect_takeover_after(seconds(15), &released);
 }
 
 #[test]
 fn the_form_of_a_release_is_not_enough_if_an_agent_held_it() {
-    let held = held_by("b");
-    let mut world = World::showing(&held);
+    let (mut world, held) = World::standby();
     let emptied = held.released_by_client_go();
     world.show(&emptied);
-    world.expect_quiet_for(seconds(15));
-    world.expect_acquisition(&emptied);
-    world.expect_nothing_else();
+    world.expect_takeover_after(seconds(15), &emptied);
 }
 
 #[test]
@@ -151,9 +128,7 @@ fn the_form_of_a_release_is_not_enough_if_the_holder_was_an_unknown_one() {
         let mut world = World::showing(&unknown);
         let emptied = unknown.released_by_client_go();
         world.show(&emptied);
-        world.expect_quiet_for(seconds(15));
-        world.expect_acquisition(&emptied);
-        world.expect_nothing_else();
+        world.expect_takeover_after(seconds(15), &emptied);
     }
 }
 
@@ -165,9 +140,7 @@ fn the_form_of_a_release_is_not_enough_if_an_agent_held_it_unseen_in_between() {
     emptied.record.transitions = 6;
     emptied.agent = Some(AgentMark { start: "start-c".into(), transitions: 6, release: None });
     world.show(&emptied);
-    world.expect_quiet_for(seconds(15));
-    world.expect_acquisition(&emptied);
-    world.expect_nothing_else();
+    world.expect_takeover_after(seconds(15), &emptied);
 }
 
 #[test]
@@ -178,8 +151,7 @@ fn a_lease_never_held_is_taken_at_once_by_a_process_that_has_seen_nothing_else()
 
     let mut world = World::new();
     world.expect_quiet_for(seconds(4));
-    world.expect_get();
-    world.find(&never_held());
+    world.reads(&never_held());
     world.acquires(&never_held());
 }
 
@@ -188,9 +160,7 @@ fn a_lease_never_held_is_waited_for_by_a_process_that_has_seen_another_uid() {
     let mut world = World::showing(&empty().with_uid("uid-0").version(1));
     let lease = never_held().version(2);
     world.show(&lease);
-    world.expect_quiet_for(seconds(15));
-    world.expect_acquisition(&lease);
-    world.expect_nothing_else();
+    world.expect_takeover_after(seconds(15), &lease);
 }
 
 #[test]
@@ -198,48 +168,36 @@ fn a_lease_never_held_is_waited_for_by_a_process_that_has_seen_a_holder() {
     let mut world = World::showing(&held_by_client_go("b").version(1));
     let lease = never_held().version(2);
     world.show(&lease);
-    world.expect_quiet_for(seconds(15));
-    world.expect_acquisition(&lease);
-    world.expect_nothing_else();
+    world.expect_takeover_after(seconds(15), &lease);
 }
 
 #[test]
 fn a_lease_never_held_is_waited_for_by_a_process_that_has_seen_its_absence() {
     let mut world = World::new();
     world.watch(WatchEvent::Empty);
-    world.expect_get();
-    world.answer(Answer::NotFound);
+    world.reads_absence();
     world.expect_creation();
     world.show(&never_held());
     world.answer(Answer::Conflict);
-    world.expect_get();
-    world.find(&never_held());
-    world.expect_quiet_for(seconds(15));
-    world.expect_acquisition(&never_held());
-    world.expect_nothing_else();
+    world.reads(&never_held());
+    world.expect_takeover_after(seconds(15), &never_held());
 }
 
 #[test]
 fn a_lease_never_held_is_waited_for_by_a_process_that_has_read_its_absence_before_the_watch_began() {
     let mut world = World::new();
     world.expect_quiet_for(seconds(4));
-    world.expect_get();
-    world.answer(Answer::NotFound);
+    world.reads_absence();
     world.show(&never_held());
-    world.expect_quiet_for(seconds(15));
-    world.expect_acquisition(&never_held());
-    world.expect_nothing_else();
+    world.expect_takeover_after(seconds(15), &never_held());
 }
 
 #[test]
 fn a_lease_never_held_is_waited_for_if_the_watch_began_without_it() {
     let mut world = World::new();
     world.watch(WatchEvent::Empty);
-    world.expect_get();
-    world.find(&never_held());
-    world.expect_quiet_for(seconds(15));
-    world.expect_acquisition(&never_held());
-    world.expect_nothing_else();
+    world.reads(&never_held());
+    world.expect_takeover_after(seconds(15), &never_held());
 }
 
 #[test]
@@ -248,9 +206,7 @@ fn a_lease_never_held_is_waited_for_if_a_stale_event_tells_of_another_uid_or_of_
     for stale in [empty().with_uid("uid-0").version(3), held_by("b")] {
         let mut world = World::showing(&lease);
         world.show(&stale);
-        world.expect_quiet_for(seconds(15));
-        world.expect_acquisition(&lease);
-        world.expect_nothing_else();
+        world.expect_takeover_after(seconds(15), &lease);
     }
 }
 
@@ -259,94 +215,68 @@ fn a_lease_never_held_is_waited_for_if_another_one_was_deleted() {
     let lease = never_held().version(20);
     let mut world = World::showing(&lease);
     world.delete(&held_by("b").with_uid("uid-0"));
-    world.expect_quiet_for(seconds(15));
-    world.expect_acquisition(&lease);
-    world.expect_nothing_else();
+    world.expect_takeover_after(seconds(15), &lease);
 }
 
 #[test]
 fn a_lease_that_only_claims_never_to_have_been_held_is_waited_for() {
-    let mut with_transitions = never_held();
-    with_transitions.record.transitions = 1;
-    let mut with_renew_time = never_held();
-    with_renew_time.record.renew_time = Some(at(0));
-    let mut with_acquire_time = never_held();
-    with_acquire_time.record.acquire_time = Some(at(0));
-    let mut with_agent = never_held();
-    with_agent.agent = Some(AgentMark { start: "start-b".into(), transitions: 0, release: None });
-    for lease in [with_transitions, with_renew_time, with_acquire_time, with_agent] {
-        let mut world = World::showing(&lease);
-        world.expect_quiet_for(seconds(15));
-        world.expect_acquisition(&lease);
-        world.expect_nothing_else();
+    let mark = AgentMark { start: "start-b".into(), transitions: 0, release: None };
+    for lease in [
+        never_held().edited(|lease| lease.record.transitions = 1),
+        never_held().edited(|lease| lease.record.renew_time = Some(at(0))),
+        never_held().edited(|lease| lease.record.acquire_time = Some(at(0))),
+        never_held().edited(|lease| lease.agent = Some(mark)),
+    ] {
+        World::showing(&lease).expect_takeover_after(seconds(15), &lease);
     }
 }
 
 #[test]
 fn of_two_that_take_a_released_lease_the_slower_looks_and_waits() {
     let lease = released_by("b");
-    let mut world = World::showing(&lease);
-    world.expect_acquisition(&lease);
+    let (mut world, _) = World::acquiring(&lease);
     world.freeze(milliseconds(5));
     let taken = lease.taken_by_client_go("c");
     world.show(&taken);
     world.answer(Answer::Conflict);
-    world.expect_get();
-    world.find(&taken);
-    world.expect_quiet_for(seconds(15));
-    world.expect_acquisition(&taken);
-    world.expect_nothing_else();
+    world.reads(&taken);
+    world.expect_takeover_after(seconds(15), &taken);
+}
+
+/// Every write gets this answer, and every read finds the Lease as it was.
+fn expect_writes_a_retry_period_apart(answer: &Answer) {
+    let lease = released_by("b");
+    let (mut world, _) = World::acquiring(&lease);
+    world.freeze(milliseconds(5));
+    world.answer(answer.clone());
+    world.reads(&lease);
+    for _ in 0..5 {
+        world.expect_acquisition(&lease);
+        world.answer(answer.clone());
+        world.expect_quiet_for(seconds(2));
+        world.reads(&lease);
+    }
 }
 
 #[test]
 fn conflicts_in_a_row_are_a_retry_period_apart() {
-    let lease = released_by("b");
-    let mut world = World::showing(&lease);
-    world.expect_acquisition(&lease);
-    world.freeze(milliseconds(5));
-    world.answer(Answer::Conflict);
-    world.expect_get();
-    world.find(&lease);
-    for _ in 0..5 {
-        world.expect_acquisition(&lease);
-        world.answer(Answer::Conflict);
-        world.expect_quiet_for(seconds(2));
-        world.expect_get();
-        world.find(&lease);
-    }
+    expect_writes_a_retry_period_apart(&Answer::Conflict);
 }
 
 #[test]
 fn updates_of_a_lease_that_is_and_is_not_there_are_a_retry_period_apart() {
-    let lease = released_by("b");
-    let mut world = World::showing(&lease);
-    world.expect_acquisition(&lease);
-    world.freeze(milliseconds(5));
-    world.answer(Answer::NotFound);
-    world.expect_get();
-    world.find(&lease);
-    for _ in 0..5 {
-        world.expect_acquisition(&lease);
-        world.answer(Answer::NotFound);
-        world.expect_quiet_for(seconds(2));
-        world.expect_get();
-        world.find(&lease);
-    }
+    expect_writes_a_retry_period_apart(&Answer::NotFound);
 }
 
 #[test]
 fn an_agents_tenure_whose_mark_or_transitions_were_edited_is_still_an_agents() {
     let held = held_by("b");
-    let mut counted_up = held.labelled();
-    counted_up.record.transitions += 1;
-    for edited in [Lease { agent: None, ..held.labelled() }, counted_up] {
+    for edited in [held.edited(|lease| lease.agent = None), held.edited(|lease| lease.record.transitions += 1)] {
         let mut world = World::showing(&held);
         world.show(&edited);
         let emptied = edited.released_by_client_go();
         world.show(&emptied);
-        world.expect_quiet_for(seconds(15));
-        world.expect_acquisition(&emptied);
-        world.expect_nothing_else();
+        world.expect_takeover_after(seconds(15), &emptied);
     }
 }
 
@@ -354,8 +284,7 @@ fn an_agents_tenure_whose_mark_or_transitions_were_edited_is_still_an_agents() {
 #[test]
 fn a_lease_that_client_go_was_seen_to_take_from_an_agent_and_releases_is_taken_at_once() {
     for taker in ["c", "b"] {
-        let held = held_by("b");
-        let mut world = World::showing(&held);
+        let (mut world, held) = World::standby();
         let taken = held.taken_by_client_go(taker);
         world.show(&taken);
         let renewed = taken.renewed(at(1_700_000_150));
@@ -374,8 +303,7 @@ fn a_release_of_the_first_tenure_is_worth_nothing_after_the_fifth() {
     let release = ReleaseMark { uid: "uid-1".into(), transitions: 1, renew_time: at(1_700_000_020) };
     old.agent = Some(AgentMark { start: "start-b".into(), transitions: 1, release: Some(release) });
     world.show(&old);
-    world.expect_quiet_for(seconds(15));
-    world.expect_acquisition(&old);
+    world.expect_takeover_after(seconds(15), &old);
 }
 
 #[test]
@@ -391,16 +319,13 @@ fn a_lease_that_its_operator_has_not_confirmed_is_nobodys_until_it_has() {
     world.expect_quiet_for(seconds(20));
     let outdated = Lease { least_wait_seconds: 40, ..made }.version(11);
     world.show(&outdated);
-    world.expect_quiet_for(seconds(20));
-    world.expect_acquisition(&outdated);
+    world.expect_takeover_after(seconds(20), &outdated);
 }
 
 #[test]
 fn the_operators_word_ends_with_the_first_agent_that_writes_the_lease() {
     let lease = Lease { least_wait_seconds: 3600, ..held_by("b") };
-    let mut world = World::showing(&lease);
-    world.expect_quiet_for(seconds(15));
-    world.expect_acquisition(&lease);
+    World::showing(&lease).expect_takeover_after(seconds(15), &lease);
 }
 
 #[test]

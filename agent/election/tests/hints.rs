@@ -24,11 +24,9 @@ fn for_successor(name: &str) -> Hints {
 }
 
 /// What follows upon the end of a tenure, up to the release.
-fn releases(world: &mut World, lease: &Lease, loss: Loss) -> Lease {
+fn gives_up(world: &mut World, lease: &Lease, loss: Loss) -> Lease {
     world.expect_loss(loss);
-    let write = world.expect_release(lease);
-    let released = lease.after(&write);
-    world.store(&released);
+    let released = world.releases(lease);
     world.expect_nothing_else();
     assert_eq!(world.election.state(), State::Candidate);
     released
@@ -40,7 +38,7 @@ fn a_pause_ends_the_tenure_and_keeps_everybody_from_another() {
     world.expect_quiet_for(seconds(1));
     let lease = with(&lease, paused());
     world.show(&lease);
-    let released = releases(&mut world, &lease, Loss::Paused);
+    let released = gives_up(&mut world, &lease, Loss::Paused);
     world.expect_quiet_for(seconds(10_000));
     let resumed = with(&released, Hints::default());
     world.show(&resumed);
@@ -67,8 +65,7 @@ fn a_pause_shortens_no_wait() {
     world.expect_quiet_for(seconds(5));
     let resumed = with(&lease, Hints::default());
     world.show(&resumed);
-    world.expect_quiet_for(seconds(10));
-    world.expect_acquisition(&resumed);
+    world.expect_takeover_after(seconds(10), &resumed);
 }
 
 #[test]
@@ -77,16 +74,13 @@ fn a_tenure_that_is_to_end_ends_once_and_another_has_time_to_begin_the_next() {
     world.expect_quiet_for(seconds(1));
     let lease = with(&lease, end_of(&lease));
     world.show(&lease);
-    let released = releases(&mut world, &lease, Loss::HandedOver);
+    let released = gives_up(&mut world, &lease, Loss::HandedOver);
     // Everybody else takes it at once.
     World::showing(&released).expect_acquisition(&released);
     // A retry period, for whoever there is; then it leads again, in another tenure, which the hint does not speak of.
+    let lease = world.acquires_after(seconds(2), &released);
     world.expect_quiet_for(seconds(2));
-    let lease = world.acquires(&released);
-    world.expect_quiet_for(seconds(2));
-    let write = world.expect_renewal(&lease);
-    world.store(&lease.after(&write));
-    world.expect_extend();
+    world.renews(&lease);
 }
 
 #[test]
@@ -105,15 +99,13 @@ fn the_end_of_another_tenure_is_none_of_its_business() {
 
 #[test]
 fn a_tenure_that_was_to_end_before_its_holder_knew_of_it_ends_at_once() {
-    let mut world = World::showing(&never_held());
-    let write = world.expect_acquisition(&never_held());
-    let stored = never_held().after(&write);
+    let (mut world, stored) = World::acquiring(&never_held());
     let lease = with(&stored, paused());
     world.show(&lease);
     world.freeze(milliseconds(5));
     world.store(&stored);
     assert!(matches!(world.election.poll_action(), Some(Action::Acquire(_))));
-    releases(&mut world, &lease, Loss::Paused);
+    gives_up(&mut world, &lease, Loss::Paused);
 }
 
 #[test]
@@ -127,9 +119,7 @@ fn a_successor_begins_at_once_and_the_others_leave_it_a_retry_period() {
         world.expect_acquisition(&hinted);
 
         let hinted = with(&lease, for_successor("c"));
-        let mut world = World::showing(&hinted);
-        world.expect_quiet_for(seconds(wait + 2));
-        world.expect_acquisition(&hinted);
+        World::showing(&hinted).expect_takeover_after(seconds(wait + 2), &hinted);
     }
 }
 
@@ -142,9 +132,8 @@ fn a_leader_that_is_no_successor_leads_on_until_it_is_told_to_end() {
     world.expect_nothing_else();
     let lease = with(&lease, Hints { end_tenure: Some(1), ..for_successor("b") });
     world.show(&lease);
-    let released = releases(&mut world, &lease, Loss::HandedOver);
-    world.expect_quiet_for(seconds(2));
-    world.expect_acquisition(&released);
+    let released = gives_up(&mut world, &lease, Loss::HandedOver);
+    world.expect_takeover_after(seconds(2), &released);
 }
 
 #[test]
@@ -163,8 +152,7 @@ fn a_hint_is_no_sign_of_life() {
     world.expect_quiet_for(seconds(14));
     let hinted = with(&lease, Hints { end_tenure: Some(5), ..Hints::default() });
     world.show(&hinted);
-    world.expect_quiet_for(seconds(1));
-    world.expect_acquisition(&hinted);
+    world.expect_takeover_after(seconds(1), &hinted);
 }
 
 #[test]
@@ -173,11 +161,9 @@ fn whoever_is_reluctant_and_hinted_at_waits_for_the_longer_of_both() {
     let mut world = World::new();
     world.election.handle_reluctance(Some(seconds(1)), world.now);
     world.show(&lease);
-    world.expect_quiet_for(seconds(2));
-    world.expect_acquisition(&lease);
+    world.expect_takeover_after(seconds(2), &lease);
     let mut world = World::new();
     world.election.handle_reluctance(Some(seconds(60)), world.now);
     world.show(&lease);
-    world.expect_quiet_for(seconds(60));
-    world.expect_acquisition(&lease);
+    world.expect_takeover_after(seconds(60), &lease);
 }

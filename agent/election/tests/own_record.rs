@@ -2,20 +2,18 @@
 
 mod world;
 
-use elector_election::{AgentMark, Answer, Candidate, Loss, Predecessor, Timings, WatchEvent};
+use elector_election::{AgentMark, Answer, Candidate, Lease, Loss, Predecessor, WatchEvent};
 
-use self::world::{IDENTITY, Versions, World, at, candidate, held_by, milliseconds, never_held, seconds};
+use self::world::{
+    IDENTITY, Versions, World, at, candidate, held_by, milliseconds, never_held, seconds, with_release_delay,
+};
 
 #[test]
 fn the_own_lapsed_tenure_is_followed_by_a_new_one_at_once() {
-    let (mut world, lease) = World::leading();
-    world.expect_quiet_for(seconds(2));
-    world.expect_renewal(&lease);
-    world.expect_quiet_for(seconds(8));
-    world.expect_loss(Loss::DeadlinePassed);
+    let (mut world, lease, _) = World::renewing();
+    world.expect_deadline_after(seconds(8));
     world.answer(Answer::Unknown);
-    world.expect_get();
-    world.find(&lease);
+    world.reads(&lease);
     let again = world.acquires(&lease);
     assert_eq!(again.record.transitions, 2);
     assert_ne!(again.record.acquire_time, lease.record.acquire_time);
@@ -23,20 +21,15 @@ fn the_own_lapsed_tenure_is_followed_by_a_new_one_at_once() {
 
 #[test]
 fn a_renewal_of_the_lapsed_tenure_that_lands_late_brings_it_not_back() {
-    let (mut world, lease) = World::leading();
-    world.expect_quiet_for(seconds(2));
-    let late = world.expect_renewal(&lease);
-    world.expect_quiet_for(seconds(8));
-    world.expect_loss(Loss::DeadlinePassed);
+    let (mut world, lease, late) = World::renewing();
+    world.expect_deadline_after(seconds(8));
     world.answer(Answer::Unknown);
-    world.expect_get();
-    world.find(&lease);
+    world.reads(&lease);
     world.expect_acquisition(&lease);
     world.answer(Answer::Conflict);
-    world.expect_get();
-    world.find(&lease.after(&late));
+    world.reads(&late);
     world.freeze(milliseconds(1));
-    world.acquires(&lease.after(&late));
+    world.acquires(&late);
 }
 
 #[test]
@@ -47,47 +40,36 @@ fn the_own_tenure_is_not_ours_any_more_once_another_record_was_seen() {
     // Somebody writes the old record back.
     let back = lease.version(9);
     world.show(&back);
-    world.expect_quiet_for(seconds(15));
-    world.expect_acquisition(&back);
-    world.expect_nothing_else();
+    world.expect_takeover_after(seconds(15), &back);
 }
 
 #[test]
 fn the_own_name_in_a_record_of_another_process_is_waited_for() {
     let lease = held_by(IDENTITY);
     let mut world = World::showing(&lease);
-    world.expect_quiet_for(seconds(15));
-    let lease = world.acquires(&lease);
+    let lease = world.acquires_after(seconds(15), &lease);
     assert_eq!(lease.record.transitions, 6);
 }
 
 #[test]
 fn an_acquisition_that_was_stored_unanswered_and_lapsed_is_ours() {
-    let lease = never_held();
-    let mut world = World::showing(&lease);
-    let write = world.expect_acquisition(&lease);
-    world.show(&lease.after(&write));
+    let (mut world, stored) = World::acquiring(&never_held());
+    world.show(&stored);
     world.freeze(seconds(20));
     world.answer(Answer::Unknown);
-    world.expect_get();
-    world.find(&lease.after(&write));
-    world.acquires(&lease.after(&write));
+    world.reads(&stored);
+    world.acquires(&stored);
 }
 
 #[test]
 fn an_acquisition_that_shows_under_another_uid_is_not_ours() {
-    let lease = never_held();
-    let mut world = World::showing(&lease);
-    let write = world.expect_acquisition(&lease);
+    let (mut world, stored) = World::acquiring(&never_held());
     // Somebody restores the Lease from a copy.
-    let copy = lease.after(&write).with_uid("uid-2");
+    let copy = stored.with_uid("uid-2");
     world.answer(Answer::Unknown);
     world.expect_quiet_for(seconds(2));
-    world.expect_get();
-    world.find(&copy);
-    world.expect_quiet_for(seconds(15));
-    world.expect_acquisition(&copy);
-    world.expect_nothing_else();
+    world.reads(&copy);
+    world.expect_takeover_after(seconds(15), &copy);
 }
 
 fn successor() -> Candidate {
@@ -102,7 +84,7 @@ fn successor() -> Candidate {
 }
 
 /// The record that the predecessor left.
-fn left() -> elector_election::Lease {
+fn left() -> Lease {
     let mut lease = held_by(IDENTITY);
     lease.agent = lease.agent.map(|mark| AgentMark { start: format!("start-{IDENTITY}-earlier"), ..mark });
     lease
@@ -110,89 +92,65 @@ fn left() -> elector_election::Lease {
 
 #[test]
 fn a_dead_predecessor_is_followed_at_once_by_a_new_tenure() {
-    let mut world = World::with(successor());
-    world.show(&left());
+    let mut world = World::showing_to(successor(), &left());
     let lease = world.acquires(&left());
     assert_eq!(lease.record.transitions, 6);
-    world.expect_quiet_for(seconds(2));
-    world.expect_renewal(&lease);
-    world.expect_nothing_else();
+    world.expect_renewal_after(seconds(2), &lease);
 }
 
 #[test]
 fn a_predecessor_may_have_renewed_after_it_wrote_its_file() {
-    let mut world = World::with(successor());
     let renewed = left().renewed(at(1_700_000_099));
-    world.show(&renewed);
+    let mut world = World::showing_to(successor(), &renewed);
     world.acquires(&renewed);
 }
 
 #[test]
 fn a_predecessor_that_led_by_another_record_is_waited_for() {
-    let mut uid = left();
-    uid.record.uid = "uid-2".into();
-    let mut holder = left();
-    holder.record.holder = "b".into();
-    let mut acquire_time = left();
-    acquire_time.record.acquire_time = Some(at(1_700_000_001));
-    let mut transitions = left();
-    transitions.record.transitions = 6;
-    let mut start = left();
-    start.agent.as_mut().unwrap().start = "start-of-another".into();
-    let mut no_agent = left();
-    no_agent.agent = None;
-    for lease in [uid, holder, acquire_time, transitions, start, no_agent] {
-        let mut world = World::with(successor());
-        world.show(&lease);
-        world.expect_quiet_for(seconds(15));
-        world.expect_acquisition(&lease);
-        world.expect_nothing_else();
+    for lease in [
+        left().with_uid("uid-2"),
+        left().edited(|lease| lease.record.holder = "b".into()),
+        left().edited(|lease| lease.record.acquire_time = Some(at(1_700_000_001))),
+        left().edited(|lease| lease.record.transitions = 6),
+        left().edited(|lease| lease.agent.as_mut().unwrap().start = "start-of-another".into()),
+        left().edited(|lease| lease.agent = None),
+    ] {
+        let mut world = World::showing_to(successor(), &lease);
+        world.expect_takeover_after(seconds(15), &lease);
     }
 }
 
 #[test]
 fn a_predecessor_counts_no_more_once_another_record_was_seen() {
-    let mut world = World::with(successor());
-    let taken = left().taken_by_client_go("b");
-    world.show(&taken);
+    let mut world = World::showing_to(successor(), &left().taken_by_client_go("b"));
     let back = left().version(12);
     world.show(&back);
-    world.expect_quiet_for(seconds(15));
-    world.expect_acquisition(&back);
-    world.expect_nothing_else();
+    world.expect_takeover_after(seconds(15), &back);
 }
 
 #[test]
 fn a_predecessor_counts_no_more_once_absence_was_proven() {
     let mut world = World::with(successor());
     world.watch(WatchEvent::Empty);
-    world.expect_get();
-    world.answer(Answer::NotFound);
+    world.reads_absence();
     world.show(&left());
-    world.expect_quiet_for(seconds(15));
-    world.expect_acquisition(&left());
-    world.expect_nothing_else();
+    world.expect_takeover_after(seconds(15), &left());
 }
 
 #[test]
 fn a_predecessor_that_was_overtaken_unseen_is_found_out_by_the_conflict() {
-    let mut world = World::with(successor());
-    world.show(&left());
+    let mut world = World::showing_to(successor(), &left());
     world.expect_acquisition(&left());
     world.answer(Answer::Conflict);
-    world.expect_get();
     let taken = left().taken_by_client_go("b");
-    world.find(&taken);
-    world.expect_quiet_for(seconds(15));
-    world.expect_acquisition(&taken);
-    world.expect_nothing_else();
+    world.reads(&taken);
+    world.expect_takeover_after(seconds(15), &taken);
 }
 
 /// What it showed was there until this process began.
 #[test]
 fn the_release_of_a_predecessors_tenure_waits_for_its_delay() {
-    let mut world = World::with(Candidate { timings: with_delay(), ..successor() });
-    world.show(&left());
+    let mut world = World::showing_to(Candidate { timings: with_release_delay(), ..successor() }, &left());
     world.stop();
     world.expect_quiet_for(seconds(1));
     world.expect_release(&left());
@@ -200,19 +158,13 @@ fn the_release_of_a_predecessors_tenure_waits_for_its_delay() {
 
 #[test]
 fn the_release_of_a_tenure_that_follows_a_predecessors_waits_for_its_delay() {
-    let mut world = World::with(Candidate { timings: with_delay(), ..successor() });
-    world.show(&left());
-    let write = world.expect_acquisition(&left());
+    let mut world = World::showing_to(Candidate { timings: with_release_delay(), ..successor() }, &left());
+    let stored = world.expect_acquisition(&left());
     world.stop();
     world.freeze(milliseconds(5));
-    let stored = left().after(&write);
     world.store(&stored);
     world.expect_quiet_for(milliseconds(995));
     world.expect_release(&stored);
-}
-
-fn with_delay() -> Timings {
-    Timings::new(16, 10, 2, 1).expect("it is valid")
 }
 
 /// A volume that was copied tells of a process that may live.
@@ -225,9 +177,7 @@ fn a_predecessor_of_another_identity_is_waited_for() {
         acquire_time: at(1_700_000_000),
         transitions: 5,
     };
-    let mut world = World::with(Candidate { predecessor: Some(predecessor), ..candidate() });
     let lease = held_by("b");
-    world.show(&lease);
-    world.expect_quiet_for(seconds(15));
-    world.expect_acquisition(&lease);
+    let mut world = World::showing_to(Candidate { predecessor: Some(predecessor), ..candidate() }, &lease);
+    world.expect_takeover_after(seconds(15), &lease);
 }

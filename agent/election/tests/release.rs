@@ -2,12 +2,14 @@
 
 mod world;
 
-use elector_election::{Action, Answer, Candidate, Loss, State, Timings, WatchEvent};
+use elector_election::{Action, Answer, Lease, Loss, State, Timings, WatchEvent};
 
-use self::world::{Versions, World, candidate, held_by, milliseconds, never_held, released_by, seconds};
+use self::world::{
+    Versions, World, another_candidate, held_by, milliseconds, never_held, released_by, seconds, with_release_delay,
+};
 
 /// A leader that was told to stop and has retracted.
-fn stopped() -> (World, elector_election::Lease) {
+fn stopped() -> (World, Lease) {
     let (mut world, lease) = World::leading();
     world.expect_quiet_for(seconds(1));
     world.stop();
@@ -50,9 +52,9 @@ fn a_standby_whose_read_is_under_way_finishes_at_once() {
 #[test]
 fn a_leader_retracts_then_releases_then_finishes() {
     let (mut world, lease) = stopped();
-    let write = world.expect_release(&lease);
+    let released = world.expect_release(&lease);
     world.freeze(milliseconds(5));
-    world.store(&lease.after(&write));
+    world.store(&released);
     world.expect_finish();
 }
 
@@ -64,33 +66,25 @@ fn nothing_is_released_before_what_was_published_is_taken_back() {
     world.expect_quiet_for(seconds(60));
     world.retracted();
     world.expect_release(&lease);
-    world.expect_nothing_else();
 }
 
 #[test]
 fn the_release_waits_for_its_delay() {
-    let timings = Timings::new(16, 10, 2, 1).unwrap();
-    let mut world = World::with(Candidate { timings, ..candidate() });
-    world.show(&never_held());
-    let lease = world.acquires(&never_held());
+    let (mut world, lease) = World::leading_by(with_release_delay());
     world.stop();
     world.expect_action(Action::Retract(Loss::Stopped));
     world.freeze(seconds(3));
     world.retracted();
     world.expect_quiet_for(seconds(1));
-    let write = world.expect_release(&lease);
-    world.store(&lease.after(&write));
+    world.releases(&lease);
     world.expect_finish();
 }
 
 #[test]
 fn our_agents_take_at_once_what_was_released() {
     let (mut world, lease) = stopped();
-    let write = world.expect_release(&lease);
-    let released = lease.after(&write);
-    let mut next = World::with(Candidate { identity: "b".into(), start: "start-b".into(), ..candidate() });
-    next.show(&released);
-    let write = next.update(&released);
+    let released = world.expect_release(&lease);
+    let write = World::showing_to(another_candidate(), &released).update(&released);
     assert_eq!((write.holder.as_str(), write.transitions), ("b", 2));
 }
 
@@ -119,8 +113,7 @@ fn a_release_that_meets_a_conflict_looks_and_leaves_another_holder_alone() {
     let (mut world, lease) = stopped();
     world.expect_release(&lease);
     world.answer(Answer::Conflict);
-    world.expect_get();
-    world.find(&lease.taken_by_client_go("b"));
+    world.reads(&lease.taken_by_client_go("b"));
     world.expect_finish();
 }
 
@@ -130,11 +123,9 @@ fn a_release_that_meets_a_label_edit_is_repeated() {
     world.expect_release(&lease);
     world.freeze(milliseconds(5));
     world.answer(Answer::Conflict);
-    world.expect_get();
     let labelled = lease.labelled();
-    world.find(&labelled);
-    let write = world.expect_release(&labelled);
-    world.store(&labelled.after(&write));
+    world.reads(&labelled);
+    world.releases(&labelled);
     world.expect_finish();
 }
 
@@ -142,19 +133,17 @@ fn a_release_that_meets_a_label_edit_is_repeated() {
 fn a_release_whose_lease_is_edited_all_the_time_tries_eight_times_a_retry_period() {
     let (mut world, lease) = stopped();
     let lease = world.expect_lost_races(lease, World::expect_release);
-    let write = world.expect_release(&lease);
-    world.store(&lease.after(&write));
+    world.releases(&lease);
     world.expect_finish();
 }
 
 #[test]
 fn a_release_without_an_answer_is_looked_up_and_done() {
     let (mut world, lease) = stopped();
-    let write = world.expect_release(&lease);
+    let released = world.expect_release(&lease);
     world.freeze(seconds(4));
     world.answer(Answer::Unknown);
-    world.expect_get();
-    world.find(&lease.after(&write));
+    world.reads(&released);
     world.expect_finish();
 }
 
@@ -164,12 +153,11 @@ fn a_release_without_an_answer_is_looked_up_and_repeated() {
     world.expect_release(&lease);
     world.freeze(seconds(4));
     world.answer(Answer::Unknown);
-    world.expect_get();
-    world.find(&lease);
-    let write = world.expect_release(&lease);
-    world.show(&lease.after(&write));
+    world.reads(&lease);
+    let released = world.expect_release(&lease);
+    world.show(&released);
     world.expect_nothing_else();
-    world.store(&lease.after(&write));
+    world.store(&released);
     world.expect_finish();
 }
 
@@ -195,45 +183,32 @@ fn a_release_that_is_refused_is_repeated_until_it_is_given_up() {
 
 #[test]
 fn a_renewal_under_way_is_waited_for_and_its_version_released() {
-    let (mut world, lease) = World::leading();
-    world.expect_quiet_for(seconds(2));
-    let write = world.expect_renewal(&lease);
+    let (mut world, _, renewed) = World::renewing();
     world.stop();
     world.expect_loss(Loss::Stopped);
     world.expect_quiet_for(milliseconds(5));
-    let renewed = lease.after(&write);
     world.store(&renewed);
     world.expect_release(&renewed);
-    world.expect_nothing_else();
 }
 
 #[test]
 fn a_renewal_of_unknown_fate_is_looked_up_before_the_release() {
-    let (mut world, lease) = World::leading();
-    world.expect_quiet_for(seconds(2));
-    let write = world.expect_renewal(&lease);
+    let (mut world, _, renewed) = World::renewing();
     world.freeze(seconds(4));
     world.answer(Answer::Unknown);
     world.stop();
     world.expect_loss(Loss::Stopped);
-    world.expect_get();
-    let renewed = lease.after(&write);
-    world.find(&renewed);
+    world.reads(&renewed);
     world.expect_release(&renewed);
-    world.expect_nothing_else();
 }
 
 #[test]
 fn an_acquisition_under_way_begins_no_tenure_and_is_released() {
-    let lease = never_held();
-    let mut world = World::showing(&lease);
-    let write = world.expect_acquisition(&lease);
+    let (mut world, stored) = World::acquiring(&never_held());
     world.stop();
     world.expect_quiet_for(milliseconds(5));
-    let stored = lease.after(&write);
     world.store(&stored);
-    let write = world.expect_release(&stored);
-    world.store(&stored.after(&write));
+    world.releases(&stored);
     world.expect_finish();
 }
 
@@ -241,22 +216,18 @@ fn an_acquisition_under_way_begins_no_tenure_and_is_released() {
 fn an_acquisition_under_way_that_fails_leaves_nothing_to_release() {
     for answer in [Answer::Conflict, Answer::NotFound, Answer::Unknown] {
         let lease = released_by("b");
-        let mut world = World::showing(&lease);
-        world.expect_acquisition(&lease);
+        let (mut world, _) = World::acquiring(&lease);
         world.stop();
         world.freeze(seconds(2));
         world.answer(answer);
-        world.expect_get();
-        world.find(&lease);
+        world.reads(&lease);
         world.expect_finish();
     }
 }
 
 #[test]
 fn an_acquisition_under_way_that_is_refused_leaves_nothing_to_release() {
-    let lease = released_by("b");
-    let mut world = World::showing(&lease);
-    world.expect_acquisition(&lease);
+    let (mut world, _) = World::acquiring(&released_by("b"));
     world.stop();
     world.refuse();
     world.expect_finish();
@@ -264,9 +235,7 @@ fn an_acquisition_under_way_that_is_refused_leaves_nothing_to_release() {
 
 #[test]
 fn an_acquisition_that_was_refused_needs_no_look() {
-    let lease = released_by("b");
-    let mut world = World::showing(&lease);
-    world.expect_acquisition(&lease);
+    let (mut world, _) = World::acquiring(&released_by("b"));
     world.refuse();
     world.stop();
     world.expect_finish();
@@ -274,13 +243,10 @@ fn an_acquisition_that_was_refused_needs_no_look() {
 
 #[test]
 fn an_acquisition_whose_fate_stays_unknown_is_given_up_after_a_renew_deadline() {
-    let lease = released_by("b");
-    let mut world = World::showing(&lease);
-    world.expect_acquisition(&lease);
+    let (mut world, _) = World::acquiring(&released_by("b"));
     world.stop();
     world.answer(Answer::Unknown);
-    world.expect_quiet_for(seconds(2));
-    world.expect_get();
+    world.expect_get_after(seconds(2));
     world.expect_quiet_for(seconds(8));
     world.expect_finish();
 }
@@ -289,22 +255,20 @@ fn an_acquisition_whose_fate_stays_unknown_is_given_up_after_a_renew_deadline() 
 fn told_to_stop_while_retracting_releases_afterwards() {
     let (mut world, lease) = World::leading();
     world.freeze(seconds(10));
-    world.election.handle_timeout(world.now);
-    world.expect_action(Action::Retract(Loss::DeadlinePassed));
+    world.expect_retraction(Loss::DeadlinePassed);
     world.stop();
     world.expect_nothing_else();
     world.retracted();
     world.expect_release(&lease);
-    world.expect_nothing_else();
 }
 
 #[test]
 fn told_to_stop_twice_is_told_to_stop() {
     let (mut world, lease) = stopped();
     world.stop();
-    let write = world.expect_release(&lease);
+    let released = world.expect_release(&lease);
     world.stop();
-    world.store(&lease.after(&write));
+    world.store(&released);
     world.expect_finish();
     world.stop();
     world.expect_nothing_else();
@@ -324,13 +288,9 @@ fn a_finished_election_asks_for_nothing_whatever_it_sees() {
 
 #[test]
 fn a_release_after_a_loss_waits_for_its_delay_too() {
-    let timings = Timings::new(16, 10, 2, 1).expect("it is valid");
-    let mut world = World::with(Candidate { timings, ..candidate() });
-    world.show(&never_held());
-    let lease = world.acquires(&never_held());
+    let (mut world, lease) = World::leading_by(with_release_delay());
     world.freeze(seconds(10));
-    world.election.handle_timeout(world.now);
-    world.expect_action(Action::Retract(Loss::DeadlinePassed));
+    world.expect_retraction(Loss::DeadlinePassed);
     world.retracted();
     world.stop();
     world.expect_quiet_for(seconds(1));
@@ -341,9 +301,7 @@ fn a_release_after_a_loss_waits_for_its_delay_too() {
 #[test]
 fn a_release_with_a_delay_is_given_up_a_renew_deadline_after_it() {
     let timings = Timings::new(18, 10, 2, 2).expect("it is valid");
-    let mut world = World::with(Candidate { timings, ..candidate() });
-    world.show(&never_held());
-    let lease = world.acquires(&never_held());
+    let (mut world, lease) = World::leading_by(timings);
     world.stop();
     world.expect_action(Action::Retract(Loss::Stopped));
     world.retracted();
@@ -383,9 +341,7 @@ fn a_release_that_was_refused_wakes_before_it_is_given_up() {
 
 #[test]
 fn where_reading_is_refused_a_release_waits_for_what_the_watch_shows() {
-    let (mut world, lease) = World::leading();
-    world.expect_quiet_for(seconds(2));
-    let write = world.expect_renewal(&lease);
+    let (mut world, _, renewed) = World::renewing();
     world.answer(Answer::Unknown);
     world.stop();
     world.expect_action(Action::Retract(Loss::Stopped));
@@ -395,7 +351,6 @@ fn where_reading_is_refused_a_release_waits_for_what_the_watch_shows() {
         world.refuse();
         world.expect_quiet_for(seconds(2));
     }
-    let renewed = lease.after(&write);
     world.show(&renewed);
     world.expect_get();
     world.refuse();

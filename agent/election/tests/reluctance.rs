@@ -4,9 +4,9 @@ mod world;
 
 use std::time::Duration;
 
-use elector_election::{Action, Answer, Candidate, Hints, Lease, Loss, State, Timings};
+use elector_election::{Action, Answer, Hints, Lease, Loss, State};
 
-use self::world::{Versions, World, at, candidate, held_by, milliseconds, never_held, released_by, seconds};
+use self::world::{Versions, World, at, held_by, milliseconds, never_held, released_by, seconds, with_release_delay};
 
 const GRACE: Duration = Duration::from_secs(60);
 
@@ -26,9 +26,7 @@ fn stepped_down() -> (World, Lease) {
     world.expect_quiet_for(seconds(1));
     world.reluctant();
     world.expect_loss(Loss::SteppedDown);
-    let write = world.expect_release(&lease);
-    let released = lease.after(&write);
-    world.store(&released);
+    let released = world.releases(&lease);
     world.expect_nothing_else();
     (world, released)
 }
@@ -42,15 +40,13 @@ fn a_leader_steps_down_and_stays_as_a_standby() {
     let mut taken = held_by("b").version(released.resource_version.0 + 1);
     taken.record.transitions = released.record.transitions + 1;
     world.show(&taken);
-    world.expect_quiet_for(seconds(15) + GRACE);
-    world.expect_acquisition(&taken);
+    world.expect_takeover_after(seconds(15) + GRACE, &taken);
 }
 
 #[test]
 fn what_nobody_else_takes_is_taken_after_the_grace() {
     let (mut world, released) = stepped_down();
-    world.expect_quiet_for(GRACE);
-    world.acquires(&released);
+    world.acquires_after(GRACE, &released);
 }
 
 #[test]
@@ -74,17 +70,14 @@ fn a_lease_that_was_never_held_is_left_to_others_for_the_grace() {
     let mut world = World::new();
     world.reluctant();
     world.show(&never_held());
-    world.expect_quiet_for(GRACE);
-    world.acquires(&never_held());
+    world.acquires_after(GRACE, &never_held());
 }
 
 #[test]
 fn a_silent_holder_is_waited_for_and_then_the_grace() {
-    let lease = held_by("b");
-    let mut world = World::showing(&lease);
+    let (mut world, lease) = World::standby();
     world.reluctant();
-    world.expect_quiet_for(seconds(15) + GRACE);
-    world.expect_acquisition(&lease);
+    world.expect_takeover_after(seconds(15) + GRACE, &lease);
 }
 
 #[test]
@@ -94,8 +87,7 @@ fn a_sign_of_life_begins_both_waits_anew() {
     world.expect_quiet_for(seconds(70));
     let renewed = held_by("b").renewed(at(1_700_000_020));
     world.show(&renewed);
-    world.expect_quiet_for(seconds(15) + GRACE);
-    world.expect_acquisition(&renewed);
+    world.expect_takeover_after(seconds(15) + GRACE, &renewed);
 }
 
 #[test]
@@ -111,15 +103,11 @@ fn a_grace_without_end_never_ends() {
 #[test]
 fn a_tenure_taken_in_spite_of_reluctance_goes_on() {
     let (mut world, released) = stepped_down();
-    world.expect_quiet_for(GRACE);
-    let lease = world.acquires(&released);
+    let lease = world.acquires_after(GRACE, &released);
     // Told again, with another grace.
     world.election.handle_reluctance(Some(2 * GRACE), world.now);
     world.expect_quiet_for(seconds(2));
-    let write = world.expect_renewal(&lease);
-    let lease = lease.after(&write);
-    world.store(&lease);
-    world.expect_extend();
+    let lease = world.renews(&lease);
     world.willing();
     world.expect_nothing_else();
     world.freeze(milliseconds(1));
@@ -130,40 +118,31 @@ fn a_tenure_taken_in_spite_of_reluctance_goes_on() {
 
 #[test]
 fn an_acquisition_under_way_is_released_where_it_was_stored() {
-    let mut world = World::showing(&never_held());
-    let write = world.expect_acquisition(&never_held());
+    let (mut world, lease) = World::acquiring(&never_held());
     world.reluctant();
     world.expect_nothing_else();
     assert_eq!(world.election.state(), State::Releasing);
-    let lease = never_held().after(&write);
     world.freeze(milliseconds(5));
     world.store(&lease);
-    let write = world.expect_release(&lease);
-    world.store(&lease.after(&write));
+    world.releases(&lease);
     world.expect_quiet_for(seconds(1));
     assert_eq!(world.election.state(), State::Candidate);
 }
 
 #[test]
 fn an_acquisition_under_way_that_met_a_conflict_leaves_a_standby() {
-    let mut world = World::showing(&never_held());
-    world.expect_acquisition(&never_held());
+    let (mut world, _) = World::acquiring(&never_held());
     world.reluctant();
     world.answer(Answer::Conflict);
-    world.expect_get();
     let taken = held_by("b");
-    world.find(&taken);
+    world.reads(&taken);
     assert_eq!(world.election.state(), State::Candidate);
-    world.expect_quiet_for(seconds(15) + GRACE);
-    world.expect_acquisition(&taken);
+    world.expect_takeover_after(seconds(15) + GRACE, &taken);
 }
 
 #[test]
 fn the_release_waits_for_its_delay() {
-    let timings = Timings::new(16, 10, 2, 1).unwrap();
-    let mut world = World::with(Candidate { timings, ..candidate() });
-    world.show(&never_held());
-    let lease = world.acquires(&never_held());
+    let (mut world, lease) = World::leading_by(with_release_delay());
     world.reluctant();
     world.expect_action(Action::Retract(Loss::SteppedDown));
     world.freeze(seconds(3));
@@ -180,11 +159,10 @@ fn a_release_that_fails_for_long_is_given_up_and_not_taken_back() {
     world.expect_loss(Loss::SteppedDown);
     world.expect_release(&lease);
     world.freeze(seconds(11));
-    world.answer(Answer::Refused { retry_after: None });
+    world.refuse();
     assert_eq!(world.election.state(), State::Candidate);
     // 15 s since the acquisition was seen, and the grace.
-    world.expect_quiet_for(milliseconds(3_999) + GRACE);
-    world.expect_acquisition(&lease);
+    world.expect_takeover_after(milliseconds(3_999) + GRACE, &lease);
 }
 
 #[test]
@@ -200,28 +178,15 @@ fn a_leader_that_is_willing_before_it_has_retracted_begins_another_tenure() {
 
 #[test]
 fn a_tenure_that_ended_otherwise_is_released_too() {
-    let (mut world, lease) = World::leading();
-    world.expect_quiet_for(seconds(2));
-    let write = world.expect_renewal(&lease);
+    let (mut world, _, renewed) = World::renewing();
     world.expect_quiet_for(seconds(8));
-    world.expect_loss_while_reluctant();
+    world.expect_retraction(Loss::DeadlinePassed);
+    world.reluctant();
+    world.retracted();
     world.answer(Answer::Unknown);
-    world.expect_get();
-    let lease = lease.after(&write);
-    world.find(&lease);
-    let write = world.expect_release(&lease);
-    world.store(&lease.after(&write));
+    world.reads(&renewed);
+    world.releases(&renewed);
     world.expect_quiet_for(GRACE);
-}
-
-impl World {
-    /// At the deadline, before what was published is taken back.
-    fn expect_loss_while_reluctant(&mut self) {
-        self.election.handle_timeout(self.now);
-        self.expect_action(Action::Retract(Loss::DeadlinePassed));
-        self.reluctant();
-        self.retracted();
-    }
 }
 
 #[test]
@@ -230,10 +195,10 @@ fn whoever_is_told_to_stop_while_it_releases_finishes_with_the_release() {
     world.freeze(milliseconds(1));
     world.reluctant();
     world.expect_loss(Loss::SteppedDown);
-    let write = world.expect_release(&lease);
+    let released = world.expect_release(&lease);
     world.stop();
     world.expect_nothing_else();
-    world.store(&lease.after(&write));
+    world.store(&released);
     world.expect_finish();
 }
 
@@ -249,18 +214,15 @@ fn a_standby_that_becomes_reluctant_goes_on_watching() {
 
 #[test]
 fn a_grace_that_passed_while_nobody_could_take_the_lease_is_none() {
-    let lease = held_by("b");
-    let mut world = World::showing(&lease);
+    let (mut world, lease) = World::standby();
     world.reluctant();
     world.expect_quiet_for(seconds(15) + GRACE);
     // The API server is away, for others too.
     world.expect_acquisition(&lease);
     world.freeze(seconds(2));
     world.answer(Answer::Unknown);
-    world.expect_get();
-    world.find(&lease);
-    world.expect_quiet_for(GRACE);
-    world.expect_acquisition(&lease);
+    world.reads(&lease);
+    world.expect_takeover_after(GRACE, &lease);
 }
 
 #[test]
@@ -272,6 +234,5 @@ fn a_pause_is_no_grace() {
     world.expect_quiet_for(10 * GRACE);
     let resumed = Lease { hints: Hints::default(), ..paused.labelled() };
     world.show(&resumed);
-    world.expect_quiet_for(GRACE);
-    world.expect_acquisition(&resumed);
+    world.expect_takeover_after(GRACE, &resumed);
 }

@@ -8,17 +8,14 @@ use self::world::{Versions, World, milliseconds, never_held, released_by, second
 
 #[test]
 fn a_tenure_begins_with_the_version_of_its_write_as_fencing_token_and_lasts_from_before_it() {
-    let lease = released_by("b");
-    let mut world = World::showing(&lease);
-    let write = world.expect_acquisition(&lease);
+    let (mut world, stored) = World::acquiring(&released_by("b"));
     world.freeze(seconds(1));
-    let stored = lease.after(&write);
     world.store(&stored);
     let tenure = world.expect_acquire();
     world.expect_valid_for(&tenure, seconds(9));
     assert_eq!(tenure.uid, "uid-1");
     assert_eq!(tenure.fencing_token, stored.resource_version);
-    assert_eq!(tenure.acquire_time, write.acquire_time);
+    assert_eq!(tenure.acquire_time, stored.record.acquire_time.unwrap());
     assert_eq!(tenure.transitions, 6);
     world.expect_nothing_else();
 }
@@ -29,9 +26,8 @@ fn a_leader_renews_every_retry_period_and_keeps_its_tenure() {
     let token = lease.resource_version;
     world.expect_quiet_for(seconds(2));
     for _ in 0..10 {
-        let write = world.expect_renewal(&lease);
+        lease = world.expect_renewal(&lease);
         world.freeze(milliseconds(5));
-        lease = lease.after(&write);
         world.show(&lease);
         world.expect_nothing_else();
         world.store(&lease);
@@ -46,34 +42,25 @@ fn a_leader_renews_every_retry_period_and_keeps_its_tenure() {
 fn an_unchanged_version_earns_nothing() {
     let (mut world, lease) = World::leading();
     for _ in 0..4 {
-        world.expect_quiet_for(seconds(2));
-        world.expect_renewal(&lease);
+        world.expect_renewal_after(seconds(2), &lease);
         world.store(&lease);
     }
-    world.expect_quiet_for(seconds(2));
-    world.expect_loss(Loss::DeadlinePassed);
+    world.expect_deadline_after(seconds(2));
 }
 
 #[test]
 fn an_answer_that_shows_the_write_in_the_version_that_it_was_to_replace_earns_nothing() {
-    let (mut world, lease) = World::leading();
-    world.expect_quiet_for(seconds(2));
-    let write = world.expect_renewal(&lease);
-    world.store(&lease.after(&write).version(lease.resource_version.0));
-    world.expect_quiet_for(seconds(2));
-    world.expect_renewal(&lease);
-    world.expect_nothing_else();
+    let (mut world, lease, renewed) = World::renewing();
+    world.store(&renewed.version(lease.resource_version.0));
+    world.expect_renewal_after(seconds(2), &lease);
 }
 
 #[test]
 fn the_tenure_ends_at_its_deadline_while_a_request_is_under_way() {
-    let (mut world, lease) = World::leading();
-    world.expect_quiet_for(seconds(2));
-    world.expect_renewal(&lease);
+    let (mut world, _, _) = World::renewing();
     world.expect_quiet_for(milliseconds(7_999));
     assert_eq!(world.election.state(), State::Leading);
-    world.expect_quiet_for(milliseconds(1));
-    world.expect_loss(Loss::DeadlinePassed);
+    world.expect_deadline_after(milliseconds(1));
 }
 
 #[test]
@@ -98,17 +85,12 @@ fn a_leader_that_was_frozen_retracts_before_it_asks() {
 
 #[test]
 fn a_conflict_is_looked_up_and_a_label_edit_is_no_loss() {
-    let (mut world, lease) = World::leading();
-    world.expect_quiet_for(seconds(2));
-    world.expect_renewal(&lease);
+    let (mut world, lease, _) = World::renewing();
     world.freeze(milliseconds(5));
     world.answer(Answer::Conflict);
-    world.expect_get();
     let labelled = lease.labelled();
-    world.find(&labelled);
-    let write = world.expect_renewal(&labelled);
-    world.store(&labelled.after(&write));
-    world.expect_extend();
+    world.reads(&labelled);
+    world.renews(&labelled);
     world.expect_nothing_else();
 }
 
@@ -123,37 +105,27 @@ fn a_leader_whose_lease_is_edited_all_the_time_tries_eight_times_a_retry_period(
 fn a_renewal_that_is_refused_is_repeated_after_a_retry_period_until_the_deadline() {
     let (mut world, lease) = World::leading();
     for _ in 0..4 {
-        world.expect_quiet_for(seconds(2));
-        world.expect_renewal(&lease);
+        world.expect_renewal_after(seconds(2), &lease);
         world.refuse();
     }
-    world.expect_quiet_for(seconds(2));
-    world.expect_loss(Loss::DeadlinePassed);
+    world.expect_deadline_after(seconds(2));
 }
 
 #[test]
 fn a_leader_waits_as_asked_but_leaves_time_for_another_attempt() {
     for (asked, waited) in [(1, 2), (3, 3), (3_600, 4)] {
-        let (mut world, lease) = World::leading();
-        world.expect_quiet_for(seconds(2));
-        world.expect_renewal(&lease);
+        let (mut world, lease, _) = World::renewing();
         world.answer(Answer::Refused { retry_after: Some(seconds(asked)) });
-        world.expect_quiet_for(seconds(waited));
-        world.expect_renewal(&lease);
-        world.expect_nothing_else();
+        world.expect_renewal_after(seconds(waited), &lease);
     }
 }
 
 #[test]
 fn a_candidate_waits_as_asked_but_a_lease_duration_at_most() {
     for (asked, waited) in [(1, 2), (7, 7), (3_600, 15)] {
-        let lease = never_held();
-        let mut world = World::showing(&lease);
-        world.expect_acquisition(&lease);
+        let (mut world, _) = World::acquiring(&never_held());
         world.answer(Answer::Refused { retry_after: Some(seconds(asked)) });
-        world.expect_quiet_for(seconds(waited));
-        world.expect_acquisition(&lease);
-        world.expect_nothing_else();
+        world.expect_takeover_after(seconds(waited), &never_held());
     }
 }
 

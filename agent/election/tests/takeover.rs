@@ -2,16 +2,14 @@
 
 mod world;
 
-use elector_election::{AgentMark, Answer, MAX_TRANSITIONS, State, WatchEvent};
+use elector_election::{AgentMark, Answer, Lease, MAX_TRANSITIONS, State, Timestamp, WatchEvent};
 
 use self::world::{Versions, World, at, empty, held_by, held_by_client_go, milliseconds, seconds, timings};
 
 #[test]
 fn nothing_is_sent_while_the_watch_may_still_speak_first() {
     let mut world = World::new();
-    world.expect_quiet_for(seconds(4));
-    world.expect_get();
-    world.expect_nothing_else();
+    world.expect_get_after(seconds(4));
 }
 
 #[test]
@@ -29,72 +27,54 @@ fn a_lease_that_is_led_is_left_alone_as_long_as_it_is_renewed() {
 
 #[test]
 fn a_silent_holder_is_taken_over_once_the_own_lease_duration_has_passed() {
-    let mut lease = held_by("b");
-    lease.lease_duration_seconds = 5;
+    let lease = Lease { lease_duration_seconds: 5, ..held_by("b") };
     let mut world = World::showing(&lease);
-    world.expect_quiet_for(seconds(15));
-    let lease = world.acquires(&lease);
+    let lease = world.acquires_after(seconds(15), &lease);
     assert_eq!(lease.record.transitions, 6);
 }
 
 #[test]
 fn a_silent_holder_is_taken_over_once_its_own_lease_duration_has_passed() {
-    let mut lease = held_by("b");
-    lease.lease_duration_seconds = 40;
-    let mut world = World::showing(&lease);
-    world.expect_quiet_for(seconds(40));
-    world.acquires(&lease);
+    let lease = Lease { lease_duration_seconds: 40, ..held_by("b") };
+    World::showing(&lease).acquires_after(seconds(40), &lease);
 }
 
 #[test]
 fn an_absurd_lease_duration_counts_as_an_hour() {
-    let mut lease = held_by("b");
-    lease.lease_duration_seconds = u32::MAX;
-    let mut world = World::showing(&lease);
-    world.expect_quiet_for(seconds(3600));
-    world.acquires(&lease);
+    let lease = Lease { lease_duration_seconds: u32::MAX, ..held_by("b") };
+    World::showing(&lease).acquires_after(seconds(3600), &lease);
 }
 
 #[test]
 fn a_lease_duration_once_seen_counts_until_the_tenure_ends() {
-    let mut long = held_by("b");
-    long.lease_duration_seconds = 40;
+    let long = Lease { lease_duration_seconds: 40, ..held_by("b") };
     let mut world = World::showing(&long);
-    let mut lowered = long.renewed(at(1_700_000_020));
-    lowered.lease_duration_seconds = 15;
+    let lowered = Lease { lease_duration_seconds: 15, ..long.renewed(at(1_700_000_020)) };
     world.show(&lowered);
-    world.expect_quiet_for(seconds(40));
-    world.expect_acquisition(&lowered);
-    world.expect_nothing_else();
+    world.expect_takeover_after(seconds(40), &lowered);
 }
 
 #[test]
 fn the_next_tenure_counts_by_its_own_lease_duration() {
-    let mut long = held_by("b");
-    long.lease_duration_seconds = 40;
+    let long = Lease { lease_duration_seconds: 40, ..held_by("b") };
     let mut world = World::showing(&long);
     let mut next = held_by("c").version(11);
     next.record.transitions = 6;
     next.agent.as_mut().unwrap().transitions = 6;
     world.show(&next);
-    world.expect_quiet_for(seconds(15));
-    world.expect_acquisition(&next);
-    world.expect_nothing_else();
+    world.expect_takeover_after(seconds(15), &next);
 }
 
 #[test]
 fn a_tenure_that_nobody_but_an_editor_began_does_not_forget_the_longer_lease_duration() {
-    let mut long = held_by("b");
-    long.lease_duration_seconds = 40;
+    let long = Lease { lease_duration_seconds: 40, ..held_by("b") };
     let mut world = World::showing(&long);
     let mut edited = long.renewed(at(1_700_000_020));
     edited.record.holder = "c".into();
     edited.record.transitions = 6;
     edited.lease_duration_seconds = 1;
     world.show(&edited);
-    world.expect_quiet_for(seconds(40));
-    world.expect_acquisition(&edited);
-    world.expect_nothing_else();
+    world.expect_takeover_after(seconds(40), &edited);
 }
 
 #[test]
@@ -106,82 +86,63 @@ fn a_label_edit_does_not_extend_a_dead_lease() {
         lease = lease.labelled();
         world.show(&lease);
     }
-    world.expect_quiet_for(seconds(3));
-    world.acquires(&lease);
+    world.acquires_after(seconds(3), &lease);
 }
 
 #[test]
 fn a_stale_watch_event_does_not_extend_a_dead_lease() {
-    let lease = held_by("b");
-    let mut world = World::showing(&lease);
+    let (mut world, lease) = World::standby();
     world.expect_quiet_for(seconds(14));
     world.show(&lease.renewed(at(1_700_000_005)).version(9));
     world.show(&lease);
-    world.expect_quiet_for(seconds(1));
-    world.expect_acquisition(&lease);
-    world.expect_nothing_else();
+    world.expect_takeover_after(seconds(1), &lease);
 }
 
 #[test]
 fn two_renewals_within_one_second_are_told_apart() {
-    let lease = held_by("b");
-    let mut world = World::showing(&lease);
+    let (mut world, lease) = World::standby();
     world.expect_quiet_for(seconds(10));
-    let mut renewed = lease.labelled();
-    renewed.record.renew_time =
-        lease.record.renew_time.map(|time| elector_election::Timestamp::from_microseconds(time.as_microseconds() + 1));
+    let renew_time = lease.record.renew_time.unwrap();
+    let renewed = lease.renewed(Timestamp::from_microseconds(renew_time.as_microseconds() + 1));
     world.show(&renewed);
-    world.expect_quiet_for(seconds(15));
-    world.expect_acquisition(&renewed);
-    world.expect_nothing_else();
+    world.expect_takeover_after(seconds(15), &renewed);
 }
 
 #[test]
 fn a_renewal_by_a_wall_clock_that_went_backwards_is_a_sign_of_life() {
-    let lease = held_by("b");
-    let mut world = World::showing(&lease);
+    let (mut world, lease) = World::standby();
     world.expect_quiet_for(seconds(10));
     let renewed = lease.renewed(at(-1_000_000_000));
     world.show(&renewed);
-    world.expect_quiet_for(seconds(15));
-    world.expect_acquisition(&renewed);
-    world.expect_nothing_else();
+    world.expect_takeover_after(seconds(15), &renewed);
 }
 
 #[test]
 fn a_standby_waits_by_its_slower_clock() {
-    let lease = held_by("b");
-    let mut world = World::showing(&lease);
+    let (mut world, lease) = World::standby();
     world.pass(seconds(3600), seconds(14));
     world.expect_nothing_else();
     world.pass(seconds(0), seconds(1));
     world.expect_acquisition(&lease);
-    world.expect_nothing_else();
 
     let mut world = World::showing(&lease);
     world.pass(seconds(14), seconds(3600));
     world.expect_nothing_else();
     world.pass(seconds(1), seconds(0));
     world.expect_acquisition(&lease);
-    world.expect_nothing_else();
 }
 
 #[test]
 fn the_timings_that_the_lease_carries_replace_the_own_ones() {
-    let mut lease = held_by("b");
-    lease.lease_duration_seconds = 5;
-    let lease = lease.with_timings(timings(5, 3, 1));
+    let lease = Lease { lease_duration_seconds: 5, ..held_by("b") }.with_timings(timings(5, 3, 1));
     let mut world = World::showing(&lease);
-    world.expect_quiet_for(seconds(5));
-    let write = world.expect_acquisition(&lease);
-    assert_eq!(write.lease_duration_seconds, 5);
-    world.expect_nothing_else();
+    let stored = world.expect_takeover_after(seconds(5), &lease);
+    assert_eq!(stored.lease_duration_seconds, 5);
 }
 
 #[test]
 fn transitions_start_again_at_one() {
-    let mut lease = held_by("b");
-    lease.record.transitions = MAX_TRANSITIONS;
+    let lease = held_by("b").edited(|lease| lease.record.transitions = MAX_TRANSITIONS);
     let mut world = World::showing(&lease);
     world.expect_quiet_for(seconds(15));
     let write = world.update(&lease);
@@ -194,9 +155,7 @@ fn transitions_start_again_at_one() {
 #[test]
 fn a_lease_that_is_held_by_nobody_for_no_known_reason_is_waited_for() {
     let lease = empty();
-    let mut world = World::showing(&lease);
-    world.expect_quiet_for(seconds(15));
-    world.acquires(&lease);
+    World::showing(&lease).acquires_after(seconds(15), &lease);
 }
 
 #[test]
@@ -204,23 +163,18 @@ fn a_holder_that_was_removed_is_waited_for() {
     let lease = held_by_client_go("b");
     let mut world = World::showing(&lease);
     world.expect_quiet_for(seconds(10));
-    let mut emptied = lease.labelled();
-    emptied.record.holder = String::new();
+    let emptied = lease.emptied();
     world.show(&emptied);
-    world.expect_quiet_for(seconds(15));
-    world.acquires(&emptied);
+    world.acquires_after(seconds(15), &emptied);
 }
 
 #[test]
 fn another_holder_starts_the_wait_again() {
-    let lease = held_by("b");
-    let mut world = World::showing(&lease);
+    let (mut world, lease) = World::standby();
     world.expect_quiet_for(seconds(14));
     let taken = lease.taken_by_client_go("c");
     world.show(&taken);
-    world.expect_quiet_for(seconds(15));
-    world.expect_acquisition(&taken);
-    world.expect_nothing_else();
+    world.expect_takeover_after(seconds(15), &taken);
 }
 
 #[test]
@@ -228,17 +182,13 @@ fn a_standby_whose_watch_is_refused_reads_every_retry_period() {
     let lease = held_by("b");
     let mut world = World::new();
     world.watch(WatchEvent::Refused);
-    world.expect_get();
-    world.find(&lease);
+    world.reads(&lease);
     for _ in 0..7 {
         world.expect_quiet_for(seconds(2));
-        world.expect_get();
-        world.find(&lease);
+        world.reads(&lease);
     }
     // The takeover does not wait for the next look.
-    world.expect_quiet_for(seconds(1));
-    world.expect_acquisition(&lease);
-    world.expect_nothing_else();
+    world.expect_takeover_after(seconds(1), &lease);
 }
 
 #[test]
@@ -246,15 +196,11 @@ fn a_watch_that_is_granted_after_all_ends_the_polling() {
     let lease = held_by("b");
     let mut world = World::new();
     world.watch(WatchEvent::Refused);
-    world.expect_get();
-    world.find(&lease);
+    world.reads(&lease);
     world.expect_quiet_for(seconds(2));
-    world.expect_get();
-    world.find(&lease);
+    world.reads(&lease);
     world.show(&lease);
-    world.expect_quiet_for(seconds(13));
-    world.expect_acquisition(&lease);
-    world.expect_nothing_else();
+    world.expect_takeover_after(seconds(13), &lease);
 }
 
 #[test]
@@ -272,24 +218,18 @@ fn a_read_that_is_refused_is_repeated_after_a_retry_period() {
 #[test]
 fn a_read_without_an_answer_is_repeated_after_a_retry_period() {
     let mut world = World::new();
-    world.expect_quiet_for(seconds(4));
-    world.expect_get();
+    world.expect_get_after(seconds(4));
     world.answer(Answer::Unknown);
-    world.expect_quiet_for(seconds(2));
-    world.expect_get();
-    world.expect_nothing_else();
+    world.expect_get_after(seconds(2));
 }
 
 #[test]
 fn a_lease_made_again_is_waited_for_as_long_as_the_last_one() {
-    let mut world = World::new();
-    let mut long = held_by("b");
-    long.lease_duration_seconds = 40;
-    world.show(&long);
+    let long = Lease { lease_duration_seconds: 40, ..held_by("b") };
+    let mut world = World::showing(&long);
     let again = held_by("b").with_uid("uid-2").version(12);
     world.show(&again);
-    world.expect_quiet_for(seconds(40));
-    world.expect_acquisition(&again);
+    world.expect_takeover_after(seconds(40), &again);
 }
 
 /// It may have changed while the read was on its way.
@@ -303,21 +243,15 @@ fn a_record_that_a_read_shows_is_waited_for_from_the_answer() {
     world.find(&lease);
     for _ in 0..7 {
         world.freeze(seconds(2));
-        world.expect_get();
-        world.find(&lease);
+        world.reads(&lease);
     }
-    world.expect_quiet_for(seconds(1));
-    world.expect_acquisition(&lease);
+    world.expect_takeover_after(seconds(1), &lease);
 }
 
 /// Whoever really began a tenure had waited, and says so by its mark of that very tenure.
 #[test]
 fn a_mark_that_somebody_edits_begins_no_tenure() {
-    let long = {
-        let mut long = held_by("b");
-        long.lease_duration_seconds = 40;
-        long
-    };
+    let long = Lease { lease_duration_seconds: 40, ..held_by("b") };
     let edited = |start: &str, transitions: u32| {
         let mut edited = long.renewed(at(1_700_000_020));
         edited.agent = Some(AgentMark { start: start.into(), transitions: 5, release: None });
@@ -330,8 +264,7 @@ fn a_mark_that_somebody_edits_begins_no_tenure() {
     for last in [same_tenure, marked_for_another] {
         let mut world = World::showing(&long);
         world.show(&last);
-        world.expect_quiet_for(seconds(40));
-        world.expect_acquisition(&last);
+        world.expect_takeover_after(seconds(40), &last);
     }
     // Counted down and up again, under a mark that was there all the time.
     let lowered = edited("start-b", 2);
@@ -339,8 +272,7 @@ fn a_mark_that_somebody_edits_begins_no_tenure() {
     let mut world = World::showing(&long);
     world.show(&lowered);
     world.show(&raised);
-    world.expect_quiet_for(seconds(40));
-    world.expect_acquisition(&raised);
+    world.expect_takeover_after(seconds(40), &raised);
 }
 
 #[test]

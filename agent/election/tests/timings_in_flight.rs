@@ -2,7 +2,7 @@
 
 mod world;
 
-use elector_election::{Answer, Loss, Timings};
+use elector_election::{Answer, Lease, Loss, Timings};
 
 use self::world::{Versions, World, empty, held_by, milliseconds, never_held, released_by, seconds, timings};
 
@@ -18,22 +18,18 @@ fn long() -> Timings {
 fn the_timings_of_the_lease_are_used_from_the_first_write() {
     let (mut world, lease) = World::leading_after(&never_held().with_timings(short()));
     assert_eq!(lease.lease_duration_seconds, 5);
-    world.expect_quiet_for(seconds(1));
-    world.expect_renewal(&lease);
-    world.expect_quiet_for(seconds(2));
-    world.expect_loss(Loss::DeadlinePassed);
+    world.expect_renewal_after(seconds(1), &lease);
+    world.expect_deadline_after(seconds(2));
 }
 
 #[test]
 fn a_lease_without_a_valid_set_leaves_the_last_good_one() {
     let (mut world, lease) = World::leading_after(&never_held().with_timings(short()));
-    let broken = elector_election::Lease { timings: None, ..lease.labelled() };
+    let broken = Lease { timings: None, ..lease.labelled() };
     world.show(&broken);
     assert_eq!(world.election.timings(), short());
-    world.expect_quiet_for(seconds(1));
-    let write = world.expect_renewal(&broken);
-    assert_eq!(write.lease_duration_seconds, 5);
-    world.expect_nothing_else();
+    let renewed = world.expect_renewal_after(seconds(1), &broken);
+    assert_eq!(renewed.lease_duration_seconds, 5);
 }
 
 #[test]
@@ -41,15 +37,12 @@ fn raised_timings_lengthen_the_tenure_only_once_a_write_by_them_is_stored() {
     let (mut world, lease) = World::leading();
     let raised = lease.with_timings(timings(40, 30, 3));
     world.show(&raised);
-    world.expect_quiet_for(seconds(3));
-    let write = world.expect_renewal(&raised);
-    assert_eq!(write.lease_duration_seconds, 40);
+    let renewed = world.expect_renewal_after(seconds(3), &raised);
+    assert_eq!(renewed.lease_duration_seconds, 40);
     world.expect_quiet_for(seconds(6));
-    world.store(&raised.after(&write));
-    let tenure = world.expect_extend();
-    world.expect_valid_for(&tenure, seconds(24));
-    world.expect_renewal(&raised.after(&write));
-    world.expect_nothing_else();
+    world.store(&renewed);
+    world.expect_extend_to(seconds(24));
+    world.expect_renewal(&renewed);
 }
 
 #[test]
@@ -57,29 +50,21 @@ fn raised_timings_do_not_put_off_the_renewal_beyond_the_deadline() {
     let (mut world, lease) = World::leading();
     let raised = lease.with_timings(long());
     world.show(&raised);
-    world.expect_quiet_for(seconds(5));
-    let write = world.expect_renewal(&raised);
-    assert_eq!(write.lease_duration_seconds, 137);
-    world.store(&raised.after(&write));
-    let tenure = world.expect_extend();
-    world.expect_valid_for(&tenure, seconds(107));
-    world.expect_quiet_for(seconds(26));
-    world.expect_renewal(&raised.after(&write));
-    world.expect_nothing_else();
+    let renewed = world.expect_renewal_after(seconds(5), &raised);
+    assert_eq!(renewed.lease_duration_seconds, 137);
+    world.store(&renewed);
+    world.expect_extend_to(seconds(107));
+    world.expect_renewal_after(seconds(26), &renewed);
 }
 
 #[test]
 fn a_write_that_left_before_the_raise_earns_by_its_own_timings() {
-    let (mut world, lease) = World::leading();
-    world.expect_quiet_for(seconds(2));
-    let write = world.expect_renewal(&lease);
-    assert_eq!(write.lease_duration_seconds, 15);
-    let renewed = lease.after(&write);
+    let (mut world, _, renewed) = World::renewing();
+    assert_eq!(renewed.lease_duration_seconds, 15);
     world.show(&renewed);
     world.show(&renewed.with_timings(long()));
     world.store(&renewed);
-    let tenure = world.expect_extend();
-    world.expect_valid_for(&tenure, seconds(10));
+    world.expect_extend_to(seconds(10));
     world.expect_nothing_else();
 }
 
@@ -90,15 +75,12 @@ fn lowered_timings_shorten_the_tenure_before_the_write_by_them_leaves() {
     let lowered = lease.with_timings(short());
     world.show(&lowered);
     world.expect_quiet_for(milliseconds(500));
-    assert_eq!(world.election.poll_request(world.now), None);
-    let tenure = world.expect_extend();
-    world.expect_valid_for(&tenure, seconds(3));
+    world.expect_shortening_to(seconds(3));
     world.freeze(milliseconds(10));
-    let write = world.expect_renewal(&lowered);
-    assert_eq!(write.lease_duration_seconds, 5);
+    let renewed = world.expect_renewal(&lowered);
+    assert_eq!(renewed.lease_duration_seconds, 5);
     // Without an answer it ends by what was announced, whatever the last stored write had earned.
-    world.expect_quiet_for(milliseconds(2_990));
-    world.expect_loss(Loss::DeadlinePassed);
+    world.expect_deadline_after(milliseconds(2_990));
 }
 
 #[test]
@@ -107,22 +89,17 @@ fn a_renewal_by_lowered_timings_prolongs_by_them() {
     let lowered = lease.with_timings(short());
     world.show(&lowered);
     world.expect_quiet_for(seconds(1));
-    assert_eq!(world.election.poll_request(world.now), None);
-    world.expect_extend();
-    let write = world.expect_renewal(&lowered);
+    world.expect_shortening_to(seconds(3));
+    let renewed = world.expect_renewal(&lowered);
     world.freeze(seconds(1));
-    world.store(&lowered.after(&write));
-    let tenure = world.expect_extend();
-    world.expect_valid_for(&tenure, seconds(2));
-    world.expect_renewal(&lowered.after(&write));
-    world.expect_nothing_else();
+    world.store(&renewed);
+    world.expect_extend_to(seconds(2));
+    world.expect_renewal(&renewed);
 }
 
 #[test]
 fn a_tenure_that_ends_sooner_anyway_is_not_announced_to_be_shortened() {
-    let (mut world, lease) = World::leading();
-    world.expect_quiet_for(seconds(2));
-    world.expect_renewal(&lease);
+    let (mut world, lease, _) = World::renewing();
     world.expect_quiet_for(seconds(4));
     world.answer(Answer::Unknown);
     world.expect_get();
@@ -130,64 +107,46 @@ fn a_tenure_that_ends_sooner_anyway_is_not_announced_to_be_shortened() {
     let lowered = lease.with_timings(short());
     world.find(&lowered);
     world.expect_renewal(&lowered);
-    world.expect_quiet_for(seconds(2));
-    world.expect_loss(Loss::DeadlinePassed);
+    world.expect_deadline_after(seconds(2));
 }
 
 #[test]
 fn an_earlier_write_that_is_looked_up_does_not_undo_the_shortening() {
-    let (mut world, lease) = World::leading();
-    world.expect_quiet_for(seconds(2));
-    let earlier = world.expect_renewal(&lease);
-    let renewed = lease.after(&earlier);
+    let (mut world, _, earlier) = World::renewing();
     world.answer(Answer::Unknown);
-    world.show(&renewed);
-    let lowered = renewed.with_timings(short());
+    world.show(&earlier);
+    let lowered = earlier.with_timings(short());
     world.show(&lowered);
-    world.expect_get();
-    world.find(&lowered);
-    let tenure = world.expect_extend();
-    world.expect_valid_for(&tenure, seconds(10));
+    world.reads(&lowered);
+    world.expect_extend_to(seconds(10));
     world.expect_quiet_for(seconds(1));
     // The earlier write has earned its ten seconds; the write that is due now may not leave before they are cut to three.
-    assert_eq!(world.election.poll_request(world.now), None);
-    let tenure = world.expect_extend();
-    world.expect_valid_for(&tenure, seconds(3));
+    world.expect_shortening_to(seconds(3));
     world.expect_renewal(&lowered);
     world.freeze(seconds(1));
     world.answer(Answer::Unknown);
-    world.expect_get();
-    world.find(&lowered);
+    world.reads(&lowered);
     world.expect_renewal(&lowered);
-    world.expect_quiet_for(seconds(2));
-    world.expect_loss(Loss::DeadlinePassed);
+    world.expect_deadline_after(seconds(2));
 }
 
 #[test]
 fn an_earlier_write_that_is_credited_beside_a_shorter_one_does_not_undo_the_shortening() {
-    let (mut world, lease) = World::leading();
-    world.expect_quiet_for(seconds(2));
-    let earlier = world.expect_renewal(&lease);
+    let (mut world, lease, earlier) = World::renewing();
     world.freeze(seconds(4));
     world.answer(Answer::Unknown);
-    world.expect_get();
-    world.find(&lease);
+    world.reads(&lease);
     // It was stored late, and is seen before anything else is sent.
-    let lowered = lease.after(&earlier).with_timings(short());
+    let lowered = earlier.with_timings(short());
     world.show(&lowered);
-    assert_eq!(world.election.poll_request(world.now), None);
-    let tenure = world.expect_extend();
-    world.expect_valid_for(&tenure, seconds(3));
+    world.expect_shortening_to(seconds(3));
     world.expect_renewal(&lowered);
     world.freeze(seconds(1));
     world.answer(Answer::Unknown);
-    world.expect_get();
-    world.find(&lowered);
+    world.reads(&lowered);
     // The earlier one alone would have earned five; the shorter one may be stored yet.
-    let tenure = world.expect_extend();
-    world.expect_valid_for(&tenure, seconds(2));
+    world.expect_extend_to(seconds(2));
     world.expect_renewal(&lowered);
-    world.expect_nothing_else();
 }
 
 #[test]
@@ -196,64 +155,47 @@ fn a_lost_write_by_lowered_timings_earns_by_them_even_if_they_are_raised_since()
     let lowered = lease.with_timings(short());
     world.show(&lowered);
     world.expect_quiet_for(seconds(1));
-    assert_eq!(world.election.poll_request(world.now), None);
-    world.expect_extend();
-    let write = world.expect_renewal(&lowered);
+    world.expect_shortening_to(seconds(3));
+    let renewed = world.expect_renewal(&lowered);
     world.freeze(seconds(1));
     world.answer(Answer::Unknown);
-    world.expect_get();
-    let raised = lowered.after(&write).with_timings(Timings::DEFAULT);
-    world.find(&raised);
-    let tenure = world.expect_extend();
-    world.expect_valid_for(&tenure, seconds(2));
+    let raised = renewed.with_timings(Timings::DEFAULT);
+    world.reads(&raised);
+    world.expect_extend_to(seconds(2));
     // In time for the deadline that holds, not for the one that is hoped for.
-    world.expect_quiet_for(milliseconds(500));
-    world.expect_renewal(&raised);
-    world.expect_nothing_else();
+    world.expect_renewal_after(milliseconds(500), &raised);
 }
 
 #[test]
 fn a_standby_waits_for_the_duration_that_the_holder_wrote_even_if_the_timings_are_lowered() {
-    let lease = held_by("b");
-    let mut world = World::showing(&lease);
+    let (mut world, lease) = World::standby();
     let lowered = lease.with_timings(short());
     world.show(&lowered);
-    world.expect_quiet_for(seconds(15));
-    let write = world.expect_acquisition(&lowered);
-    assert_eq!(write.lease_duration_seconds, 5);
-    world.expect_nothing_else();
+    let stored = world.expect_takeover_after(seconds(15), &lowered);
+    assert_eq!(stored.lease_duration_seconds, 5);
 }
 
 #[test]
 fn a_standby_waits_for_the_timings_of_the_lease_even_if_the_record_says_less() {
     let lease = held_by("b").with_timings(timings(40, 30, 3));
-    let mut world = World::showing(&lease);
-    world.expect_quiet_for(seconds(40));
-    world.expect_acquisition(&lease);
-    world.expect_nothing_else();
+    World::showing(&lease).expect_takeover_after(seconds(40), &lease);
 }
 
 #[test]
 fn a_released_lease_is_taken_by_the_timings_that_it_carries() {
     let lease = released_by("b").with_timings(short());
-    let mut world = World::showing(&lease);
-    let write = world.expect_acquisition(&lease);
-    assert_eq!(write.lease_duration_seconds, 5);
-    world.expect_nothing_else();
+    let (_, stored) = World::acquiring(&lease);
+    assert_eq!(stored.lease_duration_seconds, 5);
 }
 
 #[test]
 fn a_restored_lease_is_updated_by_the_timings_that_it_carries() {
     let (mut world, lease) = World::leading_after(&released_by("b").with_timings(long()));
-    world.expect_quiet_for(seconds(26));
-    world.expect_renewal(&lease);
+    world.expect_renewal_after(seconds(26), &lease);
     world.answer(Answer::Conflict);
-    world.expect_get();
     let restored = empty().with_timings(short());
-    world.find(&restored);
+    world.reads(&restored);
     world.expect_loss(Loss::RolledBack);
-    world.expect_quiet_for(seconds(137));
-    let write = world.expect_acquisition(&restored);
-    assert_eq!(write.lease_duration_seconds, 5);
-    world.expect_nothing_else();
+    let stored = world.expect_takeover_after(seconds(137), &restored);
+    assert_eq!(stored.lease_duration_seconds, 5);
 }

@@ -11,6 +11,10 @@ pub(crate) trait Versions {
     fn after(&self, write: &Write) -> Lease;
     /// The next version, where only a label was edited.
     fn labelled(&self) -> Lease;
+    /// The next version, where somebody edited what `edit` does.
+    fn edited(&self, edit: impl FnOnce(&mut Lease)) -> Lease;
+    /// The next version, where somebody removed the holder.
+    fn emptied(&self) -> Lease;
     fn renewed(&self, renew_time: Timestamp) -> Lease;
     fn with_timings(&self, timings: Timings) -> Lease;
     fn with_uid(&self, uid: &str) -> Lease;
@@ -44,10 +48,18 @@ impl Versions for Lease {
         self.version(self.resource_version.0 + 1)
     }
 
-    fn renewed(&self, renew_time: Timestamp) -> Lease {
+    fn edited(&self, edit: impl FnOnce(&mut Lease)) -> Lease {
         let mut lease = self.labelled();
-        lease.record.renew_time = Some(renew_time);
+        edit(&mut lease);
         lease
+    }
+
+    fn emptied(&self) -> Lease {
+        self.edited(|lease| lease.record.holder = String::new())
+    }
+
+    fn renewed(&self, renew_time: Timestamp) -> Lease {
+        self.edited(|lease| lease.record.renew_time = Some(renew_time))
     }
 
     fn with_timings(&self, timings: Timings) -> Lease {
@@ -55,9 +67,7 @@ impl Versions for Lease {
     }
 
     fn with_uid(&self, uid: &str) -> Lease {
-        let mut lease = self.labelled();
-        lease.record.uid = uid.into();
-        lease
+        self.edited(|lease| lease.record.uid = uid.into())
     }
 
     fn taken_by_client_go(&self, holder: &str) -> Lease {

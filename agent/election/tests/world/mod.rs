@@ -4,14 +4,12 @@
 #![allow(unused_imports, reason = "each test file uses its own part of it")]
 #![allow(clippy::panic, reason = "a test fails by it")]
 
+mod expectations;
 mod leases;
 
 use std::time::Duration;
 
-use elector_election::{
-    Action, AgentMark, Answer, Candidate, Election, Lease, Loss, Moment, Now, ReleaseMark, Request, State, Tenure,
-    Timestamp, Timings, WatchEvent, Write,
-};
+use elector_election::{Answer, Candidate, Election, Lease, Moment, Now, Timestamp, Timings, WatchEvent};
 
 pub(crate) use self::leases::{Versions, empty, held_by, held_by_client_go, never_held, released_by};
 
@@ -32,6 +30,11 @@ pub(crate) fn timings(lease_duration: i64, renew_deadline: i64, retry_period: i6
     Timings::new(lease_duration, renew_deadline, retry_period, 0).expect("the tests use valid timings")
 }
 
+/// Timings with a release delay of one second.
+pub(crate) fn with_release_delay() -> Timings {
+    Timings::new(16, 10, 2, 1).expect("the tests use valid timings")
+}
+
 /// A wall-clock time of somebody else's, in seconds.
 pub(crate) fn at(seconds: i64) -> Timestamp {
     Timestamp::from_microseconds(seconds * 1_000_000)
@@ -41,6 +44,11 @@ pub(crate) fn candidate() -> Candidate {
     Candidate { identity: IDENTITY.into(), start: START.into(), timings: Timings::DEFAULT, predecessor: None }
 }
 
+/// Another agent than the one under test.
+pub(crate) fn another_candidate() -> Candidate {
+    Candidate { identity: "b".into(), start: "start-b".into(), ..candidate() }
+}
+
 /// One election, and the time.
 pub(crate) struct World {
     pub(crate) election: Election,
@@ -48,6 +56,8 @@ pub(crate) struct World {
 }
 
 impl World {
+    // Beginnings.
+
     pub(crate) fn new() -> World {
         World::with(candidate())
     }
@@ -60,9 +70,26 @@ impl World {
 
     /// A world in which the watch has shown `lease`.
     pub(crate) fn showing(lease: &Lease) -> World {
-        let mut world = World::new();
+        World::showing_to(candidate(), lease)
+    }
+
+    pub(crate) fn showing_to(candidate: Candidate, lease: &Lease) -> World {
+        let mut world = World::with(candidate);
         world.show(lease);
         world
+    }
+
+    /// A world in which another agent holds the Lease; and that Lease, in version 10.
+    pub(crate) fn standby() -> (World, Lease) {
+        let lease = held_by("b");
+        (World::showing(&lease), lease)
+    }
+
+    /// A world in which the acquisition of `free` is under way; and the Lease as it would store it.
+    pub(crate) fn acquiring(free: &Lease) -> (World, Lease) {
+        let mut world = World::showing(free);
+        let lease = world.expect_acquisition(free);
+        (world, lease)
     }
 
     /// A world in which the election has just won a Lease that was never held; and that Lease, in version 2.
@@ -77,15 +104,18 @@ impl World {
         (world, lease)
     }
 
-    /// The acquisition of `free`, which is answered at once. The Lease as it is stored.
-    pub(crate) fn acquires(&mut self, free: &Lease) -> Lease {
-        let write = self.expect_acquisition(free);
-        let lease = free.after(&write);
-        self.store(&lease);
-        let tenure = self.expect_acquire();
-        assert_eq!(tenure.fencing_token, lease.resource_version);
-        self.expect_nothing_else();
-        lease
+    /// A leader's world, by timings of the candidate's own.
+    pub(crate) fn leading_by(timings: Timings) -> (World, Lease) {
+        let mut world = World::showing_to(Candidate { timings, ..candidate() }, &never_held());
+        let lease = world.acquires(&never_held());
+        (world, lease)
+    }
+
+    /// A leader's world in which its first renewal is under way; the Lease, and the Lease as the renewal would store it.
+    pub(crate) fn renewing() -> (World, Lease, Lease) {
+        let (mut world, lease) = World::leading();
+        let renewed = world.expect_renewal_after(seconds(2), &lease);
+        (world, lease, renewed)
     }
 
     // Inputs.
@@ -156,170 +186,5 @@ impl World {
             }
         }
         panic!("woken a hundred times for nothing");
-    }
-
-    // Expectations: each takes exactly what is asked for next.
-
-    pub(crate) fn request(&mut self) -> Request {
-        assert_eq!(self.election.poll_action(), None, "an action where a request was expected");
-        assert_eq!(self.election.poll_timeout(self.now), Some(Duration::ZERO), "a request that nobody is woken for");
-        let request = self.election.poll_request(self.now).expect("a request was expected");
-        assert_eq!(self.election.poll_request(self.now), None, "a second request while one is under way");
-        assert_eq!(self.election.poll_action(), None);
-        request
-    }
-
-    pub(crate) fn expect_get(&mut self) {
-        assert_eq!(self.request(), Request::Get);
-    }
-
-    pub(crate) fn update(&mut self, lease: &Lease) -> Write {
-        let Request::Update { uid, resource_version, write } = self.request() else {
-            panic!("an update was expected");
-        };
-        assert_eq!((uid, resource_version), (lease.record.uid.clone(), lease.resource_version));
-        write
-    }
-
-    pub(crate) fn expect_acquisition(&mut self, lease: &Lease) -> Write {
-        let write = self.update(lease);
-        assert_eq!(write, self.holding(self.now.wall, lease.record.transitions + 1));
-        write
-    }
-
-    /// Where no Lease was ever seen; held by nobody known.
-    pub(crate) fn expect_creation(&mut self) -> Write {
-        self.expect_creation_with(15, 0)
-    }
-
-    pub(crate) fn expect_creation_with(&mut self, lease_duration_seconds: u32, transitions: u32) -> Write {
-        let Request::Create(write) = self.request() else {
-            panic!("a create was expected");
-        };
-        let expected = Write {
-            holder: "unknown".into(),
-            lease_duration_seconds,
-            acquire_time: self.now.wall,
-            renew_time: self.now.wall,
-            transitions,
-            agent: AgentMark { start: START.into(), transitions, release: None },
-        };
-        assert_eq!(write, expected);
-        write
-    }
-
-    pub(crate) fn expect_renewal(&mut self, lease: &Lease) -> Write {
-        let acquire_time = lease.record.acquire_time.expect("a renewal is of a tenure");
-        let write = self.update(lease);
-        assert_eq!(write, self.holding(acquire_time, lease.record.transitions));
-        write
-    }
-
-    /// Four writes in a row, each of which meets an edit of somebody else: the first is repeated at once, the others an eighth
-    /// of a retry period later. Returns the Lease as it was edited last.
-    pub(crate) fn expect_lost_races(&mut self, mut lease: Lease, expect: fn(&mut World, &Lease) -> Write) -> Lease {
-        expect(self, &lease);
-        self.freeze(milliseconds(5));
-        self.answer(Answer::Conflict);
-        for _ in 0..3 {
-            self.expect_get();
-            lease = lease.labelled();
-            self.find(&lease);
-            expect(self, &lease);
-            self.answer(Answer::Conflict);
-            self.expect_quiet_for(milliseconds(250));
-        }
-        self.expect_get();
-        lease = lease.labelled();
-        self.find(&lease);
-        lease
-    }
-
-    pub(crate) fn expect_release(&mut self, lease: &Lease) -> Write {
-        let transitions = lease.record.transitions;
-        let renew_time = self.now.wall;
-        let release = Some(ReleaseMark { uid: lease.record.uid.clone(), transitions, renew_time });
-        let write = self.update(lease);
-        let expected = Write {
-            holder: String::new(),
-            lease_duration_seconds: 1,
-            acquire_time: renew_time,
-            renew_time,
-            transitions,
-            agent: AgentMark { start: START.into(), transitions, release },
-        };
-        assert_eq!(write, expected);
-        write
-    }
-
-    fn holding(&self, acquire_time: Timestamp, transitions: u32) -> Write {
-        Write {
-            holder: IDENTITY.into(),
-            lease_duration_seconds: self.election.timings().lease_duration_seconds(),
-            acquire_time,
-            renew_time: self.now.wall,
-            transitions,
-            agent: AgentMark { start: START.into(), transitions, release: None },
-        }
-    }
-
-    pub(crate) fn expect_action(&mut self, action: Action) {
-        assert!(self.election.has_actions());
-        assert_eq!(self.election.poll_action(), Some(action));
-    }
-
-    pub(crate) fn expect_acquire(&mut self) -> Tenure {
-        assert_eq!(self.election.state(), State::Leading);
-        let Some(Action::Acquire(tenure)) = self.election.poll_action() else {
-            panic!("a tenure was expected to begin");
-        };
-        tenure
-    }
-
-    pub(crate) fn expect_extend(&mut self) -> Tenure {
-        let Some(Action::Extend(tenure)) = self.election.poll_action() else {
-            panic!("a tenure was expected to be prolonged");
-        };
-        tenure
-    }
-
-    /// The end of a tenure, up to the retraction.
-    pub(crate) fn expect_loss(&mut self, loss: Loss) {
-        self.election.handle_timeout(self.now);
-        self.expect_action(Action::Retract(loss));
-        self.expect_nothing_else();
-        assert_eq!(self.election.state(), State::Retracting);
-        self.retracted();
-    }
-
-    /// The end of the first tenure by deletion, up to the creation of an unknown holder's Lease.
-    pub(crate) fn expect_deletion_loss(&mut self) -> Write {
-        self.election.handle_timeout(self.now);
-        self.expect_action(Action::Retract(Loss::Deleted));
-        self.expect_nothing_else();
-        self.freeze(milliseconds(1));
-        self.retracted();
-        let write = self.expect_creation_with(15, 1);
-        self.expect_nothing_else();
-        write
-    }
-
-    pub(crate) fn expect_finish(&mut self) {
-        self.election.handle_timeout(self.now);
-        self.expect_action(Action::Finish);
-        assert_eq!(self.election.state(), State::Finished);
-        self.expect_nothing_else();
-        assert_eq!(self.election.poll_timeout(self.now), None);
-    }
-
-    pub(crate) fn expect_nothing_else(&mut self) {
-        assert_eq!(self.election.poll_action(), None);
-        assert_eq!(self.election.poll_request(self.now), None);
-        assert!(!self.election.has_actions());
-    }
-
-    /// How much longer the leader may act.
-    pub(crate) fn expect_valid_for(&self, tenure: &Tenure, time: Duration) {
-        assert_eq!(tenure.validity.remaining(self.now.moment), time);
     }
 }
