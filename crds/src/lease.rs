@@ -17,7 +17,7 @@ use crate::annotations::{
     AGENT_ANNOTATION, HINTS_ANNOTATION, ReleaseReason, TIMINGS_ANNOTATION, TimingsAnnotation, agent_to_json,
     parse_agent, parse_hints, parse_release_reason,
 };
-use crate::leader_election::TenureEnd;
+use crate::leader_election_status::TenureEnd;
 use crate::parse_warning::ParseWarning;
 use crate::timestamp::{format_timestamp, parse_timestamp};
 use crate::untrusted::{FromUntrusted, JsonFields, Untrusted, shorten};

@@ -26,6 +26,7 @@ pub mod event;
 pub mod flapping;
 pub mod identity;
 mod leader_election;
+mod leader_election_status;
 mod leader_service;
 pub mod leader_slice;
 pub mod lease;
@@ -44,9 +45,9 @@ pub use annotations::{
     ReleaseReason, STRICT_IDENTITY_LABEL, TIMINGS_ANNOTATION, TRANSFER_ANNOTATION,
 };
 pub use leader_election::{
-    CandidateIdentity, Candidates, DEFAULT_SERVICE_ACCOUNT, Holder, LeaderElection, LeaderElectionSpec,
-    LeaderElectionStatus, PastTenure, PodLabels, TenureEnd,
+    CandidateIdentity, Candidates, DEFAULT_SERVICE_ACCOUNT, LeaderElection, LeaderElectionSpec, PodLabels,
 };
+pub use leader_election_status::{Holder, LeaderElectionStatus, PastTenure, TenureEnd};
 pub use leader_service::{LeaderService, LeaderServicePort, Protocol, TargetPort};
 pub use lease::StoredLease;
 pub use parse_warning::ParseWarning;

@@ -13,7 +13,7 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use tokio::sync::Notify;
 use tracing::{info, warn};
 
-use super::life::{Due, Life, Receiver};
+use super::life::{CommandDue, Life, Receiver};
 use crate::children::{self, Reaped};
 use crate::cli::Exec;
 use crate::process_role::{self, Parent, Role};
@@ -106,9 +106,9 @@ impl CommandRunner {
             terminate(group);
         }
         let wait = match life.due(now) {
-            Due::Nothing => None,
-            Due::In(wait) => Some(wait),
-            Due::Kill(group) => {
+            CommandDue::Nothing => None,
+            CommandDue::In(wait) => Some(wait),
+            CommandDue::Kill(group) => {
                 kill(group)?;
                 Some(REAP_PERIOD)
             }

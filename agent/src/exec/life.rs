@@ -39,7 +39,7 @@ struct RunningCommand {
 
 /// What is to be done with the command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Due {
+pub(super) enum CommandDue {
     /// Nothing: none runs.
     Nothing,
     /// To look again after that time.
@@ -109,16 +109,16 @@ impl Life {
     }
 
     /// What is to be done with the command now.
-    pub(super) fn due(&self, now: Now) -> Due {
-        let Some(job) = &self.job else { return Due::Nothing };
+    pub(super) fn due(&self, now: Now) -> CommandDue {
+        let Some(job) = &self.job else { return CommandDue::Nothing };
         match (job.grace, self.validity) {
             (Some(grace), _) if !grace.has_expired(now.moment) && job.main.is_some() => {
-                Due::In(grace.remaining(now.moment))
+                CommandDue::In(grace.remaining(now.moment))
             }
             (None, Some(validity)) if job.main.is_some() => {
-                Due::In(validity.remaining(now.moment).saturating_sub(grace(validity)))
+                CommandDue::In(validity.remaining(now.moment).saturating_sub(grace(validity)))
             }
-            (Some(_), _) | (None, Some(_) | None) => Due::Kill(job.main),
+            (Some(_), _) | (None, Some(_) | None) => CommandDue::Kill(job.main),
         }
     }
 

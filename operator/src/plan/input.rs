@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use elector_crds::{LeaderElection, PastTenure};
+use elector_election::Timings;
 
 use super::lease::{Ownership, ownership};
 use crate::index::{ClockReading, ElectionSnapshot, LeaseSeen, Part, TenurePhase, own_duration, phase};
@@ -18,8 +19,6 @@ pub(super) struct PlanInput<'a> {
     pub(super) now: ClockReading,
     /// The earliest time at which a rule says something else.
     due: Cell<Option<Duration>>,
-    /// When the Lease expires unless it is renewed.
-    expiry: Cell<Option<Duration>>,
 }
 
 impl<'a> PlanInput<'a> {
@@ -29,8 +28,7 @@ impl<'a> PlanInput<'a> {
         now: ClockReading,
     ) -> PlanInput<'a> {
         let ownership = ownership(election, snapshot);
-        let (due, expiry) = (Cell::new(None), Cell::new(None));
-        let input = PlanInput { election, snapshot, ownership, now, due, expiry };
+        let input = PlanInput { election, snapshot, ownership, now, due: Cell::new(None) };
         // What was tried and is not asked for any more is forgotten by then.
         snapshot.failed_writes.all().for_each(|failed| input.wake_at(failed.retry_at));
         input
@@ -48,14 +46,23 @@ impl<'a> PlanInput<'a> {
 
     /// What the Lease shows now.
     pub(super) fn phase(&self, seen: &LeaseSeen) -> TenurePhase {
-        let phase = phase(seen, self.own_duration(), self.now);
-        match phase {
+        phase(seen, self.own_duration(), self.now)
+    }
+
+    /// When the Lease expires unless it is renewed. `None` if nothing is waited for.
+    fn expiry(&self) -> Option<Duration> {
+        let seen = self.ours()?;
+        match self.phase(seen) {
             TenurePhase::Held | TenurePhase::NotObserved | TenurePhase::WaitingOut => {
-                self.expiry.set(Some(seen.seen_at + seen.effective_duration(self.own_duration())));
+                Some(seen.seen_at + seen.effective_duration(self.own_duration()))
             }
-            TenurePhase::NeverHeld | TenurePhase::Released | TenurePhase::Expired => {}
+            TenurePhase::NeverHeld | TenurePhase::Released | TenurePhase::Expired => None,
         }
-        phase
+    }
+
+    /// The timings that are asked for. `None` if the spec is invalid or cannot be read.
+    pub(super) fn timings(&self) -> Option<Timings> {
+        self.election.spec.timings().ok().filter(|_| self.snapshot.unreadable.is_none())
     }
 
     /// The last tenures by the stored status, the latest first.
@@ -83,7 +90,7 @@ impl<'a> PlanInput<'a> {
 
     /// When to look again even if nothing is seen to happen.
     pub(super) fn next_look(&self) -> Option<Duration> {
-        self.expiry.get().into_iter().chain(self.due.get()).min()
+        self.expiry().into_iter().chain(self.due.get()).min()
     }
 
     /// The same if the Lease goes on being renewed.

@@ -106,8 +106,7 @@ pub fn plan(election: &LeaderElection, snapshot: &ElectionSnapshot, now: ClockRe
         return Plan { lease: LeaseAction::Release(Box::new(release)), ..Plan::default() };
     }
     // Nothing to be said of a Lease that is about to be confirmed. With an invalid spec none is.
-    let is_valid = snapshot.unreadable.is_none() && election.spec.timings().is_ok();
-    if is_valid && input.ours().is_some_and(LeaseSeen::is_unconfirmed) && input.may(Part::Timings) {
+    if input.timings().is_some() && input.ours().is_some_and(LeaseSeen::is_unconfirmed) && input.may(Part::Timings) {
         return idle(&input);
     }
     let status = status::status(&input);
@@ -136,7 +135,7 @@ fn plan_objects(input: &PlanInput<'_>, hints: &Hints) -> Plan {
     }
     let look = || if may(Part::Look) { lease::look(input) } else { LeaseAction::None };
     // An invalid spec says nothing that could be put in place: what there is stays.
-    let Some(timings) = election.spec.timings().ok().filter(|_| snapshot.unreadable.is_none()) else {
+    let Some(timings) = input.timings() else {
         return Plan { lease: look(), ..Plan::default() };
     };
     let lease = match lease::maintain(input, timings, hints) {

@@ -71,17 +71,17 @@ fn it_starts_in_a_tenure_that_leaves_it_time() {
 #[test]
 fn it_lives_for_as_long_as_its_leader_is_renewed_in_time() {
     for (what, life, now, due) in [
-        ("none runs", Life::default(), at(0), Due::Nothing),
-        ("its tenure has begun", running(), at(0), Due::In(ms(7_500))),
-        ("a renewal is due", running(), at(7_000), Due::In(ms(500))),
-        ("by one of the clocks", running(), clocks(1, 7_000), Due::In(ms(500))),
+        ("none runs", Life::default(), at(0), CommandDue::Nothing),
+        ("its tenure has begun", running(), at(0), CommandDue::In(ms(7_500))),
+        ("a renewal is due", running(), at(7_000), CommandDue::In(ms(500))),
+        ("by one of the clocks", running(), clocks(1, 7_000), CommandDue::In(ms(500))),
         // With what is left of its tenure, from 1 s on, less a margin.
-        ("it was told to end", ending(), at(1_000), Due::In(ms(2_450))),
-        ("it takes its time", ending(), at(3_449), Due::In(ms(1))),
-        ("it takes too long", ending(), at(3_450), Due::Kill(Some(command()))),
-        ("the machine was suspended", ending(), clocks(60_000, 1_001), Due::Kill(Some(command()))),
-        ("it has ended, and has left something behind", ended(running(), End::Code(0)), at(1), Due::Kill(None)),
-        ("so has one that was told to", ended(ending(), End::Signal(15)), at(1_001), Due::Kill(None)),
+        ("it was told to end", ending(), at(1_000), CommandDue::In(ms(2_450))),
+        ("it takes its time", ending(), at(3_449), CommandDue::In(ms(1))),
+        ("it takes too long", ending(), at(3_450), CommandDue::Kill(Some(command()))),
+        ("the machine was suspended", ending(), clocks(60_000, 1_001), CommandDue::Kill(Some(command()))),
+        ("it has ended, and has left something behind", ended(running(), End::Code(0)), at(1), CommandDue::Kill(None)),
+        ("so has one that was told to", ended(ending(), End::Signal(15)), at(1_001), CommandDue::Kill(None)),
     ] {
         assert_eq!(life.due(now), due, "{what}");
     }
@@ -99,9 +99,13 @@ fn it_is_told_once_to_end_and_killed_before_its_tenure_is_over() {
         let mut life = running();
         assert_eq!(life.lose(at(lost_at)), Some(command()), "{what}");
         assert_eq!(life.lose(at(lost_at)), None, "{what}");
-        let due = if grace_ends > lost_at { Due::In(ms(grace_ends - lost_at)) } else { Due::Kill(Some(command())) };
+        let due = if grace_ends > lost_at {
+            CommandDue::In(ms(grace_ends - lost_at))
+        } else {
+            CommandDue::Kill(Some(command()))
+        };
         assert_eq!(life.due(at(lost_at)), due, "{what}");
-        assert_eq!(life.due(at(grace_ends)), Due::Kill(Some(command())), "{what}");
+        assert_eq!(life.due(at(grace_ends)), CommandDue::Kill(Some(command())), "{what}");
     }
     assert_eq!(Life::default().lose(at(0)), None);
     assert_eq!(ended(running(), End::Code(0)).lose(at(0)), None, "nobody is there to be told");
@@ -113,17 +117,17 @@ fn one_whose_leader_is_renewed_late_ends_in_time_and_runs_again_in_the_same_tenu
     assert_eq!(life.lose_if_late(at(7_499)), None);
     assert_eq!(life.lose_if_late(at(7_500)), Some(command()));
     assert_eq!(life.lose_if_late(at(7_501)), None, "it was told");
-    assert_eq!(life.due(at(7_500)), Due::In(ms(2_450)));
+    assert_eq!(life.due(at(7_500)), CommandDue::In(ms(2_450)));
     // A renewal comes: too late for this one.
     assert!(!life.lead(renewed(8_000), at(8_000)));
-    assert_eq!(life.due(at(8_000)), Due::In(ms(1_950)));
+    assert_eq!(life.due(at(8_000)), CommandDue::In(ms(1_950)));
     life.note_end(command(), End::Signal(15));
     assert_eq!(life.rest(false), Some((128 + 15, false)));
     assert!(life.is_resting() && life.lead(renewed(8_500), at(8_500)));
     // One that is renewed in time is not told.
     let mut life = running();
     life.lead(renewed(7_000), at(7_400));
-    assert_eq!((life.lose_if_late(at(7_500)), life.due(at(7_500))), (None, Due::In(ms(7_000))));
+    assert_eq!((life.lose_if_late(at(7_500)), life.due(at(7_500))), (None, CommandDue::In(ms(7_000))));
 }
 
 #[test]
@@ -131,9 +135,9 @@ fn a_long_tenure_leaves_no_more_than_three_seconds() {
     let mut life = Life::default();
     assert!(life.lead(Validity { lasting: ms(60_000), ..renewed(0) }, at(0)));
     life.begin(command());
-    assert_eq!(life.due(at(0)), Due::In(ms(57_000)));
+    assert_eq!(life.due(at(0)), CommandDue::In(ms(57_000)));
     life.lose(at(1_000));
-    assert_eq!(life.due(at(1_000)), Due::In(ms(2_950)));
+    assert_eq!(life.due(at(1_000)), CommandDue::In(ms(2_950)));
 }
 
 #[test]
@@ -192,7 +196,7 @@ fn each_end_of_a_command_has_a_fate() {
 fn what_ends_beside_the_command_is_not_its_end() {
     let mut life = running();
     life.note_end(Pid::from_raw(8).unwrap(), End::Code(1));
-    assert_eq!((life.due(at(0)), life.exit_code()), (Due::In(ms(7_500)), None));
+    assert_eq!((life.due(at(0)), life.exit_code()), (CommandDue::In(ms(7_500)), None));
     let mut standby = Life::default();
     standby.note_end(command(), End::Code(1));
     assert_eq!(
